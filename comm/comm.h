@@ -1,0 +1,100 @@
+/* comm/comm.h - ranks: agreement, the reductions of a step, deadlines. MPI behind one header.
+ *
+ * A collective function is agree(local(...)) and then communication; local work never communicates (decision 9). Only
+ * the main thread speaks MPI (MPI_THREAD_FUNNELED). After ECOMM no further collective is allowed: the job ends. */
+#ifndef PAWL_COMM_COMM_H
+#define PAWL_COMM_COMM_H
+
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/fields.h"
+#include "core/status.h"
+#include "ops/ops.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* clang-format off */
+extern const char *const pawl_reduction_names[]; /* "invariant", "fast", NULL */
+#define PAWL_COMM_FIELDS(F, C, T)                                                                                              \
+    C(reduction,            "invariant", pawl_reduction_names, FIXED, "invariant: the same bits at any number of ranks; fast: MPI's own sums") \
+    F(i64, reduction_lanes, "0",   0, 1024, "lanes",   FIXED, "lanes that the slots of a step are cut into; 0: min(8, slots)")  \
+    F(i64, watchdog_seconds, "0",  0, 1e6,  "seconds", FREE,  "longest wait inside a step; 0: max(30, 5 x the median step)")    \
+    F(i64, phase_seconds,   "600", 1, 1e6,  "seconds", FREE,  "longest wait in import, preparation and saving")
+/* clang-format on */
+typedef struct pawl_comm_config { PAWL_COMM_FIELDS(PAWL_MEMBER_F, PAWL_MEMBER_C, PAWL_MEMBER_T) } pawl_comm_config;
+extern const pawl_field pawl_comm_rows[];
+
+typedef struct pawl_comm {
+    int rank, size;             /* in this communicator */
+    int local_rank, local_size; /* on this machine */
+    void *handle;               /* MPI_Comm; only comm/ looks inside */
+    uint64_t bytes_sent;        /* payload this rank has handed to other ranks */
+} pawl_comm;
+
+/* Collective over MPI_COMM_WORLD, which must be initialised: a duplicate of its own with MPI_ERRORS_RETURN. */
+PAWL_MUST pawl_status pawl_comm_open(pawl_comm **out);
+/* A communicator of one rank, without MPI (for commands that run alone). */
+PAWL_MUST pawl_status pawl_comm_open_alone(pawl_comm **out);
+void pawl_comm_close(pawl_comm *c);
+
+/* Collective. The worst of every rank's status, the same on all ranks; on failure every rank then holds the failing
+ * rank's record. All well: one 24-byte all-reduce, which also checks that all ranks came from the same line. */
+#define pawl_agree(c, mine) pawl_agree_((c), (mine), __FILE__, __LINE__)
+PAWL_MUST pawl_status pawl_agree_(pawl_comm *c, pawl_status mine, const char *file, int line);
+/* Collective. EBUG, naming what, when bytes differ between ranks. */
+PAWL_MUST pawl_status pawl_same(pawl_comm *c, const void *data, size_t bytes, const char *what);
+PAWL_MUST pawl_status pawl_bcast(pawl_comm *c, void *data, size_t bytes, int root);
+/* Collective. Rank 0's block of any length (json text, say) to all; others get a new block to pawl_free. */
+PAWL_MUST pawl_status pawl_bcast_block(pawl_comm *c, char **data, size_t *bytes);
+/* Collective. Each rank's `bytes` bytes, in rank order, to all. */
+PAWL_MUST pawl_status pawl_allgather(pawl_comm *c, const void *mine, size_t bytes, void *all);
+/* Collective. Blocks of different lengths: rank r's lies at offsets[r], lengths[r] long, in all. */
+PAWL_MUST pawl_status pawl_allgather_blocks(pawl_comm *c, const void *mine, const size_t *lengths, const size_t *offsets,
+                                            void *all);
+PAWL_MUST pawl_status pawl_barrier(pawl_comm *c);
+
+/* ---- The sum of a step's gradients ----
+ * Lanes [0, lanes) are dealt to ranks in contiguous runs; the tree over them joins neighbours level by level, an odd
+ * one out passes up. A rank adds the whole subtrees that it owns; what is left is exchanged piece by piece, the owner
+ * of a piece finishes the tree, and the pieces are gathered. Any number of ranks up to `lanes` gives the same bits. */
+void pawl_lanes_of(int lanes, int rank, int size, int *first, int *end);
+
+typedef struct pawl_reduction pawl_reduction;
+/* count f32 numbers in each gradient. Errors: EMEM, EUSAGE when size > lanes. kind: index into pawl_reduction_names. */
+PAWL_MUST pawl_status pawl_reduction_open(pawl_comm *c, pawl_device *d, int kind, int lanes, int64_t count,
+                                          pawl_reduction **out);
+void pawl_reduction_close(pawl_reduction *r);
+/* The plan: bytes of gradient buffers and exchange buffers for this rank. */
+size_t pawl_reduction_bytes(const pawl_comm *c, int kind, int lanes, int64_t count);
+/* Starts a step: no lane is summed yet. */
+void pawl_reduction_begin(pawl_reduction *r);
+/* The buffer for the gradients of this rank's next lane, not cleared: the first slot of a lane sets, later ones add.
+ * With kind fast every slot after the rank's very first adds to the same buffer (*put says which it is). */
+float *pawl_reduction_lane(pawl_reduction *r, pawl_put *put);
+/* The lane is complete. */
+PAWL_MUST pawl_status pawl_reduction_lane_done(pawl_reduction *r);
+/* Collective. Joins the lanes of all ranks; *sum is the same on every rank, valid until the next begin. */
+PAWL_MUST pawl_status pawl_reduction_end(pawl_reduction *r, float **sum);
+
+/* ---- Waiting: a thread that ends this rank when it has waited too long ---- */
+/* Starts the watchdog. ended: called from its thread with a sentence (what was waited for), must not return; launch/
+ * hands in one that prints and _exits 75. */
+PAWL_MUST pawl_status pawl_watch_open(pawl_comm *c, void (*ended)(const char *sentence));
+void pawl_watch_close(void);
+/* From now on this rank does `what` (a string that lives on), for at most `seconds`; again for the next phase. */
+void pawl_watch(const char *what, double seconds);
+
+/* ---- Stopping on purpose ---- */
+/* Set by signal handlers in launch/; read by every loop. */
+extern volatile sig_atomic_t pawl_stop_asked;
+
+double pawl_seconds(void); /* monotonic clock */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,45 @@
+/* core/arena.h - memory that is measured, taken once, then carved.
+ *
+ * A layout function runs twice over the same pawl_arena: with base NULL it measures, with a block it carves. So the
+ * plan, the allocation and the pointers cannot disagree. Nothing else in pawl allocates inside a step. */
+#ifndef PAWL_CORE_ARENA_H
+#define PAWL_CORE_ARENA_H
+
+#include "core/status.h"
+#include "core/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { PAWL_ALIGN = 64 }; /* a cache line, and a whole AVX-512 register */
+
+typedef struct pawl_arena {
+    const char *name; /* the category in the memory report */
+    char *base;       /* NULL: measure only */
+    size_t size, used;
+} pawl_arena;
+
+/* The next bytes of a, aligned to PAWL_ALIGN; NULL while measuring. Asserts that a carved block is large enough. */
+void *pawl_take_bytes(pawl_arena *a, size_t bytes);
+/* The same as a tensor of that type and shape (unused dims 0). */
+pawl_tensor pawl_take(pawl_arena *a, pawl_dtype dtype, int ndim, const int64_t *dim);
+
+/* Allocates a->used bytes (as measured) for a, zeroed, and sets used back to 0. Errors: EMEM, naming a and the bytes. */
+PAWL_MUST pawl_status pawl_arena_open(pawl_arena *a);
+void pawl_arena_close(pawl_arena *a);
+
+/* The one gate through which heap memory comes. Counted; zeroed. Errors: EMEM, naming what it was for. */
+PAWL_MUST pawl_status pawl_alloc(void **out, size_t bytes, const char *what);
+/* Grows *block to bytes; what is new is not zeroed; *block is untouched after an error. */
+PAWL_MUST pawl_status pawl_realloc(void **block, size_t bytes, const char *what);
+void pawl_free(void *block);
+/* How many times pawl_alloc, pawl_realloc and pawl_arena_open were called so far. */
+long pawl_alloc_count(void);
+/* Makes the n-th allocation from now fail (tests); 0 turns that off. */
+void pawl_alloc_fail_after(long n);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,4 @@
+pawl_layer(core
+  SOURCES arena.c fields.c file.c hash.c json.c log.c rng.c safetensors.c state.c status.c tensor.c text.c
+  USES PkgConfig::JANSSON
+  LIBS OpenSSL::Crypto)

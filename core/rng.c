@@ -1,0 +1,63 @@
+#include "core/rng.h"
+
+#include <math.h>
+
+#include "core/status.h"
+
+pawl_random pawl_philox(const uint32_t counter[4], const uint32_t key[2])
+{
+    uint32_t x0 = counter[0], x1 = counter[1], x2 = counter[2], x3 = counter[3], k0 = key[0], k1 = key[1];
+    for (int round = 0; round < 10; round++) {
+        const uint64_t p0 = (uint64_t)0xD2511F53u * x0, p1 = (uint64_t)0xCD9E8D57u * x2;
+        const uint32_t y0 = (uint32_t)(p1 >> 32) ^ x1 ^ k0, y2 = (uint32_t)(p0 >> 32) ^ x3 ^ k1;
+        x1 = (uint32_t)p1;
+        x3 = (uint32_t)p0;
+        x0 = y0;
+        x2 = y2;
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    return (pawl_random){{x0, x1, x2, x3}};
+}
+
+pawl_random pawl_random_at(uint64_t seed, pawl_purpose purpose, uint64_t a, uint64_t b)
+{
+    const uint32_t counter[4] = {(uint32_t)b, (uint32_t)(b >> 32 & 0xffffu) | (uint32_t)purpose << 16, (uint32_t)a,
+                                 (uint32_t)(a >> 32)};
+    const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
+    return pawl_philox(counter, key);
+}
+
+float pawl_uniform(uint32_t word)
+{
+    return (float)(word >> 8) * 0x1p-24f;
+}
+
+void pawl_normal(uint32_t u, uint32_t v, float out[2])
+{
+    const double radius = sqrt(-2.0 * log(((double)u + 0.5) * 0x1p-32)), angle = 6.283185307179586 * ((double)v * 0x1p-32);
+    out[0] = (float)(radius * cos(angle));
+    out[1] = (float)(radius * sin(angle));
+}
+
+uint64_t pawl_permute(uint64_t i, uint64_t n, uint64_t seed, pawl_purpose purpose, uint64_t a, uint64_t b)
+{
+    enum { ROUNDS = 6 };
+    PAWL_ASSERT(i < n && n <= (uint64_t)1 << 48);
+    int half = 1;
+    while ((uint64_t)1 << 2 * half < n) half++;
+    const uint64_t mask = ((uint64_t)1 << half) - 1;
+    const pawl_random name = pawl_random_at(seed, purpose, a, b);
+    const uint32_t key[2] = {name.word[0], name.word[1]};
+    do {
+        uint64_t left = i >> half, right = i & mask;
+        for (uint32_t round = 0; round < ROUNDS; round++) {
+            const uint32_t counter[4] = {(uint32_t)right, round, name.word[2], name.word[3]};
+            const uint64_t next = left ^ (pawl_philox(counter, key).word[0] & mask);
+            left = right;
+            right = next;
+        }
+        i = left << half | right;
+    } while (i >= n); /* the domain is less than 4 n, so this takes under 4 turns on average */
+    return i;
+}

@@ -1,0 +1,41 @@
+/* core/rng.h - counted randomness: a number is a pure function of what it is for, never of what was drawn before.
+ *
+ * There is no generator state to save, and no difference between ranks or micro-batch sizes (decision 3).
+ * Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", Philox4x32-10. */
+#ifndef PAWL_CORE_RNG_H
+#define PAWL_CORE_RNG_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What a number is for. Values enter checkpoints' reproducibility: append, never renumber. */
+typedef enum pawl_purpose {
+    PAWL_FOR_INIT = 1,     /* initial weights: a = tensor, b = element / 4 */
+    PAWL_FOR_EPOCH = 2,    /* order of an epoch: a = epoch */
+    PAWL_FOR_DATASET = 3,  /* order inside a dataset: a = dataset, b = pass */
+    PAWL_FOR_SAMPLING = 4, /* generation: a = position */
+    PAWL_FOR_TEST = 5
+} pawl_purpose;
+
+typedef struct pawl_random { uint32_t word[4]; } pawl_random;
+
+/* The Philox4x32-10 block of counter (4 words) under key (2 words). */
+pawl_random pawl_philox(const uint32_t counter[4], const uint32_t key[2]);
+/* 128 random bits for (seed, purpose, a, b). b < 2^48. */
+pawl_random pawl_random_at(uint64_t seed, pawl_purpose purpose, uint64_t a, uint64_t b);
+/* A word as a float in [0, 1) with 24 random bits. */
+float pawl_uniform(uint32_t word);
+/* Two words as two independent standard normal numbers (Box-Muller). */
+void pawl_normal(uint32_t u, uint32_t v, float out[2]);
+
+/* Where index i of [0, n) goes in the permutation named by (seed, purpose, a, b): a bijection of [0, n), O(1) memory.
+ * A Feistel network over the smallest even-bit domain that holds n, walked until it falls inside. 0 <= i < n <= 2^48. */
+uint64_t pawl_permute(uint64_t i, uint64_t n, uint64_t seed, pawl_purpose purpose, uint64_t a, uint64_t b);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,42 @@
+/* core/state.h - a list of named tensors. Model, optimizer, memory and methods each export one; checkpoints, sharding
+ * and digests work on the list, and know nothing of models. */
+#ifndef PAWL_CORE_STATE_H
+#define PAWL_CORE_STATE_H
+
+#include "core/status.h"
+#include "core/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { PAWL_NAME_MAX = 192 };
+
+typedef struct pawl_named {
+    char name[PAWL_NAME_MAX]; /* "model.layers.0.self_attn.q_proj.weight", or a path such as "optimizer/adamw/m/..." */
+    pawl_tensor tensor;
+    int frozen; /* 1: does not change during the run, so a checkpoint may refer to an earlier file for it */
+} pawl_named;
+
+typedef struct pawl_state {
+    pawl_named *items;
+    int count, room;
+} pawl_state;
+
+/* Where a tensor lies in a flat run of numbers: [first, first + count). */
+typedef struct pawl_extent {
+    int64_t first, count;
+    int decays; /* 1: weight decay applies (two or more dimensions) */
+} pawl_extent;
+
+/* Appends a tensor under prefix + name. Errors: EMEM; EBUG when the name is too long. */
+PAWL_MUST pawl_status pawl_state_add(pawl_state *s, const char *prefix, const char *name, pawl_tensor t);
+/* The item of that name, or NULL. */
+pawl_named *pawl_state_find(const pawl_state *s, const char *name);
+size_t pawl_state_bytes(const pawl_state *s);
+void pawl_state_close(pawl_state *s); /* frees the list, not the numbers */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,96 @@
+#include "core/status.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static _Thread_local pawl_error last = {.rank = -1};
+
+void (*pawl_abort_hook)(void) = abort;
+
+pawl_error *pawl_last_error(void)
+{
+    return &last;
+}
+
+void pawl_adopt_error(const pawl_error *e)
+{
+    last = *e;
+}
+
+const char *pawl_status_text(pawl_status s)
+{
+#define CASE(name, exit_status, text) \
+    case PAWL_##name: return text;
+    switch (s) {
+        PAWL_STATUS_LIST(CASE)
+    }
+#undef CASE
+    return "unknown status";
+}
+
+/* Source paths come from __FILE__, which the build may make absolute: the trail shows the last two parts. */
+static const char *short_path(const char *file)
+{
+    const char *tail = file;
+    int slashes = 0;
+    for (const char *p = file + strlen(file); p > file; p--)
+        if (p[-1] == '/' && ++slashes == 2) {
+            tail = p;
+            break;
+        }
+    return tail;
+}
+
+static void begin(pawl_status code, const char *file, int line)
+{
+    memset(&last, 0, sizeof last);
+    last.code = code;
+    last.rank = -1;
+    snprintf(last.trail, sizeof last.trail, "%s:%d", short_path(file), line);
+}
+
+pawl_status pawl_fail_(pawl_status code, const char *file, int line, const char *format, ...)
+{
+    va_list args;
+    begin(code, file, line);
+    va_start(args, format);
+    vsnprintf(last.what, sizeof last.what, format, args);
+    va_end(args);
+    return code;
+}
+
+pawl_status pawl_fail_at_(pawl_status code, const char *file, int line, const char *where, long at_line, long at_col,
+                          const char *format, ...)
+{
+    va_list args;
+    int n;
+    begin(code, file, line);
+    last.located = 1;
+    if (at_line > 0 && at_col > 0)
+        n = snprintf(last.what, sizeof last.what, "%s:%ld:%ld: error: ", where, at_line, at_col);
+    else if (at_line > 0)
+        n = snprintf(last.what, sizeof last.what, "%s:%ld: error: ", where, at_line);
+    else
+        n = snprintf(last.what, sizeof last.what, "%s: error: ", where);
+    if (n < 0 || n >= (int)sizeof last.what) return code;
+    va_start(args, format);
+    vsnprintf(last.what + n, sizeof last.what - (size_t)n, format, args);
+    va_end(args);
+    return code;
+}
+
+pawl_status pawl_trail_(pawl_status code, const char *file, int line)
+{
+    size_t used = strlen(last.trail);
+    snprintf(last.trail + used, sizeof last.trail - used, " < %s:%d", short_path(file), line);
+    return code;
+}
+
+void pawl_assert_(const char *condition, const char *file, int line)
+{
+    fprintf(stderr, "pawl: internal error: %s does not hold [%s:%d]\n", condition, short_path(file), line);
+    pawl_abort_hook();
+    abort();
+}

@@ -1,0 +1,143 @@
+/* model/model.h - the decoder: its configuration, its named weights, forward and backward over one slot, generation,
+ * and Hugging Face directories in and out.
+ *
+ * Letters as in ops/ops.h. One block with options serves every family; a family is a row of a table. */
+#ifndef PAWL_MODEL_MODEL_H
+#define PAWL_MODEL_MODEL_H
+
+#include "core/batch.h"
+#include "core/fields.h"
+#include "core/hash.h"
+#include "core/state.h"
+#include "ops/ops.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+extern const char *const pawl_model_types[]; /* "llama", NULL */
+extern const char *const pawl_rope_types[];  /* "default", "linear", "llama3", NULL */
+
+/* clang-format off */
+#define PAWL_ROPE_FIELDS(F, C, T)                                                                                              \
+    C(rope_type,                        "default", pawl_rope_types, FIXED, "how rotary frequencies are scaled")                \
+    F(f64, factor,                      "1",  1, 1e6,  "", FIXED, "scaling of the context length")                             \
+    F(f64, low_freq_factor,             "1",  0, 1e6,  "", FIXED, "llama3: wavelengths above original/this are scaled")        \
+    F(f64, high_freq_factor,            "4",  0, 1e6,  "", FIXED, "llama3: wavelengths below original/this are kept")          \
+    F(i64, original_max_position_embeddings, "0", 0, 1e9, "tokens", FIXED, "llama3: context length before scaling")
+/* clang-format on */
+typedef struct pawl_rope_config { PAWL_ROPE_FIELDS(PAWL_MEMBER_F, PAWL_MEMBER_C, PAWL_MEMBER_T) } pawl_rope_config;
+extern const pawl_field pawl_rope_rows[];
+
+/* The architecture, in config.json's words: the keys of `model:` in a run, and what a config.json is read into. */
+/* clang-format off */
+#define PAWL_MODEL_FIELDS(F, C, T, R)                                                                                          \
+    C(model_type,              "llama", pawl_model_types, FIXED, "family of the architecture")                                 \
+    F(i64, vocab_size,         "0",     0, 1e7,   "tokens", FIXED, "size of the vocabulary; 0: the tokenizer's")               \
+    F(i64, hidden_size,        NULL,    1, 1e6,   "",       FIXED, "width of the residual stream")                             \
+    F(i64, intermediate_size,  NULL,    1, 1e7,   "",       FIXED, "width of the feed-forward layer")                          \
+    F(i64, num_hidden_layers,  NULL,    1, 1000,  "",       FIXED, "number of decoder blocks")                                 \
+    F(i64, num_attention_heads, NULL,   1, 10000, "",       FIXED, "number of query heads")                                    \
+    F(i64, num_key_value_heads, "0",    0, 10000, "",       FIXED, "number of key and value heads; 0: as many as query heads") \
+    F(i64, head_dim,           "0",     0, 10000, "",       FIXED, "size of a head; 0: hidden_size / num_attention_heads")     \
+    F(i64, max_position_embeddings, "2048", 1, 1e9, "tokens", FIXED, "longest context")                                        \
+    F(f64, rms_norm_eps,       "1e-5",  0, 1,     "",       FIXED, "epsilon of the norms")                                     \
+    F(f64, rope_theta,         "10000", 1, 1e12,  "",       FIXED, "base of the rotary frequencies")                           \
+    R(rope_scaling, pawl_rope_config, pawl_rope_rows, FIXED, "scaling of the rotary frequencies")                              \
+    F(flag, tie_word_embeddings, "false", 0, 1,   "",       FIXED, "the output head is the embedding")                         \
+    F(flag, attention_bias,    "false", 0, 1,     "",       FIXED, "biases on q, k, v and o projections")                      \
+    F(flag, mlp_bias,          "false", 0, 1,     "",       FIXED, "biases on the feed-forward projections")                   \
+    F(f64, initializer_range,  "0.02",  0, 10,    "",       FIXED, "standard deviation of initial weights")                    \
+    F(i64, bos_token_id,       "-1",    -1, 1e7,  "",       FIXED, "id that begins a text; -1: none")                          \
+    F(i64, eos_token_id,       "-1",    -1, 1e7,  "",       FIXED, "id that ends a text; -1: none")
+/* clang-format on */
+typedef struct pawl_model_config {
+    PAWL_MODEL_FIELDS(PAWL_MEMBER_F, PAWL_MEMBER_C, PAWL_MEMBER_T, PAWL_MEMBER_R)
+} pawl_model_config;
+extern const pawl_field pawl_model_rows[];
+
+/* What a run says of its model. */
+#define PAWL_MODEL_SECTION(F, C, T, R)                                                                                        \
+    T(base_model, "", 1024, FIXED, "Hugging Face directory to start from")                                                    \
+    R(model, pawl_model_config, pawl_model_rows, FIXED, "an architecture trained from scratch, in config.json's keys")
+typedef struct pawl_model_section {
+    PAWL_MODEL_SECTION(PAWL_MEMBER_F, PAWL_MEMBER_C, PAWL_MEMBER_T, PAWL_MEMBER_R)
+} pawl_model_section;
+extern const pawl_field pawl_model_section_rows[];
+
+/* The checks between keys: heads divide, head size even, ... Errors: EUSAGE, a sentence naming the key. */
+PAWL_MUST pawl_status pawl_model_config_check(const pawl_model_config *c, const char *where);
+
+/* The weights as they lie in memory: one flat run of f32 with every tensor at an offset, fused groups (q,k,v; gate,up)
+ * side by side. Gradients and optimizer state have the same layout. */
+typedef struct pawl_model pawl_model;
+
+/* Lays the model out (no weights yet). Errors: EUSAGE, EMEM. */
+PAWL_MUST pawl_status pawl_model_open(const pawl_model_config *c, pawl_model **out);
+void pawl_model_close(pawl_model *m);
+const pawl_model_config *pawl_model_settings(const pawl_model *m); /* resolved: no zeros left */
+/* Length of the flat run, in f32, paddings between groups included (they stay zero). */
+int64_t pawl_model_count(const pawl_model *m);
+/* Numbers of parameters: all, and those that enter matrix products incl. the head (the N of 6 N). */
+int64_t pawl_model_parameters(const pawl_model *m);
+int64_t pawl_model_matmul_parameters(const pawl_model *m);
+/* Named views into a flat run of pawl_model_count numbers, names as in Hugging Face, tied head left out. */
+PAWL_MUST pawl_status pawl_model_state(const pawl_model *m, float *flat, const char *prefix, pawl_state *out);
+/* Where the i-th tensor of pawl_model_state lies in the flat run. Returns the number of tensors (out may be NULL). */
+int pawl_model_extents(const pawl_model *m, const pawl_extent **out);
+
+/* Initial weights, counted from seed: normal(0, initializer_range), norms 1, biases 0. */
+void pawl_model_init(const pawl_model *m, uint64_t seed, float *flat);
+
+/* Activations of one slot: measured with a base of NULL, then carved. train: keep what the backward pass needs. */
+typedef struct pawl_activations pawl_activations;
+PAWL_MUST pawl_status pawl_activations_open(const pawl_model *m, int64_t rows, int64_t tokens, int train,
+                                            pawl_activations **out);
+void pawl_activations_close(pawl_activations *a);
+size_t pawl_activations_bytes(const pawl_model *m, int64_t rows, int64_t tokens, int train); /* the plan */
+/* The largest shapes the ops will see for such a slot (for pawl_device_reserve). */
+pawl_shapes pawl_model_shapes(const pawl_model *m, int64_t rows, int64_t tokens);
+
+/* Forward, and with grads also backward, over one slot. Local.
+ *   weights, grads  flat runs; grads is set or added to (put); NULL: forward only
+ *   scale           1 / trained tokens of the whole global batch (decision 4)
+ *   losses [B*T]    nats per token, unscaled, 0 where not trained
+ *   bad_rows [B]    set to 1 for a row whose loss or whose gradient at the embedding is not finite, else 0; may be NULL
+ * Errors: EDATA for an id outside the vocabulary. */
+typedef struct pawl_pass {
+    const float *weights;
+    float *grads;
+    pawl_put put;
+    float scale;
+    float *losses;
+    int32_t *bad_rows;
+} pawl_pass;
+PAWL_MUST pawl_status pawl_model_pass(const pawl_model *m, pawl_device *d, pawl_activations *a, const pawl_batch *b,
+                                      const pawl_pass *p);
+/* Logits of every position, [B*T, V], for tests and tools (training never makes them whole). */
+PAWL_MUST pawl_status pawl_model_logits(const pawl_model *m, pawl_device *d, pawl_activations *a, const pawl_batch *b,
+                                        const float *weights, float *logits);
+
+/* Generation with a key/value cache. */
+typedef struct pawl_decoder pawl_decoder;
+PAWL_MUST pawl_status pawl_decoder_open(const pawl_model *m, pawl_device *d, const float *weights, int64_t max_tokens,
+                                        pawl_decoder **out);
+void pawl_decoder_close(pawl_decoder *g);
+/* Feeds one id; logits [V] of the next token stay valid until the next call. Errors: EDATA when the context is full. */
+PAWL_MUST pawl_status pawl_decoder_step(pawl_decoder *g, int32_t id, const float **logits);
+
+/* Hugging Face directories. Reading config.json, in both published forms; a field that changes the result and is not
+ * implemented is an error naming it. Errors: EDATA with file and field. */
+PAWL_MUST pawl_status pawl_hf_config(const char *dir, pawl_model_config *out);
+/* Reads the weights of dir (f32, f16, bf16; one file or sharded) into flat; every tensor must be there, in its shape,
+ * and nothing that is not known. Errors: EDATA naming tensor, expected and found. */
+PAWL_MUST pawl_status pawl_hf_load(const pawl_model *m, const char *dir, float *flat);
+/* Writes config.json, generation_config.json and safetensors. dtype: F32, BF16 or F16. */
+PAWL_MUST pawl_status pawl_hf_save(const pawl_model *m, const float *flat, pawl_dtype dtype, const char *dir);
+/* What a lineage record says of a base model: {path, files: [{name, bytes, sha256}]}. */
+PAWL_MUST pawl_status pawl_hf_lineage(const char *dir, json_t **out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

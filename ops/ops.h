@@ -1,0 +1,147 @@
+/* ops/ops.h - the mathematics of a step, behind one table per backend.
+ *
+ * Letters: N positions of a slot (rows x tokens), B rows, T tokens of a row, D width, H heads, G key/value heads,
+ * K head size, F feed-forward width, V vocabulary.
+ * Every function here checks its arguments once and dispatches; backends compute and assume them checked. All numbers
+ * are f32 in this version; dtypes ride in the tensors so that backends may widen. All calls are local. Results do not
+ * depend on the number of threads: work is cut into panels by shape alone (decisions 2 and 10). */
+#ifndef PAWL_OPS_OPS_H
+#define PAWL_OPS_OPS_H
+
+#include <stdint.h>
+
+#include "core/arena.h"
+#include "core/status.h"
+#include "core/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct pawl_device pawl_device; /* a backend, its threads, its scratch */
+
+typedef enum pawl_put { PAWL_SET, PAWL_ADD } pawl_put; /* replace the output, or add to it */
+
+/* The largest shapes that will be asked for: what scratch is measured from. */
+typedef struct pawl_shapes {
+    int64_t positions;    /* N of the largest slot */
+    int64_t tokens;       /* T of the longest row */
+    int64_t width, heads, kv_heads, head_dim, ff, vocab;
+} pawl_shapes;
+
+/* Opens the CPU backend with that many threads (>= 1) of its own pool. isa: "auto", "generic", "avx2", "avx512": the
+ * instruction set of our own kernels, auto being the best this machine has. Errors: EMEM; EUSAGE for an isa that the
+ * machine lacks or that does not exist. */
+PAWL_MUST pawl_status pawl_device_open_cpu(int threads, const char *isa, pawl_device **out);
+void pawl_device_close(pawl_device *d);
+/* Bytes of scratch for these shapes (the plan), and the taking of it; again for larger shapes is allowed. */
+size_t pawl_device_scratch_bytes(const pawl_device *d, const pawl_shapes *most);
+PAWL_MUST pawl_status pawl_device_reserve(pawl_device *d, const pawl_shapes *most);
+int pawl_device_threads(const pawl_device *d);
+/* What computes, for lineage: "cpu avx512 onednn 2.6.3" (bits are promised within one such line only). */
+const char *pawl_device_describe(const pawl_device *d);
+/* Rate of the library's own square GEMM on all threads, FLOP/s, median of a few (for plans and benchmarks). */
+double pawl_device_gemm_rate(pawl_device *d);
+
+/* Runs body(self, i) for every i in [0, count), on the pool; returns when all are done. Which thread takes which i is
+ * not defined, so body's results may not depend on it. */
+void pawl_parallel(pawl_device *d, int64_t count, void (*body)(void *self, int64_t i), void *self);
+
+/* y = x w^T (+ bias).   x [N,I]   w [O,I]   bias [O] or data NULL   y [N,O] */
+PAWL_MUST pawl_status pawl_linear(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_put put, pawl_tensor y);
+/* dx = dy w.            dy [N,O]  w [O,I]   dx [N,I] */
+PAWL_MUST pawl_status pawl_linear_dx(pawl_device *d, pawl_tensor dy, pawl_tensor w, pawl_put put, pawl_tensor dx);
+/* dw = dy^T x, dbias = column sums of dy.   dy [N,O]  x [N,I]  dw [O,I]  dbias [O] or data NULL */
+PAWL_MUST pawl_status pawl_linear_dw(pawl_device *d, pawl_tensor dy, pawl_tensor x, pawl_put put, pawl_tensor dw,
+                                     pawl_tensor dbias);
+
+/* out[n] = table[ids[n]].   table [V,D]  ids [N] i32 in [0,V)  out [N,D] */
+PAWL_MUST pawl_status pawl_embedding(pawl_device *d, pawl_tensor table, pawl_tensor ids, pawl_tensor out);
+/* dtable[ids[n]] += dout[n], in the order of n.  Adds: the caller clears dtable. */
+PAWL_MUST pawl_status pawl_embedding_dw(pawl_device *d, pawl_tensor dout, pawl_tensor ids, pawl_tensor dtable);
+
+/* sum = residual + x (x.data NULL: sum = residual, and sum may alias it); y = w * sum * rstd,
+ * rstd = 1/sqrt(mean(sum^2) + eps).   residual, x, sum, y [N,D]   w [D]   rstd [N]
+ * Source: Zhang & Sennrich 2019. */
+PAWL_MUST pawl_status pawl_rmsnorm(pawl_device *d, pawl_tensor residual, pawl_tensor x, pawl_tensor w, float eps,
+                                   pawl_tensor sum, pawl_tensor y, pawl_tensor rstd);
+/* dsum += the norm's gradient (dsum carries the residual stream's); dw = (put) the weight's.
+ *   dy, sum, dsum [N,D]   w, dw [D]   rstd [N] */
+PAWL_MUST pawl_status pawl_rmsnorm_backward(pawl_device *d, pawl_tensor dy, pawl_tensor sum, pawl_tensor w, pawl_tensor rstd,
+                                            pawl_put put, pawl_tensor dsum, pawl_tensor dw);
+
+/* RMSNorm of each head's K numbers, for heads [first, first + heads) of a fused [N, all, K] tensor (q/k norm).
+ *   x, y [N, all*K]: y's other heads are untouched, y may not alias x    w [K]   rstd [N, heads] */
+PAWL_MUST pawl_status pawl_head_norm(pawl_device *d, pawl_tensor x, pawl_tensor w, float eps, int64_t first, int64_t heads,
+                                     pawl_tensor y, pawl_tensor rstd);
+/* In place on dy's heads: dy becomes dx. dw [K] (put). */
+PAWL_MUST pawl_status pawl_head_norm_backward(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor rstd, int64_t first,
+                                              int64_t heads, pawl_put put, pawl_tensor dy, pawl_tensor dw);
+
+/* Rotates heads [0, heads) of x [N, all*K] in place: halves (a, b) of each head become (a c - b s, b c + a s), as in
+ * Hugging Face's Llama.   cos, sin [P, K/2]   positions [N] i32 in [0,P)   direction +1 forward, -1 backward
+ * Source: Su et al. 2021. */
+PAWL_MUST pawl_status pawl_rope(pawl_device *d, pawl_tensor x, int64_t heads, pawl_tensor cos, pawl_tensor sin,
+                                pawl_tensor positions, int direction);
+
+/* What attention is over: n attends to j in [max(starts[n], n - window + 1), n]. */
+typedef struct pawl_attend {
+    int64_t rows, tokens;  /* N = rows * tokens; nothing attends across rows */
+    int64_t heads, kv_heads, head_dim;
+    int64_t window;        /* 0: none */
+    float scale;           /* of the scores, 1/sqrt(K) as a rule */
+    const int32_t *starts; /* [N]: index in [0,N) of the first position of n's document; padding: n itself */
+} pawl_attend;
+/* Causal grouped-query attention inside documents. The fused qkv is [N, (H+2G)*K]: queries, then keys, then values.
+ *   out [N, H*K]   lse [N,H]: log of the sum of exponentials of the scaled scores, for the backward pass */
+PAWL_MUST pawl_status pawl_attention(pawl_device *d, const pawl_attend *a, pawl_tensor qkv, pawl_tensor out, pawl_tensor lse);
+/* dqkv is set.  Source: Dao et al. 2022, algorithm 4 (recomputation from lse). */
+PAWL_MUST pawl_status pawl_attention_backward(pawl_device *d, const pawl_attend *a, pawl_tensor dout, pawl_tensor qkv,
+                                              pawl_tensor out, pawl_tensor lse, pawl_tensor dqkv);
+/* One new position against a cache, for generation: q [H*K]; keys, values [P, G*K], of which [first, last] are attended;
+ * out [H*K]. */
+PAWL_MUST pawl_status pawl_attention_cached(pawl_device *d, const pawl_attend *a, pawl_tensor q, pawl_tensor keys,
+                                            pawl_tensor values, int64_t first, int64_t last, pawl_tensor out);
+
+/* out = silu(gate) * up.   gate_up [N, 2F]: gates, then ups   out [N,F].   Source: Shazeer 2020. */
+PAWL_MUST pawl_status pawl_swiglu(pawl_device *d, pawl_tensor gate_up, pawl_tensor out);
+/* dgate_up is set. */
+PAWL_MUST pawl_status pawl_swiglu_backward(pawl_device *d, pawl_tensor dout, pawl_tensor gate_up, pawl_tensor dgate_up);
+
+/* The output head with its loss, in chunks: logits [N,V] never exist whole. */
+typedef struct pawl_head {
+    pawl_tensor hidden;         /* [N,D] */
+    pawl_tensor w;              /* [V,D] */
+    const int32_t *targets;     /* [N] ids, -100: not trained */
+    float scale;                /* of the gradients: 1 / trained tokens of the whole global batch (decision 4) */
+    pawl_tensor loss;           /* [N] f32, unscaled nats per token, 0 where not trained */
+    pawl_tensor dhidden;        /* [N,D], set; data NULL: loss only */
+    pawl_tensor dw;             /* [V,D], (put); data NULL with dhidden */
+    pawl_put put;
+} pawl_head;
+PAWL_MUST pawl_status pawl_head_loss(pawl_device *d, const pawl_head *h);
+
+/* Constants of one AdamW step. */
+typedef struct pawl_adamw_step {
+    float lr, beta1, beta2, eps, decay;
+    float fix1, fix2;  /* 1 - beta^t */
+    float grad_scale;  /* of clipping */
+} pawl_adamw_step;
+/* w <- AdamW(w, g), updating the moments in place; count numbers of f32.
+ * Source: Loshchilov & Hutter 2019, algorithm 2, with PyTorch's order of operations. */
+PAWL_MUST pawl_status pawl_adamw(pawl_device *d, float *w, const float *g, float *m, float *v, int64_t count,
+                                 const pawl_adamw_step *k);
+
+enum { PAWL_SUM_BLOCK = 1 << 16 };
+/* blocks[i] = sum of x^2 over the i-th block of PAWL_SUM_BLOCK numbers, in double and in a fixed order; blocks has
+ * ceil(count / PAWL_SUM_BLOCK) entries. Sums of norms go through these so that they have one shape. */
+PAWL_MUST pawl_status pawl_sum_squares(pawl_device *d, const float *x, int64_t count, double *blocks);
+/* a[i] = a[i] + b[i]. */
+PAWL_MUST pawl_status pawl_add(pawl_device *d, float *a, const float *b, int64_t count);
+PAWL_MUST pawl_status pawl_zero(pawl_device *d, float *a, int64_t count);
+PAWL_MUST pawl_status pawl_copy(pawl_device *d, float *to, const float *from, int64_t count);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
