@@ -33,13 +33,19 @@ void pawl_lock_close(int lock);
 
 /* ---- Writing ---- */
 typedef struct pawl_saver pawl_saver; /* the background writer of one rank */
+typedef struct pawl_checkpoint pawl_checkpoint; /* a checked manifest */
 
 /* tensors: what every checkpoint holds, under their paths in the file without the leading slash ("model/...",
  * "optimizer/adamw/m/...", "memory/...", "method/..."), the same list on all ranks; data stay the caller's and are copied
- * at pawl_save_begin. Items with `frozen` set are copied and written once, then referred to.
- * Memory for the snapshot (this rank's chunks only) is taken here. Collective. */
+ * at pawl_save_begin. Items with `frozen` set are written once, straight from the caller's memory, which must stay as it
+ * is while the saver is open; later checkpoints refer to the file they lie in.
+ * Memory for the snapshot (this rank's chunks of what is not frozen) is taken here. Rank 0's process holds the lock of
+ * output_dir. Collective. Errors: EMEM, EIO, EBUG (lists differ, or a name is not a path of names). */
 PAWL_MUST pawl_status pawl_saver_open(pawl_comm *c, const char *output_dir, const pawl_state *tensors, int64_t keep,
                                       pawl_saver **out);
+/* Says which checkpoint the run goes on from: the next one names it as its parent. When it lies in the same output_dir, the
+ * frozen tensors that it holds or refers to, and that still have its digests, are not written again. Collective. */
+PAWL_MUST pawl_status pawl_saver_resume(pawl_saver *s, const pawl_checkpoint *from);
 /* Ends the thread; a save under way is finished first if it can be, else left as a .part. Local. */
 void pawl_saver_close(pawl_saver *s);
 size_t pawl_saver_bytes(const pawl_comm *c, const pawl_state *tensors); /* the plan */
@@ -66,12 +72,11 @@ PAWL_MUST pawl_status pawl_save_finish(pawl_saver *s, int *published);
 typedef struct pawl_save_result { int64_t step; double seconds; uint64_t bytes_written; pawl_digest weights, state, root; } pawl_save_result;
 pawl_save_result pawl_save_last(const pawl_saver *s);
 
-/* Digests over tensors in memory (checkpoints.md): weights_sha256 is over items under "model/", state_sha256 over all. */
+/* Digests over tensors in memory, as a manifest states them: SHA-256 over "name NUL dtype NUL digest" in byte order of the
+ * names, the digest as its 32 bytes. weights_sha256 is over items under "model/", state_sha256 over all. */
 void pawl_state_digests(const pawl_state *tensors, pawl_digest *weights, pawl_digest *state);
 
 /* ---- Reading ---- */
-typedef struct pawl_checkpoint pawl_checkpoint; /* a checked manifest */
-
 /* path: a checkpoint, or a run's output directory (its newest). Checks the manifest against itself: canonical form,
  * root digest, offsets inside files. Local. Errors: EDATA naming file and field; EIO. */
 PAWL_MUST pawl_status pawl_checkpoint_open(const char *path, pawl_checkpoint **out);

@@ -31,6 +31,7 @@ extern const pawl_field pawl_comm_rows[];
 typedef struct pawl_comm {
     int rank, size;             /* in this communicator */
     int local_rank, local_size; /* on this machine */
+    int machine;                /* the lowest rank on this machine: tells machines apart */
     void *handle;               /* MPI_Comm; only comm/ looks inside */
     uint64_t bytes_sent;        /* payload this rank has handed to other ranks */
 } pawl_comm;
@@ -83,7 +84,7 @@ PAWL_MUST pawl_status pawl_reduction_end(pawl_reduction *r, float **sum);
 /* ---- Waiting: a thread that ends this rank when it has waited too long ---- */
 /* Starts the watchdog. ended: called from its thread with a sentence (what was waited for), must not return; launch/
  * hands in one that prints and _exits 75. */
-PAWL_MUST pawl_status pawl_watch_open(pawl_comm *c, void (*ended)(const char *sentence));
+PAWL_MUST pawl_status pawl_watch_open(void (*ended)(const char *sentence));
 void pawl_watch_close(void);
 /* From now on this rank does `what` (a string that lives on), for at most `seconds`; again for the next phase. */
 void pawl_watch(const char *what, double seconds);

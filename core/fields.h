@@ -91,6 +91,10 @@ typedef struct pawl_field {
 /* Sets every member to its default (lists empty, records absent; a required key to zero). */
 void pawl_fields_default(const pawl_field *rows, void *section);
 
+/* What a row expects, as words for an error: "a whole number in [0, 1e12] steps"; and a number's range alone: "[0, 1e12]". */
+void pawl_field_expects(const pawl_field *row, char *out, size_t room);
+void pawl_field_range(const pawl_field *row, char *out, size_t room);
+
 /* Puts one scalar, given as text, into its member, checked. On failure `why` says what was expected and found, as in
  * "expected a number in [0, 1], found '3'"; the member is untouched. Returns 1 when it was taken. */
 int pawl_field_set(const pawl_field *row, void *section, const char *text, char *why, size_t room);
@@ -98,8 +102,17 @@ int pawl_field_set(const pawl_field *row, void *section, const char *text, char 
 /* The member as text that pawl_field_set reads back to the same value (scalars only). */
 void pawl_field_get(const pawl_field *row, const void *section, char *out, size_t room);
 
+/* A list's count or a record's presence (0 or 1), and one of its RECORDs (a record has item 0 only). */
+int pawl_field_count(const pawl_field *row, const void *section);
+const void *pawl_field_item(const pawl_field *row, const void *section, int item);
+/* The JSON value that the row's default stands for; null for a required key and an absent record. */
+json_t *pawl_field_default_json(const pawl_field *row);
+
 /* The section as JSON: every key of rows, lists as arrays, absent records as null. json_decref it. */
 PAWL_MUST pawl_status pawl_fields_json(const pawl_field *rows, const void *section, json_t **out);
+
+/* Reads what pawl_fields_json wrote, every key of it (sections without lists). where names it in errors. Errors: EDATA. */
+PAWL_MUST pawl_status pawl_fields_from_json(const pawl_field *rows, const json_t *json, const char *where, void *section);
 
 /* Appends a line "key: before -> after" for each key that differs, FIXED keys only when fixed_only. Returns how many. */
 int pawl_fields_diff(const pawl_field *rows, const char *prefix, const json_t *before, const json_t *after, int fixed_only,

@@ -30,6 +30,7 @@ typedef struct pawl_error {
     int rank;         /* where it happened; -1: not a matter of ranks, or not yet known */
     int located;      /* 1: `what` begins with FILE:LINE:COL: error: and is shown as it stands */
     int shown;        /* 1: the user has already been told (a list of errors, say) */
+    int agreed;       /* 1: every rank holds this record (pawl_agree) */
     char what[1024];  /* one sentence that names the thing that failed */
     char trail[256];  /* "file:line < file:line", innermost first */
 } pawl_error;

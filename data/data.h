@@ -23,7 +23,7 @@ extern const char *const pawl_dataset_types[]; /* "completion", "text", NULL */
     T(path,    NULL, 1024, FIXED, "a .jsonl or text file, or a folder of them")                                                \
     C(type,    "completion", pawl_dataset_types, FIXED, "completion: JSONL rows with a text, or whole text files")             \
     T(field,   "text", 64, FIXED, "the key of a JSONL row that holds its text")                                                \
-    T(split,   "",     64, FIXED, "a file of that name (without its ending) in a folder; empty: all files")                    \
+    T(split,   "",     64, FIXED, "a file (without its ending) or folder of that name in path; empty: all files")              \
     T(domain,  "",     64, FIXED, "name of the domain in figures and lineage; empty: the last part of path")                   \
     F(f64, weight, "1", 0, 1e6, "", FIXED, "how many times the rows count in an epoch of the mixture")                         \
     T(license, "",     64, FIXED, "SPDX identifier that lineage and releases carry")
@@ -68,9 +68,10 @@ typedef struct pawl_data pawl_data;
 typedef enum pawl_part { PAWL_TRAIN, PAWL_HELD_OUT } pawl_part;
 
 /* Collective. Finds or makes the prepared form of every dataset in the cache (key: digests of data, tokenizer and
- * settings; made in a folder of its own and renamed, so two jobs may prepare at once) and maps it. cache: the folder to
- * use when dataset_prepared_path is empty. Stops early with *stopped = 1 when pawl_stop_asked.
- * Errors: EDATA naming FILE:LINE; EIO. */
+ * settings; made in a folder of its own and renamed, so two jobs may prepare at once) and maps it. Rank 0 prepares and
+ * the others wait: the caller says with pawl_watch for how long. cache: the folder to use when dataset_prepared_path is
+ * empty. Stops early with *stopped = 1, and out untouched, when pawl_stop_asked is set on rank 0.
+ * Errors: EDATA naming FILE:LINE:COL, or a dataset without rows; EIO. */
 PAWL_MUST pawl_status pawl_data_open(pawl_comm *c, const pawl_data_config *cfg, const pawl_tokenizer *t, uint64_t seed,
                                      const char *cache, pawl_data **out, int *stopped);
 void pawl_data_close(pawl_data *d);
@@ -98,10 +99,14 @@ void pawl_row_describe(const pawl_data *d, pawl_part part, pawl_row r, char *out
 /* T of a slot of these rows: sequence_len when packed; else the longest row, rounded up to a multiple of 32 (at most
  * sequence_len). A function of the slot's rows alone. */
 int64_t pawl_slot_tokens(const pawl_data *d, pawl_part part, const pawl_row *rows, int64_t count);
+/* The largest T that pawl_slot_tokens gives for any rows of this data (what memory is planned for). */
+int64_t pawl_data_longest(const pawl_data *d);
 /* Fills b->rows = count, b->tokens as above, and the arrays. */
 void pawl_slot_fill(const pawl_data *d, pawl_part part, const pawl_row *rows, int64_t count, pawl_batch *b);
 
-/* For lineage: [{domain, path, license, weight, files: [{name, bytes, sha256}], documents, tokens, rows, held_out}]. */
+/* For lineage, an object for each of datasets, then of test_datasets: {domain, path, license, weight, use: "learnt" |
+ * "measured", files: [{name, bytes, sha256}], documents, tokens, rows, held_out: {documents, tokens, rows}}. The counts
+ * in the object itself are those of what is trained. */
 PAWL_MUST pawl_status pawl_data_lineage(const pawl_data *d, json_t **out);
 /* For the start screen: a line per dataset. */
 void pawl_data_report(const pawl_data *d, pawl_text *out);

@@ -121,11 +121,11 @@ typedef struct pawl_head {
 } pawl_head;
 PAWL_MUST pawl_status pawl_head_loss(pawl_device *d, const pawl_head *h);
 
-/* Constants of one AdamW step. */
+/* Constants of one AdamW step, in double because 1 - beta is formed from them. */
 typedef struct pawl_adamw_step {
-    float lr, beta1, beta2, eps, decay;
-    float fix1, fix2;  /* 1 - beta^t */
-    float grad_scale;  /* of clipping */
+    double lr, beta1, beta2, eps, decay;
+    double fix1, fix2; /* 1 - beta^t */
+    double grad_scale; /* of clipping */
 } pawl_adamw_step;
 /* w <- AdamW(w, g), updating the moments in place; count numbers of f32.
  * Source: Loshchilov & Hutter 2019, algorithm 2, with PyTorch's order of operations. */

@@ -31,7 +31,9 @@ typedef struct pawl_optim_config { PAWL_OPTIM_FIELDS(PAWL_MEMBER_F, PAWL_MEMBER_
 extern const pawl_field pawl_optim_rows[];
 
 /* Learning rate of step `step` (from 0) of `steps`. With warm-up w: peak (step+1)/w while step < w; then the schedule
- * over the rest, ending at the floor on the last step. */
+ * over the rest, p = (step-w)/(steps-w): at the peak first, at the floor just after the last step.
+ *   linear  floor + (1-floor)(1-p)      cosine  floor + (1-floor)(1+cos(pi p))/2      (as fractions of the peak)
+ * Source: Loshchilov & Hutter 2017 for cosine; p counts as in transformers. */
 double pawl_learning_rate(const pawl_optim_config *c, int64_t step, int64_t steps);
 int64_t pawl_warmup_steps(const pawl_optim_config *c, int64_t steps);
 

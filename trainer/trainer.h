@@ -22,13 +22,91 @@ extern "C" {
     F(f64, num_epochs,        "1",  0, 1e6,  "epochs", FIXED, "passes over the rows of the mixture, when max_steps is 0")      \
     F(i64, max_steps,         "0",  0, 1e12, "steps", FIXED, "length of the run; 0: num_epochs decides")                       \
     F(i64, eval_steps,        "0",  0, 1e12, "steps", FREE,  "evaluate every so many steps; 0: before and after only")         \
-    F(i64, logging_steps,     "1",  1, 1e9,  "steps", FREE,  "a plain line every so many steps, where stderr is no terminal")  \
+    F(i64, logging_steps,     "10",  1, 1e9,  "steps", FREE,  "a plain line every so many steps, where stderr is no terminal")  \
     F(i64, seed,              "42", 0, 9007199254740991, "", FIXED, "of everything random")                                    \
     F(flag, bf16,             "false", 0, 1, "",      FIXED, "compute in bfloat16")                                            \
     F(i64, threads,           "0",  0, 1024, "",      FREE,  "threads of a rank; 0: its share of the cores it is bound to")
 /* clang-format on */
 typedef struct pawl_train_config { PAWL_TRAIN_FIELDS(PAWL_MEMBER_F, PAWL_MEMBER_C, PAWL_MEMBER_T) } pawl_train_config;
 extern const pawl_field pawl_train_rows[];
+
+/* Everything a run is made of, opened by launch/ and kept open by it. */
+typedef struct pawl_parts {
+    pawl_comm *comm;
+    pawl_device *device;
+    const pawl_model *model;
+    const pawl_tokenizer *tokenizer;
+    const char *tokenizer_spec;  /* what opens it again: "bytes" or a folder */
+    const pawl_data *data;
+    const pawl_train_config *train;
+    const pawl_optim_config *optim;
+    const pawl_comm_config *reduce;
+    const pawl_checkpoint_config *save;
+    json_t *configuration; /* as resolved: lineage carries it, resuming compares it with ... */
+    int (*configuration_diff)(const json_t *before, const json_t *after, int fixed_only, pawl_text *out); /* pawl_config_diff */
+    json_t *base;         /* lineage of the base model; NULL: from scratch */
+    json_t *parent;       /* {path, root_sha256} of parent_checkpoint; NULL: none */
+} pawl_parts;
+
+/* How the rows of a step are cut (decisions 1 and 2). */
+typedef struct pawl_cut {
+    int64_t rows, micro, slots; /* of the whole step, over all ranks */
+    int lanes;
+} pawl_cut;
+pawl_cut pawl_cut_of(const pawl_train_config *t, const pawl_comm_config *r);
+/* Slots of a lane and rows of a slot: [*first, *end). */
+void pawl_lane_slots(const pawl_cut *c, int lane, int64_t *first, int64_t *end);
+void pawl_slot_rows(const pawl_cut *c, int64_t slot, int64_t *first, int64_t *end);
+
+/* ---- Plan: bytes per rank by category before anything is taken, and what the run will do ---- */
+typedef struct pawl_plan {
+    struct { const char *name; size_t bytes; } category[8];
+    int categories;
+    size_t peak_bytes;
+    int64_t steps, tokens;
+    double flops; /* of the whole run: 6 N + 12 L d T a token */
+} pawl_plan;
+/* Local; allocates nothing but the list it measures with. */
+PAWL_MUST pawl_status pawl_plan_of(const pawl_parts *p, pawl_plan *out);
+/* Errors: EMEM, with the numbers, when this machine's ranks together would take more memory than is available. */
+PAWL_MUST pawl_status pawl_plan_fits(const pawl_parts *p, const pawl_plan *plan);
+
+/* ---- Evaluation ---- */
+typedef struct pawl_score {
+    double loss;           /* nats per token */
+    int64_t tokens, bytes; /* trained tokens, and bytes of text they stand for */
+} pawl_score;
+double pawl_score_perplexity(const pawl_score *s);
+double pawl_score_bits_per_byte(const pawl_score *s);
+/* {domain: {loss, perplexity, bits_per_byte, tokens, bytes}}. */
+PAWL_MUST pawl_status pawl_scores_json(const pawl_data *d, const pawl_score *scores, json_t **out);
+
+/* The held-out rows of every domain, shared over ranks in slots of train->micro_batch_size; scores [domains], the same on
+ * all ranks and for any number of them. *stopped = 1 (and no scores) when a rank was asked to stop. Collective. */
+typedef struct pawl_evaluator pawl_evaluator;
+PAWL_MUST pawl_status pawl_evaluator_open(const pawl_parts *p, pawl_evaluator **out);
+void pawl_evaluator_close(pawl_evaluator *e);
+PAWL_MUST pawl_status pawl_evaluate(pawl_evaluator *e, const float *weights, pawl_score *scores, int *stopped);
+
+/* ---- Training ---- */
+typedef struct pawl_trainer pawl_trainer;
+
+/* Takes the memory of the plan and opens output_dir/checkpoints. Collective. */
+PAWL_MUST pawl_status pawl_trainer_open(const pawl_parts *p, pawl_trainer **out);
+void pawl_trainer_close(pawl_trainer *t);
+/* The flat weights, for the one who fills them (initial weights, base model). */
+float *pawl_trainer_weights(pawl_trainer *t);
+/* Takes over a checkpoint of the same run: state, counters, lineage. The same FIXED configuration, data and tokenizer are
+ * required. Collective. Errors: EUSAGE listing what differs; EDATA. */
+PAWL_MUST pawl_status pawl_trainer_resume(pawl_trainer *t, const char *path);
+/* Takes over the weights of another run's checkpoint (parent_checkpoint), which the first checkpoint names as its parent.
+ * Collective. */
+PAWL_MUST pawl_status pawl_trainer_continue(pawl_trainer *t, const char *path);
+
+typedef enum pawl_outcome { PAWL_FINISHED, PAWL_STOPPED } pawl_outcome;
+/* Trains to the end, or until a rank is asked to stop: then a checkpoint is written and *outcome is PAWL_STOPPED. The
+ * summary goes to stdout, `weights_sha256 HEX` last. Collective. */
+PAWL_MUST pawl_status pawl_trainer_run(pawl_trainer *t, pawl_outcome *outcome);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,80 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "checkpoints/files.h"
+#include "checkpoints/find.h"
+#include "core/file.h"
+
+pawl_status pawl_checkpoint_open(const char *path, pawl_checkpoint **out)
+{
+    char newest[PATH_MAX];
+    int64_t lost;
+    pawl_checkpoint *k;
+    PAWL_CHECK(pawl_path_is_dir(path), PAWL_EUSAGE, "%s: expected the folder of a checkpoint or of a run, found none", path);
+    if (pawl_find_is_run(path)) {
+        PAWL_TRY(pawl_checkpoint_find(path, 0, newest, sizeof newest, &lost));
+        PAWL_CHECK(newest[0], PAWL_EUSAGE, "%s: the run has no checkpoint yet", path);
+        path = newest;
+    }
+    PAWL_TRY(pawl_manifest_load(path, &k));
+    pawl_status s = pawl_files_check_sizes(k);
+    if (s == PAWL_OK) *out = k;
+    else pawl_checkpoint_close(k);
+    return s;
+}
+
+const char *pawl_checkpoint_path(const pawl_checkpoint *k)
+{
+    return k->path;
+}
+
+const json_t *pawl_checkpoint_manifest(const pawl_checkpoint *k)
+{
+    return k->manifest;
+}
+
+int64_t pawl_checkpoint_step(const pawl_checkpoint *k)
+{
+    return k->step;
+}
+
+static void shape_text(const pawl_tensor *t, char out[128])
+{
+    size_t used = (size_t)snprintf(out, 128, "%s [", pawl_dtype_name(t->dtype));
+    for (int i = 0; i < t->ndim; i++) used += (size_t)snprintf(out + used, 128 - used, "%s%lld", i ? "," : "", (long long)t->dim[i]);
+    snprintf(out + used, 128 - used, "]");
+}
+
+static pawl_status find_tensor(const pawl_checkpoint *k, const pawl_named *wanted, const pawl_stored **out)
+{
+    pawl_stored key = {.item = *wanted};
+    char expected[128], found[128];
+    const pawl_stored *t = bsearch(&key, k->tensors, (size_t)k->count, sizeof *k->tensors, pawl_stored_compare);
+    PAWL_CHECK(t, PAWL_EDATA, "%s has no tensor %s", k->path, wanted->name);
+    shape_text(&wanted->tensor, expected);
+    shape_text(&t->item.tensor, found);
+    PAWL_CHECK(strcmp(expected, found) == 0, PAWL_EDATA, "%s: tensor %s: expected %s, found %s", k->path, wanted->name, expected, found);
+    *out = t;
+    return PAWL_OK;
+}
+
+static pawl_status read_tensor(pawl_files *f, const pawl_named *into)
+{
+    const pawl_stored *t = NULL;
+    PAWL_TRY(find_tensor(f->of, into, &t));
+    PAWL_TRY(pawl_files_turn_to(f, t));
+    for (int64_t c = 0; c < t->chunk_count; c++)
+        PAWL_TRY(pawl_files_read_chunk(f, t, c, (char *)into->tensor.data + c * PAWL_CHUNK_BYTES));
+    return PAWL_OK;
+}
+
+pawl_status pawl_checkpoint_read(const pawl_checkpoint *k, const pawl_state *into)
+{
+    pawl_files f = {.of = k};
+    PAWL_TRY(pawl_files_check_layout(k));
+    pawl_status s = PAWL_OK;
+    for (int i = 0; i < into->count && s == PAWL_OK; i++) s = read_tensor(&f, &into->items[i]);
+    pawl_files_close(&f);
+    return s;
+}

@@ -1,0 +1,80 @@
+/* checkpoints/saver.h - the background writer of one rank, as the files that make it up see it.
+ *
+ * A save goes through three phases. In each, every rank's thread (or rank 0's alone) works; the main thread, at step
+ * boundaries, hears all ranks' votes and, when all are done, communicates and starts the next phase:
+ *
+ *     phase    thread of   works                                        then, on the main threads
+ *     LAYOUT   rank 0      leftovers, step-N.part, checkpoint.h5        rank 0's offsets go to all
+ *     WRITE    all ranks   own chunks: hash, pwrite; fsync              the chunks' digests go to all
+ *     PUBLISH  rank 0      manifest, rename, LATEST, prune              the digests of the whole go to all
+ *
+ * A vote of -1 is a failure: when all ranks have voted they agree on it, rank 0 removes the .part, and the saver is idle
+ * again. The thread never communicates; the main thread never waits for it, except in pawl_save_finish and close. */
+#ifndef PAWL_CHECKPOINTS_SAVER_H
+#define PAWL_CHECKPOINTS_SAVER_H
+
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "checkpoints/checkpoints.h"
+#include "checkpoints/share.h"
+#include "checkpoints/stored.h"
+#include "core/arena.h"
+
+enum { PAWL_SAVE_IDLE, PAWL_SAVE_LAYOUT, PAWL_SAVE_WRITE, PAWL_SAVE_PUBLISH };
+
+/* What rank 0 found out in LAYOUT and tells all; offsets are in the order of the tensors. */
+typedef struct pawl_placing {
+    int64_t file_bytes;
+    pawl_digest layout;
+    int64_t offset[];
+} pawl_placing;
+
+struct pawl_saver {
+    pawl_comm *comm;
+    char folder[PATH_MAX]; /* output_dir/checkpoints */
+    int64_t keep;
+
+    pawl_stored *tensors; /* sorted by name; `file` says where each one lies, or will */
+    int count;
+    pawl_digest *chunks; /* of all tensors: those that change, then frozen ones */
+    pawl_share changing, frozen;
+    pawl_arena snapshot; /* this rank's chunks of what changes */
+    pawl_placing *placing;
+    size_t placing_bytes;
+    pawl_digest parent;
+    int has_parent;
+
+    /* The save under way. The main thread sets these while no phase is at work. */
+    int64_t step;
+    char step_name[PAWL_STEP_NAME_MAX], part[PATH_MAX];
+    json_t *run, *lineage;
+    int is_best;
+    pawl_sums sums;
+    double begun;
+    pawl_save_result last;
+
+    /* Between the two threads, under `mutex`. */
+    pthread_t thread;
+    int has_thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    int phase, done, asked; /* done: 0 at work, 1, or -1 with `error` */
+    atomic_int quit;
+    pawl_error error;
+};
+
+/* The work of the phases: local, on the thread. */
+PAWL_MUST pawl_status pawl_save_lay_out(pawl_saver *s);
+PAWL_MUST pawl_status pawl_save_write(pawl_saver *s);
+PAWL_MUST pawl_status pawl_save_publish(pawl_saver *s);
+
+/* The thread. */
+PAWL_MUST pawl_status pawl_save_thread_open(pawl_saver *s);
+void pawl_save_thread_close(pawl_saver *s);
+void pawl_save_thread_start(pawl_saver *s, int phase); /* of a save: at once done where this rank has nothing to do */
+void pawl_save_thread_fail(pawl_saver *s, int phase);  /* with this thread's last error */
+void pawl_save_thread_wait(pawl_saver *s);
+
+#endif

@@ -1,0 +1,30 @@
+#include "comm/comm.h"
+#include "comm/mpi.h"
+
+static int site_id(const char *file, int line)
+{
+    uint32_t h = 2166136261u ^ (uint32_t)line; /* FNV-1a */
+    for (; *file; file++) h = (h ^ (uint8_t)*file) * 16777619u;
+    return (int)(h & 0x7fffffffu);
+}
+
+pawl_status pawl_agree_(pawl_comm *c, pawl_status mine, const char *file, int line)
+{
+    if (mine != PAWL_OK && pawl_last_error()->rank < 0) pawl_last_error()->rank = c->rank;
+    if (mine == PAWL_ECOMM) return mine; /* MPI itself failed here: the only way left is out */
+    if (c->size == 1) return mine == PAWL_OK ? PAWL_OK : pawl_trail_(mine, file, line);
+
+    const int site = site_id(file, line);
+    struct { int value, rank; } got[3], put[3] = {{(int)mine, c->rank}, {site, c->rank}, {-site, c->rank}};
+    PAWL_TRY(pawl_mpi_status(MPI_Allreduce(put, got, 3, MPI_2INT, MPI_MAXLOC, pawl_mpi(c)), "MPI_Allreduce"));
+    c->bytes_sent += sizeof put;
+    PAWL_CHECK(got[1].value == -got[2].value, PAWL_EBUG, "ranks %d and %d reached different collective calls (here: %s:%d)",
+               got[1].rank, got[2].rank, file, line);
+    if (got[0].value == PAWL_OK) return PAWL_OK;
+
+    pawl_error e = *pawl_last_error();
+    PAWL_TRY(pawl_mpi_status(MPI_Bcast(&e, (int)sizeof e, MPI_BYTE, got[0].rank, pawl_mpi(c)), "MPI_Bcast"));
+    e.agreed = 1;
+    pawl_adopt_error(&e);
+    return pawl_trail_(e.code, file, line);
+}

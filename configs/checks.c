@@ -1,0 +1,139 @@
+/* What must hold between keys. One rule, one row: its sentence is also in the manual. */
+#include <stdio.h>
+#include <string.h>
+
+#include "configs/fill.h"
+
+typedef struct complaint { char why[700]; } complaint;
+
+#define SAY(c, ...) snprintf((c)->why, sizeof (c)->why, __VA_ARGS__)
+
+static void one_start(const pawl_run_config *r, complaint *c)
+{
+    const int base = r->model.base_model[0] != 0, scratch = r->model.model.present, parent = r->checkpoint.parent_checkpoint[0] != 0;
+    if (base + scratch + parent == 0)
+        SAY(c, "nothing says what to train: expected base_model (a folder to start from), model (an architecture from scratch) "
+               "or parent_checkpoint (a run to continue)");
+    else if (base + scratch + parent > 1)
+        SAY(c, "expected one of base_model, model and parent_checkpoint, found %s%s%s: leave all but one out",
+            base ? "base_model" : "model", base && scratch ? ", model" : "", parent ? ", parent_checkpoint" : "");
+}
+
+static void scratch_needs_tokenizer(const pawl_run_config *r, complaint *c)
+{
+    if (r->model.model.present && !r->data.tokenizer[0])
+        SAY(c, "a model from scratch needs a tokenizer: expected 'bytes' or a folder with tokenizer.json");
+}
+
+static void model_is_sound(const pawl_run_config *r, complaint *c)
+{
+    if (r->model.model.present && pawl_model_config_check(&r->model.model.value, "model") != PAWL_OK)
+        SAY(c, "%.600s", pawl_last_error()->what);
+}
+
+static void something_to_learn(const pawl_run_config *r, complaint *c)
+{
+    double weight = 0;
+    for (int i = 0; i < r->data.datasets.count; i++) weight += r->data.datasets.items[i].weight;
+    if (r->data.datasets.count == 0) SAY(c, "nothing says what to learn: expected datasets, a list with a path in each item");
+    else if (weight == 0) SAY(c, "every dataset has weight 0: expected at least one above 0");
+}
+
+static void an_end(const pawl_run_config *r, complaint *c)
+{
+    if (r->train.max_steps == 0 && r->train.num_epochs == 0)
+        SAY(c, "the run has no length: expected max_steps or num_epochs above 0");
+}
+
+static void one_warmup(const pawl_run_config *r, complaint *c)
+{
+    if (r->optim.warmup_steps > 0 && r->optim.warmup_ratio > 0)
+        SAY(c, "expected warmup_steps or warmup_ratio, found both: leave one of them out");
+}
+
+static void slot_in_step(const pawl_run_config *r, complaint *c)
+{
+    if (r->train.micro_batch_size > r->train.global_batch_size)
+        SAY(c, "micro_batch_size: expected at most the %lld rows of global_batch_size, found %lld",
+            (long long)r->train.global_batch_size, (long long)r->train.micro_batch_size);
+}
+
+static void lanes_in_slots(const pawl_run_config *r, complaint *c)
+{
+    const int64_t rows = r->train.global_batch_size, micro = r->train.micro_batch_size, slots = (rows + micro - 1) / micro;
+    if (micro <= rows && r->comm.reduction_lanes > slots)
+        SAY(c, "reduction_lanes: expected at most the %lld slots of a step (global_batch_size / micro_batch_size, rounded up), "
+               "found %lld", (long long)slots, (long long)r->comm.reduction_lanes);
+}
+
+static void only_f32(const pawl_run_config *r, complaint *c)
+{
+    if (r->train.bf16) SAY(c, "bf16: expected false, found true: this version computes in float32");
+}
+
+static void something_to_measure(const pawl_run_config *r, complaint *c)
+{
+    if (r->train.eval_steps > 0 && r->data.val_set_size == 0 && r->data.test_datasets.count == 0)
+        SAY(c, "eval_steps: there is nothing to measure: expected val_set_size above 0 or test_datasets, or no eval_steps");
+}
+
+static void a_way_to_resume(const pawl_run_config *r, complaint *c)
+{
+    if (!r->checkpoint.resume_from_checkpoint[0]) SAY(c, "resume_from_checkpoint: expected auto, none or a path, found ''");
+}
+
+/* The complaint stands at the first of the keys that is written, else at the head of the file. */
+static const struct check {
+    const char *keys[4];
+    void (*check)(const pawl_run_config *r, complaint *c);
+    const char *rule;
+} checks[] = {
+    {{"model", "base_model", "parent_checkpoint"}, one_start, "exactly one of `base_model`, `model` and `parent_checkpoint` is given"},
+    {{"model", "tokenizer"}, scratch_needs_tokenizer, "with `model`, `tokenizer` is given"},
+    {{"model"}, model_is_sound, "the sizes of `model` fit together: heads divide the width, key and value heads divide heads, a head is even"},
+    {{"datasets"}, something_to_learn, "`datasets` has at least one item, and one of them a `weight` above 0"},
+    {{"max_steps", "num_epochs"}, an_end, "`max_steps` or `num_epochs` is above 0"},
+    {{"warmup_ratio", "warmup_steps"}, one_warmup, "`warmup_steps` and `warmup_ratio` are not both given"},
+    {{"micro_batch_size", "global_batch_size"}, slot_in_step,
+     "`micro_batch_size` is at most `global_batch_size` (it need not divide it: the last slot may be smaller)"},
+    {{"reduction_lanes", "global_batch_size", "micro_batch_size"}, lanes_in_slots,
+     "`reduction_lanes` is at most the number of slots, `global_batch_size` / `micro_batch_size` rounded up"},
+    {{"bf16"}, only_f32, "`bf16` is false: this version computes in float32"},
+    {{"eval_steps", "val_set_size", "test_datasets"}, something_to_measure, "with `eval_steps`, `val_set_size` or `test_datasets` is given"},
+    {{"resume_from_checkpoint"}, a_way_to_resume, "`resume_from_checkpoint` is not empty"},
+};
+
+/* Whether the struct holds what the user meant by the key: a value that was refused, or a misspelt key, is not there. */
+static int is_known(const pawl_node *root, const char *key)
+{
+    const pawl_node *n = pawl_node_find(root, key);
+    if (n) return !n->bad && !n->refused;
+    const pawl_field *row = pawl_run_row(key);
+    for (const pawl_node *c = root->first; c; c = c->next)
+        if (c->meant == row) return 0;
+    return row->dflt != NULL;
+}
+
+static void apply(const struct check *check, const pawl_node *root, const pawl_run_config *run, pawl_problems *problems)
+{
+    complaint c = {""};
+    pawl_place at = root->at;
+    for (int i = 3; i >= 0; i--) {
+        if (!check->keys[i]) continue;
+        if (!is_known(root, check->keys[i])) return;
+        const pawl_node *n = pawl_node_find(root, check->keys[i]);
+        if (n) at = n->key_at;
+    }
+    check->check(run, &c);
+    if (c.why[0]) pawl_problem_add(problems, at, "%s", c.why);
+}
+
+void pawl_check_run(const pawl_node *root, const pawl_run_config *run, pawl_problems *problems)
+{
+    for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) apply(&checks[i], root, run, problems);
+}
+
+void pawl_check_rules(pawl_text *out)
+{
+    for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) pawl_text_add(out, "- %s\n", checks[i].rule);
+}

@@ -1,0 +1,418 @@
+#include "core/fields.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static void *member(const pawl_field *row, void *section)
+{
+    return (char *)section + row->at;
+}
+
+static const void *const_member(const pawl_field *row, const void *section)
+{
+    return (const char *)section + row->at;
+}
+
+const void *pawl_field_item(const pawl_field *row, const void *section, int item)
+{
+    return (const char *)section + row->at + row->body_at + row->room * (size_t)item;
+}
+
+/* ---- What is expected ---- */
+
+/* 1000000 and 1e12 rather than 1e+06 and 1e+12. */
+static void format_bound(double x, char out[32])
+{
+    if (fabs(x) < 1e16 && x == floor(x) && fmod(x, 1e7) != 0) snprintf(out, 32, "%.0f", x);
+    else pawl_format_f64(x, out);
+    char *exponent = strchr(out, 'e');
+    if (!exponent) return;
+    char *from = exponent + 1 + (exponent[1] == '+'), *to = exponent + 1;
+    if (*from == '-') *to++ = *from++;
+    while (*from == '0') from++;
+    memmove(to, from, strlen(from) + 1);
+}
+
+void pawl_field_range(const pawl_field *row, char *out, size_t room)
+{
+    char lo[32], hi[32];
+    format_bound(row->lo, lo);
+    format_bound(row->hi, hi);
+    snprintf(out, room, "[%s, %s]", lo, hi);
+}
+
+static void list_choices(const pawl_field *row, char *out, size_t room)
+{
+    size_t n = (size_t)snprintf(out, room, row->choices[1] ? "one of" : "the word");
+    for (int i = 0; row->choices[i] && n < room; i++)
+        n += (size_t)snprintf(out + n, room - n, "%s %s", i ? "," : "", row->choices[i]);
+}
+
+void pawl_field_expects(const pawl_field *row, char *out, size_t room)
+{
+    char range[72];
+    const char *gap = row->unit[0] ? " " : "";
+    switch (row->kind) {
+    case PAWL_KIND_i64:
+    case PAWL_KIND_f64:
+        pawl_field_range(row, range, sizeof range);
+        snprintf(out, room, "a %snumber in %s%s%s", row->kind == PAWL_KIND_i64 ? "whole " : "", range, gap, row->unit);
+        break;
+    case PAWL_KIND_flag: snprintf(out, room, "true or false"); break;
+    case PAWL_KIND_choice: list_choices(row, out, room); break;
+    case PAWL_KIND_text: snprintf(out, room, "a text of at most %zu bytes", row->room - 1); break;
+    case PAWL_KIND_list: snprintf(out, room, "a list of at most %d items", row->most); break;
+    case PAWL_KIND_record: snprintf(out, room, "keys and values, or null"); break;
+    }
+}
+
+/* ---- Setting ---- */
+
+static int refuse(const pawl_field *row, const char *text, const char *advice, char *why, size_t room)
+{
+    enum { SHOWN = 60 };
+    char expected[512], shown[SHOWN + 1];
+    size_t n = 0;
+    for (; text[n] && n < SHOWN; n++) shown[n] = (unsigned char)text[n] < 0x20 || text[n] == 0x7f ? '?' : text[n];
+    const int cut = text[n] != 0;
+    if (cut) while (n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80) n--; /* not inside a character */
+    shown[n] = 0;
+    pawl_field_expects(row, expected, sizeof expected);
+    snprintf(why, room, "expected %s, found '%s%s'%s", expected, shown, cut ? "..." : "", advice);
+    return 0;
+}
+
+/* YAML 1.1 reads 010 as eight, and people read it as ten: neither is guessed. */
+static int leading_zero(const char *s)
+{
+    s += *s == '+' || *s == '-';
+    return s[0] == '0' && s[1] >= '0' && s[1] <= '9';
+}
+
+static int set_number(const pawl_field *row, void *section, const char *text, char *why, size_t room)
+{
+    int64_t whole = 0;
+    double real = 0;
+    if (leading_zero(text)) return refuse(row, text, " (leave out the leading zero)", why, room);
+    if (text[0] == ' ' || text[0] == '\t') return refuse(row, text, "", why, room);
+    if (row->kind == PAWL_KIND_i64 ? !pawl_parse_i64(text, &whole) : !pawl_parse_f64(text, &real))
+        return refuse(row, text, "", why, room);
+    const double x = row->kind == PAWL_KIND_i64 ? (double)whole : real;
+    if (!(x >= row->lo && x <= row->hi)) return refuse(row, text, "", why, room);
+    if (row->kind == PAWL_KIND_i64) memcpy(member(row, section), &whole, sizeof whole);
+    else memcpy(member(row, section), &real, sizeof real);
+    return 1;
+}
+
+static int set_flag(const pawl_field *row, void *section, const char *text, char *why, size_t room)
+{
+    static const char *const words[2][9] = {{"no", "No", "NO", "off", "Off", "OFF", "False", "FALSE", "0"},
+                                            {"yes", "Yes", "YES", "on", "On", "ON", "True", "TRUE", "1"}};
+    const pawl_flag value = strcmp(text, "true") == 0;
+    if (value || strcmp(text, "false") == 0) {
+        memcpy(member(row, section), &value, sizeof value);
+        return 1;
+    }
+    for (int meant = 0; meant < 2; meant++)
+        for (int i = 0; i < 9; i++)
+            if (strcmp(text, words[meant][i]) == 0)
+                return refuse(row, text, meant ? " (write true)" : " (write false)", why, room);
+    return refuse(row, text, "", why, room);
+}
+
+static int set_choice(const pawl_field *row, void *section, const char *text, char *why, size_t room)
+{
+    char advice[128] = "";
+    for (int32_t i = 0; row->choices[i]; i++)
+        if (strcmp(text, row->choices[i]) == 0) {
+            memcpy(member(row, section), &i, sizeof i);
+            return 1;
+        }
+    const char *near = pawl_nearest(text, row->choices);
+    if (near) snprintf(advice, sizeof advice, "; did you mean '%s'?", near);
+    return refuse(row, text, advice, why, room);
+}
+
+/* Characters that would break the line a text is shown on, or that YAML cannot hold: C0 and C1 controls, the line and
+ * paragraph separators, the byte order mark, U+FFFE and U+FFFF. */
+static int unprintable(const char *text)
+{
+    static const char *const others[] = {"\xe2\x80\xa8", "\xe2\x80\xa9", "\xef\xbb\xbf", "\xef\xbf\xbe", "\xef\xbf\xbf"};
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++)
+        if (*p < 0x20 || *p == 0x7f || (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)) return 1;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (strstr(text, others[i])) return 1;
+    return 0;
+}
+
+static int set_text(const pawl_field *row, void *section, const char *text, char *why, size_t room)
+{
+    const size_t bytes = strlen(text);
+    char advice[64] = "";
+    if (bytes == 0 && !row->dflt) return refuse(row, text, "", why, room);
+    if (unprintable(text)) return refuse(row, text, " (it has a line break or a control character)", why, room);
+    if (bytes >= row->room) {
+        snprintf(advice, sizeof advice, " (%zu bytes)", bytes);
+        return refuse(row, text, advice, why, room);
+    }
+    memset(member(row, section), 0, row->room); /* what is behind the NUL is hashed with the rest */
+    memcpy(member(row, section), text, bytes);
+    return 1;
+}
+
+int pawl_field_set(const pawl_field *row, void *section, const char *text, char *why, size_t room)
+{
+    switch (row->kind) {
+    case PAWL_KIND_i64:
+    case PAWL_KIND_f64: return set_number(row, section, text, why, room);
+    case PAWL_KIND_flag: return set_flag(row, section, text, why, room);
+    case PAWL_KIND_choice: return set_choice(row, section, text, why, room);
+    case PAWL_KIND_text: return set_text(row, section, text, why, room);
+    case PAWL_KIND_list:
+    case PAWL_KIND_record: break;
+    }
+    return refuse(row, text, "", why, room);
+}
+
+/* The bytes of a member, body included. */
+static size_t extent(const pawl_field *row)
+{
+    switch (row->kind) {
+    case PAWL_KIND_i64: return sizeof(pawl_i64);
+    case PAWL_KIND_f64: return sizeof(pawl_f64);
+    case PAWL_KIND_flag: return sizeof(pawl_flag);
+    case PAWL_KIND_choice: return sizeof(int32_t);
+    case PAWL_KIND_text: return row->room;
+    case PAWL_KIND_list: return row->body_at + row->room * (size_t)row->most;
+    case PAWL_KIND_record: return row->body_at + row->room;
+    }
+    return 0;
+}
+
+void pawl_fields_default(const pawl_field *rows, void *section)
+{
+    char why[600];
+    for (; rows->key; rows++) {
+        memset(member(rows, section), 0, extent(rows));
+        if (!rows->dflt || rows->kind == PAWL_KIND_list || rows->kind == PAWL_KIND_record) continue;
+        PAWL_ASSERT(pawl_field_set(rows, section, rows->dflt, why, sizeof why)); /* a default outside its own range */
+    }
+}
+
+/* ---- Getting ---- */
+
+static int64_t get_i64(const pawl_field *row, const void *section)
+{
+    int64_t x;
+    memcpy(&x, const_member(row, section), sizeof x);
+    return x;
+}
+
+static double get_f64(const pawl_field *row, const void *section)
+{
+    double x;
+    memcpy(&x, const_member(row, section), sizeof x);
+    return x;
+}
+
+/* A flag, a choice, the count of a list, the presence of a record. */
+static int32_t get_i32(const pawl_field *row, const void *section)
+{
+    int32_t x;
+    memcpy(&x, const_member(row, section), sizeof x);
+    return x;
+}
+
+static const char *get_choice(const pawl_field *row, const void *section)
+{
+    const int32_t i = get_i32(row, section);
+    PAWL_ASSERT(i >= 0);
+    for (int32_t n = 0; n <= i; n++) PAWL_ASSERT(row->choices[n]);
+    return row->choices[i];
+}
+
+void pawl_field_get(const pawl_field *row, const void *section, char *out, size_t room)
+{
+    char number[32];
+    switch (row->kind) {
+    case PAWL_KIND_i64: snprintf(out, room, "%" PRId64, get_i64(row, section)); break;
+    case PAWL_KIND_f64:
+        pawl_format_f64(get_f64(row, section), number);
+        snprintf(out, room, "%s", number);
+        break;
+    case PAWL_KIND_flag: snprintf(out, room, "%s", get_i32(row, section) ? "true" : "false"); break;
+    case PAWL_KIND_choice: snprintf(out, room, "%s", get_choice(row, section)); break;
+    case PAWL_KIND_text: snprintf(out, room, "%s", (const char *)const_member(row, section)); break;
+    case PAWL_KIND_list:
+    case PAWL_KIND_record: PAWL_ASSERT(!"a scalar row");
+    }
+}
+
+int pawl_field_count(const pawl_field *row, const void *section)
+{
+    return get_i32(row, section);
+}
+
+static pawl_status list_json(const pawl_field *row, const void *section, json_t **out)
+{
+    json_t *array = json_array();
+    pawl_status status = PAWL_OK;
+    for (int i = 0; array && i < get_i32(row, section); i++) {
+        json_t *item;
+        PAWL_TRY_OUT(pawl_fields_json(row->fields, pawl_field_item(row, section, i), &item));
+        if (json_array_append_new(array, item) < 0) PAWL_TRY_OUT(PAWL_FAIL(PAWL_EMEM, "no memory for JSON"));
+    }
+    *out = array;
+    return PAWL_OK;
+out:
+    json_decref(array);
+    return status;
+}
+
+static pawl_status field_json(const pawl_field *row, const void *section, json_t **out)
+{
+    switch (row->kind) {
+    case PAWL_KIND_i64: *out = json_integer(get_i64(row, section)); break;
+    case PAWL_KIND_f64: *out = json_real(get_f64(row, section)); break;
+    case PAWL_KIND_flag: *out = json_boolean(get_i32(row, section)); break;
+    case PAWL_KIND_choice: *out = json_string(get_choice(row, section)); break;
+    case PAWL_KIND_text: *out = json_string(const_member(row, section)); break;
+    case PAWL_KIND_list: PAWL_TRY(list_json(row, section, out)); break;
+    case PAWL_KIND_record:
+        if (get_i32(row, section)) PAWL_TRY(pawl_fields_json(row->fields, pawl_field_item(row, section, 0), out));
+        else *out = json_null();
+        break;
+    }
+    PAWL_CHECK(*out, PAWL_EDATA, "%s has no JSON form: it is not valid UTF-8, or memory is gone", row->key);
+    return PAWL_OK;
+}
+
+pawl_status pawl_fields_json(const pawl_field *rows, const void *section, json_t **out)
+{
+    pawl_status status = PAWL_OK;
+    json_t *object = json_object(), *value;
+    for (; rows->key; rows++) {
+        PAWL_TRY_OUT(field_json(rows, section, &value));
+        if (json_object_set_new(object, rows->key, value) < 0) PAWL_TRY_OUT(PAWL_FAIL(PAWL_EMEM, "no memory for JSON"));
+    }
+    *out = object;
+    return PAWL_OK;
+out:
+    json_decref(object);
+    return status;
+}
+
+json_t *pawl_field_default_json(const pawl_field *row)
+{
+    int64_t whole = 0;
+    double real = 0;
+    switch (row->kind) {
+    case PAWL_KIND_list: return json_array();
+    case PAWL_KIND_record: return json_null();
+    case PAWL_KIND_i64: return row->dflt && pawl_parse_i64(row->dflt, &whole) ? json_integer(whole) : json_null();
+    case PAWL_KIND_f64: return row->dflt && pawl_parse_f64(row->dflt, &real) ? json_real(real) : json_null();
+    case PAWL_KIND_flag: return json_boolean(row->dflt && strcmp(row->dflt, "true") == 0);
+    case PAWL_KIND_choice:
+    case PAWL_KIND_text: return row->dflt ? json_string(row->dflt) : json_null();
+    }
+    return NULL;
+}
+
+/* ---- Differences ---- */
+
+static int same(const json_t *a, const json_t *b)
+{
+    if (json_is_number(a) && json_is_number(b) && !(json_is_integer(a) && json_is_integer(b)))
+        return json_number_value(a) == json_number_value(b); /* canonical JSON writes 1.0 as 1 */
+    return json_equal(a, b);
+}
+
+static void show(const json_t *value, pawl_text *out)
+{
+    if (!value || json_is_null(value)) pawl_text_add(out, "none");
+    else if (pawl_json_canonical(value, out) != PAWL_OK) pawl_text_add(out, "?");
+}
+
+static int differ(const char *path, const json_t *before, const json_t *after, pawl_text *out)
+{
+    pawl_text_add(out, "%s: ", path);
+    show(before, out);
+    pawl_text_add(out, " -> ");
+    show(after, out);
+    pawl_text_add(out, "\n");
+    return 1;
+}
+
+static int field_diff(const pawl_field *row, const char *path, const json_t *before, const json_t *after, int fixed_only,
+                      pawl_text *out)
+{
+    char prefix[320];
+    int count = 0;
+    if (row->kind == PAWL_KIND_record && json_is_object(before) && json_is_object(after)) {
+        snprintf(prefix, sizeof prefix, "%s.", path);
+        return pawl_fields_diff(row->fields, prefix, before, after, fixed_only, out);
+    }
+    if (row->kind != PAWL_KIND_list || !json_is_array(before) || !json_is_array(after))
+        return same(before, after) ? 0 : differ(path, before, after, out);
+    for (size_t i = 0; i < json_array_size(before) || i < json_array_size(after); i++) {
+        const json_t *b = json_array_get(before, i), *a = json_array_get(after, i);
+        snprintf(prefix, sizeof prefix, b && a ? "%s.%zu." : "%s.%zu", path, i);
+        count += b && a ? pawl_fields_diff(row->fields, prefix, b, a, fixed_only, out) : differ(prefix, b, a, out);
+    }
+    return count;
+}
+
+int pawl_fields_diff(const pawl_field *rows, const char *prefix, const json_t *before, const json_t *after, int fixed_only,
+                     pawl_text *out)
+{
+    char path[256];
+    int count = 0;
+    for (; rows->key; rows++) {
+        if (fixed_only && rows->change == PAWL_CHANGE_FREE) continue;
+        /* a key that a later version adds is no difference as long as it stands at its default */
+        json_t *dflt = pawl_field_default_json(rows);
+        const json_t *b = json_object_get(before, rows->key), *a = json_object_get(after, rows->key);
+        snprintf(path, sizeof path, "%s%s", prefix, rows->key);
+        count += field_diff(rows, path, b ? b : dflt, a ? a : dflt, fixed_only, out);
+        json_decref(dflt);
+    }
+    return count;
+}
+
+/* A scalar's JSON as the text that pawl_field_set takes. */
+static pawl_status json_as_text(const json_t *value, const char *where, const char *key, char out[1024])
+{
+    switch (json_typeof(value)) {
+    case JSON_STRING:
+        PAWL_CHECK(json_string_length(value) < 1024, PAWL_EDATA, "%s: '%s' is longer than 1023 bytes", where, key);
+        memcpy(out, json_string_value(value), json_string_length(value) + 1);
+        return PAWL_OK;
+    case JSON_INTEGER: snprintf(out, 1024, "%lld", (long long)json_integer_value(value)); return PAWL_OK;
+    case JSON_REAL: pawl_format_f64(json_real_value(value), out); return PAWL_OK;
+    case JSON_TRUE: memcpy(out, "true", 5); return PAWL_OK;
+    case JSON_FALSE: memcpy(out, "false", 6); return PAWL_OK;
+    default: return PAWL_FAIL(PAWL_EDATA, "%s: '%s' is not a text, number or truth value", where, key);
+    }
+}
+
+pawl_status pawl_fields_from_json(const pawl_field *rows, const json_t *json, const char *where, void *section)
+{
+    char text[1024], why[512];
+    pawl_fields_default(rows, section);
+    for (; rows->key; rows++) {
+        const json_t *value = json_object_get(json, rows->key);
+        PAWL_CHECK(value, PAWL_EDATA, "%s: expected the key '%s'", where, rows->key);
+        if (rows->kind == PAWL_KIND_record) {
+            const int32_t present = !json_is_null(value);
+            char *member = (char *)section + rows->at;
+            if (present) PAWL_TRY(pawl_fields_from_json(rows->fields, value, where, member + rows->body_at));
+            memcpy(member, &present, sizeof present);
+            continue;
+        }
+        PAWL_TRY(json_as_text(value, where, rows->key, text));
+        PAWL_CHECK(pawl_field_set(rows, section, text, why, sizeof why), PAWL_EDATA, "%s: '%s': %s", where, rows->key, why);
+    }
+    return PAWL_OK;
+}

@@ -1,0 +1,175 @@
+#include "data/cache.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/arena.h"
+#include "core/file.h"
+#include "core/log.h"
+
+/* Where one attempt to make an entry happens. */
+typedef struct workshop {
+    char path[PATH_MAX];
+    int fd; /* of the folder, locked as long as somebody works in it */
+} workshop;
+
+static int lock_now(int fd)
+{
+    return pawl_fs_in_use->flock(fd, LOCK_EX | LOCK_NB) == 0;
+}
+
+/* Differs between processes, machines and moments. */
+static void unique_name(char out[17])
+{
+    struct {
+        char host[64];
+        long pid;
+        struct timespec now;
+    } who;
+    memset(&who, 0, sizeof who);
+    (void)gethostname(who.host, sizeof who.host - 1);
+    who.pid = (long)getpid();
+    clock_gettime(CLOCK_REALTIME, &who.now);
+    memcpy(out, pawl_digest_hex(pawl_sha256(&who, sizeof who)).text, 16);
+    out[16] = 0;
+}
+
+/* A fresh folder beside the entry. Somebody who sweeps may take it for a dead one before it is locked: then try again. */
+static pawl_status workshop_open(const char *entry, workshop *w)
+{
+    for (int attempt = 0; attempt < 8; attempt++) {
+        char unique[17];
+        unique_name(unique);
+        const int n = snprintf(w->path, sizeof w->path, "%s.%s.part", entry, unique);
+        PAWL_CHECK(n > 0 && n < (int)sizeof w->path, PAWL_EUSAGE, "path too long: %s", entry);
+        PAWL_TRY(pawl_dir_make(w->path));
+        if (pawl_file_open(w->path, O_RDONLY | O_DIRECTORY, &w->fd) != PAWL_OK) continue;
+        const int locked = lock_now(w->fd) || errno != EWOULDBLOCK; /* where there are no locks, nobody sweeps either */
+        if (locked && pawl_path_is_dir(w->path)) return PAWL_OK;
+        pawl_file_close(w->fd);
+    }
+    return PAWL_FAIL(PAWL_EIO, "cannot make a folder of its own beside %s: something removes it again and again", entry);
+}
+
+/* What is left of the folder goes; after a rename there is nothing left. */
+static void workshop_close(workshop *w)
+{
+    if (pawl_dir_remove(w->path) != PAWL_OK) pawl_log(PAWL_LOG_WARN, "data: %s", pawl_last_error()->what);
+    pawl_file_close(w->fd);
+}
+
+static void sweep_one(const char *path)
+{
+    int fd;
+    if (pawl_file_open(path, O_RDONLY | O_DIRECTORY, &fd) != PAWL_OK) return;
+    if (lock_now(fd) && pawl_dir_remove(path) == PAWL_OK) pawl_log(PAWL_LOG_INFO, "data: removed %s, left by a job that died", path);
+    pawl_file_close(fd);
+}
+
+/* Removes what jobs that died have left of this entry. Whatever fails here, fails where it matters. */
+static void sweep(const char *folder, const char *key)
+{
+    char **names, path[PATH_MAX];
+    int count;
+    if (pawl_dir_list(folder, &names, &count) != PAWL_OK) return;
+    for (int i = 0; i < count; i++) {
+        const size_t n = strlen(names[i]);
+        if (strncmp(names[i], key, strlen(key)) != 0 || n < 5 || strcmp(names[i] + n - 5, ".part") != 0) continue;
+        if (pawl_path_join(path, sizeof path, folder, names[i]) == PAWL_OK) sweep_one(path);
+    }
+    pawl_free(names);
+}
+
+/* The entry, proven. Errors: as pawl_prepared_open. */
+static pawl_status prove(pawl_entry *e)
+{
+    pawl_prepared p;
+    const pawl_status s = pawl_prepared_open(e->path, PAWL_BY_DIGEST, &p);
+    e->identity = p.identity;
+    pawl_prepared_close(&p);
+    return s;
+}
+
+static pawl_status move_aside(const char *path)
+{
+    char aside[PATH_MAX];
+    const int n = snprintf(aside, sizeof aside, "%s.damaged", path);
+    PAWL_CHECK(n > 0 && n < (int)sizeof aside, PAWL_EUSAGE, "path too long: %s", path);
+    PAWL_TRY(pawl_dir_remove(aside));
+    return pawl_file_rename(path, aside);
+}
+
+/* Only who holds the lock of the cache's folder moves an entry, and only after looking again: another job may have put
+ * a whole one there meanwhile. */
+static pawl_status repair(const char *folder, pawl_entry *e)
+{
+    int fd;
+    PAWL_TRY(pawl_file_open(folder, O_RDONLY | O_DIRECTORY, &fd));
+    (void)pawl_fs_in_use->flock(fd, LOCK_EX);
+    pawl_status s = PAWL_OK;
+    if (pawl_path_exists(e->path) && prove(e) != PAWL_OK) {
+        const pawl_error why = *pawl_last_error();
+        s = move_aside(e->path);
+        if (s == PAWL_OK) pawl_log(PAWL_LOG_WARN, "data: prepared data were damaged and are made again: %s", why.what);
+    }
+    pawl_file_close(fd);
+    return s;
+}
+
+/* rename replaces no folder that has something in it, so of two jobs the first one's entry stays. */
+static pawl_status publish(const char *folder, const workshop *w, const char *entry)
+{
+    PAWL_TRY(pawl_dir_sync(w->path));
+    if (pawl_file_rename(w->path, entry) != PAWL_OK) {
+        if (pawl_path_exists(entry)) return PAWL_OK;
+        return PAWL_FAIL(PAWL_EIO, "cannot rename %s: %s", w->path, strerror(errno));
+    }
+    return pawl_dir_sync(folder);
+}
+
+static pawl_status make(const char *folder, const pawl_recipe *r, const char *entry)
+{
+    workshop w;
+    PAWL_TRY(workshop_open(entry, &w));
+    pawl_status s = pawl_prepare(r, w.path);
+    if (s == PAWL_OK && !pawl_stop_asked) s = publish(folder, &w, entry);
+    const pawl_error why = *pawl_last_error();
+    workshop_close(&w);
+    if (s != PAWL_OK) pawl_adopt_error(&why);
+    return s;
+}
+
+static pawl_status find_or_make(const char *folder, const pawl_recipe *r, const char *key, pawl_entry *e)
+{
+    enum { ATTEMPTS = 4 }; /* one is the rule, two after damage; more when other jobs repair the same entry */
+    PAWL_TRY(pawl_dir_make(folder));
+    PAWL_TRY(pawl_path_join(e->path, sizeof e->path, folder, key));
+    for (int attempt = 0; attempt < ATTEMPTS && !pawl_stop_asked; attempt++) {
+        if (pawl_path_exists(e->path)) {
+            const pawl_status s = prove(e);
+            if (s == PAWL_OK || s == PAWL_EMEM) return s;
+            PAWL_TRY(repair(folder, e));
+        } else {
+            sweep(folder, key);
+            PAWL_TRY(make(folder, r, e->path));
+        }
+    }
+    if (pawl_stop_asked) return PAWL_OK;
+    return PAWL_FAIL(PAWL_EIO, "the prepared data in %s are damaged as often as they are made; check that disk, or set "
+                     "dataset_prepared_path to another folder", e->path);
+}
+
+pawl_status pawl_cache_get(const char *folder, const pawl_recipe *r, pawl_entry *out)
+{
+    pawl_digest key;
+    PAWL_TRY(pawl_recipe_key(r, &key));
+    const pawl_status s = find_or_make(folder, r, pawl_digest_hex(key).text, out);
+    if (s != PAWL_EIO) return s;
+    const pawl_error why = *pawl_last_error();
+    return PAWL_FAIL(PAWL_EIO, "%.600s; prepared data are kept in %.200s: make room and leave to write there, or set "
+                     "dataset_prepared_path to another folder", why.what, folder);
+}

@@ -1,0 +1,11 @@
+#include "data/data.h"
+
+const char *const pawl_dataset_types[] = {"completion", "text", NULL};
+
+#define PAWL_SECTION pawl_dataset_config
+const pawl_field pawl_dataset_rows[] = {PAWL_DATASET_FIELDS(PAWL_ROW_F, PAWL_ROW_C, PAWL_ROW_T) PAWL_ROW_END};
+#undef PAWL_SECTION
+
+#define PAWL_SECTION pawl_data_config
+const pawl_field pawl_data_rows[] = {PAWL_DATA_FIELDS(PAWL_ROW_F, PAWL_ROW_C, PAWL_ROW_T, PAWL_ROW_L) PAWL_ROW_END};
+#undef PAWL_SECTION

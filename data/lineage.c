@@ -1,0 +1,90 @@
+/* What people and checkpoints are told of the data. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "data/mixture.h"
+
+static int64_t part_rows(const pawl_dataset *s, pawl_part part)
+{
+    return s->prepared.part[part].rows;
+}
+
+/* Counts of the learnt part stand in the record itself, those of the held-out part under held_out. */
+static json_t *record(const pawl_dataset *s, int learnt)
+{
+    const pawl_prepared_part *train = &s->prepared.part[PAWL_TRAIN], *held = &s->prepared.part[PAWL_HELD_OUT];
+    return json_pack("{s:s,s:s,s:s,s:f,s:s,s:O,s:I,s:I,s:I,s:{s:I,s:I,s:I}}", "domain", s->domain, "path", s->config.path,
+                     "license", s->config.license, "weight", s->config.weight, "use", learnt ? "learnt" : "measured", "files",
+                     s->prepared.sources, "documents", (json_int_t)train->documents, "tokens", (json_int_t)train->tokens,
+                     "rows", (json_int_t)train->rows, "held_out", "documents", (json_int_t)held->documents, "tokens",
+                     (json_int_t)held->tokens, "rows", (json_int_t)held->rows);
+}
+
+pawl_status pawl_data_lineage(const pawl_data *d, json_t **out)
+{
+    json_t *list = json_array();
+    for (int i = 0; list && i < d->count; i++)
+        if (json_array_append_new(list, record(&d->datasets[i], i < d->learnt)) < 0) {
+            json_decref(list);
+            list = NULL;
+        }
+    PAWL_CHECK(list, PAWL_EMEM, "no memory for the lineage of the data");
+    *out = list;
+    return PAWL_OK;
+}
+
+/* Share of the positions of a part's rows that hold tokens. */
+static double fullness(const pawl_data *d, const pawl_prepared_part *p)
+{
+    int64_t tokens = 0;
+    for (int64_t k = 0; k < p->first[p->rows]; k++) tokens += p->segments[k].tokens;
+    return (double)tokens / ((double)p->rows * (double)d->sequence_len);
+}
+
+static void report_part(const pawl_data *d, const pawl_dataset *s, pawl_part part, const char *verb, pawl_text *out)
+{
+    const pawl_prepared_part *p = &s->prepared.part[part];
+    pawl_text_add(out, ", %s %" PRId64 " documents, %" PRId64 " tokens in %" PRId64 " rows", verb, p->documents, p->tokens, p->rows);
+    if (d->packed && p->rows > 0) pawl_text_add(out, " (%.1f%% full)", 100 * fullness(d, p));
+}
+
+void pawl_data_report(const pawl_data *d, pawl_text *out)
+{
+    for (int i = 0; i < d->count; i++) {
+        const pawl_dataset *s = &d->datasets[i];
+        const size_t files = json_array_size(s->prepared.sources);
+        pawl_text_add(out, "%s: %s (%zu file%s)", s->domain, s->config.path, files, files == 1 ? "" : "s");
+        if (i < d->learnt) report_part(d, s, PAWL_TRAIN, "learnt", out);
+        if (part_rows(s, PAWL_HELD_OUT) > 0) report_part(d, s, PAWL_HELD_OUT, "held out", out);
+        if (i < d->learnt && s->config.weight != 1.0) pawl_text_add(out, ", weight %g", s->config.weight);
+        if (s->prepared.empty > 0) pawl_text_add(out, ", %" PRId64 " empty texts skipped", s->prepared.empty);
+        pawl_text_add(out, ", licence %s\n", s->config.license[0] ? s->config.license : "not stated");
+    }
+}
+
+/* "file.jsonl:12" */
+static size_t place_of(const pawl_dataset *s, const pawl_segment *segment, char *out, size_t room)
+{
+    const pawl_document *doc = &s->prepared.documents[segment->document];
+    const char *name = json_string_value(json_object_get(json_array_get(s->prepared.sources, (size_t)doc->source), "name"));
+    const int n = doc->line > 0 ? snprintf(out, room, "%s:%" PRId64, name, doc->line) : snprintf(out, room, "%s", name);
+    return n < 0 ? 0 : (size_t)n;
+}
+
+void pawl_row_describe(const pawl_data *d, pawl_part part, pawl_row r, char *out, size_t room)
+{
+    static const char more[] = ", ...)";
+    const pawl_row_view v = pawl_row_find(d, part, r);
+    char place[512];
+    int n = snprintf(out, room, "%s row %" PRId64 " (", pawl_data_domain(d, part, r.domain), r.index);
+    size_t used = n < 0 || (size_t)n >= room ? room : (size_t)n;
+    for (int64_t k = 0; k < v.count && used < room; k++) {
+        const size_t length = place_of(v.dataset, &v.segments[k], place, sizeof place);
+        if (length >= sizeof place || used + length + 2 + sizeof more > room) {
+            if (used + sizeof more <= room) memcpy(out + used, k ? more : "...)", k ? sizeof more : sizeof "...)");
+            return;
+        }
+        used += (size_t)snprintf(out + used, room - used, "%s%s", k ? ", " : "", place);
+    }
+    if (used + 2 <= room) memcpy(out + used, ")", 2);
+}

@@ -1,0 +1,39 @@
+/* data/mixture.h - what pawl_data is made of: the datasets of a run, mapped. */
+#ifndef PAWL_DATA_MIXTURE_H
+#define PAWL_DATA_MIXTURE_H
+
+#include "data/prepared.h"
+
+typedef struct pawl_dataset {
+    pawl_dataset_config config;
+    char domain[64];
+    pawl_prepared prepared;
+    int held_out_domain;  /* index among held-out domains; -1: it has no such rows */
+    int64_t epoch_first;  /* its rows in an epoch of the mixture are epoch_first + [0, epoch_rows) */
+    int64_t epoch_rows;
+} pawl_dataset;
+
+struct pawl_data {
+    int64_t sequence_len;
+    int packed;
+    uint64_t seed;
+    int learnt;          /* the first so many of datasets are learnt, the others only measured */
+    int count;
+    pawl_dataset *datasets;
+    int64_t epoch_rows;
+    int held_out_domains;
+};
+
+/* A row of a dataset, found. */
+typedef struct pawl_row_view {
+    const pawl_dataset *dataset;
+    const pawl_segment *segments;
+    int64_t count;
+} pawl_row_view;
+
+pawl_row_view pawl_row_find(const pawl_data *d, pawl_part part, pawl_row r);
+
+/* Fills epoch_first, epoch_rows and the mixture's. Errors: EDATA for a dataset that gives no row. */
+PAWL_MUST pawl_status pawl_mixture_plan(pawl_data *d);
+
+#endif

@@ -1,0 +1,69 @@
+/* Which row comes when: a function of the seed and a counter, and of nothing that was read before.
+ *
+ * An epoch is a permutation of as many places as the datasets have rows in it. Place by place a dataset's own counter
+ * runs on over the epochs; every R of it are one pass over the dataset's R rows, in an order of that pass. So weight 1
+ * is every row once an epoch, and weight 2.5 every row five times in two. */
+#include "data/mixture.h"
+
+#include <math.h>
+
+#include "core/rng.h"
+
+static pawl_status plan_dataset(pawl_dataset *s)
+{
+    const int64_t rows = s->prepared.part[PAWL_TRAIN].rows;
+    const double weight = s->config.weight;
+    s->epoch_rows = llround(weight * (double)rows);
+    if (weight == 0.0) return PAWL_OK;
+    PAWL_CHECK(rows > 0 || s->prepared.part[PAWL_HELD_OUT].rows == 0, PAWL_EDATA,
+               "dataset '%s' (%s): all of its documents (%lld) are held out, so there is nothing to learn; lower val_set_size, or "
+               "give it more documents", s->domain, s->config.path, (long long)s->prepared.part[PAWL_HELD_OUT].documents);
+    PAWL_CHECK(rows > 0, PAWL_EDATA, "dataset '%s' (%s) holds no text that is not empty; check the path, or set its weight to 0",
+               s->domain, s->config.path);
+    PAWL_CHECK(s->epoch_rows > 0, PAWL_EDATA, "dataset '%s' (%s): weight %g x %lld rows rounds to no row in an epoch; raise its "
+               "weight, or set it to 0", s->domain, s->config.path, weight, (long long)rows);
+    return PAWL_OK;
+}
+
+pawl_status pawl_mixture_plan(pawl_data *d)
+{
+    d->epoch_rows = 0;
+    for (int i = 0; i < d->learnt; i++) {
+        pawl_dataset *s = &d->datasets[i];
+        PAWL_TRY(plan_dataset(s));
+        s->epoch_first = d->epoch_rows;
+        d->epoch_rows += s->epoch_rows;
+    }
+    PAWL_CHECK(d->epoch_rows > 0 || d->learnt == 0, PAWL_EDATA, "every dataset has weight 0, so there is nothing to learn; raise one");
+    for (int i = d->learnt; i < d->count; i++)
+        PAWL_CHECK(d->datasets[i].prepared.part[PAWL_HELD_OUT].rows > 0, PAWL_EDATA,
+                   "test dataset '%s' (%s) holds no text that is not empty; check the path", d->datasets[i].domain,
+                   d->datasets[i].config.path);
+    return PAWL_OK;
+}
+
+int64_t pawl_data_epoch_rows(const pawl_data *d)
+{
+    return d->epoch_rows;
+}
+
+/* The dataset whose places in an epoch hold `place`. */
+static int dataset_at(const pawl_data *d, int64_t place)
+{
+    int i = 0;
+    while (place >= d->datasets[i].epoch_first + d->datasets[i].epoch_rows) i++;
+    return i;
+}
+
+pawl_row pawl_data_row_at(const pawl_data *d, int64_t at)
+{
+    PAWL_ASSERT(at >= 0 && d->epoch_rows > 0);
+    const uint64_t epoch = (uint64_t)(at / d->epoch_rows), index = (uint64_t)(at % d->epoch_rows);
+    const int64_t place = (int64_t)pawl_permute(index, (uint64_t)d->epoch_rows, d->seed, PAWL_FOR_EPOCH, epoch, 0);
+    const int i = dataset_at(d, place);
+    const pawl_dataset *s = &d->datasets[i];
+    const uint64_t rows = (uint64_t)s->prepared.part[PAWL_TRAIN].rows;
+    const uint64_t counter = epoch * (uint64_t)s->epoch_rows + (uint64_t)(place - s->epoch_first);
+    const uint64_t row = pawl_permute(counter % rows, rows, d->seed, PAWL_FOR_DATASET, (uint64_t)i, counter / rows);
+    return (pawl_row){.domain = i, .index = (int64_t)row};
+}

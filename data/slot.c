@@ -1,0 +1,75 @@
+/* The arrays of a slot: what is read, what is to be predicted, and where documents begin. */
+#include "data/mixture.h"
+
+#include "core/batch.h"
+
+enum { ROUND_TO = 32 };
+
+int64_t pawl_slot_tokens(const pawl_data *d, pawl_part part, const pawl_row *rows, int64_t count)
+{
+    int64_t longest = 1;
+    if (d->packed) return d->sequence_len;
+    for (int64_t i = 0; i < count; i++) {
+        const int64_t n = pawl_row_length(d, part, rows[i]);
+        longest = n > longest ? n : longest;
+    }
+    longest = (longest + ROUND_TO - 1) / ROUND_TO * ROUND_TO;
+    return longest < d->sequence_len ? longest : d->sequence_len;
+}
+
+static void fill_segment(const pawl_prepared *p, const pawl_segment *s, int64_t at, pawl_batch *b)
+{
+    for (int64_t i = 0; i < s->tokens; i++) {
+        b->ids[at + i] = pawl_prepared_token(p, s->tokens_at + i);
+        b->positions[at + i] = (int32_t)i;
+        b->starts[at + i] = (int32_t)at;
+        if (i > 0) b->targets[at + i - 1] = b->ids[at + i];
+    }
+    b->targets[at + s->tokens - 1] = PAWL_NOT_TRAINED; /* what follows is another document, or the next segment's task */
+}
+
+static void fill_padding(int64_t at, int64_t end, pawl_batch *b)
+{
+    for (; at < end; at++) {
+        b->ids[at] = 0;
+        b->targets[at] = PAWL_NOT_TRAINED;
+        b->positions[at] = 0;
+        b->starts[at] = (int32_t)at;
+    }
+}
+
+void pawl_slot_fill(const pawl_data *d, pawl_part part, const pawl_row *rows, int64_t count, pawl_batch *b)
+{
+    b->rows = count;
+    b->tokens = pawl_slot_tokens(d, part, rows, count);
+    for (int64_t i = 0; i < count; i++) {
+        const pawl_row_view v = pawl_row_find(d, part, rows[i]);
+        int64_t at = i * b->tokens;
+        for (int64_t k = 0; k < v.count; at += v.segments[k++].tokens) fill_segment(&v.dataset->prepared, &v.segments[k], at, b);
+        fill_padding(at, (i + 1) * b->tokens, b);
+    }
+}
+
+int64_t pawl_row_trained(const pawl_data *d, pawl_part part, pawl_row r)
+{
+    const pawl_row_view v = pawl_row_find(d, part, r);
+    int64_t n = 0;
+    for (int64_t k = 0; k < v.count; k++) n += v.segments[k].tokens - 1;
+    return n;
+}
+
+int64_t pawl_row_length(const pawl_data *d, pawl_part part, pawl_row r)
+{
+    const pawl_row_view v = pawl_row_find(d, part, r);
+    int64_t n = 0;
+    for (int64_t k = 0; k < v.count; k++) n += v.segments[k].tokens;
+    return n;
+}
+
+int64_t pawl_row_bytes(const pawl_data *d, pawl_part part, pawl_row r)
+{
+    const pawl_row_view v = pawl_row_find(d, part, r);
+    int64_t n = 0;
+    for (int64_t k = 0; k < v.count; k++) n += v.segments[k].bytes;
+    return n;
+}

@@ -1,0 +1,154 @@
+/* pawl generate: text from a model, greedily or sampled from its nucleus. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/rng.h"
+#include "launch/launch.h"
+
+enum { PROMPT, MAX_TOKENS, TEMPERATURE, TOP_P, SEED, JSON };
+
+typedef struct sampler {
+    double temperature, top_p;
+    uint64_t seed;
+    int32_t size;               /* ids that the tokenizer knows; logits above are padding of the vocabulary */
+    struct weighed { double p; int32_t id; } *candidates; /* [size] */
+} sampler;
+
+static int32_t greedy(const float *logits, int32_t size)
+{
+    int32_t best = 0;
+    for (int32_t i = 1; i < size; i++)
+        if (logits[i] > logits[best]) best = i;
+    return best;
+}
+
+static int by_weight(const void *a, const void *b)
+{
+    const struct weighed *x = a, *y = b;
+    if (x->p != y->p) return x->p < y->p ? 1 : -1;
+    return x->id < y->id ? -1 : 1;
+}
+
+/* The smallest set of likeliest ids whose probability reaches top_p, drawn from in proportion.
+ * Source: Holtzman et al. 2020. */
+static int32_t nucleus(const sampler *s, const float *logits, int64_t position)
+{
+    const double top = logits[greedy(logits, s->size)];
+    double sum = 0, kept = 0;
+    int32_t n = 0;
+    for (int32_t i = 0; i < s->size; i++) {
+        s->candidates[i] = (struct weighed){exp((logits[i] - top) / s->temperature), i};
+        sum += s->candidates[i].p;
+    }
+    qsort(s->candidates, (size_t)s->size, sizeof *s->candidates, by_weight);
+    while (n < s->size && (n == 0 || kept < s->top_p * sum)) kept += s->candidates[n++].p;
+    double left = kept * pawl_uniform(pawl_random_at(s->seed, PAWL_FOR_SAMPLING, (uint64_t)position, 0).word[0]);
+    int32_t i = 0;
+    while (i + 1 < n && (left -= s->candidates[i].p) >= 0) i++;
+    return s->candidates[i].id;
+}
+
+/* Feeds the prompt, then draws until the end id or max_tokens. ids has room for the prompt and max_tokens more. */
+static pawl_status generate(pawl_decoder *d, const sampler *s, int32_t end, int32_t *ids, int64_t prompt, int64_t max_tokens,
+                            int64_t *count, const char **stop)
+{
+    const float *logits = NULL;
+    int64_t n = prompt;
+    for (int64_t i = 0; i < prompt; i++) PAWL_TRY(pawl_decoder_step(d, ids[i], &logits));
+    *stop = "length";
+    while (n < prompt + max_tokens) {
+        const int32_t id = s->temperature > 0 ? nucleus(s, logits, n) : greedy(logits, s->size);
+        if (id == end) {
+            *stop = "end";
+            break;
+        }
+        ids[n++] = id;
+        if (n < prompt + max_tokens) PAWL_TRY(pawl_decoder_step(d, id, &logits));
+    }
+    *count = n;
+    return PAWL_OK;
+}
+
+static pawl_status print_result(const pawl_loaded *l, const int32_t *ids, int64_t prompt, int64_t count, const char *stop, int as_json)
+{
+    pawl_text text = {0};
+    const int64_t from = as_json ? prompt : 0; /* people read the prompt with it; programs have it */
+    pawl_detokenize(l->tokenizer, ids + from, count - from, &text);
+    pawl_status s = pawl_text_status(&text);
+    if (s == PAWL_OK && !as_json) puts(text.data ? text.data : "");
+    if (s == PAWL_OK && as_json) {
+        json_t *tokens = json_array(), *string = json_stringn(text.data ? text.data : "", text.bytes);
+        for (int64_t i = prompt; i < count; i++) json_array_append_new(tokens, json_integer(ids[i]));
+        if (!string) string = json_null(); /* the model's bytes are not UTF-8: the tokens say what they were */
+        s = pawl_print_json(json_pack("{s:o,s:o,s:s}", "text", string, "tokens", tokens, "stop", stop));
+    }
+    pawl_text_close(&text);
+    return s;
+}
+
+static pawl_status answer(const pawl_command *c, const pawl_args *a, pawl_loaded *l, pawl_device *d)
+{
+    const char *prompt = a->option[PROMPT], *stop = "";
+    const size_t bytes = strlen(prompt);
+    int64_t max_tokens, seed, count = 0;
+    sampler s = {.size = pawl_tokenizer_size(l->tokenizer)};
+    int32_t *ids = NULL;
+    pawl_decoder *g = NULL;
+    pawl_status status;
+    PAWL_TRY(pawl_option_i64(c, a, MAX_TOKENS, 1, 1000000, 256, &max_tokens));
+    PAWL_TRY(pawl_option_i64(c, a, SEED, 0, INT64_MAX, 42, &seed));
+    PAWL_TRY(pawl_option_f64(c, a, TEMPERATURE, 0, 100, 0, &s.temperature));
+    PAWL_TRY(pawl_option_f64(c, a, TOP_P, 0, 1, 1, &s.top_p));
+    s.seed = (uint64_t)seed;
+    PAWL_TRY_OUT(pawl_alloc((void **)&s.candidates, (size_t)s.size * sizeof *s.candidates, "candidates"));
+    PAWL_TRY_OUT(pawl_alloc((void **)&ids, (bytes + 1 + (size_t)max_tokens) * sizeof *ids, "tokens"));
+    int64_t n = pawl_tokenize(l->tokenizer, prompt, bytes, ids);
+    if (n == 0) ids[n++] = pawl_tokenizer_end(l->tokenizer); /* an empty prompt begins a document */
+    const int64_t context = pawl_model_settings(l->model)->max_position_embeddings;
+    if (n >= context)
+        PAWL_TRY_OUT(PAWL_FAIL(PAWL_EUSAGE, "the prompt has %lld tokens and the model's context %lld: shorten it", (long long)n, (long long)context));
+    if (max_tokens > context - n) max_tokens = context - n;
+    PAWL_TRY_OUT(pawl_decoder_open(l->model, d, l->weights, n + max_tokens, &g));
+    PAWL_TRY_OUT(generate(g, &s, pawl_tokenizer_end(l->tokenizer), ids, n, max_tokens, &count, &stop));
+    PAWL_TRY_OUT(print_result(l, ids, n, count, stop, a->option[JSON] != NULL));
+out:
+    pawl_decoder_close(g);
+    pawl_free(ids);
+    pawl_free(s.candidates);
+    return status;
+}
+
+static pawl_status run(pawl_comm *c, const pawl_args *a, int *exit_status)
+{
+    pawl_loaded l;
+    pawl_device *d;
+    int threads;
+    (void)exit_status;
+    PAWL_CHECK(a->option[PROMPT], PAWL_EUSAGE, "pawl generate: --prompt is missing");
+    PAWL_TRY(pawl_threads_here(c, 0, &threads));
+    PAWL_TRY(pawl_load_model(a->words[0], &l));
+    pawl_status s = pawl_device_open_cpu(threads, "auto", &d);
+    if (s == PAWL_OK) {
+        s = answer(&pawl_command_generate, a, &l, d);
+        pawl_device_close(d);
+    }
+    pawl_unload_model(&l);
+    return s;
+}
+
+const pawl_command pawl_command_generate = {
+    .name = "generate",
+    .usage = "CKPT|RUN_DIR|MODEL_DIR --prompt TEXT [options]",
+    .summary = "text from a model",
+    .least = 1,
+    .most = 1,
+    .options = {{"--prompt", "TEXT", "what the text begins with"},
+                {"--max-tokens", "N", "tokens at most (256)"},
+                {"--temperature", "X", "0 is greedy (0)"},
+                {"--top-p", "X", "share of probability that is drawn from (1)"},
+                {"--seed", "N", "of the drawing (42)"},
+                {"--json", NULL, "one JSON document: text, tokens, stop"}},
+    .run = run,
+};

@@ -1,0 +1,95 @@
+/* launch/launch.h - the program: one file per subcommand, and the only place that knows how everything is put together. */
+#ifndef PAWL_LAUNCH_LAUNCH_H
+#define PAWL_LAUNCH_LAUNCH_H
+
+#include "configs/configs.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The whole program; returns its exit status (docs/running.md). Tests call it with an I/O table of their own. */
+int pawl_main(int argc, char **argv);
+
+/* ---- Commands and their options ---- */
+enum { PAWL_OPTIONS_MAX = 12, PAWL_WORDS_MAX = 256 };
+
+typedef struct pawl_option {
+    const char *name;  /* "--prompt" */
+    const char *value; /* "TEXT" in help; NULL: the option takes none */
+    const char *help;
+} pawl_option;
+
+typedef struct pawl_args {
+    const char *program;
+    const char *words[PAWL_WORDS_MAX]; /* what is not an option, in order */
+    int word_count;
+    const char *option[PAWL_OPTIONS_MAX]; /* by row; NULL: not given; "" for one without a value */
+} pawl_args;
+
+typedef struct pawl_command {
+    const char *name, *usage, *summary;
+    int on_ranks; /* 1: started under MPI, all ranks take part */
+    int least, most; /* words it takes */
+    pawl_option options[PAWL_OPTIONS_MAX];
+    pawl_status (*run)(pawl_comm *c, const pawl_args *a, int *exit_status);
+    void (*more_help)(pawl_text *out); /* NULL: none */
+} pawl_command;
+
+extern const pawl_command pawl_command_train, pawl_command_eval, pawl_command_generate, pawl_command_export,
+    pawl_command_config, pawl_command_show, pawl_command_verify, pawl_command_log;
+
+/* Errors: EUSAGE naming the word, with the nearest option. */
+PAWL_MUST pawl_status pawl_options_parse(const pawl_command *c, int argc, char **argv, pawl_args *out);
+void pawl_options_help(const pawl_command *c, pawl_text *out);
+/* A number out of an option; dflt when it was not given. Errors: EUSAGE. */
+PAWL_MUST pawl_status pawl_option_i64(const pawl_command *c, const pawl_args *a, int row, int64_t lo, int64_t hi, int64_t dflt,
+                                      int64_t *out);
+PAWL_MUST pawl_status pawl_option_f64(const pawl_command *c, const pawl_args *a, int row, double lo, double hi, double dflt,
+                                      double *out);
+/* Prints one JSON document, indented, and releases it. */
+PAWL_MUST pawl_status pawl_print_json(json_t *value);
+
+/* ---- The machine ---- */
+/* Threads for this rank: those asked for, or the cores it is bound to, shared with the ranks bound to the same ones.
+ * Collective. */
+PAWL_MUST pawl_status pawl_threads_here(pawl_comm *c, int64_t asked, int *threads);
+/* The user's cache folder for prepared data; "" when there is none. */
+void pawl_cache_folder(char *out, size_t room);
+/* From here on SIGUSR1, SIGTERM and SIGINT set pawl_stop_asked. */
+void pawl_catch_signals(void);
+
+/* ---- Opening what a run is made of ---- */
+typedef struct pawl_opened {
+    pawl_run_config config;
+    json_t *configuration, *base, *parent;
+    char tokenizer_spec[1024];
+    pawl_tokenizer *tokenizer;
+    pawl_model *model;
+    pawl_device *device;
+    pawl_data *data;
+    pawl_parts parts;
+} pawl_opened;
+
+/* Reads RUN.yaml and overrides on rank 0, shows all errors, and gives every rank the same configuration. Collective. */
+PAWL_MUST pawl_status pawl_open_config(pawl_comm *c, const char *yaml, char *const *overrides, int count, pawl_opened *o);
+/* Tokenizer, model, device and data of the configuration. *stopped = 1 when a rank was asked to stop meanwhile. Collective. */
+PAWL_MUST pawl_status pawl_open_run(pawl_comm *c, pawl_opened *o, int *stopped);
+void pawl_close_run(pawl_opened *o);
+
+/* A model with its weights and tokenizer, from a checkpoint, a run's folder or a Hugging Face directory. Local. */
+typedef struct pawl_loaded {
+    pawl_model *model;
+    float *weights;
+    char tokenizer_spec[1024];
+    pawl_tokenizer *tokenizer;
+} pawl_loaded;
+PAWL_MUST pawl_status pawl_load_model(const char *path, pawl_loaded *out);
+void pawl_unload_model(pawl_loaded *l);
+/* The weights of path into flat, laid out as m; the architecture must be the same. Local. */
+PAWL_MUST pawl_status pawl_load_weights(const char *path, const pawl_model *m, float *flat);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

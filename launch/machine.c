@@ -1,0 +1,54 @@
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "launch/launch.h"
+
+/* Ranks with the same set of cores share it; ranks bound to cores of their own do not. */
+pawl_status pawl_threads_here(pawl_comm *c, int64_t asked, int *threads)
+{
+    typedef struct { cpu_set_t cores; int32_t machine; } seat;
+    seat mine, *all;
+    int sharing = 0;
+    memset(&mine, 0, sizeof mine);
+    mine.machine = c->machine;
+    if (sched_getaffinity(0, sizeof mine.cores, &mine.cores) != 0) CPU_SET(0, &mine.cores);
+    PAWL_TRY(pawl_agree(c, pawl_alloc((void **)&all, (size_t)c->size * sizeof *all, "the ranks' cores")));
+    pawl_status s = pawl_allgather(c, &mine, sizeof mine, all);
+    for (int r = 0; s == PAWL_OK && r < c->size; r++)
+        sharing += all[r].machine == mine.machine && CPU_EQUAL(&all[r].cores, &mine.cores);
+    pawl_free(all);
+    PAWL_TRY(s);
+    const int share = CPU_COUNT(&mine.cores) / (sharing > 0 ? sharing : 1);
+    *threads = asked > 0 ? (int)asked : share > 0 ? share : 1;
+    return PAWL_OK;
+}
+
+void pawl_cache_folder(char *out, size_t room)
+{
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    int n = 0;
+    out[0] = 0;
+    if (cache && cache[0] == '/') n = snprintf(out, room, "%s/pawl/prepared", cache);
+    else if (home && home[0] == '/') n = snprintf(out, room, "%s/.cache/pawl/prepared", home);
+    if (n < 0 || (size_t)n >= room) out[0] = 0;
+}
+
+static void ask_to_stop(int signal_number)
+{
+    (void)signal_number;
+    pawl_stop_asked = 1;
+}
+
+void pawl_catch_signals(void)
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = ask_to_stop;
+    action.sa_flags = SA_RESTART;
+    sigaction(SIGUSR1, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+}

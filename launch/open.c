@@ -1,0 +1,205 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/file.h"
+#include "launch/launch.h"
+
+/* ---- configuration ---- */
+
+static pawl_status read_config(const char *yaml, char *const *overrides, int count, pawl_run_config *out)
+{
+    pawl_text errors = {0};
+    int error_count = 0;
+    pawl_status s = pawl_config_read(yaml, overrides, count, out, &errors, &error_count);
+    if (error_count) {
+        fputs(errors.data, stderr);
+        if (errors.bytes && errors.data[errors.bytes - 1] != '\n') fputc('\n', stderr);
+        pawl_last_error()->shown = 1;
+    }
+    pawl_text_close(&errors);
+    return s;
+}
+
+pawl_status pawl_open_config(pawl_comm *c, const char *yaml, char *const *overrides, int count, pawl_opened *o)
+{
+    PAWL_TRY(pawl_agree(c, c->rank == 0 ? read_config(yaml, overrides, count, &o->config) : PAWL_OK));
+    PAWL_TRY(pawl_bcast(c, &o->config, sizeof o->config, 0));
+    return pawl_agree(c, pawl_config_json(&o->config, &o->configuration));
+}
+
+/* ---- models and weights, wherever they are ---- */
+
+static int is_hugging_face(const char *path)
+{
+    char config[1100];
+    return pawl_path_join(config, sizeof config, path, "config.json") == PAWL_OK && pawl_path_exists(config);
+}
+
+/* A checkpoint's lineage says what the model is and what opens its tokenizer. */
+static pawl_status describe_checkpoint(const pawl_checkpoint *k, pawl_model_config *model, char spec[1024])
+{
+    json_t *lineage, *tokenizer, *settings;
+    const char *text, *where = pawl_checkpoint_path(k);
+    PAWL_TRY(pawl_json_object(pawl_checkpoint_manifest(k), "lineage", where, &lineage));
+    PAWL_TRY(pawl_json_object(lineage, "tokenizer", where, &tokenizer));
+    PAWL_TRY(pawl_json_text(tokenizer, "spec", where, &text));
+    PAWL_CHECK(strlen(text) < 1024, PAWL_EDATA, "%s: the tokenizer's path is too long", where);
+    PAWL_TRY(pawl_json_object(lineage, "model", where, &settings));
+    PAWL_TRY(pawl_fields_from_json(pawl_model_rows, settings, where, model));
+    memcpy(spec, text, strlen(text) + 1);
+    return PAWL_OK;
+}
+
+static pawl_status describe(const char *path, pawl_model_config *model, char spec[1024])
+{
+    pawl_checkpoint *k;
+    PAWL_CHECK(strlen(path) < 1024, PAWL_EUSAGE, "path too long: %s", path);
+    if (is_hugging_face(path)) {
+        memcpy(spec, path, strlen(path) + 1);
+        return pawl_hf_config(path, model);
+    }
+    PAWL_TRY(pawl_checkpoint_open(path, &k));
+    pawl_status s = describe_checkpoint(k, model, spec);
+    pawl_checkpoint_close(k);
+    return s;
+}
+
+static pawl_status read_weights(const char *path, const pawl_model *m, float *flat)
+{
+    pawl_checkpoint *k;
+    pawl_state weights = {0};
+    PAWL_TRY(pawl_checkpoint_open(path, &k));
+    pawl_status s = pawl_model_state(m, flat, "model/", &weights);
+    if (s == PAWL_OK) s = pawl_checkpoint_read(k, &weights);
+    pawl_state_close(&weights);
+    pawl_checkpoint_close(k);
+    return s;
+}
+
+pawl_status pawl_load_weights(const char *path, const pawl_model *m, float *flat)
+{
+    return is_hugging_face(path) ? pawl_hf_load(m, path, flat) : read_weights(path, m, flat);
+}
+
+static pawl_status load(const char *path, pawl_loaded *l)
+{
+    pawl_model_config config;
+    PAWL_TRY(describe(path, &config, l->tokenizer_spec));
+    PAWL_TRY(pawl_tokenizer_open(l->tokenizer_spec, &l->tokenizer));
+    PAWL_TRY(pawl_model_open(&config, &l->model));
+    PAWL_TRY(pawl_alloc((void **)&l->weights, (size_t)pawl_model_count(l->model) * sizeof(float), "the weights"));
+    return pawl_load_weights(path, l->model, l->weights);
+}
+
+pawl_status pawl_load_model(const char *path, pawl_loaded *out)
+{
+    memset(out, 0, sizeof *out);
+    pawl_status s = load(path, out);
+    if (s != PAWL_OK) pawl_unload_model(out);
+    return s;
+}
+
+void pawl_unload_model(pawl_loaded *l)
+{
+    pawl_model_close(l->model);
+    pawl_tokenizer_close(l->tokenizer);
+    pawl_free(l->weights);
+    memset(l, 0, sizeof *l);
+}
+
+/* ---- a run ---- */
+
+/* {path, step, root_sha256} of the checkpoint that a run continues from. */
+static pawl_status parent_lineage(const char *path, json_t **out)
+{
+    pawl_checkpoint *k;
+    const char *root;
+    PAWL_TRY(pawl_checkpoint_open(path, &k));
+    pawl_status s = pawl_json_text(pawl_checkpoint_manifest(k), "root_sha256", pawl_checkpoint_path(k), &root);
+    if (s == PAWL_OK)
+        *out = json_pack("{s:s,s:I,s:s}", "path", pawl_checkpoint_path(k), "step", (json_int_t)pawl_checkpoint_step(k), "root_sha256", root);
+    pawl_checkpoint_close(k);
+    return s;
+}
+
+/* What the model is: of base_model, of parent_checkpoint, or as written under `model:`. */
+static pawl_status choose_model(pawl_opened *o, pawl_model_config *model)
+{
+    const pawl_run_config *c = &o->config;
+    if (c->model.base_model[0]) {
+        PAWL_TRY(describe(c->model.base_model, model, o->tokenizer_spec));
+        PAWL_TRY(pawl_hf_lineage(c->model.base_model, &o->base));
+    } else if (c->checkpoint.parent_checkpoint[0]) {
+        PAWL_TRY(describe(c->checkpoint.parent_checkpoint, model, o->tokenizer_spec));
+        PAWL_TRY(parent_lineage(c->checkpoint.parent_checkpoint, &o->parent));
+    } else {
+        *model = c->model.model.value;
+    }
+    if (c->data.tokenizer[0]) memcpy(o->tokenizer_spec, c->data.tokenizer, sizeof c->data.tokenizer);
+    return PAWL_OK;
+}
+
+static pawl_status fit_vocabulary(pawl_opened *o, pawl_model_config *model)
+{
+    const int32_t size = pawl_tokenizer_size(o->tokenizer);
+    if (model->vocab_size == 0) model->vocab_size = size;
+    if (model->eos_token_id < 0) model->eos_token_id = pawl_tokenizer_end(o->tokenizer);
+    PAWL_CHECK(model->vocab_size >= size, PAWL_EUSAGE,
+               "the tokenizer %s has %d ids but the model's vocab_size is %lld: use the model's own tokenizer, or a larger vocab_size",
+               o->tokenizer_spec, size, (long long)model->vocab_size);
+    PAWL_CHECK(o->config.data.sequence_len <= model->max_position_embeddings, PAWL_EUSAGE,
+               "sequence_len %lld is longer than the model's max_position_embeddings %lld: lower it", (long long)o->config.data.sequence_len,
+               (long long)model->max_position_embeddings);
+    return PAWL_OK;
+}
+
+static pawl_status open_model(pawl_opened *o, int threads)
+{
+    pawl_model_config model;
+    PAWL_TRY(choose_model(o, &model));
+    PAWL_TRY(pawl_tokenizer_open(o->tokenizer_spec, &o->tokenizer));
+    PAWL_TRY(fit_vocabulary(o, &model));
+    PAWL_TRY(pawl_model_open(&model, &o->model));
+    return pawl_device_open_cpu(threads, "auto", &o->device);
+}
+
+pawl_status pawl_open_run(pawl_comm *c, pawl_opened *o, int *stopped)
+{
+    char cache[1024];
+    int threads;
+    pawl_watch("opening the model", (double)o->config.comm.phase_seconds);
+    PAWL_TRY(pawl_threads_here(c, o->config.train.threads, &threads));
+    PAWL_TRY(pawl_agree(c, open_model(o, threads)));
+    pawl_cache_folder(cache, sizeof cache);
+    if (!cache[0]) snprintf(cache, sizeof cache, "%.1000s/prepared", o->config.train.output_dir);
+    pawl_watch("preparing the data", (double)o->config.comm.phase_seconds);
+    PAWL_TRY(pawl_data_open(c, &o->config.data, o->tokenizer, (uint64_t)o->config.train.seed, cache, &o->data, stopped));
+    o->parts = (pawl_parts){.comm = c,
+                            .device = o->device,
+                            .model = o->model,
+                            .tokenizer = o->tokenizer,
+                            .tokenizer_spec = o->tokenizer_spec,
+                            .data = o->data,
+                            .train = &o->config.train,
+                            .optim = &o->config.optim,
+                            .reduce = &o->config.comm,
+                            .save = &o->config.checkpoint,
+                            .configuration = o->configuration,
+                            .configuration_diff = pawl_config_diff,
+                            .base = o->base,
+                            .parent = o->parent};
+    return PAWL_OK;
+}
+
+void pawl_close_run(pawl_opened *o)
+{
+    pawl_data_close(o->data);
+    pawl_device_close(o->device);
+    pawl_model_close(o->model);
+    pawl_tokenizer_close(o->tokenizer);
+    json_decref(o->configuration);
+    json_decref(o->base);
+    json_decref(o->parent);
+    memset(o, 0, sizeof *o);
+}

@@ -1,0 +1,70 @@
+"""Makes the two domains of the quickstart: folders with train.jsonl and test.jsonl, one document a line.
+
+    texts.py english FOLDER OUT     FOLDER: the data of the R package janeaustenr
+    texts.py python OUT             the standard library of this Python, modules of up to 40 kB
+
+What is tested is never trained: of each novel the middle chapter, of the modules every fortieth by name.
+"""
+
+import json
+import os
+import re
+import sys
+import sysconfig
+
+import rdata
+
+CHAPTER = re.compile(r"(VOLUME|CHAPTER|Chapter) [IVXLC\d]+\.?$")
+EDITORS_NOTE = "A NOTE ON THE TEXT"  # by a modern editor, behind Northanger Abbey
+MODULE_BYTES = 40_000  # a few long modules would outweigh the rest
+TEST_EVERY = 40
+
+
+def chapters(lines):
+    """The chapters of a novel, as texts, without title page and editor's note."""
+    lines = lines[: lines.index(EDITORS_NOTE)] if EDITORS_NOTE in lines else lines
+    starts = [n for n, line in enumerate(lines) if CHAPTER.match(line)]
+    parts = ("\n".join(lines[a:b]).strip() for a, b in zip(starts, starts[1:] + [len(lines)]))
+    return [text + "\n" for text in parts if "\n" in text]  # a line "VOLUME I" stands alone
+
+
+def english(folder):
+    for novel, lines in sorted(rdata.variables(folder).items()):
+        texts = chapters(lines)
+        for n, text in enumerate(texts):
+            yield n == len(texts) // 2, f"{novel}, {n + 1} of {len(texts)}", text
+
+
+def python():
+    folder = sysconfig.get_path("stdlib")
+    modules = [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name.endswith(".py")]
+    modules = [path for path in modules if os.path.getsize(path) <= MODULE_BYTES]
+    for n, path in enumerate(modules):
+        with open(path, encoding="utf-8") as file:
+            yield n % TEST_EVERY == TEST_EVERY // 2, os.path.basename(path), file.read()
+
+
+def write(documents, out):
+    os.makedirs(out, exist_ok=True)
+    counts = {"train": [0, 0], "test": [0, 0]}
+    files = {split: open(os.path.join(out, split + ".jsonl"), "w", encoding="utf-8") for split in counts}
+    for tested, source, text in documents:
+        split = "test" if tested else "train"
+        counts[split][0] += 1
+        counts[split][1] += len(text.encode())
+        print(json.dumps({"text": text, "source": source}, ensure_ascii=False), file=files[split])
+    for file in files.values():
+        file.close()
+    for split, (documents, size) in counts.items():
+        if not documents:
+            sys.exit(f"texts.py: {out}/{split}.jsonl: no document was found")
+        print(f"{out}/{split}.jsonl: {documents} documents, {size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 4 and sys.argv[1] == "english":
+        write(english(sys.argv[2]), sys.argv[3])
+    elif len(sys.argv) == 3 and sys.argv[1] == "python":
+        write(python(), sys.argv[2])
+    else:
+        sys.exit(__doc__)

@@ -1,0 +1,141 @@
+/* pawl train: open everything, decide where to start, hand over to the trainer. */
+#include <stdio.h>
+#include <string.h>
+
+#include "core/file.h"
+#include "core/log.h"
+#include "launch/launch.h"
+
+enum { PATH_ROOM = 1200 };
+
+typedef struct job {
+    pawl_comm *comm;
+    const char *yaml;
+    pawl_opened o;
+    pawl_trainer *trainer;
+    int lock; /* of output_dir; rank 0's */
+    char resume[PATH_ROOM]; /* the checkpoint to go on from; "" for none */
+} job;
+
+/* ---- the output directory (rank 0) ---- */
+
+static pawl_status write_configuration(const job *j)
+{
+    char path[PATH_ROOM], *text;
+    size_t bytes;
+    pawl_text resolved = {0};
+    PAWL_TRY(pawl_file_read(j->yaml, 1 << 20, &text, &bytes));
+    pawl_status s = pawl_path_join(path, sizeof path, j->o.config.train.output_dir, "run.yaml");
+    if (s == PAWL_OK) s = pawl_file_replace(path, text, bytes);
+    pawl_free(text);
+    if (s == PAWL_OK) s = pawl_config_yaml(&j->o.config, &resolved);
+    if (s == PAWL_OK) s = pawl_path_join(path, sizeof path, j->o.config.train.output_dir, "resolved.yaml");
+    if (s == PAWL_OK) s = pawl_file_replace(path, resolved.data, resolved.bytes);
+    pawl_text_close(&resolved);
+    return s;
+}
+
+/* `none` starts anew, and only where nothing would be overwritten. */
+static pawl_status require_unused(const char *dir)
+{
+    char checkpoints[PATH_ROOM], newest[PATH_ROOM];
+    int64_t lost;
+    PAWL_TRY(pawl_path_join(checkpoints, sizeof checkpoints, dir, "checkpoints"));
+    if (!pawl_path_exists(checkpoints)) return PAWL_OK;
+    pawl_status s = pawl_checkpoint_find(dir, 1, newest, sizeof newest, &lost);
+    PAWL_CHECK(s == PAWL_OK && !newest[0], PAWL_EUSAGE,
+               "resume_from_checkpoint: none, but %s has checkpoints already: choose another output_dir, or remove it", dir);
+    return PAWL_OK;
+}
+
+static pawl_status find_start(job *j)
+{
+    const pawl_checkpoint_config *c = &j->o.config.checkpoint;
+    const char *dir = j->o.config.train.output_dir;
+    int64_t lost = 0;
+    if (strcmp(c->resume_from_checkpoint, "none") == 0) return require_unused(dir);
+    if (strcmp(c->resume_from_checkpoint, "auto") != 0) {
+        memcpy(j->resume, c->resume_from_checkpoint, sizeof c->resume_from_checkpoint);
+        return PAWL_OK;
+    }
+    PAWL_TRY(pawl_checkpoint_find(dir, c->resume_fallback, j->resume, sizeof j->resume, &lost));
+    if (lost > 0) pawl_log(PAWL_LOG_WARN, "resuming from %s: %lld steps are lost with the damaged checkpoints after it", j->resume, (long long)lost);
+    return PAWL_OK;
+}
+
+static pawl_status claim_output(job *j)
+{
+    PAWL_TRY(pawl_dir_make(j->o.config.train.output_dir));
+    PAWL_TRY(pawl_lock_open(j->o.config.train.output_dir, &j->lock));
+    return find_start(j);
+}
+
+/* ---- where the weights come from ---- */
+
+static pawl_status begin_weights(job *j)
+{
+    const pawl_run_config *c = &j->o.config;
+    if (c->model.base_model[0]) return pawl_load_weights(c->model.base_model, j->o.model, pawl_trainer_weights(j->trainer));
+    pawl_model_init(j->o.model, (uint64_t)c->train.seed, pawl_trainer_weights(j->trainer));
+    return PAWL_OK;
+}
+
+static pawl_status fill_weights(job *j)
+{
+    const char *parent = j->o.config.checkpoint.parent_checkpoint;
+    if (j->resume[0]) return pawl_trainer_resume(j->trainer, j->resume);
+    if (parent[0]) return pawl_trainer_continue(j->trainer, parent);
+    return pawl_agree(j->comm, begin_weights(j));
+}
+
+static pawl_status train(job *j, int *stopped)
+{
+    pawl_outcome outcome;
+    PAWL_TRY(pawl_agree(j->comm, j->comm->rank == 0 ? claim_output(j) : PAWL_OK));
+    PAWL_TRY(pawl_bcast(j->comm, j->resume, sizeof j->resume, 0));
+    PAWL_TRY(pawl_open_run(j->comm, &j->o, stopped));
+    if (*stopped) return PAWL_OK;
+    PAWL_TRY(pawl_trainer_open(&j->o.parts, &j->trainer));
+    pawl_watch("loading the weights", (double)j->o.config.comm.phase_seconds);
+    PAWL_TRY(fill_weights(j));
+    PAWL_TRY(pawl_agree(j->comm, j->comm->rank == 0 ? write_configuration(j) : PAWL_OK));
+    PAWL_TRY(pawl_trainer_run(j->trainer, &outcome));
+    *stopped = outcome == PAWL_STOPPED;
+    return PAWL_OK;
+}
+
+static pawl_status run(pawl_comm *c, const pawl_args *a, int *exit_status)
+{
+    job *j;
+    int stopped = 0;
+    PAWL_TRY(pawl_agree(c, pawl_alloc((void **)&j, sizeof *j, "the job")));
+    j->comm = c;
+    j->yaml = a->words[0];
+    j->lock = -1;
+    pawl_status s = pawl_open_config(c, j->yaml, (char *const *)(a->words + 1), a->word_count - 1, &j->o);
+    if (s == PAWL_OK) s = train(j, &stopped);
+    if (s == PAWL_OK && stopped) *exit_status = PAWL_EXIT_AGAIN;
+    pawl_trainer_close(j->trainer);
+    pawl_close_run(&j->o);
+    if (j->lock >= 0) pawl_lock_close(j->lock);
+    pawl_free(j);
+    return s;
+}
+
+static void more_help(pawl_text *out)
+{
+    pawl_text_add(out, "\nStart it on N ranks with: mpirun -n N pawl train RUN.yaml\n"
+                       "Stop it with SIGUSR1 to mpirun: it saves, exits with 75, and the same command goes on from there.\n\n");
+    pawl_config_help(out);
+}
+
+const pawl_command pawl_command_train = {
+    .name = "train",
+    .usage = "RUN.yaml [key=value ...]",
+    .summary = "trains, saves, and resumes where it was stopped",
+    .on_ranks = 1,
+    .least = 1,
+    .most = PAWL_WORDS_MAX,
+    .run = run,
+    .more_help = more_help,
+};

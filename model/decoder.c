@@ -1,0 +1,215 @@
+/* The layout: one table of slots gives the names, shapes, options and order of all weights. */
+#include "model/decoder.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { ALIGN_FLOATS = PAWL_ALIGN / (int)sizeof(float) };
+
+typedef enum size { NONE, WIDTH, HEAD, QUERIES, KEYS, FF, VOCAB } size;
+
+/* joins: lies right behind the slot before it, so that the two are one matrix; needs: 0, or the option it belongs to. */
+static const struct slot_row {
+    const char *name;
+    size rows, cols;
+    int joins;
+    unsigned needs;
+    pawl_start start;
+} slots[PAWL_SLOTS] = {
+    [PAWL_EMBED] = {"model.embed_tokens.weight", VOCAB, WIDTH, 0, 0, PAWL_NORMAL},
+    [PAWL_ATTENTION_NORM] = {"input_layernorm.weight", WIDTH, NONE, 0, 0, PAWL_ONES},
+    [PAWL_Q] = {"self_attn.q_proj.weight", QUERIES, WIDTH, 0, 0, PAWL_NORMAL},
+    [PAWL_K] = {"self_attn.k_proj.weight", KEYS, WIDTH, 1, 0, PAWL_NORMAL},
+    [PAWL_V] = {"self_attn.v_proj.weight", KEYS, WIDTH, 1, 0, PAWL_NORMAL},
+    [PAWL_Q_BIAS] = {"self_attn.q_proj.bias", QUERIES, NONE, 0, PAWL_QKV_BIAS, PAWL_ZEROS},
+    [PAWL_K_BIAS] = {"self_attn.k_proj.bias", KEYS, NONE, 1, PAWL_QKV_BIAS, PAWL_ZEROS},
+    [PAWL_V_BIAS] = {"self_attn.v_proj.bias", KEYS, NONE, 1, PAWL_QKV_BIAS, PAWL_ZEROS},
+    [PAWL_Q_NORM] = {"self_attn.q_norm.weight", HEAD, NONE, 0, PAWL_QK_NORM, PAWL_ONES},
+    [PAWL_K_NORM] = {"self_attn.k_norm.weight", HEAD, NONE, 0, PAWL_QK_NORM, PAWL_ONES},
+    [PAWL_O] = {"self_attn.o_proj.weight", WIDTH, QUERIES, 0, 0, PAWL_NORMAL},
+    [PAWL_O_BIASES] = {"self_attn.o_proj.bias", WIDTH, NONE, 0, PAWL_O_BIAS, PAWL_ZEROS},
+    [PAWL_MLP_NORM] = {"post_attention_layernorm.weight", WIDTH, NONE, 0, 0, PAWL_ONES},
+    [PAWL_GATE] = {"mlp.gate_proj.weight", FF, WIDTH, 0, 0, PAWL_NORMAL},
+    [PAWL_UP] = {"mlp.up_proj.weight", FF, WIDTH, 1, 0, PAWL_NORMAL},
+    [PAWL_GATE_BIAS] = {"mlp.gate_proj.bias", FF, NONE, 0, PAWL_MLP_BIAS, PAWL_ZEROS},
+    [PAWL_UP_BIAS] = {"mlp.up_proj.bias", FF, NONE, 1, PAWL_MLP_BIAS, PAWL_ZEROS},
+    [PAWL_DOWN] = {"mlp.down_proj.weight", WIDTH, FF, 0, 0, PAWL_NORMAL},
+    [PAWL_DOWN_BIAS] = {"mlp.down_proj.bias", WIDTH, NONE, 0, PAWL_MLP_BIAS, PAWL_ZEROS},
+    [PAWL_FINAL_NORM] = {"model.norm.weight", WIDTH, NONE, 0, 0, PAWL_ONES},
+    [PAWL_HEAD] = {"lm_head.weight", VOCAB, WIDTH, 0, PAWL_OWN_HEAD, PAWL_NORMAL},
+};
+
+static int in_layers(pawl_slot s)
+{
+    return s >= PAWL_ATTENTION_NORM && s <= PAWL_DOWN_BIAS;
+}
+
+static int64_t extent_of(const pawl_model_config *c, size s)
+{
+    switch (s) {
+    case NONE: return 0;
+    case WIDTH: return c->hidden_size;
+    case HEAD: return c->head_dim;
+    case QUERIES: return pawl_query_width(c);
+    case KEYS: return pawl_key_width(c);
+    case FF: return c->intermediate_size;
+    case VOCAB: return c->vocab_size;
+    }
+    return 0;
+}
+
+static int has_slot(const pawl_model *m, pawl_slot s)
+{
+    return (m->has & slots[s].needs) == slots[s].needs;
+}
+
+/* Appends the tensor of slot s; without m->weights it only counts. */
+static void place(pawl_model *m, pawl_slot s, int64_t layer, pawl_places *places)
+{
+    const struct slot_row *row = &slots[s];
+    const int64_t rows = extent_of(&m->config, row->rows), cols = extent_of(&m->config, row->cols);
+    const int64_t count = rows * (cols ? cols : 1);
+    if (!row->joins) m->flat = (m->flat + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
+    if (m->weights) {
+        pawl_weight *w = &m->weights[m->count];
+        *w = (pawl_weight){.first = m->flat, .ndim = cols ? 2 : 1, .dim = {rows, cols}, .start = row->start};
+        if (layer < 0) snprintf(w->name, sizeof w->name, "%s", row->name);
+        else snprintf(w->name, sizeof w->name, "model.layers.%lld.%s", (long long)layer, row->name);
+        m->extents[m->count] = (pawl_extent){.first = m->flat, .count = count, .decays = w->ndim >= 2};
+        places->at[s] = m->flat;
+    }
+    m->count++;
+    m->flat += count;
+    m->parameters += count;
+    if (cols && (s != PAWL_EMBED || m->has & PAWL_TIED_HEAD)) m->matmul_parameters += count;
+}
+
+static void place_range(pawl_model *m, pawl_slot first, pawl_slot last, int64_t layer, pawl_places *places)
+{
+    for (int s = first; s <= (int)last; s++)
+        if (has_slot(m, (pawl_slot)s)) place(m, (pawl_slot)s, layer, places);
+}
+
+static void lay_out(pawl_model *m)
+{
+    m->flat = m->parameters = m->matmul_parameters = 0;
+    m->count = 0;
+    place_range(m, PAWL_EMBED, PAWL_EMBED, -1, &m->outer);
+    for (int64_t l = 0; l < m->config.num_hidden_layers; l++)
+        place_range(m, PAWL_ATTENTION_NORM, PAWL_DOWN_BIAS, l, &m->layers[l]);
+    place_range(m, PAWL_FINAL_NORM, PAWL_HEAD, -1, &m->outer);
+    m->flat = (m->flat + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
+}
+
+static void measure_groups(pawl_model *m)
+{
+    for (int s = 0; s < PAWL_SLOTS; s++) {
+        m->cols[s] = extent_of(&m->config, slots[s].cols);
+        m->rows[s] = extent_of(&m->config, slots[s].rows);
+        for (int next = s + 1; next < PAWL_SLOTS && slots[next].joins; next++)
+            m->rows[s] += extent_of(&m->config, slots[next].rows);
+    }
+}
+
+static pawl_status take_lists(pawl_model *m)
+{
+    const size_t layers = (size_t)m->config.num_hidden_layers, count = (size_t)m->count;
+    PAWL_TRY(pawl_alloc((void **)&m->weights, count * sizeof *m->weights, "the list of weights"));
+    PAWL_TRY(pawl_alloc((void **)&m->extents, count * sizeof *m->extents, "the list of weights"));
+    memset(m->outer.at, -1, sizeof m->outer.at);
+    for (size_t l = 0; l < layers; l++) memset(m->layers[l].at, -1, sizeof m->layers[l].at);
+    return PAWL_OK;
+}
+
+static pawl_status build(pawl_model *m, const pawl_block_options *o)
+{
+    const size_t layers = (size_t)m->config.num_hidden_layers;
+    PAWL_TRY(pawl_alloc((void **)&m->layers, layers * sizeof *m->layers, "the layout of a model"));
+    PAWL_TRY(pawl_alloc((void **)&m->windows, layers * sizeof *m->windows, "the layout of a model"));
+    if (o->windows) memcpy(m->windows, o->windows, layers * sizeof *m->windows);
+    lay_out(m); /* counts */
+    PAWL_TRY(take_lists(m));
+    lay_out(m); /* places */
+    measure_groups(m);
+    return PAWL_OK;
+}
+
+pawl_status pawl_model_open_with(const pawl_model_config *c, const pawl_block_options *o, pawl_model **out)
+{
+    pawl_model *m;
+    PAWL_TRY(pawl_model_config_check(c, "model"));
+    PAWL_CHECK(c->vocab_size > 0, PAWL_EUSAGE, "model: vocab_size is not known: give it, or a tokenizer to take it from");
+    PAWL_TRY(pawl_alloc((void **)&m, sizeof *m, "a model"));
+    m->config = pawl_model_config_resolve(c);
+    m->has = o->has | (c->tie_word_embeddings ? PAWL_TIED_HEAD : PAWL_OWN_HEAD);
+    const pawl_status status = build(m, o);
+    if (status != PAWL_OK) {
+        pawl_model_close(m);
+        return status;
+    }
+    *out = m;
+    return PAWL_OK;
+}
+
+pawl_status pawl_model_open(const pawl_model_config *c, pawl_model **out)
+{
+    return pawl_model_open_with(c, &(pawl_block_options){.has = pawl_family_options(c)}, out);
+}
+
+void pawl_model_close(pawl_model *m)
+{
+    if (!m) return;
+    pawl_free(m->windows);
+    pawl_free(m->weights);
+    pawl_free(m->extents);
+    pawl_free(m->layers);
+    pawl_free(m);
+}
+
+const pawl_model_config *pawl_model_settings(const pawl_model *m)
+{
+    return &m->config;
+}
+
+int64_t pawl_model_count(const pawl_model *m)
+{
+    return m->flat;
+}
+
+int64_t pawl_model_parameters(const pawl_model *m)
+{
+    return m->parameters;
+}
+
+int64_t pawl_model_matmul_parameters(const pawl_model *m)
+{
+    return m->matmul_parameters;
+}
+
+pawl_status pawl_model_state(const pawl_model *m, float *flat, const char *prefix, pawl_state *out)
+{
+    for (int i = 0; i < m->count; i++) {
+        const pawl_weight *w = &m->weights[i];
+        PAWL_TRY(pawl_state_add(out, prefix, w->name,
+                                pawl_view(flat ? flat + w->first : NULL, w->dim[0], w->ndim == 2 ? w->dim[1] : 0)));
+    }
+    return PAWL_OK;
+}
+
+int pawl_model_extents(const pawl_model *m, const pawl_extent **out)
+{
+    if (out) *out = m->extents;
+    return m->count;
+}
+
+pawl_slot pawl_head_slot(const pawl_model *m)
+{
+    return m->has & PAWL_TIED_HEAD ? PAWL_EMBED : PAWL_HEAD;
+}
+
+pawl_tensor pawl_part(const pawl_model *m, const float *flat, int64_t layer, pawl_slot s)
+{
+    const int64_t at = in_layers(s) ? m->layers[layer].at[s] : m->outer.at[s];
+    if (!flat || at < 0) return (pawl_tensor){.dtype = PAWL_F32};
+    return pawl_view(flat + at, m->rows[s], m->cols[s]);
+}

@@ -1,0 +1,178 @@
+/* One position at a time against a cache of keys and values: the same ops as pass.c with N = 1. */
+#include "model/decoder.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct scratch {
+    float *cos, *sin;          /* [P, K/2] */
+    float *sum, *next, *in;    /* [1,D]: the residual stream, its successor, a norm's output */
+    float *out, *rstd;
+    float *qkv_raw, *qkv, *head_rstd, *attended;
+    float *gate_up, *act, *logits;
+    float *keys, *values;      /* [L, P, GK] */
+} scratch;
+
+struct pawl_decoder {
+    const pawl_model *m;
+    pawl_device *d;
+    const float *weights;
+    int64_t room, used; /* P positions, of which so many are filled */
+    pawl_arena arena;
+    scratch s;
+};
+
+static float *floats(pawl_arena *a, int64_t rows, int64_t cols)
+{
+    return pawl_take(a, PAWL_F32, 2, (const int64_t[]){rows, cols}).data;
+}
+
+static void lay_out(pawl_arena *a, const pawl_model_config *c, int64_t room, scratch *s)
+{
+    const int64_t D = c->hidden_size, F = c->intermediate_size, cache = c->num_hidden_layers * room;
+    s->cos = floats(a, room, c->head_dim / 2);
+    s->sin = floats(a, room, c->head_dim / 2);
+    s->sum = floats(a, 1, D);
+    s->next = floats(a, 1, D);
+    s->in = floats(a, 1, D);
+    s->out = floats(a, 1, D);
+    s->rstd = floats(a, 1, 1);
+    s->qkv_raw = floats(a, 1, pawl_qkv_width(c));
+    s->qkv = floats(a, 1, pawl_qkv_width(c));
+    s->head_rstd = floats(a, 1, c->num_attention_heads);
+    s->attended = floats(a, 1, pawl_query_width(c));
+    s->gate_up = floats(a, 1, 2 * F);
+    s->act = floats(a, 1, F);
+    s->logits = floats(a, 1, c->vocab_size);
+    s->keys = floats(a, cache, pawl_key_width(c));
+    s->values = floats(a, cache, pawl_key_width(c));
+}
+
+pawl_status pawl_decoder_open(const pawl_model *m, pawl_device *d, const float *weights, int64_t max_tokens, pawl_decoder **out)
+{
+    pawl_decoder *g;
+    PAWL_CHECK(max_tokens > 0 && max_tokens < INT32_MAX, PAWL_EUSAGE, "a context of %lld tokens: expected at least 1",
+               (long long)max_tokens);
+    const pawl_shapes shapes = pawl_model_shapes(m, 1, max_tokens);
+    pawl_shapes most = shapes;
+    most.positions = 1; /* the context is long, but one position is computed at a time */
+    PAWL_TRY(pawl_device_reserve(d, &most));
+    PAWL_TRY(pawl_alloc((void **)&g, sizeof *g, "a decoder"));
+    *g = (pawl_decoder){.m = m, .d = d, .weights = weights, .room = max_tokens, .arena = {.name = "key/value cache"}};
+    lay_out(&g->arena, &m->config, max_tokens, &g->s);
+    const pawl_status status = pawl_arena_open(&g->arena);
+    if (status != PAWL_OK) {
+        pawl_free(g);
+        return status;
+    }
+    lay_out(&g->arena, &m->config, max_tokens, &g->s);
+    pawl_rope_tables(&m->config, max_tokens, g->s.cos, g->s.sin);
+    *out = g;
+    return PAWL_OK;
+}
+
+void pawl_decoder_close(pawl_decoder *g)
+{
+    if (!g) return;
+    pawl_arena_close(&g->arena);
+    pawl_free(g);
+}
+
+static pawl_tensor weight(const pawl_decoder *g, int64_t layer, pawl_slot s)
+{
+    return pawl_part(g->m, g->weights, layer, s);
+}
+
+static pawl_tensor one(const float *data, int64_t cols)
+{
+    return pawl_view(data, 1, cols);
+}
+
+/* sum becomes sum + x (none for NULL); in becomes its norm. */
+static pawl_status norm(pawl_decoder *g, const float *x, pawl_tensor w)
+{
+    const int64_t D = g->m->config.hidden_size;
+    scratch *s = &g->s;
+    PAWL_TRY(pawl_rmsnorm(g->d, one(s->sum, D), one(x, D), w, (float)g->m->config.rms_norm_eps, one(s->next, D), one(s->in, D),
+                          one(s->rstd, 0)));
+    float *sum = s->sum;
+    s->sum = s->next;
+    s->next = sum;
+    return PAWL_OK;
+}
+
+static pawl_status norm_heads(pawl_decoder *g, int64_t l)
+{
+    const pawl_model_config *c = &g->m->config;
+    const int64_t H = c->num_attention_heads, G = c->num_key_value_heads, W = pawl_qkv_width(c);
+    const float eps = (float)c->rms_norm_eps;
+    const pawl_tensor raw = one(g->s.qkv_raw, W), y = one(g->s.qkv, W);
+    PAWL_TRY(pawl_copy(g->d, g->s.qkv, g->s.qkv_raw, W));
+    PAWL_TRY(pawl_head_norm(g->d, raw, weight(g, l, PAWL_Q_NORM), eps, 0, H, y, one(g->s.head_rstd, H)));
+    return pawl_head_norm(g->d, raw, weight(g, l, PAWL_K_NORM), eps, H, G, y, one(g->s.head_rstd, G));
+}
+
+/* This position's keys and values go into the cache; then the query attends to all that its window shows. */
+static pawl_status attend(pawl_decoder *g, int64_t l)
+{
+    const pawl_model_config *c = &g->m->config;
+    const int64_t Q = pawl_query_width(c), GK = pawl_key_width(c), P = g->room, at = g->used, window = g->m->windows[l];
+    float *keys = g->s.keys + l * P * GK, *values = g->s.values + l * P * GK;
+    const pawl_attend a = {.rows = 1,
+                           .tokens = 1,
+                           .heads = c->num_attention_heads,
+                           .kv_heads = c->num_key_value_heads,
+                           .head_dim = c->head_dim,
+                           .scale = (float)(1 / sqrt((double)c->head_dim))};
+    PAWL_TRY(pawl_copy(g->d, keys + at * GK, g->s.qkv + Q, GK));
+    PAWL_TRY(pawl_copy(g->d, values + at * GK, g->s.qkv + Q + GK, GK));
+    return pawl_attention_cached(g->d, &a, pawl_view(g->s.qkv, Q, 0), pawl_view(keys, P, GK), pawl_view(values, P, GK),
+                                 window && at >= window ? at - window + 1 : 0, at, pawl_view(g->s.attended, Q, 0));
+}
+
+static pawl_status attention(pawl_decoder *g, int64_t l, pawl_tensor position)
+{
+    const pawl_model_config *c = &g->m->config;
+    const int64_t D = c->hidden_size, W = pawl_qkv_width(c), pairs = c->head_dim / 2;
+    const int normed = (g->m->has & PAWL_QK_NORM) != 0;
+    PAWL_TRY(pawl_linear(g->d, one(g->s.in, D), weight(g, l, PAWL_Q), weight(g, l, PAWL_Q_BIAS), PAWL_SET,
+                         one(normed ? g->s.qkv_raw : g->s.qkv, W)));
+    if (normed) PAWL_TRY(norm_heads(g, l));
+    PAWL_TRY(pawl_rope(g->d, one(g->s.qkv, W), c->num_attention_heads + c->num_key_value_heads,
+                       pawl_view(g->s.cos, g->room, pairs), pawl_view(g->s.sin, g->room, pairs), position, +1));
+    PAWL_TRY(attend(g, l));
+    return pawl_linear(g->d, one(g->s.attended, pawl_query_width(c)), weight(g, l, PAWL_O), weight(g, l, PAWL_O_BIASES), PAWL_SET,
+                       one(g->s.out, D));
+}
+
+static pawl_status mlp(pawl_decoder *g, int64_t l)
+{
+    const int64_t D = g->m->config.hidden_size, F = g->m->config.intermediate_size;
+    PAWL_TRY(pawl_linear(g->d, one(g->s.in, D), weight(g, l, PAWL_GATE), weight(g, l, PAWL_GATE_BIAS), PAWL_SET,
+                         one(g->s.gate_up, 2 * F)));
+    PAWL_TRY(pawl_swiglu(g->d, one(g->s.gate_up, 2 * F), one(g->s.act, F)));
+    return pawl_linear(g->d, one(g->s.act, F), weight(g, l, PAWL_DOWN), weight(g, l, PAWL_DOWN_BIAS), PAWL_SET, one(g->s.out, D));
+}
+
+pawl_status pawl_decoder_step(pawl_decoder *g, int32_t id, const float **logits)
+{
+    const pawl_model_config *c = &g->m->config;
+    int32_t position = (int32_t)g->used;
+    PAWL_CHECK(g->used < g->room, PAWL_EDATA, "the context of %lld tokens is full", (long long)g->room);
+    PAWL_CHECK(id >= 0 && id < c->vocab_size, PAWL_EDATA, "id %d is outside the vocabulary of %lld", id, (long long)c->vocab_size);
+    const pawl_tensor ids = {.data = &id, .dtype = PAWL_I32, .ndim = 1, .dim = {1}};
+    const pawl_tensor positions = {.data = &position, .dtype = PAWL_I32, .ndim = 1, .dim = {1}};
+    PAWL_TRY(pawl_embedding(g->d, weight(g, 0, PAWL_EMBED), ids, one(g->s.sum, c->hidden_size)));
+    for (int64_t l = 0; l < c->num_hidden_layers; l++) {
+        PAWL_TRY(norm(g, l ? g->s.out : NULL, weight(g, l, PAWL_ATTENTION_NORM)));
+        PAWL_TRY(attention(g, l, positions));
+        PAWL_TRY(norm(g, g->s.out, weight(g, l, PAWL_MLP_NORM)));
+        PAWL_TRY(mlp(g, l));
+    }
+    PAWL_TRY(norm(g, g->s.out, weight(g, 0, PAWL_FINAL_NORM)));
+    PAWL_TRY(pawl_linear(g->d, one(g->s.in, c->hidden_size), weight(g, 0, pawl_head_slot(g->m)), (pawl_tensor){.dtype = PAWL_F32},
+                         PAWL_SET, one(g->s.logits, c->vocab_size)));
+    g->used++;
+    *logits = g->s.logits;
+    return PAWL_OK;
+}

@@ -1,0 +1,284 @@
+/* Forward and hand-written backward over one slot. Nothing is allocated here; every gradient is the exact transpose of
+ * the forward line it stands against, so the two halves of this file read side by side. */
+#include "model/decoder.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct pass {
+    const pawl_model *m;
+    pawl_device *d;
+    pawl_activations *x;
+    const pawl_batch *b;
+    const float *weights;
+    float *grads;
+    pawl_put put;
+    int64_t N;
+    pawl_tensor ids, positions;
+    pawl_attend attend; /* but for the window, which is a layer's own */
+} pass;
+
+static pawl_tensor view(const pass *p, const float *data, int64_t cols)
+{
+    return pawl_view(data, p->N, cols);
+}
+
+static pawl_tensor weight(const pass *p, int64_t layer, pawl_slot s)
+{
+    return pawl_part(p->m, p->weights, layer, s);
+}
+
+static pawl_tensor grad(const pass *p, int64_t layer, pawl_slot s)
+{
+    return pawl_part(p->m, p->grads, layer, s);
+}
+
+static pawl_attend attend_in(const pass *p, int64_t layer)
+{
+    pawl_attend a = p->attend;
+    a.window = p->m->windows[layer];
+    return a;
+}
+
+/* --- what comes in --------------------------------------------------------------------------------------------- */
+
+static pawl_status check_position(const pass *p, int64_t n)
+{
+    const pawl_batch *b = p->b;
+    const int64_t row = n / b->tokens, at = n % b->tokens;
+    const int32_t V = (int32_t)p->m->config.vocab_size;
+    PAWL_CHECK(b->ids[n] >= 0 && b->ids[n] < V, PAWL_EDATA, "row %lld, position %lld: id %d is outside the vocabulary of %d",
+               (long long)row, (long long)at, b->ids[n], V);
+    PAWL_CHECK(b->targets[n] == PAWL_NOT_TRAINED || (b->targets[n] >= 0 && b->targets[n] < V), PAWL_EDATA,
+               "row %lld, position %lld: target %d is outside the vocabulary of %d", (long long)row, (long long)at,
+               b->targets[n], V);
+    PAWL_CHECK(b->positions[n] >= 0 && b->positions[n] <= at, PAWL_EDATA, "row %lld, position %lld: is numbered %d",
+               (long long)row, (long long)at, b->positions[n]);
+    PAWL_CHECK(b->starts[n] >= row * b->tokens && b->starts[n] <= n, PAWL_EDATA,
+               "row %lld, position %lld: its document begins at %d, which is not in the row before it", (long long)row,
+               (long long)at, b->starts[n]);
+    return PAWL_OK;
+}
+
+static pawl_status open_pass(pass *p)
+{
+    const pawl_model_config *c = &p->m->config;
+    const pawl_batch *b = p->b;
+    p->N = b->rows * b->tokens;
+    PAWL_CHECK(p->N > 0 && p->N <= p->x->positions && b->tokens <= p->x->tokens, PAWL_EBUG,
+               "a slot of %lld rows of %lld tokens does not fit activations for %lld positions in rows of up to %lld",
+               (long long)b->rows, (long long)b->tokens, (long long)p->x->positions, (long long)p->x->tokens);
+    PAWL_CHECK(!p->grads || p->x->train, PAWL_EBUG, "these activations are for forward passes only");
+    for (int64_t n = 0; n < p->N; n++) PAWL_TRY(check_position(p, n));
+    p->ids = (pawl_tensor){.data = b->ids, .dtype = PAWL_I32, .ndim = 1, .dim = {p->N}};
+    p->positions = (pawl_tensor){.data = b->positions, .dtype = PAWL_I32, .ndim = 1, .dim = {p->N}};
+    p->attend = (pawl_attend){.rows = b->rows,
+                              .tokens = b->tokens,
+                              .heads = c->num_attention_heads,
+                              .kv_heads = c->num_key_value_heads,
+                              .head_dim = c->head_dim,
+                              .scale = (float)(1 / sqrt((double)c->head_dim)),
+                              .starts = b->starts};
+    return PAWL_OK;
+}
+
+/* --- forward --------------------------------------------------------------------------------------------------- */
+
+static pawl_status norm(const pass *p, pawl_tensor residual, const float *x, pawl_tensor w, float *sum, float *y, float *rstd)
+{
+    const int64_t D = p->m->config.hidden_size;
+    return pawl_rmsnorm(p->d, residual, view(p, x, D), w, (float)p->m->config.rms_norm_eps, view(p, sum, D), view(p, y, D),
+                        view(p, rstd, 0));
+}
+
+/* Values pass through unchanged, so all of it is copied and the normed heads are written over. */
+static pawl_status norm_heads(const pass *p, int64_t l, const pawl_kept *k)
+{
+    const pawl_model_config *c = &p->m->config;
+    const int64_t H = c->num_attention_heads, G = c->num_key_value_heads, W = pawl_qkv_width(c);
+    const float eps = (float)c->rms_norm_eps;
+    const pawl_tensor raw = view(p, k->qkv_raw, W), y = view(p, k->qkv, W);
+    PAWL_TRY(pawl_copy(p->d, k->qkv, k->qkv_raw, p->N * W));
+    PAWL_TRY(pawl_head_norm(p->d, raw, weight(p, l, PAWL_Q_NORM), eps, 0, H, y, view(p, k->q_rstd, H)));
+    return pawl_head_norm(p->d, raw, weight(p, l, PAWL_K_NORM), eps, H, G, y, view(p, k->k_rstd, G));
+}
+
+static pawl_status rotate(const pass *p, float *qkv, int direction)
+{
+    const pawl_model_config *c = &p->m->config;
+    const int64_t pairs = c->head_dim / 2;
+    return pawl_rope(p->d, view(p, qkv, pawl_qkv_width(c)), c->num_attention_heads + c->num_key_value_heads,
+                     pawl_view(p->x->cos, p->x->tokens, pairs), pawl_view(p->x->sin, p->x->tokens, pairs), p->positions, direction);
+}
+
+static pawl_status attention(const pass *p, int64_t l, const pawl_kept *k)
+{
+    const pawl_model_config *c = &p->m->config;
+    const int64_t D = c->hidden_size, W = pawl_qkv_width(c);
+    const int normed = (p->m->has & PAWL_QK_NORM) != 0;
+    const pawl_attend a = attend_in(p, l);
+    const pawl_tensor attended = view(p, k->attended, pawl_query_width(c));
+    PAWL_TRY(pawl_linear(p->d, view(p, k->attention_in, D), weight(p, l, PAWL_Q), weight(p, l, PAWL_Q_BIAS), PAWL_SET,
+                         view(p, normed ? k->qkv_raw : k->qkv, W)));
+    if (normed) PAWL_TRY(norm_heads(p, l, k));
+    PAWL_TRY(rotate(p, k->qkv, +1));
+    PAWL_TRY(pawl_attention(p->d, &a, view(p, k->qkv, W), attended, view(p, k->lse, c->num_attention_heads)));
+    return pawl_linear(p->d, attended, weight(p, l, PAWL_O), weight(p, l, PAWL_O_BIASES), PAWL_SET, view(p, p->x->out, D));
+}
+
+static pawl_status mlp(const pass *p, int64_t l, const pawl_kept *k)
+{
+    const int64_t D = p->m->config.hidden_size, F = p->m->config.intermediate_size;
+    const pawl_tensor gate_up = view(p, k->gate_up, 2 * F), act = view(p, k->act, F);
+    PAWL_TRY(pawl_linear(p->d, view(p, k->mlp_in, D), weight(p, l, PAWL_GATE), weight(p, l, PAWL_GATE_BIAS), PAWL_SET, gate_up));
+    PAWL_TRY(pawl_swiglu(p->d, gate_up, act));
+    return pawl_linear(p->d, act, weight(p, l, PAWL_DOWN), weight(p, l, PAWL_DOWN_BIAS), PAWL_SET, view(p, p->x->out, D));
+}
+
+/* Leaves the normed hidden states in final_in. What a sub-layer adds (out) joins the residual stream in the next norm. */
+static pawl_status forward(const pass *p)
+{
+    const int64_t D = p->m->config.hidden_size, L = p->m->config.num_hidden_layers;
+    const pawl_activations *x = p->x;
+    pawl_tensor stream = view(p, x->layers[0].attention_sum, D);
+    PAWL_TRY(pawl_embedding(p->d, weight(p, 0, PAWL_EMBED), p->ids, stream));
+    for (int64_t l = 0; l < L; l++) {
+        const pawl_kept *k = &x->layers[l];
+        PAWL_TRY(norm(p, stream, l ? x->out : NULL, weight(p, l, PAWL_ATTENTION_NORM), k->attention_sum, k->attention_in,
+                      k->attention_rstd));
+        PAWL_TRY(attention(p, l, k));
+        stream = view(p, k->attention_sum, D);
+        PAWL_TRY(norm(p, stream, x->out, weight(p, l, PAWL_MLP_NORM), k->mlp_sum, k->mlp_in, k->mlp_rstd));
+        PAWL_TRY(mlp(p, l, k));
+        stream = view(p, k->mlp_sum, D);
+    }
+    return norm(p, stream, x->out, weight(p, 0, PAWL_FINAL_NORM), x->final_sum, x->final_in, x->final_rstd);
+}
+
+/* --- backward -------------------------------------------------------------------------------------------------- */
+
+/* Gradients of y = x w^T + bias, where w and bias begin at two slots. */
+static pawl_status linear_backward(const pass *p, int64_t l, pawl_slot w, pawl_slot bias, pawl_tensor dy, pawl_tensor x, pawl_tensor dx)
+{
+    PAWL_TRY(pawl_linear_dx(p->d, dy, weight(p, l, w), PAWL_SET, dx));
+    return pawl_linear_dw(p->d, dy, x, p->put, grad(p, l, w), grad(p, l, bias));
+}
+
+static pawl_status norm_backward(const pass *p, int64_t l, pawl_slot s, const float *sum, const float *rstd)
+{
+    const int64_t D = p->m->config.hidden_size;
+    return pawl_rmsnorm_backward(p->d, view(p, p->x->dnorm, D), view(p, sum, D), weight(p, l, s), view(p, rstd, 0), p->put,
+                                 view(p, p->x->dsum, D), grad(p, l, s));
+}
+
+static pawl_status norm_heads_backward(const pass *p, int64_t l, const pawl_kept *k, pawl_tensor dqkv)
+{
+    const int64_t H = p->m->config.num_attention_heads, G = p->m->config.num_key_value_heads;
+    const pawl_tensor raw = view(p, k->qkv_raw, pawl_qkv_width(&p->m->config));
+    PAWL_TRY(pawl_head_norm_backward(p->d, raw, weight(p, l, PAWL_Q_NORM), view(p, k->q_rstd, H), 0, H, p->put, dqkv,
+                                     grad(p, l, PAWL_Q_NORM)));
+    return pawl_head_norm_backward(p->d, raw, weight(p, l, PAWL_K_NORM), view(p, k->k_rstd, G), H, G, p->put, dqkv,
+                                   grad(p, l, PAWL_K_NORM));
+}
+
+static pawl_status mlp_backward(const pass *p, int64_t l, const pawl_kept *k)
+{
+    const int64_t D = p->m->config.hidden_size, F = p->m->config.intermediate_size;
+    const pawl_tensor dgate_up = view(p, p->x->dwide, 2 * F), dact = view(p, p->x->dnarrow, F);
+    PAWL_TRY(linear_backward(p, l, PAWL_DOWN, PAWL_DOWN_BIAS, view(p, p->x->dsum, D), view(p, k->act, F), dact));
+    PAWL_TRY(pawl_swiglu_backward(p->d, dact, view(p, k->gate_up, 2 * F), dgate_up));
+    PAWL_TRY(linear_backward(p, l, PAWL_GATE, PAWL_GATE_BIAS, dgate_up, view(p, k->mlp_in, D), view(p, p->x->dnorm, D)));
+    return norm_backward(p, l, PAWL_MLP_NORM, k->mlp_sum, k->mlp_rstd);
+}
+
+static pawl_status attention_backward(const pass *p, int64_t l, const pawl_kept *k)
+{
+    const pawl_model_config *c = &p->m->config;
+    const int64_t D = c->hidden_size, W = pawl_qkv_width(c), Q = pawl_query_width(c);
+    const pawl_tensor dqkv = view(p, p->x->dwide, W), dattended = view(p, p->x->dnarrow, Q), attended = view(p, k->attended, Q);
+    const pawl_attend a = attend_in(p, l);
+    PAWL_TRY(linear_backward(p, l, PAWL_O, PAWL_O_BIASES, view(p, p->x->dsum, D), attended, dattended));
+    PAWL_TRY(pawl_attention_backward(p->d, &a, dattended, view(p, k->qkv, W), attended,
+                                     view(p, k->lse, c->num_attention_heads), dqkv));
+    PAWL_TRY(rotate(p, p->x->dwide, -1));
+    if (p->m->has & PAWL_QK_NORM) PAWL_TRY(norm_heads_backward(p, l, k, dqkv));
+    PAWL_TRY(linear_backward(p, l, PAWL_Q, PAWL_Q_BIAS, dqkv, view(p, k->attention_in, D), view(p, p->x->dnorm, D)));
+    return norm_backward(p, l, PAWL_ATTENTION_NORM, k->attention_sum, k->attention_rstd);
+}
+
+/* dnorm holds the gradient of final_in. dsum is the gradient of the residual stream: sub-layers add to it on the way down. */
+static pawl_status backward(const pass *p)
+{
+    const int64_t D = p->m->config.hidden_size;
+    const pawl_tensor dembed = grad(p, 0, PAWL_EMBED);
+    PAWL_TRY(pawl_zero(p->d, p->x->dsum, p->N * D));
+    PAWL_TRY(norm_backward(p, 0, PAWL_FINAL_NORM, p->x->final_sum, p->x->final_rstd));
+    for (int64_t l = p->m->config.num_hidden_layers - 1; l >= 0; l--) {
+        PAWL_TRY(mlp_backward(p, l, &p->x->layers[l]));
+        PAWL_TRY(attention_backward(p, l, &p->x->layers[l]));
+    }
+    /* A tied head has set or added its share already. */
+    if (p->put == PAWL_SET && !(p->m->has & PAWL_TIED_HEAD)) PAWL_TRY(pawl_zero(p->d, dembed.data, pawl_tensor_count(dembed)));
+    return pawl_embedding_dw(p->d, view(p, p->x->dsum, D), p->ids, dembed);
+}
+
+/* --- rows that are not finite ----------------------------------------------------------------------------------- */
+
+typedef struct finite_check {
+    const pass *p;
+    const float *losses;
+    int32_t *bad;
+} finite_check;
+
+static int all_finite(const float *x, int64_t count)
+{
+    int bad = 0;
+    for (int64_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, &x[i], sizeof bits);
+        bad |= (bits & 0x7f800000u) == 0x7f800000u;
+    }
+    return !bad;
+}
+
+static void check_row(void *self, int64_t row)
+{
+    const finite_check *f = self;
+    const int64_t T = f->p->b->tokens, D = f->p->m->config.hidden_size;
+    f->bad[row] = !all_finite(f->losses + row * T, T) ||
+                  (f->p->grads && !all_finite(f->p->x->dsum + row * T * D, T * D));
+}
+
+/* --- the two passes --------------------------------------------------------------------------------------------- */
+
+pawl_status pawl_model_pass(const pawl_model *m, pawl_device *d, pawl_activations *a, const pawl_batch *b, const pawl_pass *how)
+{
+    pass p = {.m = m, .d = d, .x = a, .b = b, .weights = how->weights, .grads = how->grads, .put = how->put};
+    const int64_t D = m->config.hidden_size;
+    const pawl_slot head = pawl_head_slot(m);
+    PAWL_TRY(open_pass(&p));
+    PAWL_TRY(forward(&p));
+    const pawl_head h = {.hidden = view(&p, a->final_in, D),
+                         .w = weight(&p, 0, head),
+                         .targets = b->targets,
+                         .scale = how->scale,
+                         .loss = view(&p, how->losses, 0),
+                         .dhidden = view(&p, p.grads ? a->dnorm : NULL, D),
+                         .dw = grad(&p, 0, head),
+                         .put = how->put};
+    PAWL_TRY(pawl_head_loss(d, &h));
+    if (p.grads) PAWL_TRY(backward(&p));
+    finite_check f = {.p = &p, .losses = how->losses, .bad = how->bad_rows};
+    if (how->bad_rows) pawl_parallel(d, b->rows, check_row, &f);
+    return PAWL_OK;
+}
+
+pawl_status pawl_model_logits(const pawl_model *m, pawl_device *d, pawl_activations *a, const pawl_batch *b,
+                              const float *weights, float *logits)
+{
+    pass p = {.m = m, .d = d, .x = a, .b = b, .weights = weights};
+    PAWL_TRY(open_pass(&p));
+    PAWL_TRY(forward(&p));
+    return pawl_linear(d, view(&p, a->final_in, m->config.hidden_size), weight(&p, 0, pawl_head_slot(m)),
+                       (pawl_tensor){.dtype = PAWL_F32}, PAWL_SET, view(&p, logits, m->config.vocab_size));
+}

@@ -1,0 +1,61 @@
+/* ops/backend.h - what a backend is: this table. Every entry is required; arguments have been checked by ops.c. */
+#ifndef PAWL_OPS_BACKEND_H
+#define PAWL_OPS_BACKEND_H
+
+#include "ops/ops.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct pawl_ops {
+    const char *name;
+
+    void (*close)(pawl_device *d);
+    size_t (*scratch_bytes)(const pawl_device *d, const pawl_shapes *most);
+    pawl_status (*reserve)(pawl_device *d, const pawl_shapes *most);
+    int (*threads)(const pawl_device *d);
+    const char *(*describe)(const pawl_device *d);
+    double (*gemm_rate)(pawl_device *d);
+    void (*parallel)(pawl_device *d, int64_t count, void (*body)(void *self, int64_t i), void *self);
+
+    pawl_status (*linear)(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_put put, pawl_tensor y);
+    pawl_status (*linear_dx)(pawl_device *d, pawl_tensor dy, pawl_tensor w, pawl_put put, pawl_tensor dx);
+    pawl_status (*linear_dw)(pawl_device *d, pawl_tensor dy, pawl_tensor x, pawl_put put, pawl_tensor dw, pawl_tensor dbias);
+    pawl_status (*embedding)(pawl_device *d, pawl_tensor table, pawl_tensor ids, pawl_tensor out);
+    pawl_status (*embedding_dw)(pawl_device *d, pawl_tensor dout, pawl_tensor ids, pawl_tensor dtable);
+    pawl_status (*rmsnorm)(pawl_device *d, pawl_tensor residual, pawl_tensor x, pawl_tensor w, float eps, pawl_tensor sum,
+                           pawl_tensor y, pawl_tensor rstd);
+    pawl_status (*rmsnorm_backward)(pawl_device *d, pawl_tensor dy, pawl_tensor sum, pawl_tensor w, pawl_tensor rstd,
+                                    pawl_put put, pawl_tensor dsum, pawl_tensor dw);
+    pawl_status (*head_norm)(pawl_device *d, pawl_tensor x, pawl_tensor w, float eps, int64_t first, int64_t heads,
+                             pawl_tensor y, pawl_tensor rstd);
+    pawl_status (*head_norm_backward)(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor rstd, int64_t first,
+                                      int64_t heads, pawl_put put, pawl_tensor dy, pawl_tensor dw);
+    pawl_status (*rope)(pawl_device *d, pawl_tensor x, int64_t heads, pawl_tensor cos, pawl_tensor sin,
+                        pawl_tensor positions, int direction);
+    pawl_status (*attention)(pawl_device *d, const pawl_attend *a, pawl_tensor qkv, pawl_tensor out, pawl_tensor lse);
+    pawl_status (*attention_backward)(pawl_device *d, const pawl_attend *a, pawl_tensor dout, pawl_tensor qkv,
+                                      pawl_tensor out, pawl_tensor lse, pawl_tensor dqkv);
+    pawl_status (*attention_cached)(pawl_device *d, const pawl_attend *a, pawl_tensor q, pawl_tensor keys,
+                                    pawl_tensor values, int64_t first, int64_t last, pawl_tensor out);
+    pawl_status (*swiglu)(pawl_device *d, pawl_tensor gate_up, pawl_tensor out);
+    pawl_status (*swiglu_backward)(pawl_device *d, pawl_tensor dout, pawl_tensor gate_up, pawl_tensor dgate_up);
+    pawl_status (*head_loss)(pawl_device *d, const pawl_head *h);
+    pawl_status (*adamw)(pawl_device *d, float *w, const float *g, float *m, float *v, int64_t count,
+                         const pawl_adamw_step *k);
+    pawl_status (*sum_squares)(pawl_device *d, const float *x, int64_t count, double *blocks);
+    pawl_status (*add)(pawl_device *d, float *a, const float *b, int64_t count);
+    pawl_status (*zero)(pawl_device *d, float *a, int64_t count);
+    pawl_status (*copy)(pawl_device *d, float *to, const float *from, int64_t count);
+} pawl_ops;
+
+/* Every backend's device begins with this. */
+struct pawl_device {
+    const pawl_ops *ops;
+};
+
+#ifdef __cplusplus
+}
+#endif
+#endif

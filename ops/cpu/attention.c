@@ -1,0 +1,71 @@
+#include "ops/cpu/cpu.h"
+
+typedef struct attend_call {
+    const pawl_cpu *cpu;
+    pawl_attend_args args;
+    int64_t blocks; /* of queries in a row */
+} attend_call;
+
+static float *tiles_of(const pawl_cpu *cpu, int thread)
+{
+    return (float *)cpu->tiles.base + (int64_t)thread * PAWL_ATTEND_FLOATS;
+}
+
+/* The last blocks of a row are the longest: they go first, so that no thread is left with one at the end. */
+static void forward(void *self, int64_t i, int thread)
+{
+    const attend_call *c = self;
+    const int64_t heads = c->args.over->heads, rows = c->args.over->rows;
+    const int64_t block = c->blocks - 1 - i / (heads * rows), row = i / heads % rows, head = i % heads;
+    c->cpu->kernels->attend(&c->args, row, head, block, tiles_of(c->cpu, thread));
+}
+
+static void backward(void *self, int64_t i, int thread)
+{
+    const attend_call *c = self;
+    const int64_t kv_heads = c->args.over->kv_heads;
+    c->cpu->kernels->attend_backward(&c->args, i / kv_heads, i % kv_heads, tiles_of(c->cpu, thread));
+}
+
+pawl_status attention_cpu(pawl_device *d, const pawl_attend *a, pawl_tensor qkv, pawl_tensor out, pawl_tensor lse)
+{
+    pawl_cpu *cpu = pawl_cpu_of(d);
+    attend_call c = {cpu, {.over = a, .qkv = qkv.data, .out = out.data, .lse = lse.data},
+                     pawl_blocks(a->tokens, PAWL_ATTEND_QUERIES)};
+    pawl_pool_run(cpu->pool, a->rows * a->heads * c.blocks, forward, &c);
+    return PAWL_OK;
+}
+
+pawl_status attention_backward_cpu(pawl_device *d, const pawl_attend *a, pawl_tensor dout, pawl_tensor qkv, pawl_tensor out,
+                                   pawl_tensor lse, pawl_tensor dqkv)
+{
+    pawl_cpu *cpu = pawl_cpu_of(d);
+    attend_call c = {.cpu = cpu, .args = {.over = a, .qkv = qkv.data, .dout = dout.data, .out_read = out.data,
+                                          .lse_read = lse.data, .dqkv = dqkv.data}};
+    pawl_pool_run(cpu->pool, a->rows * a->kv_heads, backward, &c);
+    return PAWL_OK;
+}
+
+typedef struct cached_call {
+    const pawl_kernels *kernels;
+    const pawl_attend *over;
+    const float *q, *keys, *values;
+    int64_t first, last;
+    float *out;
+} cached_call;
+
+static void cached(void *self, int64_t head, int thread)
+{
+    (void)thread;
+    const cached_call *c = self;
+    c->kernels->attend_cached(c->over, c->q, c->keys, c->values, c->first, c->last, head, c->out);
+}
+
+pawl_status attention_cached_cpu(pawl_device *d, const pawl_attend *a, pawl_tensor q, pawl_tensor keys, pawl_tensor values,
+                                 int64_t first, int64_t last, pawl_tensor out)
+{
+    pawl_cpu *cpu = pawl_cpu_of(d);
+    cached_call c = {cpu->kernels, a, q.data, keys.data, values.data, first, last, out.data};
+    pawl_pool_run(cpu->pool, a->heads, cached, &c);
+    return PAWL_OK;
+}

@@ -1,0 +1,50 @@
+/* ops/cpu/gemm.h - matrix products cut into fixed panels, each computed by one thread with one library call.
+ *
+ * The cut is a function of the shape alone, so neither the number of threads nor who takes which panel changes a bit
+ * (decision 10). A library turns a panel's shape into a plan, made at the first use of that shape and kept. */
+#ifndef PAWL_OPS_CPU_GEMM_H
+#define PAWL_OPS_CPU_GEMM_H
+
+#include "ops/cpu/kernels.h"
+#include "ops/cpu/pool.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Who multiplies. Every entry is required. */
+typedef struct pawl_gemm_library {
+    void (*name)(char out[32]); /* "onednn 2.6.3", "portable" */
+    pawl_status (*open)(int threads, const pawl_kernels *k, void **self);
+    void (*close)(void *self);
+    /* A plan is the library's own, never NULL; scratch_bytes is what one thread needs while it runs it. */
+    pawl_status (*plan)(void *self, const pawl_panel *p, void **plan, size_t *scratch_bytes);
+    void (*forget)(void *plan);
+    pawl_status (*run)(void *plan, const pawl_panel *p, int thread, const float *a, const float *b, float *c, void *scratch);
+} pawl_gemm_library;
+
+extern const pawl_gemm_library pawl_gemm_portable;
+/* The library found when pawl was configured: gemm_dnnl.c, or gemm_none.c where there is none (NULL then). */
+const pawl_gemm_library *pawl_gemm_found(void);
+
+typedef struct pawl_gemm pawl_gemm;
+
+PAWL_MUST pawl_status pawl_gemm_open(const pawl_gemm_library *library, pawl_pool *pool, const pawl_kernels *k, pawl_gemm **out);
+void pawl_gemm_close(pawl_gemm *g);
+const char *pawl_gemm_name(const pawl_gemm *g);
+
+/* What a product is for sets how it is cut: sums over positions are long and their outputs small. */
+typedef enum pawl_gemm_use { PAWL_OVER_WIDTH, PAWL_OVER_POSITIONS } pawl_gemm_use;
+
+/* c = a b, or c += a b, of the whole shape p. bias: NULL, or [n] numbers added to every row of c. */
+PAWL_MUST pawl_status pawl_gemm_run(pawl_gemm *g, pawl_gemm_use use, const pawl_panel *p, const float *a, const float *b,
+                                    const float *bias, float *c);
+/* Makes the plans of shape p and returns what one thread needs to run them. */
+PAWL_MUST pawl_status pawl_gemm_prepare(pawl_gemm *g, pawl_gemm_use use, const pawl_panel *p, size_t *scratch_bytes);
+/* Scratch for plans to come, for each thread. A plan that needs more than was reserved grows it when it is made. */
+PAWL_MUST pawl_status pawl_gemm_reserve(pawl_gemm *g, size_t scratch_bytes);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,85 @@
+/* ops/cpu/kernels.h - the loops of one thread over a block of rows, compiled once per instruction set.
+ *
+ * kernels.inc is the only source; kernels_avx512.c and its like include it under their own compiler flags and export a
+ * table. The ops choose the blocks, these do the work. Shapes and letters as in ops/ops.h. */
+#ifndef PAWL_OPS_CPU_KERNELS_H
+#define PAWL_OPS_CPU_KERNELS_H
+
+#include <stdint.h>
+
+#include "ops/adamw_rule.h"
+#include "ops/ops.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* One panel of a matrix product: c [m,n] = a [m,k] b [k,n], or c += when add is 1. a's element (i,p) is at
+ * a[i * lda + p], or a[p * lda + i] when a is transposed; b and c likewise. */
+typedef struct pawl_panel {
+    int64_t m, n, k, lda, ldb, ldc;
+    int a_transposed, b_transposed, add;
+} pawl_panel;
+
+/* Rows of a norm: width numbers each, `groups` of them side by side in a row of `stride` numbers. */
+typedef struct pawl_norm_rows {
+    int64_t rows, groups, width, stride;
+    float eps;
+} pawl_norm_rows;
+
+enum { PAWL_ATTEND_QUERIES = 64, PAWL_ATTEND_KEYS = 32, PAWL_HEAD_DIM_MAX = 256 };
+/* What one thread needs for a block of attention: queries and output gradients turned, scores and their gradients. */
+enum { PAWL_ATTEND_FLOATS = PAWL_ATTEND_QUERIES * (2 * PAWL_HEAD_DIM_MAX + 2 * PAWL_ATTEND_KEYS) };
+
+typedef struct pawl_attend_args {
+    const pawl_attend *over;
+    const float *qkv, *dout;
+    const float *out_read, *lse_read;
+    float *out, *lse, *dqkv;
+} pawl_attend_args;
+
+typedef struct pawl_kernels {
+    const char *isa;
+    void (*exp)(const float *x, float *y, int64_t count);
+
+    /* The portable matrix product, and the scratch that it needs whatever the shape. */
+    void (*panel)(const pawl_panel *p, const float *a, const float *b, float *c, float *scratch);
+    int64_t panel_floats;
+
+    void (*add)(float *a, const float *b, int64_t count);
+    void (*add_bias)(float *y, int64_t ldy, const float *bias, int64_t rows, int64_t width, pawl_put put);
+    void (*column_sums)(const float *x, int64_t ldx, int64_t rows, int64_t width, pawl_put put, float *sums);
+    double (*sum_squares)(const float *x, int64_t count);
+
+    /* sum = residual + x where x is not NULL; y = norm of sum. */
+    void (*norm)(pawl_norm_rows r, const float *residual, const float *x, const float *w, float *sum, float *y, float *rstd);
+    /* dx += or =; dw [width] is added to. */
+    void (*norm_backward)(pawl_norm_rows r, const float *dy, const float *x, const float *w, const float *rstd, pawl_put put,
+                          float *dx, float *dw);
+    /* half = K/2; direction +1 or -1. */
+    void (*rope)(float *x, int64_t rows, int64_t stride, int64_t heads, int64_t half, const float *cos, const float *sin,
+                 const int32_t *positions, int direction);
+    void (*swiglu)(const float *gate_up, int64_t rows, int64_t width, float *out);
+    void (*swiglu_backward)(const float *dout, const float *gate_up, int64_t rows, int64_t width, float *dgate_up);
+
+    /* One block of PAWL_ATTEND_QUERIES queries of a head; all queries of a key/value head; one query against a cache. */
+    void (*attend)(const pawl_attend_args *a, int64_t row, int64_t head, int64_t block, float *scratch);
+    void (*attend_backward)(const pawl_attend_args *a, int64_t row, int64_t kv_head, float *scratch);
+    void (*attend_cached)(const pawl_attend *over, const float *q, const float *keys, const float *values, int64_t first,
+                          int64_t last, int64_t head, float *out);
+
+    /* Loss of a row of logits; they become their gradients where scale is not NULL. */
+    float (*cross_entropy)(float *logits, int64_t vocab, int64_t target, const float *scale);
+
+    void (*adamw)(float *w, const float *g, float *m, float *v, int64_t count, pawl_adamw_numbers k);
+} pawl_kernels;
+
+/* The table of that name, "auto": the best this machine runs. NULL: no such set; *runs 0: this machine lacks it. */
+const pawl_kernels *pawl_kernels_find(const char *isa, int *runs);
+
+extern const pawl_kernels pawl_kernels_generic;
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,2 @@
+#define ISA generic
+#include "ops/cpu/kernels.inc"

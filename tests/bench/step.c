@@ -1,0 +1,181 @@
+/* One training step on one rank - forward, backward, clipping, AdamW - on the reference shapes.
+ *
+ *     step --shape NAME --dtype fp32 [--seconds S] [--threads N] [--phases]
+ *
+ * Prints the median: SHAPE DTYPE N tok/s G GFLOP/s P% of gemm, where model FLOPs are 6 N + 12 L d T a token (N: weights of
+ * matrix products, head included) and gemm is the library's own square product on the same threads in the same run. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "comm/comm.h"
+#include "core/log.h"
+#include "core/rng.h"
+#include "model/model.h"
+#include "optim/optim.h"
+
+static const struct shape {
+    const char *name;
+    int64_t vocab, width, ff, layers, heads, kv_heads, tokens, rows;
+    int tied;
+} shapes[] = {
+    {"0.9M", 256, 128, 352, 4, 4, 4, 128, 16, 0},     {"2.8M", 512, 192, 512, 6, 6, 6, 256, 8, 0},
+    {"5.9M", 4096, 256, 688, 6, 8, 8, 256, 8, 0},     {"15M", 32000, 288, 768, 6, 6, 6, 256, 4, 0},
+    {"135M", 49152, 576, 1536, 30, 9, 3, 512, 2, 1},
+};
+
+enum { STEPS_MOST = 1000 };
+
+typedef struct bench {
+    const struct shape *shape;
+    pawl_device *device;
+    pawl_model *model;
+    pawl_activations *activations;
+    pawl_optim *optim;
+    pawl_arena arena;
+    pawl_batch batch;
+    float *weights, *grads, *losses;
+} bench;
+
+static void lay_out(bench *b)
+{
+    const size_t bytes = (size_t)pawl_model_count(b->model) * sizeof(float);
+    b->weights = pawl_take_bytes(&b->arena, bytes);
+    b->grads = pawl_take_bytes(&b->arena, bytes);
+    b->losses = pawl_take_bytes(&b->arena, (size_t)(b->shape->rows * b->shape->tokens) * sizeof(float));
+    pawl_batch_lay_out(&b->arena, &b->batch, b->shape->rows, b->shape->tokens);
+}
+
+static void fill_batch(bench *b)
+{
+    const int64_t T = b->batch.tokens;
+    for (int64_t n = 0; n < b->batch.rows * T; n++) {
+        const uint32_t word = pawl_random_at(1, PAWL_FOR_TEST, 0, (uint64_t)n).word[0];
+        b->batch.ids[n] = (int32_t)(word % (uint32_t)b->shape->vocab);
+        b->batch.positions[n] = (int32_t)(n % T);
+        b->batch.starts[n] = (int32_t)(n - n % T);
+    }
+    for (int64_t n = 0; n < b->batch.rows * T; n++)
+        b->batch.targets[n] = n % T == T - 1 ? PAWL_NOT_TRAINED : b->batch.ids[n + 1];
+}
+
+static pawl_status open_bench(bench *b, int threads)
+{
+    const struct shape *s = b->shape;
+    pawl_model_config c;
+    pawl_optim_config o;
+    const pawl_extent *extents;
+    pawl_fields_default(pawl_model_rows, &c);
+    pawl_fields_default(pawl_optim_rows, &o);
+    c.vocab_size = s->vocab;
+    c.hidden_size = s->width;
+    c.intermediate_size = s->ff;
+    c.num_hidden_layers = s->layers;
+    c.num_attention_heads = s->heads;
+    c.num_key_value_heads = s->kv_heads;
+    c.tie_word_embeddings = s->tied;
+    PAWL_TRY(pawl_model_open(&c, &b->model));
+    PAWL_TRY(pawl_device_open_cpu(threads, "auto", &b->device));
+    const pawl_shapes most = pawl_model_shapes(b->model, s->rows, s->tokens);
+    PAWL_TRY(pawl_device_reserve(b->device, &most));
+    PAWL_TRY(pawl_activations_open(b->model, s->rows, s->tokens, 1, &b->activations));
+    const int count = pawl_model_extents(b->model, &extents);
+    PAWL_TRY(pawl_optim_open(&o, b->device, extents, count, pawl_model_count(b->model), &b->optim));
+    b->arena.name = "benchmark";
+    lay_out(b);
+    PAWL_TRY(pawl_arena_open(&b->arena));
+    lay_out(b);
+    pawl_model_init(b->model, 42, b->weights);
+    fill_batch(b);
+    return PAWL_OK;
+}
+
+enum { PASS, NORM, UPDATE, PHASES };
+
+static pawl_status step(bench *b, int64_t at, double seconds[PHASES])
+{
+    double norm, t0 = pawl_seconds();
+    const pawl_pass pass = {.weights = b->weights,
+                            .grads = b->grads,
+                            .put = PAWL_SET,
+                            .scale = 1.0f / (float)(b->batch.rows * (b->batch.tokens - 1)),
+                            .losses = b->losses};
+    PAWL_TRY(pawl_model_pass(b->model, b->device, b->activations, &b->batch, &pass));
+    double t1 = pawl_seconds();
+    PAWL_TRY(pawl_grad_norm(b->optim, b->grads, &norm));
+    double t2 = pawl_seconds();
+    PAWL_TRY(pawl_optim_step(b->optim, b->weights, b->grads, norm, 1e-4, at));
+    seconds[PASS] = t1 - t0;
+    seconds[NORM] = t2 - t1;
+    seconds[UPDATE] = pawl_seconds() - t2;
+    return PAWL_OK;
+}
+
+static int compare(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static pawl_status measure(bench *b, double limit, int phases)
+{
+    static double all[PHASES + 1][STEPS_MOST];
+    double part[PHASES];
+    int n = 0;
+    const double gemm_before = pawl_device_gemm_rate(b->device);
+    for (int i = 0; i < 3; i++) PAWL_TRY(step(b, i, part));
+    for (const double began = pawl_seconds(); n < STEPS_MOST && (n < 5 || pawl_seconds() - began < limit); n++) {
+        PAWL_TRY(step(b, n + 3, part));
+        all[PHASES][n] = 0;
+        for (int i = 0; i < PHASES; i++) all[PHASES][n] += all[i][n] = part[i];
+    }
+    const double gemm_after = pawl_device_gemm_rate(b->device), gemm = gemm_before > gemm_after ? gemm_before : gemm_after;
+    for (int i = 0; i <= PHASES; i++) qsort(all[i], (size_t)n, sizeof(double), compare);
+    const struct shape *s = b->shape;
+    const double flops = 6.0 * (double)pawl_model_matmul_parameters(b->model) + 12.0 * (double)(s->layers * s->width * s->tokens);
+    const double rate = (double)(s->rows * s->tokens) / all[PHASES][n / 2];
+    if (phases)
+        printf("%s: %d steps, median ms: pass %.2f, norm %.2f, update %.2f; gemm %.0f GFLOP/s; %s\n", s->name, n, 1e3 * all[PASS][n / 2],
+               1e3 * all[NORM][n / 2], 1e3 * all[UPDATE][n / 2], gemm / 1e9, pawl_device_describe(b->device));
+    printf("%s fp32 %.0f tok/s %.1f GFLOP/s %.0f%% of gemm\n", s->name, rate, rate * flops / 1e9, 100 * rate * flops / gemm);
+    return PAWL_OK;
+}
+
+static const char *option(int argc, char **argv, const char *name, const char *dflt)
+{
+    for (int i = 1; i + 1 < argc; i++)
+        if (strcmp(argv[i], name) == 0) return argv[i + 1];
+    return dflt;
+}
+
+int main(int argc, char **argv)
+{
+    const char *name = option(argc, argv, "--shape", "0.9M"), *dtype = option(argc, argv, "--dtype", "fp32");
+    double seconds = 8;
+    int64_t threads = sysconf(_SC_NPROCESSORS_ONLN);
+    bench b = {0};
+    if (!pawl_parse_f64(option(argc, argv, "--seconds", "8"), &seconds)) return PAWL_EUSAGE;
+    pawl_parse_i64(option(argc, argv, "--threads", ""), &threads);
+    if (strcmp(dtype, "fp32") != 0) {
+        fprintf(stderr, "step: --dtype: this version computes in fp32, found '%s'\n", dtype);
+        return PAWL_EUSAGE;
+    }
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        if (strcmp(shapes[i].name, name) == 0) b.shape = &shapes[i];
+    if (!b.shape) {
+        fprintf(stderr, "step: --shape: expected 0.9M, 2.8M, 5.9M, 15M or 135M, found '%s'\n", name);
+        return PAWL_EUSAGE;
+    }
+    int phases = 0;
+    for (int i = 1; i < argc; i++) phases |= strcmp(argv[i], "--phases") == 0;
+    pawl_status s = open_bench(&b, (int)threads);
+    if (s == PAWL_OK) s = measure(&b, seconds, phases);
+    if (s != PAWL_OK) pawl_show_error(pawl_last_error());
+    pawl_optim_close(b.optim);
+    pawl_activations_close(b.activations);
+    pawl_arena_close(&b.arena);
+    pawl_device_close(b.device);
+    pawl_model_close(b.model);
+    return s;
+}

@@ -1,0 +1,3 @@
+foreach(name ranks stop commands bad kill)
+  pawl_script(e2e_${name} 600 ${PAWL_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/e2e/${name}.py)
+endforeach()

@@ -1,0 +1,83 @@
+"""Bad input and bad luck: one clear sentence, the right exit code, every rank ends."""
+import os, signal, time
+from e2e import *
+
+where = folder()
+cases = [
+    ("no command", 0, [], 10, ""),
+    ("unknown command", 0, ["trian"], 10, "did you mean train"),
+    ("unknown option", 0, ["show", "x", "--jsno"], 10, "did you mean --json"),
+    ("missing file", 2, ["train", where + "/none.yaml"], 40, "none.yaml"),
+    ("not a checkpoint", 0, ["show", where], 20, where),
+]
+for name, ranks, words, expect, text in cases:
+    status, stdout, stderr = run(ranks, *words)
+    check(status == expect and text in stderr, f"{name}: exit {status}" + (": " + stderr if status != expect or text not in stderr else ""))
+for words in (["--help"], ["train", "--help"], ["generate", "--help"]):
+    status, stdout, _ = run(0, *words)
+    check(status == 0 and "usage: pawl" in stdout, f"pawl {' '.join(words)} exits 0")
+
+# All errors of a YAML at once, once, from any number of ranks.
+yaml = write_run(where, "bad.yaml", learning_rat="1", max_steps="many", val_set_size=7)
+status, _, stderr = run(3, "train", yaml)
+check(status == 10 and stderr.count("bad.yaml:") == stderr.count(" error: ") >= 3 and "learning_rate" in stderr, "three errors of a file, each once, with position and suggestion")
+
+# A bad row names file and line.
+data = os.path.join(where, "rows.jsonl")
+open(data, "w").write('{"text": "a good row of text"}\n{"txt": "x"}\n')
+yaml = write_run(where, "rows.yaml", datasets=[dict(path=data, domain="rows")])
+status, _, stderr = run(2, "train", yaml)
+check(status == 20 and "rows.jsonl:2:" in stderr and stderr.count("rows.jsonl") == 1, "a bad row: FILE:LINE, once, exit 20")
+
+# Two jobs on one output directory: the second refuses.
+out = os.path.join(where, "two")
+yaml = write_run(where, "two.yaml", output=out, max_steps=100000)
+p = start(1, "train", yaml)
+wait_for(lambda: count_lines(os.path.join(out, "metrics.jsonl")) > 3)
+status, _, stderr = run(1, "train", yaml)
+check(status == 10 and out in stderr, f"the second job refuses: {stderr.strip().splitlines()[0] if stderr else ''}")
+p.send_signal(signal.SIGUSR1)
+p.communicate(timeout=60)
+check(p.returncode == 75, "and the first goes on undisturbed until it is stopped")
+
+# A rank that is stopped: the others give it up after the time allowed, and all is over.
+out = os.path.join(where, "stuck")
+yaml = write_run(where, "stuck.yaml", output=out, max_steps=100000, watchdog_seconds=2, phase_seconds=4)
+p = start(2, "train", yaml)
+wait_for(lambda: count_lines(os.path.join(out, "metrics.jsonl")) > 5)
+os.kill(ranks_of(p)[1], signal.SIGSTOP)
+stdout, stderr = p.communicate(timeout=30)
+check(p.returncode != 0 and "waited" in stderr and "training step" in stderr, f"a stopped rank: the other says what it waited for, exit {p.returncode}")
+
+# A killed mpirun leaves no orphans.
+out = os.path.join(where, "orphans")
+p = start(2, "train", write_run(where, "orphans.yaml", output=out, max_steps=100000))
+wait_for(lambda: count_lines(os.path.join(out, "metrics.jsonl")) > 3)
+ranks = ranks_of(p)
+p.kill()
+p.communicate(timeout=30)
+
+
+def alive(pid):
+    try:
+        return open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+wait_for(lambda: not any(alive(r) for r in ranks), seconds=5)
+check(len(ranks) == 2, "kill -9 of mpirun: no rank is left after 5 s")
+
+# Losses that are not finite: all ranks skip alike, name the rows, and stop after ten.
+out = os.path.join(where, "diverged")
+yaml = write_run(where, "diverged.yaml", output=out, max_steps=40, learning_rate=10, max_grad_norm=0, warmup_steps=0, lr_scheduler="constant",
+                 model=MODEL.replace("tokenizer", "  initializer_range: 10\ntokenizer"), adam_beta2=0, adam_epsilon=0)
+states = []
+for ranks in (1, 3):
+    status, stdout, stderr = run(ranks, "train", yaml, f"output_dir={out}{ranks}")
+    skips = [m for m in metrics(out + str(ranks)) if m.get("event") == "skip"]
+    states.append((status, [(m["step"], m["rows"]) for m in skips]))
+    if skips:
+        check("docs" in str(skips[0]["rows"]) or "law" in str(skips[0]["rows"]) or skips[0]["bad_rows"] == 0, f"{ranks} ranks: skipped rows are named: {skips[0]['rows'][:1]}")
+check(states[0] == states[1] and len(states[0][1]) > 0, f"1 and 3 ranks skip alike ({len(states[0][1])} skips, exit {states[0][0]})")
+done()

@@ -1,0 +1,5 @@
+# The decoder against reference implementations.
+pawl_program(parity SOURCES parity.c)
+file(GLOB hf_fixtures ${CMAKE_CURRENT_SOURCE_DIR}/fixtures/hf/*/expected.json)
+list(TRANSFORM hf_fixtures REPLACE "/expected.json$" "")
+pawl_script(parity 120 $<TARGET_FILE:parity> ${hf_fixtures})

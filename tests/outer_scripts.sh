@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# The scripts in launch/, without a cluster and without installing anything: Slurm, mpirun and pawl are stand-ins that do
+# what the script under test needs to see.
+#
+#   tests/outer_scripts.sh [ROOT]
+# shellcheck disable=SC2016  # the stand-ins expand their own dollars
+set -euo pipefail
+root=$(cd -- "${1:-${PAWL_SOURCE:-.}}" && pwd)
+bench=$(mktemp -d)
+trap 'rm -rf "$bench"' EXIT
+passed=0 failed=0
+
+stand_in() { # stand_in NAME LINE...: a program of that name, first in the PATH
+    printf '%s\n' '#!/bin/bash' "${@:2}" >"$bench/bin/$1"
+    chmod +x "$bench/bin/$1"
+}
+fresh_bench() {
+    rm -rf "${bench:?}"/*
+    mkdir -p "$bench/bin" "$bench/out/checkpoints"
+    stand_in scontrol "echo scontrol \"\$@\" >>$bench/said"
+    stand_in pawl "if [ \"\$1\" = config ]; then echo 'output_dir: \"$bench/out\"'; exit; fi" "source $bench/run"
+    stand_in srun 'if [ "$1" = --mpi=list ]; then echo "MPI plugin types are... pmix pmi2"; exit; fi' \
+        "echo srun \"\$@\" >>$bench/said" 'while [ "${1#-}" != "$1" ]; do shift; done; exec "$@"'
+    stand_in mpirun "echo mpirun \"\$@\" >>$bench/said" 'while [ "$1" != pawl ] && [ "${1##*/}" != pawl ]; do shift; done; exec "$@"'
+}
+sbatch() { # sbatch RUN: the batch script, with a pawl that does RUN; its exit code in $code, its output in $bench/log
+    printf '%s\n' "$1" >"$bench/run"
+    code=0
+    (cd "$bench" && PATH="$bench/bin:$PATH" SLURM_JOB_ID=17 timeout 20 bash "$root/launch/slurm/pawl.sbatch" run.yaml seed=1) >"$bench/log" 2>&1 || code=$?
+}
+expect() { # expect NAME CODE requeued|left
+    local queue=left
+    ! grep -q 'scontrol requeue 17' "$bench/said" 2>/dev/null || queue=requeued
+    if [ "$code" = "$2" ] && [ "$queue" = "$3" ]; then passed=$((passed + 1)); return; fi
+    failed=$((failed + 1))
+    printf 'FAILED %s: exit code %s (%s expected), %s (%s expected)\n' "$1" "$code" "$2" "$queue" "$3"
+    cat "$bench/log"
+}
+
+new_checkpoint="echo step-2 >$bench/out/checkpoints/LATEST"
+fresh_bench; sbatch 'exit 0';                        expect "a complete run is left" 0 left
+grep -q 'srun --mpi=pmix .*pawl train run.yaml seed=1' "$bench/said" || { echo "FAILED the run's arguments"; failed=$((failed + 1)); }
+fresh_bench; sbatch 'exit 75';                       expect "75 is queued again" 75 requeued
+fresh_bench; sbatch 'exit 10';                       expect "a wrong configuration is not tried again" 10 left
+fresh_bench; sbatch "$new_checkpoint; exit 20";      expect "nor is bad data, wherever it got to" 20 left
+fresh_bench; sbatch 'exit 137';                      expect "killed without progress: left" 137 left
+fresh_bench; sbatch "$new_checkpoint; exit 137";     expect "killed after a new checkpoint: queued again" 137 requeued
+fresh_bench; sbatch 'kill -9 $$';                    expect "the launcher itself killed" 137 left
+
+# Signals: the stand-in ends as pawl does, 75 after USR1; whichever of the two the batch script is sent.
+stops='trap "exit 75" USR1; trap "exit 99" TERM; sleep 0.3; kill -SIGNAL $PPID; for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.2; done; exit 98'
+for signal in USR1 TERM; do
+    fresh_bench; sbatch "${stops/SIGNAL/$signal}";   expect "$signal becomes USR1" 75 requeued
+done
+
+fresh_bench
+stand_in srun 'if [ "$1" = --mpi=list ]; then echo "MPI plugin types are... none pmi2"; exit; fi'
+sbatch 'exit 0';                                     expect "without PMIx it is mpirun" 0 left
+grep -q '^mpirun .*odls_base_sigkill_timeout' "$bench/said" || { echo "FAILED mpirun is the launcher"; failed=$((failed + 1)); }
+
+# The scripts that people run say what is wrong with how they are called.
+says() { # says WORDS COMMAND...: COMMAND fails with 10 or 1 and says WORDS
+    local said
+    if said=$("${@:2}" 2>&1) || ! grep -qF -- "$1" <<<"$said"; then
+        failed=$((failed + 1)); printf 'FAILED %s: no "%s" in: %s\n' "${*:2}" "$1" "$said"
+    else
+        passed=$((passed + 1))
+    fi
+}
+says 'usage: sbatch' bash "$root/launch/slurm/pawl.sbatch"
+says 'unknown option --nonsense' "$root/launch/setup" --nonsense
+says 'unknown option --nonsense' "$root/launch/test" --nonsense
+
+printf '%d passed, %d failed\n' "$passed" "$failed"
+[ "$failed" -eq 0 ]

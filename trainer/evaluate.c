@@ -1,0 +1,164 @@
+/* Held-out loss. Slots are cut from the rows of each domain in order, whatever the number of ranks; ranks take contiguous
+ * runs of slots; every row's sum travels, and sums are taken in the order of rows: the same bits for any ranks. */
+#include <math.h>
+#include <string.h>
+
+#include "trainer/internal.h"
+
+struct pawl_evaluator {
+    const pawl_parts *p;
+    int64_t micro, tokens;
+    pawl_arena arena;
+    pawl_batch batch;
+    float *losses;
+    int32_t *bad;
+    pawl_row *rows;
+    size_t *lengths, *offsets; /* [ranks] */
+    pawl_row_result *results;  /* [rows of the largest domain] */
+    pawl_activations *activations;
+};
+
+static void lay_out(pawl_evaluator *e)
+{
+    int64_t most = 0;
+    for (int d = 0; d < pawl_data_domains(e->p->data, PAWL_HELD_OUT); d++)
+        if (pawl_data_rows_of(e->p->data, PAWL_HELD_OUT, d) > most) most = pawl_data_rows_of(e->p->data, PAWL_HELD_OUT, d);
+    pawl_batch_lay_out(&e->arena, &e->batch, e->micro, e->tokens);
+    e->losses = pawl_take_bytes(&e->arena, (size_t)(e->micro * e->tokens) * sizeof(float));
+    e->bad = pawl_take_bytes(&e->arena, (size_t)e->micro * sizeof(int32_t));
+    e->rows = pawl_take_bytes(&e->arena, (size_t)e->micro * sizeof(pawl_row));
+    e->lengths = pawl_take_bytes(&e->arena, (size_t)e->p->comm->size * sizeof(size_t));
+    e->offsets = pawl_take_bytes(&e->arena, (size_t)e->p->comm->size * sizeof(size_t));
+    e->results = pawl_take_bytes(&e->arena, (size_t)most * sizeof(pawl_row_result));
+}
+
+static pawl_status take(pawl_evaluator *e)
+{
+    const pawl_shapes shapes = pawl_model_shapes(e->p->model, e->micro, e->tokens);
+    lay_out(e);
+    PAWL_TRY(pawl_arena_open(&e->arena));
+    lay_out(e);
+    PAWL_TRY(pawl_device_reserve(e->p->device, &shapes));
+    return pawl_activations_open(e->p->model, e->micro, e->tokens, 0, &e->activations);
+}
+
+pawl_status pawl_evaluator_open(const pawl_parts *p, pawl_evaluator **out)
+{
+    pawl_evaluator *e;
+    PAWL_TRY(pawl_alloc((void **)&e, sizeof *e, "evaluation"));
+    *e = (pawl_evaluator){.p = p, .micro = p->train->micro_batch_size, .tokens = pawl_data_longest(p->data)};
+    e->arena.name = "evaluation";
+    pawl_status s = take(e);
+    if (s != PAWL_OK) {
+        pawl_evaluator_close(e);
+        return s;
+    }
+    *out = e;
+    return PAWL_OK;
+}
+
+void pawl_evaluator_close(pawl_evaluator *e)
+{
+    if (!e) return;
+    pawl_activations_close(e->activations);
+    pawl_arena_close(&e->arena);
+    pawl_free(e);
+}
+
+static pawl_status score_slot(pawl_evaluator *e, const float *weights, int domain, int64_t first, int64_t end)
+{
+    const pawl_parts *p = e->p;
+    for (int64_t i = first; i < end; i++) e->rows[i - first] = (pawl_row){domain, i};
+    pawl_slot_fill(p->data, PAWL_HELD_OUT, e->rows, end - first, &e->batch);
+    const pawl_pass pass = {.weights = weights, .losses = e->losses, .bad_rows = e->bad};
+    PAWL_TRY(pawl_model_pass(p->model, p->device, e->activations, &e->batch, &pass));
+    pawl_row_results_of(p->data, PAWL_HELD_OUT, e->rows, &e->batch, e->losses, e->bad, e->results + first);
+    return PAWL_OK;
+}
+
+/* Local: this rank's slots [first, end) of a domain with that many rows. A stop is taken up at once: what is left out
+ * does no harm, since a stopped evaluation has no result. */
+static pawl_status score_slots(pawl_evaluator *e, const float *weights, int domain, int64_t rows, int64_t first, int64_t end)
+{
+    for (int64_t slot = first; slot < end && !pawl_stop_asked; slot++) {
+        const int64_t at = slot * e->micro, to = at + e->micro < rows ? at + e->micro : rows;
+        PAWL_TRY(score_slot(e, weights, domain, at, to));
+    }
+    return PAWL_OK;
+}
+
+static pawl_status any_stop(pawl_comm *c, int *stopped)
+{
+    int32_t all[1024], mine = pawl_stop_asked != 0;
+    PAWL_ASSERT(c->size <= 1024); /* lanes are no more */
+    PAWL_TRY(pawl_allgather(c, &mine, sizeof mine, all));
+    *stopped = 0;
+    for (int r = 0; r < c->size; r++) *stopped |= all[r];
+    return PAWL_OK;
+}
+
+static pawl_status score_domain(pawl_evaluator *e, const float *weights, int domain, pawl_score *out, int *stopped)
+{
+    pawl_comm *c = e->p->comm;
+    const int64_t rows = pawl_data_rows_of(e->p->data, PAWL_HELD_OUT, domain), slots = (rows + e->micro - 1) / e->micro;
+    for (int r = 0; r < c->size; r++) {
+        const int64_t first = slots * r / c->size * e->micro, end = slots * (r + 1) / c->size * e->micro;
+        e->offsets[r] = (size_t)(first < rows ? first : rows) * sizeof(pawl_row_result);
+        e->lengths[r] = (size_t)(end < rows ? end : rows) * sizeof(pawl_row_result) - e->offsets[r];
+    }
+    PAWL_TRY(pawl_agree(c, score_slots(e, weights, domain, rows, slots * c->rank / c->size, slots * (c->rank + 1) / c->size)));
+    PAWL_TRY(any_stop(c, stopped));
+    if (*stopped) return PAWL_OK;
+    PAWL_TRY(pawl_allgather_blocks(c, (char *)e->results + e->offsets[c->rank], e->lengths, e->offsets, e->results));
+    double loss = 0;
+    pawl_score score = {0};
+    for (int64_t i = 0; i < rows; i++) {
+        loss += e->results[i].loss;
+        score.tokens += e->results[i].trained;
+        score.bytes += pawl_row_bytes(e->p->data, PAWL_HELD_OUT, (pawl_row){domain, i});
+    }
+    score.loss = score.tokens ? loss / (double)score.tokens : 0;
+    *out = score;
+    return PAWL_OK;
+}
+
+pawl_status pawl_evaluate(pawl_evaluator *e, const float *weights, pawl_score *scores, int *stopped)
+{
+    *stopped = 0;
+    for (int d = 0; d < pawl_data_domains(e->p->data, PAWL_HELD_OUT) && !*stopped; d++) {
+        pawl_watch("evaluation", (double)e->p->reduce->phase_seconds);
+        PAWL_TRY(score_domain(e, weights, d, &scores[d], stopped));
+    }
+    return PAWL_OK;
+}
+
+double pawl_score_perplexity(const pawl_score *s)
+{
+    return exp(s->loss);
+}
+
+double pawl_score_bits_per_byte(const pawl_score *s)
+{
+    return s->bytes ? s->loss * (double)s->tokens / (double)s->bytes / 0.69314718055994530942 : 0;
+}
+
+/* JSON has no infinities: a figure that is not finite is null. */
+static json_t *number(double x)
+{
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
+pawl_status pawl_scores_json(const pawl_data *d, const pawl_score *scores, json_t **out)
+{
+    json_t *all = json_object();
+    for (int i = 0; i < pawl_data_domains(d, PAWL_HELD_OUT); i++) {
+        const pawl_score *s = &scores[i];
+        json_object_set_new(all, pawl_data_domain(d, PAWL_HELD_OUT, i),
+                            json_pack("{s:o,s:o,s:o,s:I,s:I}", "loss", number(s->loss), "perplexity", number(pawl_score_perplexity(s)),
+                                      "bits_per_byte", number(pawl_score_bits_per_byte(s)), "tokens", (json_int_t)s->tokens,
+                                      "bytes", (json_int_t)s->bytes));
+    }
+    PAWL_CHECK(all, PAWL_EMEM, "no memory for the scores");
+    *out = all;
+    return PAWL_OK;
+}

@@ -1,0 +1,76 @@
+/* trainer/internal.h - private to trainer/: what the loop, the step, metrics and lineage share. */
+#ifndef PAWL_TRAINER_INTERNAL_H
+#define PAWL_TRAINER_INTERNAL_H
+
+#include "trainer/trainer.h"
+
+int64_t pawl_total_steps(const pawl_parts *p);
+
+/* ---- The step (step.c) ---- */
+typedef struct pawl_row_result { /* of one row of a step, known to all ranks at its end */
+    double loss;    /* sum over its trained tokens, nats */
+    int64_t trained;
+    int64_t length; /* tokens, without padding */
+    int32_t bad;    /* loss or gradient not finite */
+} pawl_row_result;
+
+/* What each rank says at a step boundary; every rank sees all of them, so all decide alike. */
+typedef struct pawl_ballot {
+    pawl_save_vote save;
+    int32_t stop, save_now;   /* asked to stop; rank 0's clock says save */
+    int64_t tokens;           /* this rank's, of this step */
+    uint64_t bytes_sent;      /* this rank's, of this step */
+    double seconds;           /* this rank's local work */
+    double grad_norm;         /* as this rank summed it: ranks that differ have diverged */
+} pawl_ballot;
+
+typedef struct pawl_step_report {
+    double loss, grad_norm, lr;
+    int64_t tokens, trained; /* of all ranks */
+    int64_t my_tokens;
+    int skipped; /* not finite: the weights are as before */
+} pawl_step_report;
+
+/* The results of a slot's rows, from the losses of its positions. */
+void pawl_row_results_of(const pawl_data *d, pawl_part part, const pawl_row *rows, const pawl_batch *b, const float *losses,
+                         const int32_t *bad, pawl_row_result *out);
+
+typedef struct pawl_stepper pawl_stepper;
+PAWL_MUST pawl_status pawl_stepper_open(const pawl_parts *p, pawl_stepper **out);
+void pawl_stepper_close(pawl_stepper *s);
+float *pawl_stepper_weights(pawl_stepper *s);
+/* Every tensor a checkpoint holds: model and optimizer. */
+const pawl_state *pawl_stepper_state(const pawl_stepper *s);
+/* Local: this rank's lanes of the step whose rows begin at running counter `at`. */
+PAWL_MUST pawl_status pawl_step_compute(pawl_stepper *s, int64_t at);
+/* Collective: sums, norm, update. Every rank comes here, failed (`mine`) or not. step counts from 0. */
+PAWL_MUST pawl_status pawl_step_update(pawl_stepper *s, pawl_status mine, int64_t step, int64_t steps, pawl_step_report *out);
+/* The rows of the step and their results, [global_batch_size]. */
+const pawl_row *pawl_step_rows(const pawl_stepper *s);
+const pawl_row_result *pawl_step_results(const pawl_stepper *s);
+
+/* ---- metrics.jsonl (metrics.c); rank 0 writes, others do nothing ---- */
+typedef struct pawl_metrics pawl_metrics;
+/* Opens DIR/metrics.jsonl and cuts it back to lines of at most `step`. Local. */
+PAWL_MUST pawl_status pawl_metrics_open(const pawl_comm *c, const char *dir, int64_t step, pawl_metrics **out);
+void pawl_metrics_close(pawl_metrics *m);
+/* Appends an object as a line; takes the reference. */
+PAWL_MUST pawl_status pawl_metrics_add(pawl_metrics *m, json_t *line);
+PAWL_MUST pawl_status pawl_metrics_sync(pawl_metrics *m);
+
+/* ---- What people see (screen.c); rank 0 speaks ---- */
+void pawl_screen_start(const pawl_parts *p, const pawl_plan *plan, int64_t first_step);
+void pawl_screen_step(const pawl_parts *p, const pawl_step_report *r, int64_t step, int64_t steps, double tokens_per_second);
+void pawl_screen_scores(const pawl_parts *p, int64_t step, const pawl_score *scores);
+void pawl_screen_line(const pawl_parts *p, const char *format, ...) PAWL_PRINTF(2, 3);
+
+/* ---- Lineage (lineage.c) ---- */
+/* The record of decision 8 at the start of a run. */
+PAWL_MUST pawl_status pawl_lineage_new(const pawl_parts *p, json_t **out);
+/* The record found in a checkpoint, taken over by this process: topology of now, one more entry in `resumes`. Errors:
+ * EUSAGE listing what differs in configuration, data, tokenizer or base. */
+PAWL_MUST pawl_status pawl_lineage_resume(const pawl_parts *p, const pawl_checkpoint *k, json_t **out);
+PAWL_MUST pawl_status pawl_lineage_evaluation(json_t *lineage, int64_t step, const json_t *scores);
+PAWL_MUST pawl_status pawl_lineage_tokens(const pawl_parts *p, json_t *lineage, const int64_t *tokens);
+
+#endif

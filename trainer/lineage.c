@@ -1,0 +1,132 @@
+/* The lineage record of decision 8: what a model was made of, kept in every checkpoint and chained from one to the next. */
+#include <string.h>
+#include <time.h>
+
+#include "core/log.h"
+#include "trainer/internal.h"
+
+static json_t *topology(const pawl_parts *p)
+{
+    return json_pack("{s:i,s:i,s:s,s:i,s:s}", "ranks", p->comm->size, "threads", pawl_device_threads(p->device), "device",
+                     pawl_device_describe(p->device), "reduction_lanes", pawl_cut_of(p->train, p->reduce).lanes, "reduction",
+                     pawl_reduction_names[p->reduce->reduction]);
+}
+
+static pawl_status configuration_digest(const json_t *configuration, pawl_hex *out)
+{
+    pawl_text text = {0};
+    pawl_status s = pawl_json_canonical(configuration, &text);
+    if (s == PAWL_OK) *out = pawl_digest_hex(pawl_sha256(text.data, text.bytes));
+    pawl_text_close(&text);
+    return s;
+}
+
+pawl_status pawl_lineage_new(const pawl_parts *p, json_t **out)
+{
+    pawl_hex configuration;
+    json_t *datasets, *model;
+    PAWL_TRY(configuration_digest(p->configuration, &configuration));
+    PAWL_TRY(pawl_data_lineage(p->data, &datasets));
+    PAWL_TRY(pawl_fields_json(pawl_model_rows, pawl_model_settings(p->model), &model));
+    json_t *l = json_pack("{s:s,s:O?,s:O?,s:{s:s,s:s,s:i},s:o,s:O,s:s,s:o,s:o,s:{},s:[],s:[]}", "pawl_version", PAWL_VERSION, "base",
+                          p->base, "parent", p->parent, "tokenizer", "spec", p->tokenizer_spec, "sha256",
+                          pawl_digest_hex(pawl_tokenizer_digest(p->tokenizer)).text, "size", (int)pawl_tokenizer_size(p->tokenizer),
+                          "model", model, "configuration", p->configuration, "configuration_sha256", configuration.text,
+                          "datasets", datasets, "topology", topology(p), "tokens", "evaluations", "resumes");
+    PAWL_CHECK(l, PAWL_EMEM, "no memory for the lineage record");
+    *out = l;
+    return PAWL_OK;
+}
+
+/* Adds a sentence when `key` is not as it was: the records hold digests, so equal JSON is equal data. */
+static void compare(const json_t *before, const json_t *now, const char *key, const char *advice, pawl_text *differences, int *count)
+{
+    if (json_equal(json_object_get(before, key), json_object_get(now, key))) return;
+    pawl_text_add(differences, "%s%s: %s", *count ? "; " : "", key, advice);
+    ++*count;
+}
+
+/* One sentence out of pawl_fields_diff's lines. */
+static void join_lines(const pawl_text *lines, pawl_text *out, int first)
+{
+    for (const char *at = lines->data, *end; at && *at; at = end ? end + 1 : NULL) {
+        end = strchr(at, '\n');
+        const int n = end ? (int)(end - at) : (int)strlen(at);
+        if (n > 0) pawl_text_add(out, "%s%.*s", first ? "" : "; ", n, at);
+        first = 0;
+        if (!end) break;
+    }
+}
+
+static pawl_status require_same(const pawl_parts *p, const json_t *before, const json_t *now, const char *path)
+{
+    pawl_text lines = {0}, text = {0};
+    int count = p->configuration_diff(json_object_get(before, "configuration"), p->configuration, 1, &lines);
+    if (count) join_lines(&lines, &text, 1);
+    compare(before, now, "datasets", "the files are not those that the run began with", &text, &count);
+    compare(before, now, "tokenizer", "it is not the one that the run began with", &text, &count);
+    compare(before, now, "base", "the base model's files have changed", &text, &count);
+    compare(before, now, "parent", "the parent checkpoint is another one", &text, &count);
+    pawl_status s = PAWL_OK;
+    if (count)
+        s = PAWL_FAIL(PAWL_EUSAGE, "cannot resume %s, the run has changed: %s. Undo that, or start another run in another output_dir",
+                      path, text.data ? text.data : "");
+    pawl_text_close(&lines);
+    pawl_text_close(&text);
+    return s;
+}
+
+static void warn_of_another_device(const pawl_parts *p, const json_t *before)
+{
+    const char *device = json_string_value(json_object_get(json_object_get(before, "topology"), "device"));
+    if (device && strcmp(device, pawl_device_describe(p->device)) != 0)
+        pawl_log(PAWL_LOG_WARN, "resume: the run computed on '%s' and goes on with '%s': it goes on exactly, but not with the same bits",
+                 device, pawl_device_describe(p->device));
+}
+
+pawl_status pawl_lineage_resume(const pawl_parts *p, const pawl_checkpoint *k, json_t **out)
+{
+    json_t *now, *before = json_object_get(pawl_checkpoint_manifest(k), "lineage");
+    char stamp[32];
+    const time_t clock = time(NULL);
+    struct tm utc;
+    PAWL_CHECK(json_is_object(before), PAWL_EDATA, "%s/manifest.json: expected an object 'lineage'", pawl_checkpoint_path(k));
+    PAWL_TRY(pawl_lineage_new(p, &now));
+    pawl_status s = require_same(p, before, now, pawl_checkpoint_path(k));
+    if (s == PAWL_OK) {
+        warn_of_another_device(p, before);
+        gmtime_r(&clock, &utc);
+        strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%SZ", &utc);
+        json_t *l = json_deep_copy(before);
+        json_array_append_new(json_object_get(l, "resumes"),
+                              json_pack("{s:I,s:s,s:i,s:s}", "step", (json_int_t)pawl_checkpoint_step(k), "at", stamp, "ranks",
+                                        p->comm->size, "pawl_version", PAWL_VERSION));
+        json_object_set(l, "topology", json_object_get(now, "topology"));
+        json_object_set(l, "configuration", p->configuration); /* FREE keys may have changed */
+        json_object_set(l, "configuration_sha256", json_object_get(now, "configuration_sha256"));
+        if (l) *out = l;
+        else s = PAWL_FAIL(PAWL_EMEM, "no memory for the lineage record");
+    }
+    json_decref(now);
+    return s;
+}
+
+pawl_status pawl_lineage_evaluation(json_t *lineage, int64_t step, const json_t *scores)
+{
+    json_t *entry = json_pack("{s:I,s:O}", "step", (json_int_t)step, "scores", scores);
+    PAWL_CHECK(entry && json_array_append_new(json_object_get(lineage, "evaluations"), entry) == 0, PAWL_EMEM,
+               "no memory for the lineage record");
+    return PAWL_OK;
+}
+
+pawl_status pawl_lineage_tokens(const pawl_parts *p, json_t *lineage, const int64_t *tokens)
+{
+    json_t *all = json_object();
+    for (int d = 0; d < pawl_data_domains(p->data, PAWL_TRAIN); d++) {
+        const char *name = pawl_data_domain(p->data, PAWL_TRAIN, d); /* two datasets may be of one domain */
+        const json_int_t before = json_integer_value(json_object_get(all, name));
+        json_object_set_new(all, name, json_integer(before + tokens[d]));
+    }
+    PAWL_CHECK(all && json_object_set_new(lineage, "tokens", all) == 0, PAWL_EMEM, "no memory for the lineage record");
+    return PAWL_OK;
+}

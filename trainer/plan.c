@@ -1,0 +1,115 @@
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/file.h"
+#include "trainer/internal.h"
+
+pawl_cut pawl_cut_of(const pawl_train_config *t, const pawl_comm_config *r)
+{
+    enum { DEFAULT_LANES = 8 };
+    pawl_cut c = {.rows = t->global_batch_size, .micro = t->micro_batch_size};
+    c.slots = (c.rows + c.micro - 1) / c.micro;
+    c.lanes = r->reduction_lanes ? (int)r->reduction_lanes : (int)(c.slots < DEFAULT_LANES ? c.slots : DEFAULT_LANES);
+    return c;
+}
+
+void pawl_lane_slots(const pawl_cut *c, int lane, int64_t *first, int64_t *end)
+{
+    *first = c->slots * lane / c->lanes;
+    *end = c->slots * (lane + 1) / c->lanes;
+}
+
+void pawl_slot_rows(const pawl_cut *c, int64_t slot, int64_t *first, int64_t *end)
+{
+    *first = slot * c->micro;
+    *end = *first + c->micro < c->rows ? *first + c->micro : c->rows;
+}
+
+int64_t pawl_total_steps(const pawl_parts *p)
+{
+    if (p->train->max_steps > 0) return p->train->max_steps;
+    /* The last batch is filled from the next epoch's order, so it counts whole. */
+    return (int64_t)ceil(p->train->num_epochs * (double)pawl_data_epoch_rows(p->data) / (double)p->train->global_batch_size);
+}
+
+static void add(pawl_plan *plan, const char *name, size_t bytes)
+{
+    plan->category[plan->categories].name = name;
+    plan->category[plan->categories++].bytes = bytes;
+    plan->peak_bytes += bytes;
+}
+
+/* What a checkpoint will hold, without the numbers themselves: enough to measure the writer's snapshot. */
+static pawl_status snapshot_bytes(const pawl_parts *p, size_t *bytes)
+{
+    pawl_state like = {0};
+    pawl_status status;
+    PAWL_TRY_OUT(pawl_model_state(p->model, NULL, "model/", &like));
+    PAWL_TRY_OUT(pawl_model_state(p->model, NULL, "optimizer/adamw/m/", &like));
+    PAWL_TRY_OUT(pawl_model_state(p->model, NULL, "optimizer/adamw/v/", &like));
+    *bytes = pawl_saver_bytes(p->comm, &like);
+out:
+    pawl_state_close(&like);
+    return status;
+}
+
+pawl_status pawl_plan_of(const pawl_parts *p, pawl_plan *out)
+{
+    const int64_t micro = p->train->micro_batch_size, T = pawl_data_longest(p->data), count = pawl_model_count(p->model);
+    const pawl_model_config *m = pawl_model_settings(p->model);
+    const pawl_shapes shapes = pawl_model_shapes(p->model, micro, T);
+    const pawl_cut cut = pawl_cut_of(p->train, p->reduce);
+    pawl_plan plan = {0};
+    size_t snapshot;
+    PAWL_TRY(snapshot_bytes(p, &snapshot));
+    add(&plan, "weights", (size_t)count * sizeof(float));
+    add(&plan, "gradients", pawl_reduction_bytes(p->comm, p->reduce->reduction, cut.lanes, count));
+    add(&plan, "optimizer", pawl_optim_bytes(p->optim, count));
+    add(&plan, "activations", pawl_activations_bytes(p->model, micro, T, 1));
+    add(&plan, "evaluation", pawl_activations_bytes(p->model, micro, T, 0));
+    add(&plan, "scratch", pawl_device_scratch_bytes(p->device, &shapes));
+    add(&plan, "checkpoint snapshot", snapshot);
+    plan.steps = pawl_total_steps(p);
+    plan.tokens = plan.steps * p->train->global_batch_size * T;
+    plan.flops = (6.0 * (double)pawl_model_matmul_parameters(p->model) +
+                  12.0 * (double)(m->num_hidden_layers * m->num_attention_heads * m->head_dim) * (double)T) * (double)plan.tokens;
+    *out = plan;
+    return PAWL_OK;
+}
+
+/* MemAvailable of /proc/meminfo in bytes, lowered to what a memory control group leaves; 0 when nothing is known. */
+static double available_memory(void)
+{
+    char *text;
+    size_t bytes;
+    double available = 0, limit, used;
+    if (pawl_file_read("/proc/meminfo", 1 << 20, &text, &bytes) == PAWL_OK) {
+        const char *at = strstr(text, "MemAvailable:");
+        if (at) sscanf(at, "MemAvailable: %lf", &available);
+        available *= 1024;
+        pawl_free(text);
+    }
+    if (pawl_file_read("/sys/fs/cgroup/memory.max", 4096, &text, &bytes) == PAWL_OK) {
+        const int limited = sscanf(text, "%lf", &limit) == 1;
+        pawl_free(text);
+        if (limited && pawl_file_read("/sys/fs/cgroup/memory.current", 4096, &text, &bytes) == PAWL_OK) {
+            if (sscanf(text, "%lf", &used) == 1 && limit - used < available) available = limit - used;
+            pawl_free(text);
+        }
+    }
+    return available;
+}
+
+pawl_status pawl_plan_fits(const pawl_parts *p, const pawl_plan *plan)
+{
+    char need[32], have[32], each[32];
+    const double available = available_memory(), wanted = (double)plan->peak_bytes * p->comm->local_size;
+    pawl_format_bytes(wanted, need);
+    pawl_format_bytes(available, have);
+    pawl_format_bytes((double)plan->peak_bytes, each);
+    PAWL_CHECK(available == 0 || wanted <= available, PAWL_EMEM,
+               "the run needs %s here (%d ranks x %s) and %s are available: lower micro_batch_size or sequence_len, or use "
+               "fewer ranks on a machine", need, p->comm->local_size, each, have);
+    return PAWL_OK;
+}

@@ -1,0 +1,102 @@
+/* What people see: the start screen, the progress line, the scores. Facts go to stdout, progress to stderr. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "trainer/internal.h"
+
+static int live_line; /* 1: the terminal's last line is a progress line without its newline */
+
+static void end_live_line(void)
+{
+    if (live_line) fputc('\n', stderr);
+    live_line = 0;
+}
+
+void pawl_screen_line(const pawl_parts *p, const char *format, ...)
+{
+    va_list args;
+    if (p->comm->rank != 0) return;
+    end_live_line();
+    va_start(args, format);
+    vprintf(format, args);
+    va_end(args);
+    putchar('\n');
+    fflush(stdout);
+}
+
+static void show_model(const pawl_parts *p)
+{
+    const pawl_model_config *m = pawl_model_settings(p->model);
+    pawl_screen_line(p, "  model    %s, %.2f M parameters: %lld layers, width %lld, %lld heads (%lld for keys and values), %lld tokens",
+                     pawl_model_types[m->model_type], (double)pawl_model_parameters(p->model) / 1e6,
+                     (long long)m->num_hidden_layers, (long long)m->hidden_size, (long long)m->num_attention_heads,
+                     (long long)m->num_key_value_heads, (long long)m->vocab_size);
+}
+
+static void show_memory(const pawl_parts *p, const pawl_plan *plan)
+{
+    pawl_text line = {0};
+    char size[32];
+    pawl_format_bytes((double)plan->peak_bytes, size);
+    pawl_text_add(&line, "  memory   %s a rank:", size);
+    for (int i = 0; i < plan->categories; i++) {
+        pawl_format_bytes((double)plan->category[i].bytes, size);
+        pawl_text_add(&line, "%s %s %s", i ? "," : "", plan->category[i].name, size);
+    }
+    if (line.data) pawl_screen_line(p, "%s", line.data);
+    pawl_text_close(&line);
+}
+
+void pawl_screen_start(const pawl_parts *p, const pawl_plan *plan, int64_t first_step)
+{
+    const pawl_cut cut = pawl_cut_of(p->train, p->reduce);
+    pawl_text data = {0};
+    if (p->comm->rank != 0) return;
+    pawl_screen_line(p, "pawl %s: %d rank%s x %d thread%s, %s", PAWL_VERSION, p->comm->size, p->comm->size > 1 ? "s" : "",
+                     pawl_device_threads(p->device), pawl_device_threads(p->device) > 1 ? "s" : "", pawl_device_describe(p->device));
+    show_model(p);
+    pawl_data_report(p->data, &data);
+    for (char *at = data.data, *next; at && *at; at = next) {
+        next = strchr(at, '\n');
+        if (next) *next++ = 0;
+        pawl_screen_line(p, "  data     %s", at);
+        if (!next) break;
+    }
+    pawl_text_close(&data);
+    show_memory(p, plan);
+    pawl_screen_line(p, "  plan     steps %lld to %lld, each %lld rows in %lld slots of %lld, %d lanes, %s reduction, %s to %.3g, %.3g FLOP",
+                     (long long)first_step + 1, (long long)plan->steps, (long long)cut.rows, (long long)cut.slots,
+                     (long long)cut.micro, cut.lanes, pawl_reduction_names[p->reduce->reduction],
+                     pawl_schedule_names[p->optim->lr_scheduler], p->optim->learning_rate, plan->flops);
+    pawl_screen_line(p, "  output   %s", p->train->output_dir);
+}
+
+static void format_seconds(double s, char out[32])
+{
+    const long long all = s > 0 ? (long long)s : 0;
+    if (all >= 3600) snprintf(out, 32, "%lld:%02lld:%02lld", all / 3600, all / 60 % 60, all % 60);
+    else snprintf(out, 32, "%lld:%02lld", all / 60, all % 60);
+}
+
+void pawl_screen_step(const pawl_parts *p, const pawl_step_report *r, int64_t step, int64_t steps, double tokens_per_second)
+{
+    char eta[32];
+    const int live = isatty(STDERR_FILENO);
+    if (p->comm->rank != 0) return;
+    if (!live && step % p->train->logging_steps != 0 && step != steps) return;
+    format_seconds(tokens_per_second > 0 ? (double)r->tokens / tokens_per_second * (double)(steps - step) : 0, eta);
+    fprintf(stderr, "%sstep %lld/%lld  loss %.4f  lr %.3g  norm %.3g  %.0f tokens/s  ETA %s%s", live ? "\r" : "", (long long)step,
+            (long long)steps, r->loss, r->lr, r->grad_norm, tokens_per_second, eta, live ? "\033[K" : "\n");
+    live_line = live;
+    if (step == steps) end_live_line();
+}
+
+void pawl_screen_scores(const pawl_parts *p, int64_t step, const pawl_score *scores)
+{
+    for (int d = 0; d < pawl_data_domains(p->data, PAWL_HELD_OUT); d++)
+        pawl_screen_line(p, "  held out at step %lld: %-16s loss %.4f  perplexity %.2f  bits/byte %.4f", (long long)step,
+                         pawl_data_domain(p->data, PAWL_HELD_OUT, d), scores[d].loss, pawl_score_perplexity(&scores[d]),
+                         pawl_score_bits_per_byte(&scores[d]));
+}
