@@ -201,23 +201,29 @@ static int same_text(hid_t at, const char *name, const json_t *value)
     return same;
 }
 
-/* Reads with the type that the value is written with; HDF5 converts between numbers and refuses the rest. */
+static int same_number(hid_t a, hid_t type, const json_t *value)
+{
+    int64_t whole = 0;
+    double real = 0;
+    if (H5Tequal(type, H5T_IEEE_F64LE) > 0) /* 1.0 is canonically 1: the manifest does not tell it from an integer */
+        return json_is_number(value) && H5Aread(a, type, &real) >= 0 && real == json_number_value(value);
+    if (H5Tequal(type, H5T_STD_I64LE) <= 0 || H5Aread(a, type, &whole) < 0) return 0;
+    return whole == (json_is_boolean(value) ? json_is_true(value) : json_integer_value(value));
+}
+
+static int same_string(hid_t a, hid_t type, const json_t *value)
+{
+    char text[PAWL_ATTRIBUTE_TEXT_MAX + 1] = "";
+    if (H5Tget_class(type) != H5T_STRING || H5Tis_variable_str(type) != 0 || H5Tget_size(type) > PAWL_ATTRIBUTE_TEXT_MAX) return 0;
+    return H5Aread(a, type, text) >= 0 && strcmp(text, json_string_value(value)) == 0;
+}
+
 static int same_attribute(hid_t run, const char *key, const json_t *value)
 {
     const hid_t a = H5Aopen(run, key, H5P_DEFAULT), type = a < 0 ? -1 : H5Aget_type(a), space = a < 0 ? -1 : H5Aget_space(a);
     int same = 0;
-    if (type >= 0 && space >= 0 && H5Sget_simple_extent_npoints(space) == 1) {
-        int64_t whole = 0;
-        double real = 0;
-        char text[PAWL_ATTRIBUTE_TEXT_MAX + 1] = "";
-        if (json_is_real(value))
-            same = H5Tequal(type, H5T_IEEE_F64LE) > 0 && H5Aread(a, type, &real) >= 0 && real == json_real_value(value);
-        else if (!json_is_string(value))
-            same = H5Tequal(type, H5T_STD_I64LE) > 0 && H5Aread(a, type, &whole) >= 0 &&
-                   whole == (json_is_boolean(value) ? json_is_true(value) : json_integer_value(value));
-        else if (H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0 && H5Tget_size(type) <= PAWL_ATTRIBUTE_TEXT_MAX)
-            same = H5Aread(a, type, text) >= 0 && strcmp(text, json_string_value(value)) == 0;
-    }
+    if (type >= 0 && space >= 0 && H5Sget_simple_extent_npoints(space) == 1)
+        same = json_is_string(value) ? same_string(a, type, value) : same_number(a, type, value);
     if (space >= 0) H5Sclose(space);
     if (type >= 0) H5Tclose(type);
     if (a >= 0) H5Aclose(a);

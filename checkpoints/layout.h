@@ -6,7 +6,8 @@
 #include "core/json.h"
 
 /* Creates the file at path with a place for every tensor of list that is its own, a link for every other one, the members
- * of run as attributes of /run, and the text of lineage as /lineage; reserves its space. Sets the offsets of own tensors.
+ * of run as attributes of /run, and the text of lineage as /lineage; reserves its space. Sets the offsets of own tensors,
+ * and rest to the file's pawl_layout_digest.
  * Local. Errors: EIO naming path and cause. */
 PAWL_MUST pawl_status pawl_layout_create(const char *path, pawl_stored *list, int count, const json_t *run,
                                          const json_t *lineage, int64_t *file_bytes, pawl_digest *rest);

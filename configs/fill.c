@@ -123,6 +123,11 @@ static void fill_record(pawl_problems *p, const pawl_field *row, void *body, paw
     fill_scope(p, &s, n, missing_at, path);
 }
 
+static void inherit(pawl_node *n)
+{
+    for (const pawl_node *c = n->first; c; c = c->next) n->bad |= c->bad;
+}
+
 static void fill_list(pawl_problems *p, const pawl_field *row, void *section, pawl_node *n, const char *path)
 {
     char item_path[PATH_ROOM];
@@ -137,21 +142,23 @@ static void fill_list(pawl_problems *p, const pawl_field *row, void *section, pa
             complain(p, item, item->at, "%s: expected at most %d items, found %d", path, row->most, n->count);
             break;
         }
-        if (item->refused) continue;
-        if (item->kind == PAWL_NODE_KEYS)
+        if (item->refused) item->bad = 1;
+        else if (item->kind == PAWL_NODE_KEYS)
             fill_record(p, row, (void *)(uintptr_t)pawl_field_item(row, section, count), item, item->at, item_path);
         else
             complain(p, item, item->at, "%s: expected keys and values ('%s: ...'), found %s", item_path, row->fields->key,
                      pawl_node_describe(item));
     }
     memcpy((char *)section + row->at, &count, sizeof count);
+    inherit(n);
 }
 
 static void fill_field(pawl_problems *p, const pawl_field *row, void *section, pawl_node *n, const char *path)
 {
     const int32_t present = 1;
-    if (n->refused) return;
-    if (row->kind == PAWL_KIND_list) {
+    if (n->refused) {
+        n->bad = 1; /* reported where it was read */
+    } else if (row->kind == PAWL_KIND_list) {
         fill_list(p, row, section, n, path);
     } else if (row->kind != PAWL_KIND_record) {
         fill_scalar(p, row, section, n, path);
@@ -175,13 +182,12 @@ static void fill_scope(pawl_problems *p, const scope *s, pawl_node *n, pawl_plac
     char child_path[PATH_ROOM], expected[512];
     for (pawl_node *c = n->first; c; c = c->next) {
         size_t at;
-        const int before = p->count;
         const pawl_field *row = row_of(s->sections, c->key, &at);
         snprintf(child_path, sizeof child_path, "%.180s%s%.60s", path, path[0] ? "." : "", c->key);
         if (row) fill_field(p, row, (char *)s->base + at, c, child_path);
         else complain_unknown(p, s->sections, c, path);
-        if (p->count > before) c->bad = 1; /* something inside it, then */
     }
+    inherit(n);
     for (const pawl_section *section = s->sections; section->title; section++)
         for (const pawl_field *row = section->rows; row->key; row++) {
             if (row->dflt || pawl_node_find(n, row->key) || was_meant(n, row)) continue;

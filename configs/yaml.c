@@ -236,11 +236,18 @@ static pawl_status read_node(reader *r, int level, pawl_node **out)
 
 /* ---- The document ---- */
 
+static pawl_status read_nothing(reader *r, pawl_node **root)
+{
+    PAWL_TRY(pawl_tree_node(r->tree, PAWL_NODE_SCALAR, r->base, root));
+    (*root)->plain = 1;
+    return PAWL_OK;
+}
+
 static pawl_status read_document(reader *r, pawl_node **root)
 {
     PAWL_TRY(next(r)); /* the stream begins */
     PAWL_TRY(next(r));
-    if (r->event.type == YAML_STREAM_END_EVENT) return pawl_tree_node(r->tree, PAWL_NODE_SCALAR, r->base, root);
+    if (r->event.type == YAML_STREAM_END_EVENT) return read_nothing(r, root);
     if (r->event.data.document_start.tag_directives.start != r->event.data.document_start.tag_directives.end)
         report(r, place_of(r, r->event.start_mark), "a %%TAG directive is not allowed: types come from the keys");
     PAWL_TRY(next(r));
@@ -255,10 +262,11 @@ static pawl_status read_document(reader *r, pawl_node **root)
 pawl_status pawl_yaml_tree(pawl_tree *t, const char *text, size_t bytes, pawl_place at, const char *prefix,
                            pawl_problems *problems, pawl_node **root)
 {
-    reader r = {.tree = t, .problems = problems, .base = at, .prefix = prefix, .text = text, .bytes = bytes};
+    const size_t mark = bytes >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0; /* libyaml would count it as a column */
+    reader r = {.tree = t, .problems = problems, .base = at, .prefix = prefix, .text = text + mark, .bytes = bytes - mark};
     PAWL_CHECK(yaml_parser_initialize(&r.parser), PAWL_EMEM, "no memory for a configuration");
     yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&r.parser, (const unsigned char *)text, bytes);
+    yaml_parser_set_input_string(&r.parser, (const unsigned char *)r.text, r.bytes);
     const int before = problems->count;
     pawl_node *got = NULL;
     pawl_status status = read_document(&r, &got);

@@ -53,10 +53,11 @@ void pawl_assert_(const char *condition, const char *file, int line) __attribute
 /* Called by a failed PAWL_ASSERT after it has printed; must not return. launch/ hands in MPI_Abort; the default is abort(). */
 extern void (*pawl_abort_hook)(void);
 
-#define PAWL_FAIL(code, ...) pawl_fail_((code), __FILE__, __LINE__, __VA_ARGS__)
+/* The code stands outside the call so that the compiler sees a failure is never PAWL_OK. */
+#define PAWL_FAIL(code, ...) ((void)pawl_fail_((code), __FILE__, __LINE__, __VA_ARGS__), (code))
 /* For files that people write: `FILE:LINE:COL: error: SENTENCE`. at_col 0 leaves the column out, at_line 0 the line too. */
 #define PAWL_FAIL_AT(code, where, at_line, at_col, ...) \
-    pawl_fail_at_((code), __FILE__, __LINE__, (where), (at_line), (at_col), __VA_ARGS__)
+    ((void)pawl_fail_at_((code), __FILE__, __LINE__, (where), (at_line), (at_col), __VA_ARGS__), (code))
 #define PAWL_CHECK(cond, code, ...)                             \
     do {                                                        \
         if (!(cond)) return PAWL_FAIL((code), __VA_ARGS__);     \
@@ -64,7 +65,10 @@ extern void (*pawl_abort_hook)(void);
 #define PAWL_TRY(call)                                                 \
     do {                                                               \
         pawl_status s_ = (call);                                       \
-        if (s_ != PAWL_OK) return pawl_trail_(s_, __FILE__, __LINE__); \
+        if (s_ != PAWL_OK) {                                           \
+            (void)pawl_trail_(s_, __FILE__, __LINE__);                 \
+            return s_;                                                 \
+        }                                                              \
     } while (0)
 /* In a function that owns something: keeps the status in `status` and goes to its label `out`. */
 #define PAWL_TRY_OUT(call)                                \

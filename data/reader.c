@@ -182,7 +182,7 @@ static pawl_status read_row(pawl_reader *r, const char *piece, size_t bytes, paw
     if (!r->row) {
         const int nul = json_error_code(&e) == json_error_null_character;
         return PAWL_FAIL_AT(PAWL_EDATA, r->source->path, (long)r->line, e.column > 0 ? e.column : 1,
-                            "expected one JSON object a line, found %s", nul ? "\\u0000, which no text may hold" : e.text);
+                            "expected one JSON object a line: %s", nul ? "\\u0000, which no text may hold" : e.text);
     }
     if (!json_is_object(r->row))
         return PAWL_FAIL_AT(PAWL_EDATA, r->source->path, (long)r->line, column, "expected a JSON object, found %s; a row is "

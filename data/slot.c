@@ -17,6 +17,20 @@ int64_t pawl_slot_tokens(const pawl_data *d, pawl_part part, const pawl_row *row
     return longest < d->sequence_len ? longest : d->sequence_len;
 }
 
+int64_t pawl_data_longest(const pawl_data *d)
+{
+    int64_t longest = 1;
+    if (d->packed) return d->sequence_len;
+    for (int part = PAWL_TRAIN; part <= PAWL_HELD_OUT; part++)
+        for (int i = 0; i < pawl_data_domains(d, (pawl_part)part); i++)
+            for (int64_t r = 0; r < pawl_data_rows_of(d, (pawl_part)part, i); r++) {
+                const pawl_row row = {i, r};
+                const int64_t n = pawl_slot_tokens(d, (pawl_part)part, &row, 1);
+                longest = n > longest ? n : longest;
+            }
+    return longest;
+}
+
 static void fill_segment(const pawl_prepared *p, const pawl_segment *s, int64_t at, pawl_batch *b)
 {
     for (int64_t i = 0; i < s->tokens; i++) {

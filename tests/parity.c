@@ -113,7 +113,7 @@ static pawl_status compare_flat(const fixture *f, float *flat, const char *file,
     PAWL_TRY_OUT(pawl_model_state(f->model, flat, "", &state));
     for (int i = 0; i < state.count; i++) {
         const pawl_tensor ours = state.items[i].tensor;
-        pawl_tensor theirs;
+        pawl_tensor theirs = {0};
         PAWL_TRY_OUT(find(f, s, state.items[i].name, PAWL_F32, &theirs));
         PAWL_TRY_OUT(pawl_tensor_bytes(ours) == pawl_tensor_bytes(theirs)
                          ? PAWL_OK
@@ -128,8 +128,8 @@ out:
 
 static pawl_status one_batch(fixture *f, distances *out)
 {
-    pawl_tensor ids, labels, logits;
-    double loss, expected;
+    pawl_tensor ids = {0}, labels = {0}, logits = {0};
+    double loss = 0, expected = 0;
     PAWL_TRY(find(f, f->io, "input_ids", PAWL_I64, &ids));
     PAWL_TRY(find(f, f->io, "labels", PAWL_I64, &labels));
     PAWL_TRY(find(f, f->io, "logits", PAWL_F32, &logits));
@@ -159,13 +159,13 @@ static pawl_status read_settings(const fixture *f, const json_t *settings, pawl_
 /* The steps of the reference: every loss and gradient norm on the way counts as much as the weights at the end. */
 static pawl_status train(fixture *f, pawl_optim *o, double lr, const json_t *steps, distances *out)
 {
-    pawl_tensor ids, labels;
+    pawl_tensor ids = {0}, labels = {0};
     PAWL_TRY(find(f, f->io, "train_ids", PAWL_I64, &ids));
     PAWL_TRY(find(f, f->io, "train_labels", PAWL_I64, &labels));
     for (size_t s = 0; s < json_array_size(steps); s++) {
         const int64_t first = (int64_t)s % ids.dim[0] * f->rows * f->tokens;
         const int64_t trained = fill_batch(f, (const int64_t *)ids.data + first, (const int64_t *)labels.data + first);
-        double loss, norm, expected_loss, expected_norm;
+        double loss = 0, norm = 0, expected_loss = 0, expected_norm = 0;
         PAWL_TRY(number(f, json_array_get(steps, s), "loss", &expected_loss));
         PAWL_TRY(number(f, json_array_get(steps, s), "grad_norm", &expected_norm));
         PAWL_TRY(compute(f, trained, &loss));
@@ -205,7 +205,7 @@ static void lay_out(fixture *f)
 static pawl_status read_inputs(fixture *f)
 {
     char path[PATH_MAX];
-    pawl_tensor ids;
+    pawl_tensor ids = {0};
     PAWL_TRY(pawl_path_join(path, sizeof path, f->dir, "io.safetensors"));
     PAWL_TRY(pawl_safetensors_open(path, &f->io));
     PAWL_TRY(find(f, f->io, "input_ids", PAWL_I64, &ids));

@@ -183,7 +183,7 @@ static const struct {
     {"a.jsonl", "{\"text\": \"x\", \"text\": \"y\"}\n", 0, "/a.jsonl:1:", "duplicate"},
     {"a.jsonl", "{'text': 'x'}\n", 0, "/a.jsonl:1:", "string or '}' expected"},
     {"a.jsonl", "{\"text\": \"\\ud800\"}\n", 0, "/a.jsonl:1:", "invalid Unicode"},
-    {"a.jsonl", "{\"text\": \"a\\u0000b\"}\n", 0, "/a.jsonl:1:", "found \\u0000, which no text may hold"},
+    {"a.jsonl", "{\"text\": \"a\\u0000b\"}\n", 0, "/a.jsonl:1:", ": \\u0000, which no text may hold"},
     {"a.jsonl", "{\"text\": \"a\tb\"}\n", 0, "/a.jsonl:1:", "control character"},
     {"a.jsonl", "{\"text\": \"\xC3\xA9\xFF\"}\n", 0, "/a.jsonl:1:12: error: expected UTF-8, found the byte 0xff", "convert"},
     {"a.jsonl", "{\"text\": \"x\"}\n{\"text\": \"y\0\"}\n", 29, "/a.jsonl:2:12: error: expected text, found a NUL byte", "remove it"},

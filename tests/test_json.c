@@ -168,7 +168,7 @@ static const struct { const char *text, *error; } broken[] = {
     {"[NaN]", "f.json:1:4: error: not valid JSON: "},
     {"[99999999999999999999]", "f.json:1:21: error: not valid JSON: too big integer"},
     {"[1e999]", "f.json:1:6: error: not valid JSON: real number overflow"},
-    {"\"\\ud800\"", "f.json:1:7: error: not valid JSON: "},
+    {"\"\\ud800\"", "f.json:1:8: error: not valid JSON: "},
     {"\"\xff\"", "f.json:1:1: error: not valid JSON: unable to decode byte 0xff"},
 };
 

@@ -281,13 +281,18 @@ static void nothing_leaks_between_documents(void **unused)
     }
 }
 
-static setting rows_of(const setting *s, int64_t first, int64_t rows)
+static void take_rows(setting *part, const setting *whole, int64_t first, int64_t rows)
 {
-    setting part = *s;
-    begin_batch(&part);
-    return (part.batch.rows = rows, memcpy(part.ids, s->ids + first * T, (size_t)(rows * T) * 4),
-            memcpy(part.targets, s->targets + first * T, (size_t)(rows * T) * 4),
-            memcpy(part.positions, s->positions + first * T, (size_t)(rows * T) * 4), part);
+    const int64_t shift = first * T;
+    *part = *whole;
+    begin_batch(part);
+    part->batch.rows = rows;
+    for (int64_t n = 0; n < rows * T; n++) {
+        part->ids[n] = whole->ids[shift + n];
+        part->targets[n] = whole->targets[shift + n];
+        part->positions[n] = whole->positions[shift + n];
+        part->starts[n] = whole->starts[shift + n] - (int32_t)shift;
+    }
 }
 
 /* The loss is equal to 1e-6 for every cut of the same rows into slots, and gradients add up to the same. */
@@ -303,12 +308,8 @@ static void slots_only_cut_rows(void **unused)
         for (size_t c = 0; c < sizeof cuts / sizeof cuts[0]; c++) {
             double sum = 0;
             for (int64_t first = 0, i = 0; cuts[c][i]; first += cuts[c][i++]) {
-                setting part = rows_of(&s, first, cuts[c][i]);
-                part.batch.ids = part.ids;
-                part.batch.targets = part.targets;
-                part.batch.positions = part.positions;
-                part.batch.starts = part.starts;
-                for (int64_t n = 0; n < cuts[c][i] * T; n++) part.starts[n] = s.starts[first * T + n] - (int32_t)(first * T);
+                setting part;
+                take_rows(&part, &s, first, cuts[c][i]);
                 sum += pass(&part, 0.125f, s.grads, i == 0 ? PAWL_SET : PAWL_ADD);
             }
             near(sum / whole, 1, 1e-6, "loss");

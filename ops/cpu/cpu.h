@@ -53,6 +53,8 @@ size_t pawl_head_scratch_bytes(const pawl_shapes *most);
 /* Positions of the head's loss that are computed at a time. */
 int64_t pawl_head_chunk(int64_t positions, int64_t vocab);
 
+double pawl_cpu_gemm_rate(pawl_device *d);
+
 pawl_status linear_cpu(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_put put, pawl_tensor y);
 pawl_status linear_dx_cpu(pawl_device *d, pawl_tensor dy, pawl_tensor w, pawl_put put, pawl_tensor dx);
 pawl_status linear_dw_cpu(pawl_device *d, pawl_tensor dy, pawl_tensor x, pawl_put put, pawl_tensor dw, pawl_tensor dbias);

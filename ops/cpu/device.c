@@ -1,5 +1,4 @@
 #include <stdio.h>
-#include <string.h>
 
 #include "ops/cpu/cpu.h"
 
@@ -97,37 +96,88 @@ static const char *describe_cpu(const pawl_device *d)
     return ((const pawl_cpu *)d)->description;
 }
 
-enum { RATE_SIDE = 1024, RATE_RUNS = 5 };
+typedef struct body_call {
+    void (*body)(void *self, int64_t i);
+    void *self;
+} body_call;
 
-static double seconds_now(void)
+static void call_body(void *self, int64_t i, int thread)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    (void)thread;
+    const body_call *c = self;
+    c->body(c->self, i);
 }
 
-static double gemm_rate_cpu(pawl_device *d)
+static void parallel_cpu(pawl_device *d, int64_t count, void (*body)(void *self, int64_t i), void *self)
 {
-    const pawl_panel p = {.m = RATE_SIDE, .n = RATE_SIDE, .k = RATE_SIDE, .lda = RATE_SIDE, .ldb = RATE_SIDE, .ldc = RATE_SIDE};
-    pawl_arena a = {.name = "matrices for measuring", .used = 3 * sizeof(float) * RATE_SIDE * RATE_SIDE};
-    double seconds[RATE_RUNS];
-    if (pawl_arena_open(&a) != PAWL_OK) return 0;
-    float *x = (float *)a.base;
-    for (int64_t i = 0; i < 2 * RATE_SIDE * RATE_SIDE; i++) x[i] = (float)(i % 251) / 251.0f - 0.5f;
-    for (int run = -1; run < RATE_RUNS; run++) { /* -1 makes the plan and touches the pages */
-        const double start = seconds_now();
-        const pawl_status s = pawl_gemm_run(pawl_cpu_of(d)->gemm, PAWL_OVER_WIDTH, &p, x, x + RATE_SIDE * RATE_SIDE, NULL,
-                                            x + 2 * RATE_SIDE * RATE_SIDE);
-        if (s != PAWL_OK) break;
-        double took = seconds_now() - start;
-        for (int i = 0; i < run; i++)
-            if (took < seconds[i]) { /* insertion keeps them sorted */
-                const double later = seconds[i];
-                seconds[i] = took;
-                took = later;
-            }
-        if (run >= 0) seconds[run] = took;
-    }
-    pawl_arena_close(&a);
-    return 2.0 * RATE_SIDE * RATE_SIDE * RATE_SIDE / seconds[RATE_RUNS / 2];
+    body_call c = {body, self};
+    pawl_pool_run(pawl_cpu_of(d)->pool, count, call_body, &c);
+}
+
+static const pawl_ops cpu_ops = {
+    .name = "cpu",
+    .close = close_cpu,
+    .scratch_bytes = scratch_bytes_cpu,
+    .reserve = reserve_cpu,
+    .threads = threads_cpu,
+    .describe = describe_cpu,
+    .gemm_rate = pawl_cpu_gemm_rate,
+    .parallel = parallel_cpu,
+    .linear = linear_cpu,
+    .linear_dx = linear_dx_cpu,
+    .linear_dw = linear_dw_cpu,
+    .embedding = embedding_cpu,
+    .embedding_dw = embedding_dw_cpu,
+    .rmsnorm = rmsnorm_cpu,
+    .rmsnorm_backward = rmsnorm_backward_cpu,
+    .head_norm = head_norm_cpu,
+    .head_norm_backward = head_norm_backward_cpu,
+    .rope = rope_cpu,
+    .attention = attention_cpu,
+    .attention_backward = attention_backward_cpu,
+    .attention_cached = attention_cached_cpu,
+    .swiglu = swiglu_cpu,
+    .swiglu_backward = swiglu_backward_cpu,
+    .head_loss = head_loss_cpu,
+    .adamw = adamw_cpu,
+    .sum_squares = sum_squares_cpu,
+    .add = add_cpu,
+    .zero = zero_cpu,
+    .copy = copy_cpu,
+};
+
+static pawl_status fill(pawl_cpu *cpu, int threads, const pawl_gemm_library *library)
+{
+    PAWL_TRY(pawl_pool_open(threads, &cpu->pool));
+    PAWL_TRY(pawl_gemm_open(library, cpu->pool, cpu->kernels, &cpu->gemm));
+    for (int t = 0; t < threads; t++) pawl_take_bytes(&cpu->tiles, PAWL_ATTEND_FLOATS * sizeof(float));
+    PAWL_TRY(pawl_arena_open(&cpu->tiles));
+    snprintf(cpu->description, sizeof cpu->description, "cpu %s %s", cpu->kernels->isa, pawl_gemm_name(cpu->gemm));
+    return PAWL_OK;
+}
+
+pawl_status pawl_cpu_open_with(int threads, const char *isa, const pawl_gemm_library *library, pawl_device **out)
+{
+    pawl_status status = PAWL_OK;
+    int runs;
+    pawl_cpu *cpu;
+    const pawl_kernels *kernels = pawl_kernels_find(isa, &runs);
+    PAWL_CHECK(threads >= 1, PAWL_EUSAGE, "%d threads: at least 1 is needed", threads);
+    PAWL_CHECK(kernels, PAWL_EUSAGE, "there is no instruction set '%s': it is one of auto, generic, avx2, avx512", isa);
+    PAWL_CHECK(runs, PAWL_EUSAGE, "this machine does not have the instruction set '%s': use auto", isa);
+    PAWL_TRY(pawl_alloc((void **)&cpu, sizeof *cpu, "the CPU backend"));
+    *cpu = (pawl_cpu){.device = {&cpu_ops}, .kernels = kernels, .tiles = {.name = "attention tiles"},
+                      .scratch = {.name = "scratch of the ops"}};
+    PAWL_TRY_OUT(fill(cpu, threads, library));
+    *out = &cpu->device;
+    return PAWL_OK;
+out:
+    close_cpu(&cpu->device);
+    return status;
+}
+
+pawl_status pawl_device_open_cpu(int threads, const char *isa, pawl_device **out)
+{
+    const pawl_gemm_library *found = pawl_gemm_found();
+    return pawl_cpu_open_with(threads, isa, found ? found : &pawl_gemm_portable, out);
 }

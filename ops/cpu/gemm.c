@@ -151,7 +151,7 @@ pawl_status pawl_gemm_prepare(pawl_gemm *g, pawl_gemm_use use, const pawl_panel 
     *scratch_bytes = 0;
     if (g->plans + 2 > TABLE_MOST) forget_all(g); /* ever new shapes: start afresh rather than grow without end */
     for (int i = 0; i < 2; i++) {
-        const entry *e;
+        const entry *e = NULL;
         PAWL_TRY(plan_of(g, &ends[i], &e));
         if (e->scratch_bytes > *scratch_bytes) *scratch_bytes = e->scratch_bytes;
     }
@@ -189,13 +189,13 @@ pawl_status pawl_gemm_run(pawl_gemm *g, pawl_gemm_use use, const pawl_panel *p, 
     pawl_panel planned = *p;
     planned.add = p->add || bias;
     size_t scratch_bytes;
-    const cut cut = cut_of(use, &planned);
+    const cut panels = cut_of(use, &planned);
     PAWL_TRY(pawl_gemm_prepare(g, use, &planned, &scratch_bytes));
     PAWL_TRY(pawl_gemm_reserve(g, scratch_bytes));
-    const pawl_panel first = panel_of(&planned, cut, 0), last = panel_of(&planned, cut, cut.count - 1);
-    call k = {g, p, cut, slot_of(g, &first)->plan, slot_of(g, &last)->plan, a, b, bias, c, status};
-    pawl_pool_run(g->pool, cut.count, run_panel, &k);
-    for (int64_t i = 0; i < cut.count; i++)
+    const pawl_panel first = panel_of(&planned, panels, 0), last = panel_of(&planned, panels, panels.count - 1);
+    call k = {g, p, panels, slot_of(g, &first)->plan, slot_of(g, &last)->plan, a, b, bias, c, status};
+    pawl_pool_run(g->pool, panels.count, run_panel, &k);
+    for (int64_t i = 0; i < panels.count; i++)
         PAWL_CHECK(status[i] == PAWL_OK, status[i], "%s failed in a product of %ld x %ld x %ld numbers", g->name,
                    (long)p->m, (long)p->n, (long)p->k);
     return PAWL_OK;

@@ -1,0 +1,45 @@
+#include <stdlib.h>
+#include <time.h>
+
+#include "ops/cpu/cpu.h"
+
+enum { SIDE = 1024, RUNS = 7 };
+
+static double seconds_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Median seconds of the product; the first run makes the plan and touches the pages, and is not counted. */
+static pawl_status measure(pawl_cpu *cpu, float *numbers, double *median)
+{
+    const pawl_panel p = {.m = SIDE, .n = SIDE, .k = SIDE, .lda = SIDE, .ldb = SIDE, .ldc = SIDE};
+    double seconds[1 + RUNS];
+    for (int i = 0; i < 2 * SIDE * SIDE; i++) numbers[i] = (float)(i % 251) / 251.0f - 0.5f; /* zeros would run faster */
+    for (int run = 0; run <= RUNS; run++) {
+        const double start = seconds_now();
+        PAWL_TRY(pawl_gemm_run(cpu->gemm, PAWL_OVER_WIDTH, &p, numbers, numbers + SIDE * SIDE, NULL, numbers + 2 * SIDE * SIDE));
+        seconds[run] = seconds_now() - start;
+    }
+    qsort(seconds + 1, RUNS, sizeof *seconds, by_size);
+    *median = seconds[1 + RUNS / 2];
+    return PAWL_OK;
+}
+
+double pawl_cpu_gemm_rate(pawl_device *d)
+{
+    pawl_arena a = {.name = "matrices for measuring", .used = (size_t)3 * SIDE * SIDE * sizeof(float)};
+    double median = INFINITY; /* a rate of 0 when it cannot be measured */
+    if (pawl_arena_open(&a) != PAWL_OK) return 0;
+    if (measure(pawl_cpu_of(d), (float *)a.base, &median) != PAWL_OK) median = INFINITY;
+    pawl_arena_close(&a);
+    return 2.0 * SIDE * SIDE * SIDE / median;
+}

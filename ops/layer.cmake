@@ -1,0 +1,34 @@
+# The kernels are one source, compiled once per instruction set and chosen when the program runs. Whatever the build type:
+# optimised, and never contracted by the compiler's own choice (a fused multiply-add is written where it is meant).
+set(kernel_flags -O3 -ffp-contract=off -fno-trapping-math -fno-math-errno)
+set(kernels cpu/kernels_generic.c)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
+  list(APPEND kernels cpu/kernels_avx2.c cpu/kernels_avx512.c)
+  set(isa cpu/isa_x86.c)
+else()
+  set(isa cpu/isa_other.c)
+endif()
+set(flags_generic "")
+set(flags_avx2 -mavx2 -mfma)
+set(flags_avx512 -mavx2 -mfma -mavx512f -mavx512vl -mavx512dq -mavx512bw -mprefer-vector-width=512)
+foreach(source ${kernels})
+  string(REGEX REPLACE ".*kernels_(.*)\\.c" "\\1" name ${source})
+  set_source_files_properties(${PROJECT_SOURCE_DIR}/ops/${source} PROPERTIES COMPILE_OPTIONS "${kernel_flags};${flags_${name}}")
+endforeach()
+
+# oneDNN where it is installed (its threads are OpenMP's, and are told to be one); our own products elsewhere.
+set(gemm cpu/gemm_none.c)
+set(gemm_libraries)
+if(DNNL_LIBRARY AND DNNL_INCLUDE)
+  find_package(OpenMP COMPONENTS C)
+  if(OpenMP_C_FOUND)
+    set(gemm cpu/gemm_dnnl.c)
+    set(gemm_libraries ${DNNL_LIBRARY} OpenMP::OpenMP_C)
+  endif()
+endif()
+
+pawl_layer(ops
+  SOURCES ops.c cpu/attention.c cpu/device.c cpu/elementwise.c cpu/embedding.c cpu/gemm.c cpu/gemm_portable.c cpu/head.c
+          cpu/linear.c cpu/norm.c cpu/pool.c cpu/rate.c ${gemm} ${isa} ${kernels}
+  USES pawl_core
+  LIBS ${gemm_libraries})

@@ -1,0 +1,346 @@
+/* Checks once, then dispatches. A wrong shape is a bug of the caller (EBUG); a wrong id in the data is EDATA. */
+#include <string.h>
+
+#include "core/batch.h"
+#include "ops/backend.h"
+
+/* What an argument has to be. */
+typedef struct argument {
+    const char *name;
+    pawl_tensor tensor;
+    pawl_dtype dtype;
+    int64_t rows, columns; /* columns is the last dimension, rows the product of the others; rows 0: a vector */
+} argument;
+
+static pawl_status check_one(const char *op, const argument *a)
+{
+    const pawl_tensor t = a->tensor;
+    PAWL_CHECK(t.data, PAWL_EBUG, "%s: %s has no data", op, a->name);
+    PAWL_CHECK(t.dtype == a->dtype, PAWL_EBUG, "%s: %s is %s, expected %s", op, a->name, pawl_dtype_name(t.dtype),
+               pawl_dtype_name(a->dtype));
+    PAWL_CHECK(t.ndim >= 1 && t.ndim <= PAWL_MAX_NDIM, PAWL_EBUG, "%s: %s has %d dimensions", op, a->name, t.ndim);
+    const int64_t count = pawl_tensor_count(t), columns = t.dim[t.ndim - 1];
+    PAWL_CHECK(count > 0, PAWL_EBUG, "%s: %s is empty", op, a->name);
+    if (a->rows == 0)
+        PAWL_CHECK(count == a->columns, PAWL_EBUG, "%s: %s has %ld numbers, expected %ld", op, a->name, (long)count,
+                   (long)a->columns);
+    else
+        PAWL_CHECK(columns == a->columns && count == a->rows * a->columns, PAWL_EBUG,
+                   "%s: %s is [%ld, %ld], expected [%ld, %ld]", op, a->name, (long)(count / columns), (long)columns,
+                   (long)a->rows, (long)a->columns);
+    return PAWL_OK;
+}
+
+static pawl_status check_all(const char *op, const argument *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++) PAWL_TRY(check_one(op, &list[i]));
+    return PAWL_OK;
+}
+
+#define CHECK_ALL(op, ...)                                                                         \
+    do {                                                                                           \
+        const argument list_[] = {__VA_ARGS__};                                                    \
+        PAWL_TRY(check_all((op), list_, sizeof list_ / sizeof *list_));                            \
+    } while (0)
+#define MATRIX(t, rows, columns) {#t, t, PAWL_F32, rows, columns}
+#define VECTOR(t, count) {#t, t, PAWL_F32, 0, count}
+#define INDICES(t, count) {#t, t, PAWL_I32, 0, count}
+
+static int64_t last_dim(pawl_tensor t)
+{
+    return t.ndim >= 1 && t.ndim <= PAWL_MAX_NDIM ? t.dim[t.ndim - 1] : 0;
+}
+
+/* Rows of a tensor seen as a matrix; 0 for a tensor that check_one refuses. */
+static int64_t rows_of(pawl_tensor t)
+{
+    return last_dim(t) > 0 ? pawl_tensor_count(t) / last_dim(t) : 0;
+}
+
+static pawl_status check_matrix(const char *op, const char *name, pawl_tensor t)
+{
+    PAWL_CHECK(t.ndim >= 2 && rows_of(t) > 0, PAWL_EBUG, "%s: %s is not a matrix", op, name);
+    return PAWL_OK;
+}
+
+static pawl_status check_indices(const char *op, const char *name, const int32_t *x, int64_t count, int64_t below)
+{
+    for (int64_t n = 0; n < count; n++)
+        PAWL_CHECK(x[n] >= 0 && x[n] < below, PAWL_EDATA, "%s: %s %d at position %ld is outside [0, %ld)", op, name, x[n],
+                   (long)n, (long)below);
+    return PAWL_OK;
+}
+
+void pawl_device_close(pawl_device *d)
+{
+    if (d) d->ops->close(d);
+}
+
+static int64_t smallest(const pawl_shapes *s)
+{
+    const int64_t all[] = {s->positions, s->tokens, s->width, s->heads, s->kv_heads, s->head_dim, s->ff, s->vocab};
+    int64_t least = all[0];
+    for (size_t i = 1; i < sizeof all / sizeof *all; i++) least = all[i] < least ? all[i] : least;
+    return least;
+}
+
+size_t pawl_device_scratch_bytes(const pawl_device *d, const pawl_shapes *most)
+{
+    PAWL_ASSERT(smallest(most) > 0);
+    return d->ops->scratch_bytes(d, most);
+}
+
+pawl_status pawl_device_reserve(pawl_device *d, const pawl_shapes *most)
+{
+    PAWL_CHECK(smallest(most) > 0, PAWL_EBUG, "reserve: a shape is %ld", (long)smallest(most));
+    return d->ops->reserve(d, most);
+}
+
+int pawl_device_threads(const pawl_device *d)
+{
+    return d->ops->threads(d);
+}
+
+const char *pawl_device_describe(const pawl_device *d)
+{
+    return d->ops->describe(d);
+}
+
+double pawl_device_gemm_rate(pawl_device *d)
+{
+    return d->ops->gemm_rate(d);
+}
+
+void pawl_parallel(pawl_device *d, int64_t count, void (*body)(void *self, int64_t i), void *self)
+{
+    d->ops->parallel(d, count, body, self);
+}
+
+pawl_status pawl_linear(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_put put, pawl_tensor y)
+{
+    PAWL_TRY(check_matrix("linear", "w", w));
+    const int64_t N = rows_of(x), O = rows_of(w), I = last_dim(w);
+    CHECK_ALL("linear", MATRIX(x, N, I), MATRIX(w, O, I), MATRIX(y, N, O));
+    if (bias.data) CHECK_ALL("linear", VECTOR(bias, O));
+    return d->ops->linear(d, x, w, bias, put, y);
+}
+
+pawl_status pawl_linear_dx(pawl_device *d, pawl_tensor dy, pawl_tensor w, pawl_put put, pawl_tensor dx)
+{
+    PAWL_TRY(check_matrix("linear_dx", "w", w));
+    const int64_t N = rows_of(dy), O = rows_of(w), I = last_dim(w);
+    CHECK_ALL("linear_dx", MATRIX(dy, N, O), MATRIX(w, O, I), MATRIX(dx, N, I));
+    return d->ops->linear_dx(d, dy, w, put, dx);
+}
+
+pawl_status pawl_linear_dw(pawl_device *d, pawl_tensor dy, pawl_tensor x, pawl_put put, pawl_tensor dw, pawl_tensor dbias)
+{
+    PAWL_TRY(check_matrix("linear_dw", "dw", dw));
+    const int64_t N = rows_of(dy), O = rows_of(dw), I = last_dim(dw);
+    CHECK_ALL("linear_dw", MATRIX(dy, N, O), MATRIX(x, N, I), MATRIX(dw, O, I));
+    if (dbias.data) CHECK_ALL("linear_dw", VECTOR(dbias, O));
+    return d->ops->linear_dw(d, dy, x, put, dw, dbias);
+}
+
+static pawl_status check_embedding(const char *op, pawl_tensor table, pawl_tensor ids, pawl_tensor out)
+{
+    PAWL_TRY(check_matrix(op, "the table", table));
+    const int64_t V = rows_of(table), D = last_dim(table), N = rows_of(out);
+    CHECK_ALL(op, MATRIX(table, V, D), INDICES(ids, N), MATRIX(out, N, D));
+    return check_indices(op, "token id", ids.data, N, V);
+}
+
+pawl_status pawl_embedding(pawl_device *d, pawl_tensor table, pawl_tensor ids, pawl_tensor out)
+{
+    PAWL_TRY(check_embedding("embedding", table, ids, out));
+    return d->ops->embedding(d, table, ids, out);
+}
+
+pawl_status pawl_embedding_dw(pawl_device *d, pawl_tensor dout, pawl_tensor ids, pawl_tensor dtable)
+{
+    PAWL_TRY(check_embedding("embedding_dw", dtable, ids, dout));
+    return d->ops->embedding_dw(d, dout, ids, dtable);
+}
+
+pawl_status pawl_rmsnorm(pawl_device *d, pawl_tensor residual, pawl_tensor x, pawl_tensor w, float eps, pawl_tensor sum,
+                         pawl_tensor y, pawl_tensor rstd)
+{
+    const int64_t N = rows_of(residual), D = last_dim(residual);
+    CHECK_ALL("rmsnorm", MATRIX(residual, N, D), VECTOR(w, D), MATRIX(sum, N, D), MATRIX(y, N, D), VECTOR(rstd, N));
+    if (x.data) CHECK_ALL("rmsnorm", MATRIX(x, N, D));
+    return d->ops->rmsnorm(d, residual, x, w, eps, sum, y, rstd);
+}
+
+pawl_status pawl_rmsnorm_backward(pawl_device *d, pawl_tensor dy, pawl_tensor sum, pawl_tensor w, pawl_tensor rstd, pawl_put put,
+                                  pawl_tensor dsum, pawl_tensor dw)
+{
+    const int64_t N = rows_of(dy), D = last_dim(dy);
+    CHECK_ALL("rmsnorm_backward", MATRIX(dy, N, D), MATRIX(sum, N, D), VECTOR(w, D), VECTOR(rstd, N), MATRIX(dsum, N, D),
+              VECTOR(dw, D));
+    return d->ops->rmsnorm_backward(d, dy, sum, w, rstd, put, dsum, dw);
+}
+
+static pawl_status check_heads(const char *op, pawl_tensor x, int64_t head_dim, int64_t first, int64_t heads)
+{
+    const int64_t all = head_dim > 0 ? last_dim(x) / head_dim : 0;
+    PAWL_CHECK(all > 0 && all * head_dim == last_dim(x), PAWL_EBUG, "%s: rows of %ld numbers are not heads of %ld", op,
+               (long)last_dim(x), (long)head_dim);
+    PAWL_CHECK(first >= 0 && heads > 0 && first + heads <= all, PAWL_EBUG, "%s: heads [%ld, %ld) of %ld", op, (long)first,
+               (long)(first + heads), (long)all);
+    return PAWL_OK;
+}
+
+pawl_status pawl_head_norm(pawl_device *d, pawl_tensor x, pawl_tensor w, float eps, int64_t first, int64_t heads, pawl_tensor y,
+                           pawl_tensor rstd)
+{
+    const int64_t N = rows_of(x), K = pawl_tensor_count(w);
+    PAWL_TRY(check_heads("head_norm", x, K, first, heads));
+    CHECK_ALL("head_norm", MATRIX(x, N, last_dim(x)), VECTOR(w, K), MATRIX(y, N, last_dim(x)), VECTOR(rstd, N * heads));
+    PAWL_CHECK(x.data != y.data, PAWL_EBUG, "head_norm: y may not alias x");
+    return d->ops->head_norm(d, x, w, eps, first, heads, y, rstd);
+}
+
+pawl_status pawl_head_norm_backward(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor rstd, int64_t first, int64_t heads,
+                                    pawl_put put, pawl_tensor dy, pawl_tensor dw)
+{
+    const int64_t N = rows_of(x), K = pawl_tensor_count(w);
+    PAWL_TRY(check_heads("head_norm_backward", x, K, first, heads));
+    CHECK_ALL("head_norm_backward", MATRIX(x, N, last_dim(x)), VECTOR(w, K), VECTOR(rstd, N * heads),
+              MATRIX(dy, N, last_dim(x)), VECTOR(dw, K));
+    return d->ops->head_norm_backward(d, x, w, rstd, first, heads, put, dy, dw);
+}
+
+pawl_status pawl_rope(pawl_device *d, pawl_tensor x, int64_t heads, pawl_tensor cos, pawl_tensor sin, pawl_tensor positions,
+                      int direction)
+{
+    PAWL_TRY(check_matrix("rope", "cos", cos));
+    const int64_t N = rows_of(x), P = rows_of(cos), half = last_dim(cos);
+    PAWL_TRY(check_heads("rope", x, 2 * half, 0, heads));
+    CHECK_ALL("rope", MATRIX(x, N, last_dim(x)), MATRIX(cos, P, half), MATRIX(sin, P, half), INDICES(positions, N));
+    PAWL_CHECK(direction == 1 || direction == -1, PAWL_EBUG, "rope: direction %d is neither 1 nor -1", direction);
+    PAWL_TRY(check_indices("rope", "position", positions.data, N, P));
+    return d->ops->rope(d, x, heads, cos, sin, positions, direction);
+}
+
+static pawl_status check_attend(const char *op, const pawl_attend *a)
+{
+    PAWL_CHECK(a->heads > 0 && a->kv_heads > 0 && a->heads % a->kv_heads == 0, PAWL_EBUG,
+               "%s: %ld heads cannot share %ld key/value heads", op, (long)a->heads, (long)a->kv_heads);
+    PAWL_CHECK(a->head_dim > 0 && a->head_dim <= 256, PAWL_EBUG, "%s: a head has %ld numbers, at most 256 are possible", op,
+               (long)a->head_dim);
+    PAWL_CHECK(a->window >= 0, PAWL_EBUG, "%s: a window of %ld", op, (long)a->window);
+    return PAWL_OK;
+}
+
+static pawl_status check_rows(const char *op, const pawl_attend *a)
+{
+    PAWL_TRY(check_attend(op, a));
+    PAWL_CHECK(a->rows > 0 && a->tokens > 0 && a->starts, PAWL_EBUG, "%s: %ld rows of %ld tokens", op, (long)a->rows,
+               (long)a->tokens);
+    for (int64_t n = 0; n < a->rows * a->tokens; n++)
+        PAWL_CHECK(a->starts[n] >= n / a->tokens * a->tokens && a->starts[n] <= n, PAWL_EBUG,
+                   "%s: the document of position %ld starts at %d, outside its row", op, (long)n, a->starts[n]);
+    return PAWL_OK;
+}
+
+pawl_status pawl_attention(pawl_device *d, const pawl_attend *a, pawl_tensor qkv, pawl_tensor out, pawl_tensor lse)
+{
+    PAWL_TRY(check_rows("attention", a));
+    const int64_t N = a->rows * a->tokens, H = a->heads, G = a->kv_heads, K = a->head_dim;
+    CHECK_ALL("attention", MATRIX(qkv, N, (H + 2 * G) * K), MATRIX(out, N, H * K), VECTOR(lse, N * H));
+    return d->ops->attention(d, a, qkv, out, lse);
+}
+
+pawl_status pawl_attention_backward(pawl_device *d, const pawl_attend *a, pawl_tensor dout, pawl_tensor qkv, pawl_tensor out,
+                                    pawl_tensor lse, pawl_tensor dqkv)
+{
+    PAWL_TRY(check_rows("attention_backward", a));
+    const int64_t N = a->rows * a->tokens, H = a->heads, G = a->kv_heads, K = a->head_dim, all = (H + 2 * G) * K;
+    CHECK_ALL("attention_backward", MATRIX(dout, N, H * K), MATRIX(qkv, N, all), MATRIX(out, N, H * K), VECTOR(lse, N * H),
+              MATRIX(dqkv, N, all));
+    return d->ops->attention_backward(d, a, dout, qkv, out, lse, dqkv);
+}
+
+pawl_status pawl_attention_cached(pawl_device *d, const pawl_attend *a, pawl_tensor q, pawl_tensor keys, pawl_tensor values,
+                                  int64_t first, int64_t last, pawl_tensor out)
+{
+    PAWL_TRY(check_attend("attention_cached", a));
+    const int64_t P = rows_of(keys), all = a->heads * a->head_dim, kv = a->kv_heads * a->head_dim;
+    CHECK_ALL("attention_cached", VECTOR(q, all), MATRIX(keys, P, kv), MATRIX(values, P, kv), VECTOR(out, all));
+    PAWL_CHECK(first >= 0 && first <= last && last < P, PAWL_EBUG, "attention_cached: positions [%ld, %ld] of %ld", (long)first,
+               (long)last, (long)P);
+    return d->ops->attention_cached(d, a, q, keys, values, first, last, out);
+}
+
+pawl_status pawl_swiglu(pawl_device *d, pawl_tensor gate_up, pawl_tensor out)
+{
+    const int64_t N = rows_of(out), F = last_dim(out);
+    CHECK_ALL("swiglu", MATRIX(gate_up, N, 2 * F), MATRIX(out, N, F));
+    return d->ops->swiglu(d, gate_up, out);
+}
+
+pawl_status pawl_swiglu_backward(pawl_device *d, pawl_tensor dout, pawl_tensor gate_up, pawl_tensor dgate_up)
+{
+    const int64_t N = rows_of(dout), F = last_dim(dout);
+    CHECK_ALL("swiglu_backward", MATRIX(dout, N, F), MATRIX(gate_up, N, 2 * F), MATRIX(dgate_up, N, 2 * F));
+    return d->ops->swiglu_backward(d, dout, gate_up, dgate_up);
+}
+
+pawl_status pawl_head_loss(pawl_device *d, const pawl_head *h)
+{
+    const char *op = "head_loss";
+    const pawl_tensor hidden = h->hidden, w = h->w, loss = h->loss, dhidden = h->dhidden, dw = h->dw;
+    PAWL_TRY(check_matrix(op, "w", w));
+    const int64_t N = rows_of(hidden), V = rows_of(w), D = last_dim(w);
+    CHECK_ALL(op, MATRIX(hidden, N, D), MATRIX(w, V, D), VECTOR(loss, N));
+    PAWL_CHECK(h->targets, PAWL_EBUG, "%s: there are no targets", op);
+    PAWL_CHECK(!dhidden.data == !dw.data, PAWL_EBUG, "%s: dhidden and dw are asked for together or not at all", op);
+    if (dhidden.data) CHECK_ALL(op, MATRIX(dhidden, N, D), MATRIX(dw, V, D));
+    for (int64_t n = 0; n < N; n++)
+        PAWL_CHECK(h->targets[n] == PAWL_NOT_TRAINED || (h->targets[n] >= 0 && h->targets[n] < V), PAWL_EDATA,
+                   "%s: target %d at position %ld is outside [0, %ld)", op, h->targets[n], (long)n, (long)V);
+    return d->ops->head_loss(d, h);
+}
+
+static pawl_status check_array(const char *op, const void *const *arrays, int count, int64_t numbers)
+{
+    PAWL_CHECK(numbers >= 0, PAWL_EBUG, "%s: a count of %ld", op, (long)numbers);
+    for (int i = 0; i < count && numbers > 0; i++) PAWL_CHECK(arrays[i], PAWL_EBUG, "%s: array %d is NULL", op, i);
+    return PAWL_OK;
+}
+
+#define CHECK_ARRAYS(op, count, ...)                                                               \
+    do {                                                                                           \
+        const void *const arrays_[] = {__VA_ARGS__};                                               \
+        PAWL_TRY(check_array((op), arrays_, (int)(sizeof arrays_ / sizeof *arrays_), (count)));    \
+    } while (0)
+
+pawl_status pawl_adamw(pawl_device *d, float *w, const float *g, float *m, float *v, int64_t count, const pawl_adamw_step *k)
+{
+    CHECK_ARRAYS("adamw", count, w, g, m, v);
+    return d->ops->adamw(d, w, g, m, v, count, k);
+}
+
+pawl_status pawl_sum_squares(pawl_device *d, const float *x, int64_t count, double *blocks)
+{
+    CHECK_ARRAYS("sum_squares", count, x, blocks);
+    return d->ops->sum_squares(d, x, count, blocks);
+}
+
+pawl_status pawl_add(pawl_device *d, float *a, const float *b, int64_t count)
+{
+    CHECK_ARRAYS("add", count, a, b);
+    return d->ops->add(d, a, b, count);
+}
+
+pawl_status pawl_zero(pawl_device *d, float *a, int64_t count)
+{
+    CHECK_ARRAYS("zero", count, a);
+    return d->ops->zero(d, a, count);
+}
+
+pawl_status pawl_copy(pawl_device *d, float *to, const float *from, int64_t count)
+{
+    CHECK_ARRAYS("copy", count, to, from);
+    return d->ops->copy(d, to, from, count);
+}

@@ -1,0 +1,85 @@
+"""kill -9 of a random rank at twenty random moments, at least seven of them inside a save, resumed at other rank counts:
+the job ends within 5 s, the next start goes on, and the final bits are those of an undisturbed run.
+
+The program is pawl with an I/O table that is slow while saving (tests/e2e/slow_pawl.c) and notes what it is doing, so that
+a kill can be aimed at a save and the phase it hit can be printed."""
+import glob, os, random, signal, time
+from e2e import *
+
+SLOW = os.path.join(TESTS, "slow_pawl")
+KILLS, INSIDE = 20, 8
+seed = int(os.environ.get("PAWL_KILL_SEED", "20"))
+rng = random.Random(seed)
+where = folder()
+settings = dict(max_steps=700, save_steps=20, save_total_limit=3, val_set_size=0, reduction_lanes=4)
+
+whole = os.path.join(where, "whole")
+status, stdout, stderr = run(2, "train", write_run(where, "whole.yaml", output=whole, **settings), seconds=300)
+check(status == 0, "an undisturbed run" + stderr[-500:] * (status != 0))
+expected = state(whole)
+
+out = os.path.join(where, "killed")
+yaml = write_run(where, "killed.yaml", output=out, **settings)
+
+
+def phase(notes, pid):
+    try:
+        with open(os.path.join(notes, str(pid)), "rb") as f:
+            return f.read().split(b"\0")[0].decode()
+    except FileNotFoundError:
+        return ""
+
+
+def one_kill(number, inside):
+    """Starts the job, kills a rank, and returns the phase it was in; '' when the job ended before."""
+    ranks = rng.choice([1, 2, 3, 4])
+    notes = os.path.join(where, f"notes{number}")
+    os.mkdir(notes)
+    began = time.monotonic()
+    p = start(ranks, "train", yaml, program=SLOW, env=dict(ENV, PAWL_NOTES=notes, PAWL_SLOW_MS="15"))
+    wait_for(lambda: len(os.listdir(notes)) == ranks or p.poll() is not None)
+    pids = [int(n) for n in os.listdir(notes)]
+    if inside:
+        wait_for(lambda: any(phase(notes, pid) for pid in pids) or p.poll() is not None)
+        time.sleep(rng.uniform(0, 0.15))
+    else:
+        time.sleep(rng.uniform(0.3, 1.5))
+    target = rng.choice(pids)
+    if inside:
+        busy = [pid for pid in pids if phase(notes, pid)]
+        target = rng.choice(busy) if busy else target
+    try:
+        os.kill(target, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    killed = time.monotonic()
+    p.communicate(timeout=30)
+    took = time.monotonic() - killed
+    hit = phase(notes, target)
+    if p.returncode in (0, 75):
+        return None
+    print(f"       kill {number + 1} of {ranks} ranks after {killed - began:.2f} s, inside: {hit or 'a step'}; over after {took:.1f} s, "
+          f"newest {sorted(os.path.basename(s) for s in glob.glob(out + '/checkpoints/step-*'))[-1:]}", flush=True)
+    check(took < 5 and not [pid for pid in pids if os.path.exists(f"/proc/{pid}")], "the job ended within 5 s")
+    return hit
+
+
+done_kills, hits, tries = 0, [], 0
+while done_kills < KILLS and tries < 60:
+    hit = one_kill(tries, inside=len([h for h in hits if h]) < INSIDE and done_kills % 2 == 0)
+    tries += 1
+    if hit is None:  # it finished first: begin the run again
+        shutil.rmtree(out)
+        continue
+    hits.append(hit)
+    done_kills += 1
+inside = len([h for h in hits if h])
+check(done_kills == KILLS and inside >= 7, f"{done_kills} kills, {inside} of them inside a save (seed {seed})")
+for ranks in (3,):
+    status, stdout, stderr = run(ranks, "train", yaml, seconds=300)
+    check(status == 0 and state(out) == expected, f"resumed to the end on {ranks} ranks: the bits of the undisturbed run" + stderr[-500:] * (status != 0))
+check([m["step"] for m in steps(out)] == list(range(1, 701)), "metrics.jsonl has every step once")
+check([m["loss"] for m in steps(out)] == [m["loss"] for m in steps(whole)], "with the losses of the undisturbed run")
+status, stdout, _ = run(0, "verify", out)
+check(status == 0 and not glob.glob(out + "/checkpoints/*.part"), "every checkpoint is whole, nothing is left over")
+done()

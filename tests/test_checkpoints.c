@@ -1,0 +1,354 @@
+/* Runs: ranks 1 2 3
+ * Saves in which ranks take part: dealing, publishing, failing together, what is frozen, going on from a checkpoint. */
+#include "tests/check.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "core/file.h"
+#include "core/json.h"
+#include "tests/checkpoint_sample.h"
+#include "tests/faulty_fs.h"
+
+/* A new folder that all ranks know of. */
+static const char *new_dir(pawl_comm *c)
+{
+    static char dir[64];
+    snprintf(dir, sizeof dir, "/tmp/pawl-checkpoints-XXXXXX");
+    if (c->rank == 0 && !mkdtemp(dir)) dir[0] = 0;
+    CHECK_OK(pawl_bcast(c, dir, sizeof dir, 0));
+    CHECK(dir[0]);
+    return dir;
+}
+
+static void drop_dir(pawl_comm *c, const char *dir)
+{
+    CHECK_OK(pawl_barrier(c));
+    if (c->rank == 0) CHECK_OK(pawl_dir_remove(dir));
+}
+
+/* Reads the checkpoint at path and compares it with what the sample held in that generation. */
+static int holds(const char *path, int generation)
+{
+    sample expected, found;
+    pawl_checkpoint *k;
+    if (pawl_checkpoint_open(path, &k) != PAWL_OK) return 0;
+    int same = sample_open(&expected, 0, SAMPLE_ROWS, generation) && sample_open(&found, 0, SAMPLE_ROWS, generation + 1000);
+    memset(found.memory.base, 0xee, found.memory.size);
+    same = same && pawl_checkpoint_read(k, &found.state) == PAWL_OK && sample_same(&expected, &found);
+    sample_close(&expected);
+    sample_close(&found);
+    pawl_checkpoint_close(k);
+    return same;
+}
+
+static const char *file_of(const pawl_checkpoint *k, const char *name)
+{
+    json_t *tensor;
+    size_t i;
+    json_array_foreach(json_object_get(pawl_checkpoint_manifest(k), "tensors"), i, tensor)
+        if (strcmp(json_string_value(json_object_get(tensor, "name")), name) == 0)
+            return json_string_value(json_object_get(tensor, "file"));
+    return "";
+}
+
+static int findings_of(const char *path)
+{
+    pawl_text text = {0};
+    int count = -1;
+    if (pawl_verify(path, &text, &count) != PAWL_OK) fprintf(stderr, "%s\n", pawl_last_error()->what);
+    if (count) fprintf(stderr, "%s", text.data ? text.data : "");
+    pawl_text_close(&text);
+    return count;
+}
+
+static void all_that_was_saved_is_read(pawl_comm *c)
+{
+    const char *dir = new_dir(c);
+    sample s;
+    pawl_saver *saver;
+    pawl_digest weights, state;
+    char path[512];
+    int published;
+    int64_t lost;
+    CHECK(sample_open(&s, 0, SAMPLE_ROWS, 1));
+    CHECK_OK(pawl_saver_open(c, dir, &s.state, 0, &saver));
+    CHECK_OK(sample_save(saver, 5, 0, &published));
+    CHECK(published && !pawl_save_busy(saver));
+    pawl_state_digests(&s.state, &weights, &state);
+    CHECK(pawl_digest_equal(weights, pawl_save_last(saver).weights) && pawl_digest_equal(state, pawl_save_last(saver).state));
+    CHECK(pawl_save_last(saver).step == 5 && pawl_save_last(saver).bytes_written == pawl_state_bytes(&s.state));
+    CHECK_OK(pawl_checkpoint_find(dir, 0, path, sizeof path, &lost));
+    CHECK(strcmp(path, sample_path(dir, 5, NULL)) == 0 && lost == 0);
+    CHECK(holds(dir, 1));
+    if (c->rank == 0) CHECK(findings_of(dir) == 0);
+    pawl_saver_close(saver);
+    sample_close(&s);
+    drop_dir(c, dir);
+}
+
+/* Digests of chunks, tensors and the whole are the same when one rank writes alone. */
+static void digests_do_not_depend_on_ranks(pawl_comm *c)
+{
+    char together[64], alone[64];
+    sample s;
+    pawl_saver *saver;
+    pawl_checkpoint *k = NULL, *k1 = NULL;
+    int published;
+    snprintf(together, sizeof together, "%s", new_dir(c));
+    snprintf(alone, sizeof alone, "%s", new_dir(c));
+    CHECK(sample_open(&s, 0, SAMPLE_ROWS, 3));
+    CHECK_OK(pawl_saver_open(c, together, &s.state, 0, &saver));
+    CHECK_OK(sample_save(saver, 1, 0, &published));
+    pawl_saver_close(saver);
+    if (c->rank == 0) {
+        pawl_comm *one;
+        CHECK_OK(pawl_comm_open_alone(&one));
+        CHECK_OK(pawl_saver_open(one, alone, &s.state, 0, &saver));
+        CHECK_OK(sample_save(saver, 1, 0, &published));
+        pawl_saver_close(saver);
+        pawl_comm_close(one);
+        CHECK_OK(pawl_checkpoint_open(together, &k));
+        CHECK_OK(pawl_checkpoint_open(alone, &k1));
+        const json_t *a = pawl_checkpoint_manifest(k), *b = pawl_checkpoint_manifest(k1);
+        CHECK(json_equal(json_object_get(a, "tensors"), json_object_get(b, "tensors")));
+        CHECK(json_equal(json_object_get(a, "state_sha256"), json_object_get(b, "state_sha256")));
+        CHECK(json_equal(json_object_get(a, "memory_sha256"), json_object_get(b, "memory_sha256")));
+        CHECK(json_integer_value(json_object_get(a, "ranks")) == c->size);
+        pawl_checkpoint_close(k);
+        pawl_checkpoint_close(k1);
+    }
+    sample_close(&s);
+    drop_dir(c, alone);
+    drop_dir(c, together);
+}
+
+/* The caller's numbers change as soon as begin returns; what is saved is what they were. */
+static void a_save_is_of_the_moment_it_began(pawl_comm *c)
+{
+    const char *dir = new_dir(c);
+    sample s;
+    pawl_saver *saver;
+    int published = 0;
+    json_t *run = sample_run(7), *lineage = sample_lineage();
+    const pawl_save what = {.step = 7, .run = run, .lineage = lineage};
+    CHECK(sample_open(&s, 0, SAMPLE_ROWS, 1));
+    CHECK_OK(pawl_saver_open(c, dir, &s.state, 0, &saver));
+    CHECK_OK(pawl_save_begin(saver, &what));
+    CHECK(pawl_save_begin(saver, &what) == PAWL_EBUG); /* one at a time */
+    sample_fill(&s, 2);
+    json_object_clear(run);
+    pawl_save_vote all[3];
+    int steps = 0;
+    for (; !published && steps < 100000; steps++) { /* as the loop of a run does it */
+        const pawl_save_vote mine = pawl_save_vote_now(saver);
+        CHECK_OK(pawl_allgather(c, &mine, sizeof mine, all));
+        CHECK_OK(pawl_save_poll(saver, all, &published));
+        if (!published) usleep(200);
+    }
+    CHECK(published && holds(dir, 1));
+    json_decref(run);
+    json_decref(lineage);
+    pawl_saver_close(saver);
+    sample_close(&s);
+    drop_dir(c, dir);
+}
+
+static void one_rank_that_cannot_write_fails_all_alike(pawl_comm *c)
+{
+    const char *dir = new_dir(c);
+    sample s;
+    pawl_saver *saver;
+    int published;
+    CHECK(sample_open(&s, 0, SAMPLE_ROWS, 1));
+    CHECK_OK(pawl_saver_open(c, dir, &s.state, 0, &saver));
+    CHECK_OK(sample_save(saver, 1, 0, &published));
+    sample_fill(&s, 2);
+    const faulty_plan full = {.op = "pwrite", .path = "checkpoint.h5", .nth = 1, .error = ENOSPC};
+    if (c->rank == c->size - 1) faulty_fs_install(&full);
+    CHECK(sample_save(saver, 2, 0, &published) == PAWL_EIO);
+    if (c->rank == c->size - 1) CHECK(faulty_fs_remove() == 1);
+    CHECK(!published && !pawl_save_busy(saver));
+    CHECK(pawl_last_error()->rank == c->size - 1);
+    CHECK(strstr(pawl_last_error()->what, "step-000000002.part/checkpoint.h5") && strstr(pawl_last_error()->what, "No space left"));
+    CHECK(holds(dir, 1));
+    CHECK_OK(pawl_barrier(c));
+    CHECK(!pawl_path_exists(sample_path(dir, 2, NULL)));
+    CHECK_OK(sample_save(saver, 2, 0, &published));
+    CHECK(published && holds(dir, 2));
+    pawl_saver_close(saver);
+    sample_close(&s);
+    drop_dir(c, dir);
+}
+
+static void ranks_with_different_lists_are_told(pawl_comm *c)
+{
+    if (c->size < 2) return;
+    const char *dir = new_dir(c);
+    sample s;
+    pawl_saver *saver = NULL;
+    CHECK(sample_open(&s, 0, SAMPLE_ROWS, 1));
+    if (c->rank == 1) s.state.items[2].tensor.dim[0]--;
+    CHECK(pawl_saver_open(c, dir, &s.state, 0, &saver) == PAWL_EBUG);
+    CHECK(strstr(pawl_last_error()->what, "list of tensors"));
+    sample_close(&s);
+    drop_dir(c, dir);
+}
+
+static void names_that_are_no_paths_are_refused(pawl_comm *c)
+{
+    static const char *const bad[] = {"", "/model/x", "model//x", "model/../x", "model/x/", "model/\n", "."};
+    const char *dir = new_dir(c);
+    sample s;
+    pawl_saver *saver = NULL;
+    CHECK(sample_open(&s, 2, 3, 1));
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        snprintf(s.state.items[0].name, PAWL_NAME_MAX, "%s", bad[i]);
+        CHECK(pawl_saver_open(c, dir, &s.state, 0, &saver) == PAWL_EBUG);
+    }
+    sample_close(&s);
+    drop_dir(c, dir);
+}
+
+static void what_is_frozen_is_written_once_and_kept(pawl_comm *c)
+{
+    const char *dir = new_dir(c);
+    sample s;
+    pawl_saver *saver;
+    pawl_checkpoint *k = NULL;
+    int published;
+    CHECK(sample_open(&s, 0, SAMPLE_ROWS, 1));
+    CHECK_OK(pawl_saver_open(c, dir, &s.state, 1, &saver));
+    for (int step = 1; step <= 3; step++) {
+        sample_fill(&s, step);
+        CHECK_OK(sample_save(saver, step, 0, &published));
+    }
+    CHECK(pawl_save_last(saver).bytes_written < pawl_state_bytes(&s.state) - 1200000);
+    CHECK(pawl_path_exists(sample_path(dir, 1, "checkpoint.h5")) && !pawl_path_exists(sample_path(dir, 2, NULL)));
+    CHECK_OK(pawl_checkpoint_open(dir, &k));
+    CHECK(strcmp(file_of(k, "model/base.weight"), "step-000000001/checkpoint.h5") == 0);
+    CHECK(strcmp(file_of(k, "model/scalar"), "checkpoint.h5") == 0);
+    CHECK(holds(dir, 3));
+    if (c->rank == 0) CHECK(findings_of(dir) == 0);
+    pawl_saver_close(saver);
+
+    /* Another process goes on from it, and finds the frozen tensors again. */
+    CHECK_OK(pawl_saver_open(c, dir, &s.state, 1, &saver));
+    CHECK_OK(pawl_saver_resume(saver, k));
+    const pawl_hex parent = pawl_digest_hex(pawl_save_last(saver).root);
+    (void)parent;
+    sample_fill(&s, 4);
+    CHECK_OK(sample_save(saver, 4, 0, &published));
+    CHECK(holds(dir, 4) && pawl_path_exists(sample_path(dir, 1, NULL)) && !pawl_path_exists(sample_path(dir, 3, NULL)));
+    const json_t *root = json_object_get(pawl_checkpoint_manifest(k), "root_sha256");
+    pawl_checkpoint *k4 = NULL;
+    CHECK_OK(pawl_checkpoint_open(dir, &k4));
+    CHECK(json_equal(json_object_get(pawl_checkpoint_manifest(k4), "parent"), root));
+    CHECK(strcmp(file_of(k4, "model/base.weight"), "step-000000001/checkpoint.h5") == 0);
+    pawl_saver_close(saver);
+
+    /* One of them differs from what the checkpoint has: that one is written, the other is not. */
+    ((uint8_t *)pawl_state_find(&s.state, "model/base.weight")->tensor.data)[1100000] ^= 1;
+    CHECK_OK(pawl_saver_open(c, dir, &s.state, 1, &saver));
+    CHECK_OK(pawl_saver_resume(saver, k4));
+    CHECK_OK(sample_save(saver, 5, 0, &published));
+    pawl_checkpoint_close(k4);
+    CHECK_OK(pawl_checkpoint_open(dir, &k4));
+    CHECK(strcmp(file_of(k4, "model/base.weight"), "checkpoint.h5") == 0);
+    CHECK(strcmp(file_of(k4, "model/base.bias"), "step-000000001/checkpoint.h5") == 0);
+    if (c->rank == 0) CHECK(findings_of(dir) == 0);
+    pawl_checkpoint_close(k4);
+    pawl_checkpoint_close(k);
+    pawl_saver_close(saver);
+    sample_close(&s);
+    drop_dir(c, dir);
+}
+
+static void a_lost_file_of_frozen_tensors_is_written_again(pawl_comm *c)
+{
+    const char *dir = new_dir(c);
+    sample s;
+    pawl_saver *saver;
+    int published;
+    CHECK(sample_open(&s, 0, SAMPLE_ROWS, 1));
+    CHECK_OK(pawl_saver_open(c, dir, &s.state, 0, &saver));
+    CHECK_OK(sample_save(saver, 1, 0, &published));
+    CHECK_OK(pawl_barrier(c));
+    if (c->rank == 0) CHECK_OK(pawl_dir_remove(sample_path(dir, 1, NULL)));
+    CHECK(sample_save(saver, 2, 0, &published) == PAWL_EDATA);
+    CHECK(strstr(pawl_last_error()->what, "is gone"));
+    CHECK_OK(sample_save(saver, 2, 0, &published));
+    CHECK(published && holds(dir, 1));
+    pawl_saver_close(saver);
+    sample_close(&s);
+    drop_dir(c, dir);
+}
+
+/* A step that is saved twice (a resumed run that stops at once): the new one stands, nothing refers to the old. */
+static void a_step_saved_again_replaces_itself(pawl_comm *c)
+{
+    const char *dir = new_dir(c);
+    sample s;
+    pawl_saver *saver;
+    int published;
+    CHECK(sample_open(&s, 0, SAMPLE_ROWS, 1));
+    CHECK_OK(pawl_saver_open(c, dir, &s.state, 0, &saver));
+    CHECK_OK(sample_save(saver, 1, 0, &published));
+    sample_fill(&s, 2);
+    CHECK_OK(sample_save(saver, 1, 0, &published));
+    CHECK(published && holds(dir, 2));
+    if (c->rank == 0) CHECK(findings_of(dir) == 0);
+    CHECK(!pawl_path_exists(sample_path(dir, 1, NULL)) || !pawl_path_exists("step-000000001.replaced-1"));
+    pawl_saver_close(saver);
+    sample_close(&s);
+    drop_dir(c, dir);
+}
+
+static void closing_in_the_middle_leaves_a_part_that_the_next_save_clears(pawl_comm *c)
+{
+    const char *dir = new_dir(c);
+    sample s;
+    pawl_saver *saver;
+    int published;
+    char part[512];
+    json_t *run = sample_run(2), *lineage = sample_lineage();
+    const pawl_save what = {.step = 2, .run = run, .lineage = lineage};
+    const faulty_plan slow = {.path = "checkpoint.h5", .delay_us = 3000};
+    CHECK(sample_open(&s, 0, SAMPLE_ROWS, 1));
+    CHECK_OK(pawl_saver_open(c, dir, &s.state, 0, &saver));
+    CHECK_OK(sample_save(saver, 1, 0, &published));
+    faulty_fs_install(&slow);
+    CHECK_OK(pawl_save_begin(saver, &what));
+    pawl_saver_close(saver);
+    faulty_fs_remove();
+    CHECK(holds(dir, 1));
+    CHECK_OK(pawl_barrier(c));
+    snprintf(part, sizeof part, "%s.part", sample_path(dir, 2, NULL));
+    CHECK(pawl_path_exists(part) && !pawl_path_exists(sample_path(dir, 2, NULL)));
+    CHECK_OK(pawl_barrier(c));
+    CHECK_OK(pawl_saver_open(c, dir, &s.state, 0, &saver));
+    CHECK_OK(sample_save(saver, 3, 0, &published));
+    CHECK(published && !pawl_path_exists(part));
+    pawl_saver_close(saver);
+    json_decref(run);
+    json_decref(lineage);
+    sample_close(&s);
+    drop_dir(c, dir);
+}
+
+int main(int argc, char **argv)
+{
+    return check_main(argc, argv, (const check[]){
+        {"save/all_that_was_saved_is_read", all_that_was_saved_is_read},
+        {"save/digests_do_not_depend_on_ranks", digests_do_not_depend_on_ranks},
+        {"save/a_save_is_of_the_moment_it_began", a_save_is_of_the_moment_it_began},
+        {"save/one_rank_that_cannot_write_fails_all_alike", one_rank_that_cannot_write_fails_all_alike},
+        {"save/ranks_with_different_lists_are_told", ranks_with_different_lists_are_told},
+        {"save/names_that_are_no_paths_are_refused", names_that_are_no_paths_are_refused},
+        {"save/what_is_frozen_is_written_once_and_kept", what_is_frozen_is_written_once_and_kept},
+        {"save/a_lost_file_of_frozen_tensors_is_written_again", a_lost_file_of_frozen_tensors_is_written_again},
+        {"save/a_step_saved_again_replaces_itself", a_step_saved_again_replaces_itself},
+        {"save/closing_in_the_middle_leaves_a_part", closing_in_the_middle_leaves_a_part_that_the_next_save_clears},
+        {0}});
+}
