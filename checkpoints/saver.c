@@ -62,20 +62,22 @@ static pawl_status open_local(pawl_saver *s, const char *output_dir, const pawl_
 /* Names, types and shapes as one digest; ranks with different lists would write each other's bytes. */
 static pawl_digest list_digest(const pawl_saver *s)
 {
-    pawl_digest d = {{0}};
+    struct link {
+        char name[PAWL_NAME_MAX];
+        int64_t dtype, frozen, ndim, dim[PAWL_MAX_NDIM];
+        pawl_digest before;
+    } link = {.before = {{0}}};
     for (int i = 0; i < s->count; i++) {
-        struct {
-            pawl_named item;
-            pawl_digest before;
-        } link;
-        memset(&link, 0, sizeof link);
-        link.item = s->tensors[i].item;
-        memset(link.item.name + strlen(link.item.name), 0, PAWL_NAME_MAX - strlen(link.item.name));
-        link.item.tensor.data = NULL;
-        link.before = d;
-        d = pawl_sha256(&link, sizeof link);
+        const pawl_named *item = &s->tensors[i].item;
+        memset(&link, 0, offsetof(struct link, before));
+        memcpy(link.name, item->name, strlen(item->name));
+        link.dtype = item->tensor.dtype;
+        link.frozen = item->frozen != 0;
+        link.ndim = item->tensor.ndim;
+        memcpy(link.dim, item->tensor.dim, (size_t)item->tensor.ndim * sizeof *link.dim);
+        link.before = pawl_sha256(&link, sizeof link);
     }
-    return d;
+    return link.before;
 }
 
 pawl_status pawl_saver_open(pawl_comm *c, const char *output_dir, const pawl_state *tensors, int64_t keep, pawl_saver **out)

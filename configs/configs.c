@@ -1,6 +1,6 @@
 #include "configs/configs.h"
 
-#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "configs/fill.h"
@@ -45,11 +45,13 @@ static pawl_status read_file(pawl_tree *t, const char *path, pawl_problems *prob
 /* Whether root holds keys; says what was found instead. */
 static int is_run(const pawl_node *root, pawl_problems *problems)
 {
+    char found[80];
+    if (root->kind == PAWL_NODE_KEYS) return !root->refused;
     if (root->refused) return 0;
-    if (pawl_node_is_null(root)) pawl_problem_add(problems, root->at, "the file is empty: expected the keys of a run ('output_dir: ...')");
-    else if (root->kind != PAWL_NODE_KEYS)
-        pawl_problem_add(problems, root->at, "expected the keys of a run ('output_dir: ...'), found %s", pawl_node_describe(root));
-    return root->kind == PAWL_NODE_KEYS;
+    pawl_node_describe(root, found, sizeof found);
+    if (pawl_node_is_null(root)) snprintf(found, sizeof found, "an empty file");
+    pawl_problem_add(problems, root->at, "expected the keys of a run ('output_dir: ...'), found %s", found);
+    return 0;
 }
 
 static pawl_status read_run(pawl_tree *t, const char *path, char *const *overrides, int override_count, pawl_run_config *out,

@@ -49,9 +49,17 @@ static void complain(pawl_problems *p, pawl_node *n, pawl_place at, const char *
 
 static void complain_kind(pawl_problems *p, const pawl_field *row, pawl_node *n, const char *path)
 {
-    char expected[512];
+    char expected[512], found[80];
     pawl_field_expects(row, expected, sizeof expected);
-    complain(p, n, n->at, "%s: expected %s, found %s", path, expected, pawl_node_describe(n));
+    pawl_node_describe(n, found, sizeof found);
+    complain(p, n, n->at, "%s: expected %s, found %s", path, expected, found);
+}
+
+static void complain_item(pawl_problems *p, const pawl_field *row, pawl_node *item, const char *path)
+{
+    char found[80];
+    pawl_node_describe(item, found, sizeof found);
+    complain(p, item, item->at, "%s: expected keys and values ('%s: ...'), found %s", path, row->fields->key, found);
 }
 
 /* ---- Keys that are not known ---- */
@@ -146,8 +154,7 @@ static void fill_list(pawl_problems *p, const pawl_field *row, void *section, pa
         else if (item->kind == PAWL_NODE_KEYS)
             fill_record(p, row, (void *)(uintptr_t)pawl_field_item(row, section, count), item, item->at, item_path);
         else
-            complain(p, item, item->at, "%s: expected keys and values ('%s: ...'), found %s", item_path, row->fields->key,
-                     pawl_node_describe(item));
+            complain_item(p, row, item, item_path);
     }
     memcpy((char *)section + row->at, &count, sizeof count);
     inherit(n);

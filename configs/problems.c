@@ -18,6 +18,26 @@ void pawl_problems_close(pawl_problems *p)
     p->items = NULL;
 }
 
+/* How many bytes the character at s has; 0: it is a control character, or no whole one. */
+static int character_bytes(const unsigned char *s)
+{
+    const int bytes = s[0] < 0x80 ? 1 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+    if (s[0] < 0x20 || s[0] == 0x7f || (s[0] >= 0x80 && s[0] < 0xc2)) return 0;
+    for (int i = 1; i < bytes; i++)
+        if ((s[i] & 0xc0) != 0x80) return 0;
+    return bytes;
+}
+
+/* A sentence quotes what it found, perhaps cut short: one line and whole characters leave here, whatever came in. */
+static void make_printable(char *sentence)
+{
+    for (unsigned char *s = (unsigned char *)sentence; *s;) {
+        const int bytes = character_bytes(s);
+        if (bytes == 0) *s = '?';
+        s += bytes ? bytes : 1;
+    }
+}
+
 void pawl_problem_add(pawl_problems *p, pawl_place at, const char *format, ...)
 {
     const int order = p->count++;
@@ -29,6 +49,7 @@ void pawl_problem_add(pawl_problems *p, pawl_place at, const char *format, ...)
     va_start(args, format);
     vsnprintf(new->sentence, sizeof new->sentence, format, args);
     va_end(args);
+    make_printable(new->sentence);
 }
 
 static int by_place(const void *a, const void *b)

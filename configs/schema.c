@@ -1,7 +1,4 @@
 /* JSON Schema (2020-12) of a run, for editors. What holds between keys is said by pawl itself. */
-#include <math.h>
-#include <stdio.h>
-
 #include "configs/configs.h"
 
 static json_t *schema_of_rows(json_t *schema, const pawl_field *rows);
@@ -47,7 +44,8 @@ static void add_list(json_t *s, const pawl_field *row, int *failed)
 
 static json_t *schema_of_row(const pawl_field *row)
 {
-    json_t *s = json_object();
+    json_t *s = row->kind == PAWL_KIND_record ? schema_of_rows(json_pack("{s:[s,s]}", "type", "object", "null"), row->fields)
+                                              : json_object();
     int failed = 0;
     switch (row->kind) {
     case PAWL_KIND_i64:
@@ -56,7 +54,7 @@ static json_t *schema_of_row(const pawl_field *row)
     case PAWL_KIND_choice: add_choice(s, row, &failed); break;
     case PAWL_KIND_text: add_text(s, row, &failed); break;
     case PAWL_KIND_list: add_list(s, row, &failed); break;
-    case PAWL_KIND_record: s = schema_of_rows(json_pack("{s:[s,s]}", "type", "object", "null"), row->fields); break;
+    case PAWL_KIND_record: break;
     }
     if (row->dflt) set(s, "default", pawl_field_default_json(row), &failed);
     set(s, "description", row->unit[0] ? json_sprintf("%s (%s)", row->doc, row->unit) : json_string(row->doc), &failed);

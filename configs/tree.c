@@ -91,12 +91,12 @@ int pawl_node_is_null(const pawl_node *n)
     return 0;
 }
 
-const char *pawl_node_describe(const pawl_node *n)
+void pawl_node_describe(const pawl_node *n, char *out, size_t room)
 {
-    if (n->kind == PAWL_NODE_LIST) return "a list";
-    if (n->kind == PAWL_NODE_KEYS) return "keys and values";
-    if (pawl_node_is_null(n)) return n->text[0] ? "null" : "nothing";
-    return "a single value";
+    if (n->kind == PAWL_NODE_LIST) snprintf(out, room, "a list");
+    else if (n->kind == PAWL_NODE_KEYS) snprintf(out, room, "keys and values");
+    else if (pawl_node_is_null(n)) snprintf(out, room, "%s", n->text[0] ? "null" : "nothing");
+    else snprintf(out, room, "'%.60s'", n->text);
 }
 
 /* ---- From JSON ---- */

@@ -36,8 +36,8 @@ pawl_node *pawl_node_find(const pawl_node *n, const char *key);
 pawl_node *pawl_node_at(const pawl_node *n, int i);
 /* Nothing, null or ~ without quotes. */
 int pawl_node_is_null(const pawl_node *n);
-/* "a list", "keys and values", "nothing", ... */
-const char *pawl_node_describe(const pawl_node *n);
+/* "a list", "keys and values", "nothing", "null", "'text'". */
+void pawl_node_describe(const pawl_node *n, char *out, size_t room);
 
 /* Reads a document. *root is NULL when a problem ended it. at.line > 0: positions count from there; 0: there are none
  * (an override). prefix begins each sentence. */

@@ -70,15 +70,21 @@ void pawl_field_expects(const pawl_field *row, char *out, size_t room)
 
 /* ---- Setting ---- */
 
+/* What stands between quotes: at most 60 bytes of it, control characters hidden, no character cut in two. */
+static int quote(const char *text, char out[64])
+{
+    size_t n = 0;
+    for (; text[n] && n < 60; n++) out[n] = (unsigned char)text[n] < 0x20 || text[n] == 0x7f ? '?' : text[n];
+    const int cut = text[n] != 0;
+    while (cut && n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80) n--;
+    out[n] = 0;
+    return cut;
+}
+
 static int refuse(const pawl_field *row, const char *text, const char *advice, char *why, size_t room)
 {
-    enum { SHOWN = 60 };
-    char expected[512], shown[SHOWN + 1];
-    size_t n = 0;
-    for (; text[n] && n < SHOWN; n++) shown[n] = (unsigned char)text[n] < 0x20 || text[n] == 0x7f ? '?' : text[n];
-    const int cut = text[n] != 0;
-    if (cut) while (n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80) n--; /* not inside a character */
-    shown[n] = 0;
+    char expected[512], shown[64];
+    const int cut = quote(text, shown);
     pawl_field_expects(row, expected, sizeof expected);
     snprintf(why, room, "expected %s, found '%s%s'%s", expected, shown, cut ? "..." : "", advice);
     return 0;
@@ -233,15 +239,21 @@ static const char *get_choice(const pawl_field *row, const void *section)
     return row->choices[i];
 }
 
-void pawl_field_get(const pawl_field *row, const void *section, char *out, size_t room)
+/* 1.0e-8 rather than 1e-8, which other readers of YAML take for a text: YAML 1.1 has no float without a point. */
+static void format_real(double x, char *out, size_t room)
 {
     char number[32];
+    pawl_json_number(x, number);
+    const char *exponent = strchr(number, 'e');
+    const int head = exponent ? (int)(exponent - number) : (int)strlen(number);
+    snprintf(out, room, "%.*s%s%s", head, number, exponent && !strchr(number, '.') ? ".0" : "", number + head);
+}
+
+void pawl_field_get(const pawl_field *row, const void *section, char *out, size_t room)
+{
     switch (row->kind) {
     case PAWL_KIND_i64: snprintf(out, room, "%" PRId64, get_i64(row, section)); break;
-    case PAWL_KIND_f64:
-        pawl_format_f64(get_f64(row, section), number);
-        snprintf(out, room, "%s", number);
-        break;
+    case PAWL_KIND_f64: format_real(get_f64(row, section), out, room); break;
     case PAWL_KIND_flag: snprintf(out, room, "%s", get_i32(row, section) ? "true" : "false"); break;
     case PAWL_KIND_choice: snprintf(out, room, "%s", get_choice(row, section)); break;
     case PAWL_KIND_text: snprintf(out, room, "%s", (const char *)const_member(row, section)); break;

@@ -83,31 +83,46 @@ static decimal shortest(double x)
     return rounded(x, 17);
 }
 
-static void put_digits(pawl_text *out, const decimal *d, int from, int to)
+/* Digits [from, to), with zeros behind the last one there is; returns the end. */
+static char *put_digits(char *at, const decimal *d, int from, int to)
 {
-    for (int i = from; i < to; i++) pawl_text_add_bytes(out, i < d->count ? &d->digits[i] : "0", 1);
+    for (int i = from; i < to; i++) *at++ = i < d->count ? d->digits[i] : '0';
+    *at = 0;
+    return at;
 }
 
-static void put_real(pawl_text *out, double x)
+static void put_fixed(char *at, const decimal *d)
 {
+    at = put_digits(at, d, 0, d->point);
+    if (d->count <= d->point) return;
+    *at++ = '.';
+    put_digits(at, d, d->point, d->count);
+}
+
+static void put_exponent(char *at, const decimal *d)
+{
+    at = put_digits(at, d, 0, 1);
+    if (d->count > 1) *at++ = '.';
+    at = put_digits(at, d, 1, d->count);
+    snprintf(at, 13, "e%+d", d->point - 1); /* 17 digits, a point and this fit 32 bytes */
+}
+
+void pawl_json_number(double x, char out[32])
+{
+    PAWL_ASSERT(isfinite(x)); /* jansson has no others */
     if (x == 0) { /* minus zero too */
-        pawl_text_add(out, "0");
+        memcpy(out, "0", 2);
         return;
     }
     const decimal d = shortest(fabs(x));
-    if (x < 0) pawl_text_add(out, "-");
+    if (x < 0) *out++ = '-';
     if (d.point > 0 && d.point <= 21) {
-        put_digits(out, &d, 0, d.point);
-        if (d.count > d.point) pawl_text_add(out, ".");
-        put_digits(out, &d, d.point, d.count);
+        put_fixed(out, &d);
     } else if (d.point > -6 && d.point <= 0) {
-        pawl_text_add(out, "0.%.*s", -d.point, "000000");
-        put_digits(out, &d, 0, d.count);
+        memcpy(out, "0.00000", 7);
+        put_digits(out + 2 - d.point, &d, 0, d.count);
     } else {
-        put_digits(out, &d, 0, 1);
-        if (d.count > 1) pawl_text_add(out, ".");
-        put_digits(out, &d, 1, d.count);
-        pawl_text_add(out, "e%+d", d.point - 1);
+        put_exponent(out, &d);
     }
 }
 
@@ -222,6 +237,13 @@ static pawl_status put_integer(pawl_text *out, json_int_t x, form f)
                "canonical JSON has no integers beyond 2^53, found %" JSON_INTEGER_FORMAT ": write it as a text", x);
     pawl_text_add(out, "%" JSON_INTEGER_FORMAT, x);
     return PAWL_OK;
+}
+
+static void put_real(pawl_text *out, double x)
+{
+    char text[32];
+    pawl_json_number(x, text);
+    pawl_text_add(out, "%s", text);
 }
 
 static pawl_status put(pawl_text *out, const json_t *value, form f, int depth)

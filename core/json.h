@@ -16,6 +16,9 @@ extern "C" {
 PAWL_MUST pawl_status pawl_json_parse(const char *text, size_t bytes, const char *where, json_t **out);
 PAWL_MUST pawl_status pawl_json_read(const char *path, size_t max_bytes, json_t **out);
 
+/* A finite number as ECMAScript and so RFC 8785 write it: the fewest digits that read back, "10", "0.000001", "1e-7", "1e+21". */
+void pawl_json_number(double x, char out[32]);
+
 /* Appends the canonical form: RFC 8785 (keys sorted by UTF-16 code units, ECMAScript numbers, no white space). */
 PAWL_MUST pawl_status pawl_json_canonical(const json_t *value, pawl_text *out);
 /* Appends an indented form for people, keys in the order they were set. */

@@ -18,8 +18,8 @@ PAWL_MUST pawl_status pawl_safetensors_open(const char *path, pawl_safetensors *
 void pawl_safetensors_close(pawl_safetensors *s);
 
 int pawl_safetensors_count(const pawl_safetensors *s);
-/* The i-th tensor, in byte order of names; its data is in the mapped file, read-only. More than PAWL_MAX_NDIM
- * dimensions are refused on open. */
+/* The i-th tensor, in byte order of names; its data is in the mapped file, read-only, and aligned only as its writer
+ * chose. More than PAWL_MAX_NDIM dimensions are refused on open. */
 const pawl_named *pawl_safetensors_at(const pawl_safetensors *s, int i);
 const pawl_named *pawl_safetensors_find(const pawl_safetensors *s, const char *name);
 /* The files it lies in, for lineage. */

@@ -82,6 +82,10 @@ static const struct broken {
      {"13:5: error: model.rope_scaling: unknown key 'rope_typ'; did you mean 'rope_type'?"}},
     {"output_dir: out\nbase_model: b\ndatasets:\n  - {path: a, licence: MIT}\nglobal_batch_size: 8\nlearning_rate: 1e-4\n",
      {"4:15: error: datasets.0: unknown key 'licence'; did you mean 'license'?"}},
+    {GOOD "\"a\\nb\\x07\": 1\n", {"7:1: error: unknown key 'a?b?'; `pawl config reference` lists all keys"}},
+    {GOOD "<<: {seed: 1}\n", {"7:1: error: unknown key '<<'; `pawl config reference` lists all keys"}},
+    {GOOD "\xc3\xbc" "23456789_123456789_123456789_123456789_123456789_12345678\xc3\xbc_: 1\n",
+     {"7:1: error: unknown key '\xc3\xbc" "23456789_123456789_123456789_123456789_123456789_12345678?'; `pawl config reference` lists all keys"}},
     {GOOD "seed: 1\nseed: 2\n", {"8:1: error: 'seed' is given twice (first in line 7): leave one of them out"}},
     {"output_dir: out\nbase_model: b\ndatasets:\n  - path: a\n    path: b\nglobal_batch_size: 8\nlearning_rate: 1e-4\n",
      {"5:5: error: 'path' is given twice (first in line 4): leave one of them out"}},
@@ -95,9 +99,9 @@ static const struct broken {
     {"output_dir: out\ntokenizer: bytes\ndatasets:\n  - path: a\nglobal_batch_size: 8\nlearning_rate: 1e-4\n"
      "model:\n  hidden_size: 64\n  num_hidden_layers: 2\n  num_attention_heads: 4\n",
      {"7:1: error: model: missing key 'intermediate_size' (width of the feed-forward layer): expected a whole number in [1, 1e7]"}},
-    {"", {"1:1: error: the file is empty: expected the keys of a run ('output_dir: ...')"}},
-    {"# only a comment\n", {"1:1: error: the file is empty: expected the keys of a run ('output_dir: ...')"}},
-    {"---\n", {"2:1: error: the file is empty: expected the keys of a run ('output_dir: ...')"}},
+    {"", {"1:1: error: expected the keys of a run ('output_dir: ...'), found an empty file"}},
+    {"# only a comment\n", {"1:1: error: expected the keys of a run ('output_dir: ...'), found an empty file"}},
+    {"---\n", {"2:1: error: expected the keys of a run ('output_dir: ...'), found an empty file"}},
     /* wrong types */
     {GOOD "micro_batch_size: two\n",
      {"7:19: error: micro_batch_size: expected a whole number in [1, 1000000] rows, found 'two'"}},
@@ -140,17 +144,17 @@ static const struct broken {
     /* wrong structure */
     {GOOD "seed: [1, 2]\n", {"7:7: error: seed: expected a whole number in [0, 9007199254740991], found a list"}},
     {GOOD "seed: {a: 1}\n", {"7:7: error: seed: expected a whole number in [0, 9007199254740991], found keys and values"}},
-    {GOOD "test_datasets: b.jsonl\n", {"7:16: error: test_datasets: expected a list of at most 64 items, found a single value"}},
+    {GOOD "test_datasets: b.jsonl\n", {"7:16: error: test_datasets: expected a list of at most 64 items, found 'b.jsonl'"}},
     {GOOD "test_datasets:\n  path: b.jsonl\n", {"8:3: error: test_datasets: expected a list of at most 64 items, found keys and values"}},
     {GOOD "test_datasets:\n  - b.jsonl\n",
-     {"8:5: error: test_datasets.0: expected keys and values ('path: ...'), found a single value"}},
+     {"8:5: error: test_datasets.0: expected keys and values ('path: ...'), found 'b.jsonl'"}},
     {GOOD "test_datasets:\n  -\n", {"8:4: error: test_datasets.0: expected keys and values ('path: ...'), found nothing"}},
     {"output_dir: out\ntokenizer: bytes\ndatasets:\n  - path: a\nglobal_batch_size: 8\nlearning_rate: 1e-4\nmodel:\nseed: 1\n",
      {"7:7: error: model: expected keys and values, or null, found nothing"}},
     {"output_dir: out\ntokenizer: bytes\ndatasets:\n  - path: a\nglobal_batch_size: 8\nlearning_rate: 1e-4\nmodel: llama\n",
-     {"7:8: error: model: expected keys and values, or null, found a single value"}},
+     {"7:8: error: model: expected keys and values, or null, found 'llama'"}},
     {"- a\n- b\n", {"1:1: error: expected the keys of a run ('output_dir: ...'), found a list"}},
-    {"train this\n", {"1:1: error: expected the keys of a run ('output_dir: ...'), found a single value"}},
+    {"train this\n", {"1:1: error: expected the keys of a run ('output_dir: ...'), found 'train this'"}},
     /* what YAML has and we do not */
     {GOOD "seed: &s 1\n", {"7:7: error: an anchor (&s) is not allowed: write the value where it is needed"}},
     {GOOD "seed: *s\n", {"7:7: error: an alias (*s) is not allowed: write the value itself"}},
@@ -696,6 +700,29 @@ static void any_cut_or_flipped_byte_is_survived(void **state)
         }
 }
 
+static void any_override_is_survived(void **state)
+{
+    (void)state;
+    static const char hostile[] = "\t\n \"'#&*!|>%@[]{},:-?0.=\x07\xff\xc3";
+    static const char *const seeds[] = {"datasets.0.path=x", "model.rope_scaling.factor=2", "seed=1"};
+    write_file("run.yaml", whole[1], strlen(whole[1]));
+    for (size_t k = 0; k < 3; k++)
+        for (size_t at = 0; at < strlen(seeds[k]); at++)
+            for (size_t i = 0; i < sizeof hostile; i++) { /* the last one, NUL, cuts */
+                char text[64];
+                char *const given[] = {text};
+                pawl_text errors = {0};
+                int count;
+                snprintf(text, sizeof text, "%s", seeds[k]);
+                text[at] = hostile[i];
+                const pawl_status s = pawl_config_read("run.yaml", given, 1, &run, &errors, &count);
+                assert_true((s == PAWL_OK && count == 0) || (s == PAWL_EUSAGE && count > 0));
+                for (const char *line = errors.data; count && *line; line = strchr(line, '\n') + 1)
+                    assert_true(strncmp(line, "command line: error: ", 21) == 0 || strncmp(line, "run.yaml:", 9) == 0);
+                pawl_text_close(&errors);
+            }
+}
+
 static void no_memory_is_said(void **state)
 {
     (void)state;
@@ -754,6 +781,7 @@ int main(void)
         cmocka_unit_test(the_manual_is_up_to_date),
         cmocka_unit_test(every_recipe_is_right),
         cmocka_unit_test(any_cut_or_flipped_byte_is_survived),
+        cmocka_unit_test(any_override_is_survived),
         cmocka_unit_test(no_memory_is_said),
     };
     return cmocka_run_group_tests(tests, enter, leave);

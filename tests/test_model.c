@@ -399,6 +399,11 @@ static void a_row_that_is_not_finite_is_named(void **unused)
     pass(&s, 1, NULL, PAWL_SET);
     assert_int_equal(s.bad[0], 0);
     assert_int_equal(s.bad[1], 1);
+    ((float *)(uintptr_t)embed)[17 * D + 3] = 0;
+    pass(&s, INFINITY, s.grads, PAWL_SET); /* losses are finite, gradients are not */
+    assert_int_equal(s.bad[0] & s.bad[1] & s.bad[2], 1);
+    pass(&s, INFINITY, NULL, PAWL_SET);
+    assert_int_equal(s.bad[0] | s.bad[1] | s.bad[2], 0);
     close_setting(&s);
 }
 
@@ -450,8 +455,10 @@ static void a_pass_allocates_nothing(void **unused)
     (void)unused;
     setting s = open_setting(&variants[3], 2);
     usual_batch(&s);
-    pass(&s, 1, s.grads, PAWL_SET); /* the first may build primitives */
+    pass(&s, 1, s.grads, PAWL_SET); /* the first of each kind may build primitives */
+    pass(&s, 1, s.grads, PAWL_ADD);
     const long before = pawl_alloc_count();
+    pass(&s, 1, s.grads, PAWL_SET);
     pass(&s, 1, s.grads, PAWL_ADD);
     pass(&s, 1, NULL, PAWL_SET);
     assert_int_equal(pawl_alloc_count(), before);

@@ -8,7 +8,7 @@
 static json_t *topology(const pawl_parts *p)
 {
     return json_pack("{s:i,s:i,s:s,s:i,s:s}", "ranks", p->comm->size, "threads", pawl_device_threads(p->device), "device",
-                     pawl_device_describe(p->device), "reduction_lanes", pawl_cut_of(p->train, p->reduce).lanes, "reduction",
+                     pawl_device_describe(p->device), "lanes", pawl_cut_of(p->train, p->reduce).lanes, "reduction",
                      pawl_reduction_names[p->reduce->reduction]);
 }
 
@@ -38,10 +38,21 @@ pawl_status pawl_lineage_new(const pawl_parts *p, json_t **out)
     return PAWL_OK;
 }
 
+/* In their canonical form: a record that was written and read back has 1 where it had 1.0. */
+static int same_json(const json_t *a, const json_t *b)
+{
+    pawl_text x = {0}, y = {0};
+    const int same = pawl_json_canonical(a, &x) == PAWL_OK && pawl_json_canonical(b, &y) == PAWL_OK && x.bytes == y.bytes &&
+                     memcmp(x.data, y.data, x.bytes) == 0;
+    pawl_text_close(&x);
+    pawl_text_close(&y);
+    return same;
+}
+
 /* Adds a sentence when `key` is not as it was: the records hold digests, so equal JSON is equal data. */
 static void compare(const json_t *before, const json_t *now, const char *key, const char *advice, pawl_text *differences, int *count)
 {
-    if (json_equal(json_object_get(before, key), json_object_get(now, key))) return;
+    if (same_json(json_object_get(before, key), json_object_get(now, key))) return;
     pawl_text_add(differences, "%s%s: %s", *count ? "; " : "", key, advice);
     ++*count;
 }

@@ -57,14 +57,6 @@ ranks = ranks_of(p)
 p.kill()
 p.communicate(timeout=30)
 
-
-def alive(pid):
-    try:
-        return open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
 wait_for(lambda: not any(alive(r) for r in ranks), seconds=5)
 check(len(ranks) == 2, "kill -9 of mpirun: no rank is left after 5 s")
 

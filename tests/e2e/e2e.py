@@ -128,3 +128,12 @@ def ranks_of(process):
         except (FileNotFoundError, ProcessLookupError):
             pass
     return out
+
+
+def alive(pid):
+    """Whether a process is there and no zombie."""
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -7,7 +7,8 @@ import glob, os, random, signal, time
 from e2e import *
 
 SLOW = os.path.join(TESTS, "slow_pawl")
-KILLS, INSIDE = 20, 8
+KILLS, INSIDE = 20, 10
+AIMS = ["mkdir", "fallocate", "pwrite", "fsync", "manifest.json", "rename", "LATEST"]  # each phase of a save
 seed = int(os.environ.get("PAWL_KILL_SEED", "20"))
 rng = random.Random(seed)
 where = folder()
@@ -36,17 +37,19 @@ def one_kill(number, inside):
     notes = os.path.join(where, f"notes{number}")
     os.mkdir(notes)
     began = time.monotonic()
-    p = start(ranks, "train", yaml, program=SLOW, env=dict(ENV, PAWL_NOTES=notes, PAWL_SLOW_MS="15"))
+    p = start(ranks, "train", yaml, program=SLOW, env=dict(ENV, PAWL_NOTES=notes, PAWL_SLOW_MS="4"))
     wait_for(lambda: len(os.listdir(notes)) == ranks or p.poll() is not None)
     pids = [int(n) for n in os.listdir(notes)]
+    lines = count_lines(os.path.join(out, "metrics.jsonl"))
+    if number % 5:  # mostly after the first steps, so that the run gets on; now and then while it starts
+        wait_for(lambda: count_lines(os.path.join(out, "metrics.jsonl")) > lines + 3 or p.poll() is not None)
+    time.sleep(rng.uniform(0, 1))
     if inside:
-        wait_for(lambda: any(phase(notes, pid) for pid in pids) or p.poll() is not None)
-        time.sleep(rng.uniform(0, 0.15))
-    else:
-        time.sleep(rng.uniform(0.3, 1.5))
+        aim = AIMS[number % len(AIMS)]
+        wait_for(lambda: any(aim in phase(notes, pid) for pid in pids) or p.poll() is not None, pause=0.0005)
     target = rng.choice(pids)
     if inside:
-        busy = [pid for pid in pids if phase(notes, pid)]
+        busy = [pid for pid in pids if aim in phase(notes, pid)]
         target = rng.choice(busy) if busy else target
     try:
         os.kill(target, signal.SIGKILL)
@@ -60,7 +63,8 @@ def one_kill(number, inside):
         return None
     print(f"       kill {number + 1} of {ranks} ranks after {killed - began:.2f} s, inside: {hit or 'a step'}; over after {took:.1f} s, "
           f"newest {sorted(os.path.basename(s) for s in glob.glob(out + '/checkpoints/step-*'))[-1:]}", flush=True)
-    check(took < 5 and not [pid for pid in pids if os.path.exists(f"/proc/{pid}")], "the job ended within 5 s")
+    wait_for(lambda: not any(alive(pid) for pid in pids), seconds=5)
+    check(time.monotonic() - killed < 5, "the job ended within 5 s")
     return hit
 
 

@@ -20,14 +20,13 @@ static char path_of[FILES][256]; /* by descriptor: which are checkpoint files */
 
 static int is_save(const char *path)
 {
-    return path && (strstr(path, ".part") || strstr(path, "LATEST"));
+    return path && strstr(path, "/checkpoints/") != NULL;
 }
 
 static void begin(const char *operation, const char *path)
 {
     if (!is_save(path)) return;
-    const char *tail = strstr(path, "checkpoints/");
-    snprintf(note, NOTE_BYTES, "%s %s", operation, tail ? tail : path);
+    snprintf(note, NOTE_BYTES, "%s %s", operation, strstr(path, "checkpoints/"));
     usleep(wait_us);
 }
 
