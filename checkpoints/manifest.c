@@ -305,7 +305,7 @@ static pawl_status check_canonical(pawl_checkpoint *k, const char *where, const 
     if (s == PAWL_OK) s = pawl_text_status(&again);
     const int same = s == PAWL_OK && again.bytes == bytes && memcmp(again.data, text, bytes) == 0;
     pawl_text_close(&again);
-    PAWL_TRY(s);
+    if (s != PAWL_EDATA) PAWL_TRY(s); /* numbers that canonical JSON does not have, say */
     PAWL_CHECK(same, PAWL_EDATA, "%s is not canonical JSON: it was changed after it was written", where);
     PAWL_TRY(get_digest(k->manifest, "root_sha256", where, &k->sums.root));
     PAWL_TRY(root_of(k->manifest, &root));

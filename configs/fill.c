@@ -88,7 +88,7 @@ static const char *home_of(const char *key)
 static void advise(pawl_node *n, const pawl_section *sections, int top, char *out, size_t room)
 {
     const char *home = home_of(n->key);
-    const pawl_hint *hint = pawl_hint_of(n->key);
+    const pawl_hint *hint = top ? pawl_hint_of(n->key) : NULL; /* other people's keys stand at the top */
     n->meant = hint && hint->ours ? pawl_run_row(hint->ours) : nearest_row(sections, n->key);
     if (!top && pawl_run_row(n->key)) snprintf(out, room, ": it is a key of the top level; is it indented too far?");
     else if (top && home) snprintf(out, room, ": it is a key of '%s'; is it indented too little?", home);

@@ -93,7 +93,7 @@ int pawl_parse_i64(const char *s, int64_t *out)
 {
     char clean[64], *end;
     double x;
-    if (!without_underscores(s, clean)) return 0;
+    if (!without_underscores(s, clean) || isspace((unsigned char)clean[0])) return 0;
     errno = 0;
     const long long whole = strtoll(clean, &end, 10);
     if (end != clean && !*end && errno == 0) {

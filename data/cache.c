@@ -38,7 +38,8 @@ static void unique_name(char out[17])
     out[16] = 0;
 }
 
-/* A fresh folder beside the entry. Somebody who sweeps may take it for a dead one before it is locked: then try again. */
+/* A fresh folder beside the entry. Somebody who sweeps may take it for a dead one before it is locked: then try again.
+ */
 static pawl_status workshop_open(const char *entry, workshop *w)
 {
     for (int attempt = 0; attempt < 8; attempt++) {
@@ -46,13 +47,15 @@ static pawl_status workshop_open(const char *entry, workshop *w)
         unique_name(unique);
         const int n = snprintf(w->path, sizeof w->path, "%s.%s.part", entry, unique);
         PAWL_CHECK(n > 0 && n < (int)sizeof w->path, PAWL_EUSAGE, "path too long: %s", entry);
-        PAWL_TRY(pawl_dir_make(w->path));
+        if (pawl_fs_in_use->mkdir(w->path, 0777) < 0)
+            return PAWL_FAIL(PAWL_EIO, "cannot make folder %s: %s", w->path, strerror(errno));
         if (pawl_file_open(w->path, O_RDONLY | O_DIRECTORY, &w->fd) != PAWL_OK) continue;
         const int locked = lock_now(w->fd) || errno != EWOULDBLOCK; /* where there are no locks, nobody sweeps either */
         if (locked && pawl_path_is_dir(w->path)) return PAWL_OK;
         pawl_file_close(w->fd);
     }
-    return PAWL_FAIL(PAWL_EIO, "cannot make a folder of its own beside %s: something removes it again and again", entry);
+    return PAWL_FAIL(PAWL_EIO, "cannot make a folder of its own beside %s: something removes it again and again",
+                     entry);
 }
 
 /* What is left of the folder goes; after a rename there is nothing left. */
@@ -66,7 +69,8 @@ static void sweep_one(const char *path)
 {
     int fd;
     if (pawl_file_open(path, O_RDONLY | O_DIRECTORY, &fd) != PAWL_OK) return;
-    if (lock_now(fd) && pawl_dir_remove(path) == PAWL_OK) pawl_log(PAWL_LOG_INFO, "data: removed %s, left by a job that died", path);
+    if (lock_now(fd) && pawl_dir_remove(path) == PAWL_OK)
+        pawl_log(PAWL_LOG_INFO, "data: removed %s, left by a job that died", path);
     pawl_file_close(fd);
 }
 
@@ -159,8 +163,10 @@ static pawl_status find_or_make(const char *folder, const pawl_recipe *r, const 
         }
     }
     if (pawl_stop_asked) return PAWL_OK;
-    return PAWL_FAIL(PAWL_EIO, "the prepared data in %s are damaged as often as they are made; check that disk, or set "
-                     "dataset_prepared_path to another folder", e->path);
+    return PAWL_FAIL(PAWL_EIO,
+                     "the prepared data in %s are damaged as often as they are made; check that disk, or set "
+                     "dataset_prepared_path to another folder",
+                     e->path);
 }
 
 pawl_status pawl_cache_get(const char *folder, const pawl_recipe *r, pawl_entry *out)
@@ -170,6 +176,8 @@ pawl_status pawl_cache_get(const char *folder, const pawl_recipe *r, pawl_entry 
     const pawl_status s = find_or_make(folder, r, pawl_digest_hex(key).text, out);
     if (s != PAWL_EIO) return s;
     const pawl_error why = *pawl_last_error();
-    return PAWL_FAIL(PAWL_EIO, "%.600s; prepared data are kept in %.200s: make room and leave to write there, or set "
-                     "dataset_prepared_path to another folder", why.what, folder);
+    return PAWL_FAIL(PAWL_EIO,
+                     "%.600s; prepared data are kept in %.200s: make room and leave to write there, or set "
+                     "dataset_prepared_path to another folder",
+                     why.what, folder);
 }

@@ -47,7 +47,8 @@ static pawl_status make_data(const pawl_data_config *cfg, uint64_t seed, pawl_da
                      .seed = seed,
                      .learnt = cfg->datasets.count,
                      .count = count};
-    const pawl_status s = pawl_alloc((void **)&d->datasets, (size_t)count * sizeof *d->datasets, "the list of datasets");
+    const pawl_status s =
+        pawl_alloc((void **)&d->datasets, (size_t)count * sizeof *d->datasets, "the list of datasets");
     if (s != PAWL_OK) {
         pawl_free(d);
         return s;
@@ -89,8 +90,8 @@ out:
 }
 
 /* Local; rank 0 alone. */
-static pawl_status prepare_all(const pawl_data *d, const pawl_data_config *cfg, const pawl_tokenizer *t, const char *cache,
-                               prepared_list *out)
+static pawl_status prepare_all(const pawl_data *d, const pawl_data_config *cfg, const pawl_tokenizer *t,
+                               const char *cache, prepared_list *out)
 {
     const char *folder = cfg->dataset_prepared_path[0] ? cfg->dataset_prepared_path : cache;
     PAWL_CHECK(folder && folder[0], PAWL_EUSAGE, "no folder for prepared data; set dataset_prepared_path");
@@ -102,11 +103,14 @@ static pawl_status prepare_all(const pawl_data *d, const pawl_data_config *cfg, 
 static pawl_status map_one(pawl_dataset *s, const pawl_entry *e)
 {
     PAWL_CHECK(pawl_path_is_dir(e->path), PAWL_EIO,
-               "rank 0 prepared data in %s, but here there is no such folder; set dataset_prepared_path to one that all machines "
-               "share", e->path);
+               "rank 0 prepared data in %s, but here there is no such folder; set dataset_prepared_path to one that "
+               "all machines "
+               "share",
+               e->path);
     PAWL_TRY(pawl_prepared_open(e->path, PAWL_BY_SIZE, &s->prepared));
     PAWL_CHECK(pawl_digest_equal(s->prepared.identity, e->identity), PAWL_EIO,
-               "%s is not what rank 0 prepared; set dataset_prepared_path to a folder that all machines share", e->path);
+               "%s is not what rank 0 prepared; set dataset_prepared_path to a folder that all machines share",
+               e->path);
     return PAWL_OK;
 }
 
@@ -135,12 +139,13 @@ static void warn_of_nothing_held_out(const pawl_data *d, const pawl_data_config 
 {
     for (int i = 0; i < d->learnt && cfg->val_set_size > 0; i++)
         if (d->datasets[i].held_out_domain < 0)
-            pawl_log(PAWL_LOG_WARN, "data: val_set_size %g holds out none of the %lld documents of '%s'", cfg->val_set_size,
-                     (long long)d->datasets[i].prepared.part[PAWL_TRAIN].documents, d->datasets[i].domain);
+            pawl_log(PAWL_LOG_WARN, "data: val_set_size %g holds out none of the %lld documents of '%s'",
+                     cfg->val_set_size, (long long)d->datasets[i].prepared.part[PAWL_TRAIN].documents,
+                     d->datasets[i].domain);
 }
 
-static pawl_status open_all(pawl_comm *c, pawl_data *d, const pawl_data_config *cfg, const pawl_tokenizer *t, const char *cache,
-                            prepared_list *list)
+static pawl_status open_all(pawl_comm *c, pawl_data *d, const pawl_data_config *cfg, const pawl_tokenizer *t,
+                            const char *cache, prepared_list *list)
 {
     PAWL_TRY(pawl_agree(c, c->rank == 0 ? prepare_all(d, cfg, t, cache, list) : PAWL_OK));
     PAWL_TRY(pawl_bcast(c, list, sizeof *list, 0));
@@ -157,8 +162,8 @@ static pawl_status make_blocks(const pawl_data_config *cfg, uint64_t seed, pawl_
     return make_data(cfg, seed, d);
 }
 
-pawl_status pawl_data_open(pawl_comm *c, const pawl_data_config *cfg, const pawl_tokenizer *t, uint64_t seed, const char *cache,
-                           pawl_data **out, int *stopped)
+pawl_status pawl_data_open(pawl_comm *c, const pawl_data_config *cfg, const pawl_tokenizer *t, uint64_t seed,
+                           const char *cache, pawl_data **out, int *stopped)
 {
     pawl_data *d = NULL;
     prepared_list *list = NULL;

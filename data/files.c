@@ -24,9 +24,11 @@ static pawl_status add(pawl_sources *s, const char *path, size_t base, int named
     const size_t length = strlen(path);
     struct stat st;
     if (stat(path, &st) < 0 || !S_ISREG(st.st_mode))
-        return PAWL_FAIL_AT(PAWL_EDATA, path, 0, 0, "this is not a regular file that can be read; move it out of the data");
+        return PAWL_FAIL_AT(PAWL_EDATA, path, 0, 0,
+                            "this is not a regular file that can be read; move it out of the data");
     if (pawl_utf8_valid_prefix(path, length) != length)
-        return PAWL_FAIL_AT(PAWL_EDATA, path, 0, 0, "the file's name is not UTF-8, so lineage cannot hold it; rename it");
+        return PAWL_FAIL_AT(PAWL_EDATA, path, 0, 0,
+                            "the file's name is not UTF-8, so lineage cannot hold it; rename it");
     if (s->count == s->room) {
         s->room = 2 * s->room + 16;
         PAWL_TRY(pawl_realloc((void **)&s->items, (size_t)s->room * sizeof *s->items, "a list of data files"));
@@ -51,7 +53,8 @@ static pawl_status walk(pawl_sources *s, const char *dir, size_t base, const cha
 {
     char **names, path[PATH_MAX];
     int count;
-    if (depth == DEEPEST) return PAWL_FAIL_AT(PAWL_EDATA, dir, 0, 0, "this lies %d folders deep: is there a loop of links?", depth);
+    if (depth == DEEPEST)
+        return PAWL_FAIL_AT(PAWL_EDATA, dir, 0, 0, "this lies %d folders deep: is there a loop of links?", depth);
     PAWL_TRY(pawl_dir_list(dir, &names, &count));
     pawl_status status = PAWL_OK;
     for (int i = 0; i < count; i++) {
@@ -74,10 +77,13 @@ static pawl_status find_in_folder(const pawl_dataset_config *cfg, pawl_sources *
     const size_t n = strlen(cfg->path);
     PAWL_TRY(walk(out, cfg->path, cfg->path[n - 1] == '/' ? n : n + 1, cfg->split, 0));
     if (out->count == 0 && cfg->split[0])
-        return PAWL_FAIL_AT(PAWL_EDATA, cfg->path, 0, 0, "there is no file or folder named '%s' (before its ending) in this folder; "
-                            "correct split, or leave it out to take all files", cfg->split);
+        return PAWL_FAIL_AT(PAWL_EDATA, cfg->path, 0, 0,
+                            "there is no file or folder named '%s' (before its ending) in this folder; "
+                            "correct split, or leave it out to take all files",
+                            cfg->split);
     if (out->count == 0)
-        return PAWL_FAIL_AT(PAWL_EDATA, cfg->path, 0, 0, "the folder holds no files (hidden ones do not count); put .jsonl or text "
+        return PAWL_FAIL_AT(PAWL_EDATA, cfg->path, 0, 0,
+                            "the folder holds no files (hidden ones do not count); put .jsonl or text "
                             "files into it, or name another path");
     qsort(out->items, (size_t)out->count, sizeof *out->items, by_name);
     return PAWL_OK;
@@ -90,8 +96,10 @@ static pawl_status refuse_tables(const pawl_dataset_config *cfg)
     const int completion = strcmp(pawl_dataset_types[cfg->type], "completion") == 0;
     for (const char *const *t = tables; completion && *t; t++)
         if (strcasecmp(pawl_name_ending(cfg->path), *t) == 0)
-            return PAWL_FAIL_AT(PAWL_EDATA, cfg->path, 0, 0, "type completion reads .jsonl (an object a line) and text, not %s; convert "
-                                "it to .jsonl, or set type: text to learn the file as it stands", *t);
+            return PAWL_FAIL_AT(PAWL_EDATA, cfg->path, 0, 0,
+                                "type completion reads .jsonl (an object a line) and text, not %s; convert "
+                                "it to .jsonl, or set type: text to learn the file as it stands",
+                                *t);
     return PAWL_OK;
 }
 
@@ -99,12 +107,13 @@ pawl_status pawl_sources_find(const pawl_dataset_config *cfg, pawl_sources *out)
 {
     memset(out, 0, sizeof *out);
     if (!pawl_path_exists(cfg->path))
-        return PAWL_FAIL_AT(PAWL_EDATA, cfg->path, 0, 0, "there is no such file or folder to read data from; correct the dataset's "
+        return PAWL_FAIL_AT(PAWL_EDATA, cfg->path, 0, 0,
+                            "there is no such file or folder to read data from; correct the dataset's "
                             "path (it is taken from the folder in which the job started)");
     if (pawl_path_is_dir(cfg->path)) return find_in_folder(cfg, out);
     if (cfg->split[0])
-        return PAWL_FAIL_AT(PAWL_EDATA, cfg->path, 0, 0, "split '%s' names a file in a folder, but this is a file; leave split out",
-                            cfg->split);
+        return PAWL_FAIL_AT(PAWL_EDATA, cfg->path, 0, 0,
+                            "split '%s' names a file in a folder, but this is a file; leave split out", cfg->split);
     PAWL_TRY(refuse_tables(cfg));
     const char *slash = strrchr(cfg->path, '/');
     return add(out, cfg->path, slash ? (size_t)(slash + 1 - cfg->path) : 0, 1);

@@ -13,11 +13,12 @@ static int64_t part_rows(const pawl_dataset *s, pawl_part part)
 static json_t *record(const pawl_dataset *s, int learnt)
 {
     const pawl_prepared_part *train = &s->prepared.part[PAWL_TRAIN], *held = &s->prepared.part[PAWL_HELD_OUT];
-    return json_pack("{s:s,s:s,s:s,s:f,s:s,s:O,s:I,s:I,s:I,s:{s:I,s:I,s:I}}", "domain", s->domain, "path", s->config.path,
-                     "license", s->config.license, "weight", s->config.weight, "use", learnt ? "learnt" : "measured", "files",
-                     s->prepared.sources, "documents", (json_int_t)train->documents, "tokens", (json_int_t)train->tokens,
-                     "rows", (json_int_t)train->rows, "held_out", "documents", (json_int_t)held->documents, "tokens",
-                     (json_int_t)held->tokens, "rows", (json_int_t)held->rows);
+    return json_pack("{s:s,s:s,s:s,s:f,s:s,s:O,s:I,s:I,s:I,s:{s:I,s:I,s:I}}", "domain", s->domain, "path",
+                     s->config.path, "license", s->config.license, "weight", s->config.weight, "use",
+                     learnt ? "learnt" : "measured", "files", s->prepared.sources, "documents",
+                     (json_int_t)train->documents, "tokens", (json_int_t)train->tokens, "rows", (json_int_t)train->rows,
+                     "held_out", "documents", (json_int_t)held->documents, "tokens", (json_int_t)held->tokens, "rows",
+                     (json_int_t)held->rows);
 }
 
 pawl_status pawl_data_lineage(const pawl_data *d, json_t **out)
@@ -44,7 +45,8 @@ static double fullness(const pawl_data *d, const pawl_prepared_part *p)
 static void report_part(const pawl_data *d, const pawl_dataset *s, pawl_part part, const char *verb, pawl_text *out)
 {
     const pawl_prepared_part *p = &s->prepared.part[part];
-    pawl_text_add(out, ", %s %" PRId64 " documents, %" PRId64 " tokens in %" PRId64 " rows", verb, p->documents, p->tokens, p->rows);
+    pawl_text_add(out, ", %s %" PRId64 " documents, %" PRId64 " tokens in %" PRId64 " rows", verb, p->documents,
+                  p->tokens, p->rows);
     if (d->packed && p->rows > 0) pawl_text_add(out, " (%.1f%% full)", 100 * fullness(d, p));
 }
 
@@ -66,7 +68,8 @@ void pawl_data_report(const pawl_data *d, pawl_text *out)
 static size_t place_of(const pawl_dataset *s, const pawl_segment *segment, char *out, size_t room)
 {
     const pawl_document *doc = &s->prepared.documents[segment->document];
-    const char *name = json_string_value(json_object_get(json_array_get(s->prepared.sources, (size_t)doc->source), "name"));
+    const char *name =
+        json_string_value(json_object_get(json_array_get(s->prepared.sources, (size_t)doc->source), "name"));
     const int n = doc->line > 0 ? snprintf(out, room, "%s:%" PRId64, name, doc->line) : snprintf(out, room, "%s", name);
     return n < 0 ? 0 : (size_t)n;
 }

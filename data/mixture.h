@@ -8,8 +8,8 @@ typedef struct pawl_dataset {
     pawl_dataset_config config;
     char domain[64];
     pawl_prepared prepared;
-    int held_out_domain;  /* index among held-out domains; -1: it has no such rows */
-    int64_t epoch_first;  /* its rows in an epoch of the mixture are epoch_first + [0, epoch_rows) */
+    int held_out_domain; /* index among held-out domains; -1: it has no such rows */
+    int64_t epoch_first; /* its rows in an epoch of the mixture are epoch_first + [0, epoch_rows) */
     int64_t epoch_rows;
 } pawl_dataset;
 
@@ -17,7 +17,7 @@ struct pawl_data {
     int64_t sequence_len;
     int packed;
     uint64_t seed;
-    int learnt;          /* the first so many of datasets are learnt, the others only measured */
+    int learnt; /* the first so many of datasets are learnt, the others only measured */
     int count;
     pawl_dataset *datasets;
     int64_t epoch_rows;

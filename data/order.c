@@ -16,12 +16,17 @@ static pawl_status plan_dataset(pawl_dataset *s)
     s->epoch_rows = llround(weight * (double)rows);
     if (weight == 0.0) return PAWL_OK;
     PAWL_CHECK(rows > 0 || s->prepared.part[PAWL_HELD_OUT].rows == 0, PAWL_EDATA,
-               "dataset '%s' (%s): all of its documents (%lld) are held out, so there is nothing to learn; lower val_set_size, or "
-               "give it more documents", s->domain, s->config.path, (long long)s->prepared.part[PAWL_HELD_OUT].documents);
-    PAWL_CHECK(rows > 0, PAWL_EDATA, "dataset '%s' (%s) holds no text that is not empty; check the path, or set its weight to 0",
-               s->domain, s->config.path);
-    PAWL_CHECK(s->epoch_rows > 0, PAWL_EDATA, "dataset '%s' (%s): weight %g x %lld rows rounds to no row in an epoch; raise its "
-               "weight, or set it to 0", s->domain, s->config.path, weight, (long long)rows);
+               "dataset '%s' (%s): all of its documents (%lld) are held out, so there is nothing to learn; lower "
+               "val_set_size, or "
+               "give it more documents",
+               s->domain, s->config.path, (long long)s->prepared.part[PAWL_HELD_OUT].documents);
+    PAWL_CHECK(rows > 0, PAWL_EDATA,
+               "dataset '%s' (%s) holds no text that is not empty; check the path, or set its weight to 0", s->domain,
+               s->config.path);
+    PAWL_CHECK(s->epoch_rows > 0, PAWL_EDATA,
+               "dataset '%s' (%s): weight %g x %lld rows rounds to no row in an epoch; raise its "
+               "weight, or set it to 0",
+               s->domain, s->config.path, weight, (long long)rows);
     return PAWL_OK;
 }
 
@@ -34,7 +39,8 @@ pawl_status pawl_mixture_plan(pawl_data *d)
         s->epoch_first = d->epoch_rows;
         d->epoch_rows += s->epoch_rows;
     }
-    PAWL_CHECK(d->epoch_rows > 0 || d->learnt == 0, PAWL_EDATA, "every dataset has weight 0, so there is nothing to learn; raise one");
+    PAWL_CHECK(d->epoch_rows > 0 || d->learnt == 0, PAWL_EDATA,
+               "every dataset has weight 0, so there is nothing to learn; raise one");
     for (int i = d->learnt; i < d->count; i++)
         PAWL_CHECK(d->datasets[i].prepared.part[PAWL_HELD_OUT].rows > 0, PAWL_EDATA,
                    "test dataset '%s' (%s) holds no text that is not empty; check the path", d->datasets[i].domain,

@@ -6,7 +6,8 @@
 
 int64_t pawl_segment_count(int64_t tokens, int64_t sequence_len)
 {
-    return (tokens - 1 + sequence_len - 2) / (sequence_len - 1); /* each trains sequence_len - 1 of tokens - 1 targets */
+    return (tokens - 1 + sequence_len - 2) /
+           (sequence_len - 1); /* each trains sequence_len - 1 of tokens - 1 targets */
 }
 
 void pawl_segment_place(int64_t tokens, int64_t sequence_len, int64_t i, int64_t *first, int64_t *end)
@@ -15,8 +16,8 @@ void pawl_segment_place(int64_t tokens, int64_t sequence_len, int64_t i, int64_t
     *end = *first + sequence_len < tokens ? *first + sequence_len : tokens;
 }
 
-/* A set of numbers in [0, size) that finds its next member: bitmaps, each 64 times smaller than the one below, with a bit
- * for every word that is not zero. */
+/* A set of numbers in [0, size) that finds its next member: bitmaps, each 64 times smaller than the one below, with a
+ * bit for every word that is not zero. */
 enum { LEVELS = 5 };
 typedef struct number_set {
     uint64_t *level[LEVELS];
@@ -113,8 +114,8 @@ static void put_back(filling *f, int64_t row, int64_t room)
 }
 
 /* row[i] <- the row of segment i; work: [count] and [sequence_len + 2] numbers. */
-static void best_fit_decreasing(filling *f, const pawl_segment *segments, int64_t count, int64_t sequence_len, int64_t *row,
-                                int64_t *order, int64_t *first)
+static void best_fit_decreasing(filling *f, const pawl_segment *segments, int64_t count, int64_t sequence_len,
+                                int64_t *row, int64_t *order, int64_t *first)
 {
     int64_t room;
     for (int64_t i = 0; i < count; i++) row[i] = sequence_len - segments[i].tokens;
@@ -127,7 +128,8 @@ static void best_fit_decreasing(filling *f, const pawl_segment *segments, int64_
     }
 }
 
-static pawl_status fill_rows(const pawl_segment *segments, int64_t count, int64_t sequence_len, int64_t *row, pawl_packing *out)
+static pawl_status fill_rows(const pawl_segment *segments, int64_t count, int64_t sequence_len, int64_t *row,
+                             pawl_packing *out)
 {
     filling f = {0};
     int64_t *lengths = NULL;

@@ -13,8 +13,8 @@
 typedef struct pawl_segment {
     int64_t tokens_at; /* of its first token, among all tokens of the dataset */
     int64_t document;
-    int32_t tokens;    /* at least 2 */
-    int32_t bytes;     /* of text that its targets stand for */
+    int32_t tokens; /* at least 2 */
+    int32_t bytes;  /* of text that its targets stand for */
 } pawl_segment;
 
 /* How many segments a document of so many tokens (at least 2) is cut into, and where the i-th one lies in it. */

@@ -32,8 +32,8 @@ static json_t *source_records(const pawl_sources *s)
     json_t *list = json_array();
     for (int i = 0; list && i < s->count; i++) {
         const pawl_source *f = &s->items[i];
-        if (json_array_append_new(list, json_pack("{s:s,s:I,s:s}", "name", f->name, "bytes", (json_int_t)f->bytes, "sha256",
-                                                  pawl_digest_hex(f->digest).text)) < 0) {
+        if (json_array_append_new(list, json_pack("{s:s,s:I,s:s}", "name", f->name, "bytes", (json_int_t)f->bytes,
+                                                  "sha256", pawl_digest_hex(f->digest).text)) < 0) {
             json_decref(list);
             return NULL;
         }
@@ -45,11 +45,12 @@ pawl_status pawl_recipe_key(const pawl_recipe *r, pawl_digest *out)
 {
     pawl_text text = {0};
     pawl_status status = PAWL_OK;
-    json_t *value = json_pack("{s:i,s:s,s:o,s:s,s:I,s:b,s:f,s:s,s:s}", "format", PAWL_PREPARED_FORMAT, "byte_order",
-                              __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? "little" : "big", "files", source_records(r->sources),
-                              "tokenizer", pawl_digest_hex(pawl_tokenizer_digest(r->tokenizer)).text, "sequence_len",
-                              (json_int_t)r->sequence_len, "packing", r->packed, "val_set_size", r->held_out, "field",
-                              r->dataset->field, "type", pawl_dataset_types[r->dataset->type]);
+    json_t *value =
+        json_pack("{s:i,s:s,s:o,s:s,s:I,s:b,s:f,s:s,s:s}", "format", PAWL_PREPARED_FORMAT, "byte_order",
+                  __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? "little" : "big", "files", source_records(r->sources),
+                  "tokenizer", pawl_digest_hex(pawl_tokenizer_digest(r->tokenizer)).text, "sequence_len",
+                  (json_int_t)r->sequence_len, "packing", r->packed, "val_set_size", r->held_out, "field",
+                  r->dataset->field, "type", pawl_dataset_types[r->dataset->type]);
     PAWL_CHECK(value, PAWL_EMEM, "no memory for the key of the prepared data");
     PAWL_TRY_OUT(pawl_json_canonical(value, &text));
     PAWL_TRY_OUT(pawl_text_status(&text));
@@ -73,8 +74,8 @@ static pawl_status finish_blob(maker *m, pawl_blob *b, pawl_prepared_file file)
 {
     pawl_digest digest;
     PAWL_TRY(pawl_blob_finish(b, &digest));
-    json_t *record = json_pack("{s:s,s:I,s:s}", "name", pawl_prepared_names[file], "bytes", (json_int_t)b->bytes, "sha256",
-                               pawl_digest_hex(digest).text);
+    json_t *record = json_pack("{s:s,s:I,s:s}", "name", pawl_prepared_names[file], "bytes", (json_int_t)b->bytes,
+                               "sha256", pawl_digest_hex(digest).text);
     PAWL_CHECK(json_array_append_new(m->files, record) == 0, PAWL_EMEM, "no memory for meta.json");
     return PAWL_OK;
 }
@@ -170,8 +171,8 @@ static pawl_status read_sources(maker *m)
     return finish_blob(m, &m->documents, PAWL_FILE_DOCUMENTS);
 }
 
-static pawl_status write_segments(maker *m, const segment_list *list, const pawl_packing *packing, pawl_prepared_file file,
-                                  pawl_blob *b)
+static pawl_status write_segments(maker *m, const segment_list *list, const pawl_packing *packing,
+                                  pawl_prepared_file file, pawl_blob *b)
 {
     PAWL_TRY(pawl_blob_open(b, m->dir, pawl_prepared_names[file]));
     for (int64_t i = 0; i < list->count; i++)
@@ -210,10 +211,10 @@ static json_t *part_record(const segment_list *list)
 
 static pawl_status seal(const maker *m)
 {
-    json_t *content = json_pack("{s:i,s:i,s:I,s:o,s:o,s:o,s:O}", "format", PAWL_PREPARED_FORMAT, "token_bytes", m->wide ? 4 : 2,
-                                "empty", (json_int_t)m->empty, "train", part_record(&m->part[PAWL_TRAIN]), "held_out",
-                                part_record(&m->part[PAWL_HELD_OUT]), "sources", source_records(m->recipe->sources), "files",
-                                m->files);
+    json_t *content = json_pack("{s:i,s:i,s:I,s:o,s:o,s:o,s:O}", "format", PAWL_PREPARED_FORMAT, "token_bytes",
+                                m->wide ? 4 : 2, "empty", (json_int_t)m->empty, "train",
+                                part_record(&m->part[PAWL_TRAIN]), "held_out", part_record(&m->part[PAWL_HELD_OUT]),
+                                "sources", source_records(m->recipe->sources), "files", m->files);
     PAWL_CHECK(content, PAWL_EMEM, "no memory for meta.json");
     const pawl_status s = pawl_prepared_seal(m->dir, content);
     json_decref(content);

@@ -61,7 +61,8 @@ static pawl_status read_meta(const char *path, json_t **content, pawl_digest *id
     PAWL_TRY_OUT(pawl_json_text(whole, "sha256", path, &hex));
     PAWL_TRY_OUT(pawl_digest_parse(hex, &said));
     PAWL_TRY_OUT(content_digest(inner, identity));
-    if (!pawl_digest_equal(said, *identity)) PAWL_TRY_OUT(PAWL_FAIL(PAWL_EDATA, "%s is not what its digest says", path));
+    if (!pawl_digest_equal(said, *identity))
+        PAWL_TRY_OUT(PAWL_FAIL(PAWL_EDATA, "%s is not what its digest says", path));
     *content = json_incref(inner);
 out:
     json_decref(whole);
@@ -93,7 +94,8 @@ static pawl_status map_file(const char *dir, int i, const json_t *record, pawl_p
     PAWL_TRY(pawl_json_i64(record, "bytes", path, 0, INT64_MAX, &bytes));
     PAWL_TRY(pawl_json_text(record, "sha256", path, &hex));
     PAWL_TRY(pawl_file_map(path, &p->map[i], &p->bytes[i]));
-    PAWL_CHECK(p->bytes[i] == (size_t)bytes, PAWL_EDATA, "%s: expected %lld bytes, found %zu", path, (long long)bytes, p->bytes[i]);
+    PAWL_CHECK(p->bytes[i] == (size_t)bytes, PAWL_EDATA, "%s: expected %lld bytes, found %zu", path, (long long)bytes,
+               p->bytes[i]);
     return proof == PAWL_BY_DIGEST ? check_digest(path, p->map[i], p->bytes[i], hex) : PAWL_OK;
 }
 
@@ -108,19 +110,21 @@ static pawl_status read_part(const json_t *content, int part, const char *path, 
     out->segments = p->map[segments];
     out->first = p->map[rows];
     out->rows = (int64_t)(p->bytes[rows] / sizeof(int64_t)) - 1;
-    PAWL_CHECK(out->rows >= 0 && out->first[out->rows] == (int64_t)(p->bytes[segments] / sizeof(pawl_segment)), PAWL_EDATA,
-               "%s: rows and segments do not fit each other", path);
+    PAWL_CHECK(out->rows >= 0 && out->first[out->rows] == (int64_t)(p->bytes[segments] / sizeof(pawl_segment)),
+               PAWL_EDATA, "%s: rows and segments do not fit each other", path);
     return PAWL_OK;
 }
 
-static pawl_status open_content(const char *dir, const char *meta, const json_t *content, pawl_proof proof, pawl_prepared *p)
+static pawl_status open_content(const char *dir, const char *meta, const json_t *content, pawl_proof proof,
+                                pawl_prepared *p)
 {
     json_t *files;
     int64_t token_bytes;
     PAWL_TRY(pawl_json_array(content, "files", meta, &files));
     PAWL_CHECK(json_array_size(files) == PAWL_PREPARED_FILES, PAWL_EDATA, "%s: expected %d files, found %zu", meta,
                PAWL_PREPARED_FILES, json_array_size(files));
-    for (int i = 0; i < PAWL_PREPARED_FILES; i++) PAWL_TRY(map_file(dir, i, json_array_get(files, (size_t)i), proof, p));
+    for (int i = 0; i < PAWL_PREPARED_FILES; i++)
+        PAWL_TRY(map_file(dir, i, json_array_get(files, (size_t)i), proof, p));
     PAWL_TRY(pawl_json_i64(content, "token_bytes", meta, 2, 4, &token_bytes));
     PAWL_TRY(pawl_json_i64(content, "empty", meta, 0, INT64_MAX, &p->empty));
     PAWL_TRY(pawl_json_array(content, "sources", meta, &p->sources));

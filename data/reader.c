@@ -13,8 +13,8 @@ struct pawl_reader {
     const char *field; /* key of a row's text; NULL when the file is one document */
     int fd;
     pawl_hash *hash;
-    int64_t at;   /* bytes of the file read so far */
-    char *block;  /* what was read and not yet handed out: [first, end) */
+    int64_t at;  /* bytes of the file read so far */
+    char *block; /* what was read and not yet handed out: [first, end) */
     size_t room, first, end, searched;
     int64_t line; /* of the piece in hand, from 1 */
     json_t *row;  /* holds the text of the document in hand */
@@ -28,7 +28,8 @@ pawl_status pawl_reader_open(const pawl_dataset_config *cfg, const pawl_source *
     pawl_reader *r;
     pawl_status status = PAWL_OK;
     if (source->bytes == 0 && source->named)
-        return PAWL_FAIL_AT(PAWL_EDATA, source->path, 1, 1, "the file is empty; expected %s", rows ? "a JSON object a line" : "text");
+        return PAWL_FAIL_AT(PAWL_EDATA, source->path, 1, 1, "the file is empty; expected %s",
+                            rows ? "a JSON object a line" : "text");
     PAWL_TRY(pawl_alloc((void **)&r, sizeof *r, "reading data files"));
     *r = (pawl_reader){.source = source, .field = rows ? cfg->field : NULL, .fd = -1};
     PAWL_TRY_OUT(pawl_hash_open(&r->hash));
@@ -74,10 +75,14 @@ static pawl_status read_more(pawl_reader *r)
 static pawl_status too_long(const pawl_reader *r)
 {
     if (r->field)
-        return PAWL_FAIL_AT(PAWL_EDATA, r->source->path, r->line + 1, 1, "a line of more than %d MiB; expected one JSON object a "
-                            "line: split the document", PAWL_LINE_MAX >> 20);
-    return PAWL_FAIL_AT(PAWL_EDATA, r->source->path, 0, 0, "the file is larger than %d MiB, the most that one document may have; "
-                        "split it into several files, or into the rows of a .jsonl file", PAWL_FILE_MAX >> 20);
+        return PAWL_FAIL_AT(PAWL_EDATA, r->source->path, r->line + 1, 1,
+                            "a line of more than %d MiB; expected one JSON object a "
+                            "line: split the document",
+                            PAWL_LINE_MAX >> 20);
+    return PAWL_FAIL_AT(PAWL_EDATA, r->source->path, 0, 0,
+                        "the file is larger than %d MiB, the most that one document may have; "
+                        "split it into several files, or into the rows of a .jsonl file",
+                        PAWL_FILE_MAX >> 20);
 }
 
 /* The next line without its newline, or the whole file. */
@@ -113,10 +118,13 @@ static pawl_status bad_byte(const pawl_reader *r, const char *piece, size_t at)
         }
     const long column = (long)pawl_utf8_length(piece + begin, at - begin) + 1;
     if (piece[at] == 0)
-        return PAWL_FAIL_AT(PAWL_EDATA, r->source->path, line, column, "expected text, found a NUL byte; remove it, or move the "
+        return PAWL_FAIL_AT(PAWL_EDATA, r->source->path, line, column,
+                            "expected text, found a NUL byte; remove it, or move the "
                             "file out of the data if it is not text");
-    return PAWL_FAIL_AT(PAWL_EDATA, r->source->path, line, column, "expected UTF-8, found the byte 0x%02x; convert the file to "
-                        "UTF-8, or move it out of the data if it is not text", (unsigned)(unsigned char)piece[at]);
+    return PAWL_FAIL_AT(PAWL_EDATA, r->source->path, line, column,
+                        "expected UTF-8, found the byte 0x%02x; convert the file to "
+                        "UTF-8, or move it out of the data if it is not text",
+                        (unsigned)(unsigned char)piece[at]);
 }
 
 static pawl_status check_text(const pawl_reader *r, const char *piece, size_t bytes)
@@ -162,13 +170,15 @@ static pawl_status missing_field(const pawl_reader *r, const json_t *row, long c
     int n = 0;
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)row, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)row, key, value)
+    {
         if (n++ < SHOWN && used < sizeof keys)
             used += (size_t)snprintf(keys + used, sizeof keys - used, "%s'%.30s'", n == 1 ? "" : ", ", key);
     }
-    return PAWL_FAIL_AT(PAWL_EDATA, r->source->path, (long)r->line, column, "expected a key '%s' that holds the text, found %s%s; "
-                        "set the dataset's `field` to the key that holds it", r->field, n ? keys : "no keys at all",
-                        n > SHOWN ? ", ..." : "");
+    return PAWL_FAIL_AT(PAWL_EDATA, r->source->path, (long)r->line, column,
+                        "expected a key '%s' that holds the text, found %s%s; "
+                        "set the dataset's `field` to the key that holds it",
+                        r->field, n ? keys : "no keys at all", n > SHOWN ? ", ..." : "");
 }
 
 /* The text of the row in a line. */
@@ -185,13 +195,15 @@ static pawl_status read_row(pawl_reader *r, const char *piece, size_t bytes, paw
                             "expected one JSON object a line: %s", nul ? "\\u0000, which no text may hold" : e.text);
     }
     if (!json_is_object(r->row))
-        return PAWL_FAIL_AT(PAWL_EDATA, r->source->path, (long)r->line, column, "expected a JSON object, found %s; a row is "
-                            "written {\"%s\": \"...\"}", kind_name(r->row), r->field);
+        return PAWL_FAIL_AT(PAWL_EDATA, r->source->path, (long)r->line, column,
+                            "expected a JSON object, found %s; a row is "
+                            "written {\"%s\": \"...\"}",
+                            kind_name(r->row), r->field);
     const json_t *text = json_object_get(r->row, r->field);
     if (!text) return missing_field(r, r->row, column);
     if (!json_is_string(text))
-        return PAWL_FAIL_AT(PAWL_EDATA, r->source->path, (long)r->line, column, "expected a string under '%s', found %s", r->field,
-                            kind_name(text));
+        return PAWL_FAIL_AT(PAWL_EDATA, r->source->path, (long)r->line, column,
+                            "expected a string under '%s', found %s", r->field, kind_name(text));
     *out = (pawl_passage){.text = json_string_value(text), .bytes = json_string_length(text), .line = r->line};
     return PAWL_OK;
 }
@@ -218,7 +230,8 @@ pawl_status pawl_reader_check(pawl_reader *r, int64_t *empty)
     const pawl_digest found = pawl_hash_close(r->hash);
     r->hash = NULL;
     if (!pawl_digest_equal(found, r->source->digest))
-        return PAWL_FAIL_AT(PAWL_EDATA, r->source->path, 0, 0, "the file changed while it was read; start again when nothing writes "
+        return PAWL_FAIL_AT(PAWL_EDATA, r->source->path, 0, 0,
+                            "the file changed while it was read; start again when nothing writes "
                             "to it");
     *empty = r->empty + (r->source->bytes == 0);
     return PAWL_OK;

@@ -39,7 +39,8 @@ static void fill_segment(const pawl_prepared *p, const pawl_segment *s, int64_t 
         b->starts[at + i] = (int32_t)at;
         if (i > 0) b->targets[at + i - 1] = b->ids[at + i];
     }
-    b->targets[at + s->tokens - 1] = PAWL_NOT_TRAINED; /* what follows is another document, or the next segment's task */
+    b->targets[at + s->tokens - 1] =
+        PAWL_NOT_TRAINED; /* what follows is another document, or the next segment's task */
 }
 
 static void fill_padding(int64_t at, int64_t end, pawl_batch *b)
@@ -59,7 +60,8 @@ void pawl_slot_fill(const pawl_data *d, pawl_part part, const pawl_row *rows, in
     for (int64_t i = 0; i < count; i++) {
         const pawl_row_view v = pawl_row_find(d, part, rows[i]);
         int64_t at = i * b->tokens;
-        for (int64_t k = 0; k < v.count; at += v.segments[k++].tokens) fill_segment(&v.dataset->prepared, &v.segments[k], at, b);
+        for (int64_t k = 0; k < v.count; at += v.segments[k++].tokens)
+            fill_segment(&v.dataset->prepared, &v.segments[k], at, b);
         fill_padding(at, (i + 1) * b->tokens, b);
     }
 }

@@ -90,8 +90,8 @@ static json_t *added_tokens(void)
 {
     json_t *list = json_array();
     for (int id = BYTES; id < SIZE; id++) {
-        json_t *token = json_pack("{s:i,s:s,s:b,s:b,s:b,s:b,s:b}", "id", id, "content", specials[id - BYTES], "single_word", 0,
-                                  "lstrip", 0, "rstrip", 0, "normalized", 0, "special", 1);
+        json_t *token = json_pack("{s:i,s:s,s:b,s:b,s:b,s:b,s:b}", "id", id, "content", specials[id - BYTES],
+                                  "single_word", 0, "lstrip", 0, "rstrip", 0, "normalized", 0, "special", 1);
         if (json_array_append_new(list, token) < 0) {
             json_decref(list);
             return NULL;
@@ -106,11 +106,11 @@ static pawl_status tokenizer_json(json_t **out)
     json_t *model = json_pack("{s:s,s:n,s:n,s:n,s:n,s:b,s:b,s:b,s:o,s:[]}", "type", "BPE", "dropout", "unk_token",
                               "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", 0, "byte_fallback", 0,
                               "ignore_merges", 0, "vocab", vocabulary(), "merges");
-    json_t *whole = json_pack("{s:s,s:n,s:n,s:o,s:n,s:{s:s,s:b,s:b,s:b},s:n,s:{s:s,s:b,s:b,s:b},s:o}", "version", "1.0",
-                              "truncation", "padding", "added_tokens", added_tokens(), "normalizer", "pre_tokenizer",
-                              "type", "ByteLevel", "add_prefix_space", 0, "trim_offsets", 1, "use_regex", 0,
-                              "post_processor", "decoder", "type", "ByteLevel", "add_prefix_space", 1, "trim_offsets", 1,
-                              "use_regex", 1, "model", model);
+    json_t *whole =
+        json_pack("{s:s,s:n,s:n,s:o,s:n,s:{s:s,s:b,s:b,s:b},s:n,s:{s:s,s:b,s:b,s:b},s:o}", "version", "1.0",
+                  "truncation", "padding", "added_tokens", added_tokens(), "normalizer", "pre_tokenizer", "type",
+                  "ByteLevel", "add_prefix_space", 0, "trim_offsets", 1, "use_regex", 0, "post_processor", "decoder",
+                  "type", "ByteLevel", "add_prefix_space", 1, "trim_offsets", 1, "use_regex", 1, "model", model);
     PAWL_CHECK(whole, PAWL_EMEM, "no memory for tokenizer.json");
     *out = whole;
     return PAWL_OK;
@@ -141,8 +141,10 @@ static pawl_status recognise(const char *dir, const json_t *ours)
     PAWL_TRY(pawl_json_read(path, (size_t)256 << 20, &theirs));
     const int same = json_equal(ours, theirs);
     json_decref(theirs);
-    PAWL_CHECK(same, PAWL_EDATA,
-               "%s is a tokenizer that this version does not compute: it has 'bytes' only, and what it exported with it", path);
+    PAWL_CHECK(
+        same, PAWL_EDATA,
+        "%s is a tokenizer that this version does not compute: it has 'bytes' only, and what it exported with it",
+        path);
     return PAWL_OK;
 }
 

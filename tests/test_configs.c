@@ -693,7 +693,7 @@ static void any_cut_or_flipped_byte_is_survived(void **state)
     assert_true(bytes < sizeof text);
     for (size_t cut = 0; cut <= bytes; cut++) assert_sane(good, cut);
     for (size_t at = 0; at < bytes; at++)
-        for (size_t i = 0; i < sizeof hostile - 1; i++) {
+        for (size_t i = at % 4; i < sizeof hostile - 1; i += 4) { /* neighbours meet different ones */
             memcpy(text, good, bytes);
             text[at] = hostile[i];
             assert_sane(text, bytes);

@@ -143,7 +143,9 @@ static void domains_are_named_after_paths(void **state)
     (void)state;
     static const struct {
         const char *path, *domain, *name;
-    } cases[] = {{"books.v2.txt", "", "books.v2"}, {"python3.11", "", "python3.11"}, {"python3.11/", "", "python3.11"},
+    } cases[] = {{"books.v2.txt", "", "books.v2"},
+                 {"python3.11", "", "python3.11"},
+                 {"python3.11/", "", "python3.11"},
                  {"books.v2.txt", "fiction", "fiction"}};
     data_case k;
     data_case_open(&k, 64);
@@ -164,7 +166,7 @@ static void domains_are_named_after_paths(void **state)
 
 static const struct {
     const char *name, *text;
-    size_t bytes; /* 0: up to the NUL */
+    size_t bytes;     /* 0: up to the NUL */
     const char *said; /* follows the folder's name */
     const char *also;
 } broken[] = {
@@ -185,8 +187,10 @@ static const struct {
     {"a.jsonl", "{\"text\": \"\\ud800\"}\n", 0, "/a.jsonl:1:", "invalid Unicode"},
     {"a.jsonl", "{\"text\": \"a\\u0000b\"}\n", 0, "/a.jsonl:1:", ": \\u0000, which no text may hold"},
     {"a.jsonl", "{\"text\": \"a\tb\"}\n", 0, "/a.jsonl:1:", "control character"},
-    {"a.jsonl", "{\"text\": \"\xC3\xA9\xFF\"}\n", 0, "/a.jsonl:1:12: error: expected UTF-8, found the byte 0xff", "convert"},
-    {"a.jsonl", "{\"text\": \"x\"}\n{\"text\": \"y\0\"}\n", 29, "/a.jsonl:2:12: error: expected text, found a NUL byte", "remove it"},
+    {"a.jsonl", "{\"text\": \"\xC3\xA9\xFF\"}\n", 0, "/a.jsonl:1:12: error: expected UTF-8, found the byte 0xff",
+     "convert"},
+    {"a.jsonl", "{\"text\": \"x\"}\n{\"text\": \"y\0\"}\n", 29, "/a.jsonl:2:12: error: expected text, found a NUL byte",
+     "remove it"},
     {"a.jsonl", "", 0, "/a.jsonl:1:1: error: the file is empty", "expected a JSON object a line"},
     {"a.jsonl", "\n\n", 0, "", "holds no text that is not empty"},
     {"a.jsonl", "{\"text\": \"\"}\n", 0, "", "holds no text that is not empty"},
@@ -198,7 +202,8 @@ static const struct {
     {"a.txt", "overlong \xC0\xAF", 0, "/a.txt:1:10: error: expected UTF-8, found the byte 0xc0", "convert"},
     {"a.txt", "far \xF4\x90\x80\x80", 0, "/a.txt:1:5: error: expected UTF-8, found the byte 0xf4", "convert"},
     {"a.txt", "nul\n\0\n", 6, "/a.txt:2:1: error: expected text, found a NUL byte", "move the file out"},
-    {"a.json", "[{\"text\": \"x\"}]", 0, "/a.json: error: type completion reads .jsonl", "convert it to .jsonl, or set type: text"},
+    {"a.json", "[{\"text\": \"x\"}]", 0, "/a.json: error: type completion reads .jsonl",
+     "convert it to .jsonl, or set type: text"},
     {"a.csv", "text\nx\n", 0, "/a.csv: error: type completion reads .jsonl", "type: text"},
 };
 
@@ -303,7 +308,8 @@ static size_t oracle_prefix(const uint8_t *p, size_t bytes)
 {
     size_t at = 0, n = 1;
     while (at < bytes && n > 0) {
-        for (n = 4; n > 0 && (at + n > bytes || !decodes(p + at, n)); n--) {}
+        for (n = 4; n > 0 && (at + n > bytes || !decodes(p + at, n)); n--) {
+        }
         at += n;
     }
     return at;

@@ -51,8 +51,8 @@ typedef struct ledger {
     const int64_t *letters;
     const int64_t *tokens_at; /* [count + 1] */
     int count;
-    int32_t *trained;         /* [tokens] how often each was a target */
-    int64_t bytes;            /* of text among the targets */
+    int32_t *trained; /* [tokens] how often each was a target */
+    int64_t bytes;    /* of text among the targets */
 } ledger;
 
 static int document_of(const ledger *l, int64_t tokens_at)
@@ -125,8 +125,10 @@ static void check_slots(ledger *l, const pawl_data *d, int64_t rows_per_slot)
             const int64_t used = check_row(l, d, rows[i], &b, i);
             longest = used > longest ? used : longest;
         }
-        if (d->packed) assert_int_equal(b.tokens, d->sequence_len);
-        else assert_true(b.tokens == d->sequence_len || (b.tokens % 32 == 0 && b.tokens - longest < 32));
+        if (d->packed)
+            assert_int_equal(b.tokens, d->sequence_len);
+        else
+            assert_true(b.tokens == d->sequence_len || (b.tokens % 32 == 0 && b.tokens - longest < 32));
         assert_true(longest <= b.tokens);
     }
     pawl_arena_close(&a);
@@ -218,7 +220,8 @@ static void packing_is_best_fit_decreasing(void **state)
         char seen[512] = {0};
         pawl_packing p;
         for (int i = 0; i < count; i++) {
-            tokens[i] = 2 + (int64_t)(pawl_random_at(4, PAWL_FOR_TEST, trial, (uint64_t)i).word[0] % (uint64_t)(sequence_len - 1));
+            tokens[i] = 2 + (int64_t)(pawl_random_at(4, PAWL_FOR_TEST, trial, (uint64_t)i).word[0] %
+                                      (uint64_t)(sequence_len - 1));
             segments[i] = (pawl_segment){.tokens = (int32_t)tokens[i]};
         }
         assert_int_equal(pawl_pack(segments, count, sequence_len, 1, &p), PAWL_OK);
@@ -450,7 +453,8 @@ static void lineage_and_report_say_what_was_read(void **state)
     assert_int_equal(number(json_object_get(second, "held_out"), "tokens"), 5);
     json_decref(list);
     pawl_data_report(d, &report);
-    assert_non_null(strstr(report.data, "(2 files), learnt 1 documents, 4 tokens in 1 rows (6.2% full), weight 2, 1 empty text"));
+    assert_non_null(
+        strstr(report.data, "(2 files), learnt 1 documents, 4 tokens in 1 rows (6.2% full), weight 2, 1 empty text"));
     assert_non_null(strstr(report.data, "licence CC0-1.0\n"));
     assert_non_null(strstr(report.data, "licence not stated\n"));
     pawl_text_close(&report);

@@ -77,9 +77,10 @@ static void saved_vocabulary_is_byte_level(void **state)
     const struct {
         const char *name;
         int id;
-    } known[] = {{"Ā", 0},    {"ĉ", 9},    {"Ċ", 10},   {"Ġ", 32},   {"!", 33},   {"A", 65},   {"~", 126},
-                 {"ġ", 127},  {"Ģ", 128},  {"ł", 160},  {"¡", 161},  {"¬", 172},  {"Ń", 173},  {"®", 174}, {"ÿ", 255}};
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++) assert_int_equal(id_in(vocab, known[i].name), known[i].id);
+    } known[] = {{"Ā", 0},   {"ĉ", 9},   {"Ċ", 10},  {"Ġ", 32},  {"!", 33},  {"A", 65},  {"~", 126}, {"ġ", 127},
+                 {"Ģ", 128}, {"ł", 160}, {"¡", 161}, {"¬", 172}, {"Ń", 173}, {"®", 174}, {"ÿ", 255}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        assert_int_equal(id_in(vocab, known[i].name), known[i].id);
     const json_t *added = json_object_get(whole, "added_tokens");
     assert_int_equal(json_array_size(added), 4);
     for (size_t i = 0; i < 4; i++) assert_int_equal(id_in(json_array_get(added, i), "id"), 256 + (int)i);

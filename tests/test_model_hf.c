@@ -38,7 +38,7 @@ static void expect_error(pawl_status status, const char *because)
 /* --- config.json --------------------------------------------------------------------------------------------------- */
 
 #define SIZES                                                                                                      \
-    "\"model_type\": \"llama\", \"vocab_size\": 40, \"hidden_size\": 16, \"intermediate_size\": 24, "              \
+    "\"model_type\": \"llama\", \"vocab_size\": 40, \"hidden_size\": 16, \"intermediate_size\": 23, "              \
     "\"num_hidden_layers\": 2, \"num_attention_heads\": 4"
 
 static pawl_model_config read_config(const char *text)
@@ -191,6 +191,16 @@ static pawl_status load(const loaded *x)
     return status;
 }
 
+static void check_paddings(const pawl_model *m, const float *flat)
+{
+    int64_t at = 0;
+    for (int t = 0; t <= m->count; t++) {
+        const int64_t end = t < m->count ? m->extents[t].first : pawl_model_count(m);
+        for (; at < end; at++) assert_true(flat[at] == 0);
+        if (t < m->count) at += m->extents[t].count;
+    }
+}
+
 /* Whatever goes in comes out: each dtype, tied or not, one file or shards. */
 static void import_then_export_keeps_every_byte(void **unused)
 {
@@ -205,6 +215,7 @@ static void import_then_export_keeps_every_byte(void **unused)
             assert_non_null(flat);
             for (int64_t n = 0; n < pawl_model_count(x.m); n++) flat[n] = 99;
             if (pawl_hf_load(x.m, root, flat) != PAWL_OK) fail_msg("%s", pawl_last_error()->what);
+            check_paddings(x.m, flat);
             assert_int_equal(pawl_hf_save(x.m, flat, dtypes[i], in_root("out")), PAWL_OK);
             pawl_safetensors *in, *out;
             assert_int_equal(pawl_safetensors_open(root, &in), PAWL_OK);
@@ -369,6 +380,28 @@ static void lineage_names_the_files_that_were_read(void **unused)
     drop(&x);
 }
 
+static void memory_that_runs_out_is_an_error(void **unused)
+{
+    (void)unused;
+    loaded x = make("{" SIZES "}");
+    assert_int_equal(pawl_safetensors_write_dir(root, &x.state, PAWL_F32, 4000), PAWL_OK);
+    pawl_status status = PAWL_EMEM;
+    int n = 0;
+    while (status == PAWL_EMEM && n < 1000) {
+        pawl_model_config c;
+        json_t *lineage;
+        pawl_alloc_fail_after(++n);
+        status = pawl_hf_config(root, &c);
+        if (status == PAWL_OK) status = pawl_hf_load(x.m, root, x.flat);
+        if (status == PAWL_OK) status = pawl_hf_save(x.m, x.flat, PAWL_F32, in_root("scarce"));
+        if (status == PAWL_OK && (status = pawl_hf_lineage(root, &lineage)) == PAWL_OK) json_decref(lineage);
+        pawl_alloc_fail_after(0);
+    }
+    assert_int_equal(status, PAWL_OK);
+    assert_true(n > 20);
+    drop(&x);
+}
+
 static int make_root(void **unused)
 {
     (void)unused;
@@ -395,6 +428,7 @@ int main(void)
         cmocka_unit_test(nothing_unknown_may_be_there),
         cmocka_unit_test(a_tied_head_may_be_written_out_but_not_differ),
         cmocka_unit_test(lineage_names_the_files_that_were_read),
+        cmocka_unit_test(memory_that_runs_out_is_an_error),
     };
     return cmocka_run_group_tests(tests, make_root, remove_root);
 }

@@ -154,6 +154,10 @@ static void initial_weights_are_counted(void **unused)
     pawl_normal(r.word[2], r.word[3], x);
     assert_true(a[30] == 0.5f * x[0] && a[31] == 0.5f * x[1]);
 
+    const pawl_random of_q = pawl_random_at(42, PAWL_FOR_INIT, 2, 0); /* after the embedding and the first norm */
+    pawl_normal(of_q.word[0], of_q.word[1], x);
+    assert_true(a[first_of(m, "model.layers.0.self_attn.q_proj.weight")] == 0.5f * x[0]);
+
     double sum = 0, squares = 0;
     for (int i = 0; i < 64 * 32; i++) sum += a[i], squares += (double)a[i] * a[i];
     assert_true(fabs(sum / 2048) < 4 * 0.5 / sqrt(2048)); /* four standard errors */

@@ -1,25 +1,27 @@
-"""losses.py BEFORE.json AFTER.json: held-out losses of two models, as `pawl eval --json` wrote them, side by side."""
+"""losses.py RUN_DIR: held-out losses before and after a run, from its metrics.jsonl, side by side."""
 
 import json
 import sys
 
 
-def read(path):
+def evaluations(path):
     with open(path) as file:
-        return json.load(file)
+        return [line for line in map(json.loads, file) if "eval" in line]
 
 
 def rows(before, after):
     for domain in sorted(before):
-        was, now = before[domain]["loss"], after[domain]["loss"]
-        change = now - was
-        yield domain, was, now, change, "forgotten" if change > 0 else "learnt"
+        change = after[domain] - before[domain]
+        yield domain, before[domain], after[domain], change, "forgotten" if change > 0 else "learnt"
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
+    if len(sys.argv) != 2:
         sys.exit(__doc__)
-    print("held-out loss, nats per token")
+    found = evaluations(sys.argv[1] + "/metrics.jsonl")
+    if len(found) < 2:
+        sys.exit(f"{sys.argv[1]}/metrics.jsonl: fewer than two evaluations")
+    print("held-out loss, nats per token (a byte)")
     print(f"{'domain':<10} {'before':>8} {'after':>8} {'change':>8}")
-    for domain, was, now, change, word in rows(read(sys.argv[1]), read(sys.argv[2])):
+    for domain, was, now, change, word in rows(found[0]["eval"], found[-1]["eval"]):
         print(f"{domain:<10} {was:8.3f} {now:8.3f} {change:+8.3f}  {word}")

@@ -27,7 +27,7 @@ typedef struct pawl_norm_rows {
     float eps;
 } pawl_norm_rows;
 
-enum { PAWL_ATTEND_QUERIES = 64, PAWL_ATTEND_KEYS = 32, PAWL_HEAD_DIM_MAX = 256 };
+enum { PAWL_ATTEND_QUERIES = 128, PAWL_ATTEND_KEYS = 64, PAWL_HEAD_DIM_MAX = 256 };
 /* What one thread needs for a block of attention: queries and output gradients turned, scores and their gradients. */
 enum { PAWL_ATTEND_FLOATS = PAWL_ATTEND_QUERIES * (2 * PAWL_HEAD_DIM_MAX + 2 * PAWL_ATTEND_KEYS) };
 
