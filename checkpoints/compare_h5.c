@@ -20,7 +20,7 @@ typedef struct opened { /* an HDF5 file, through our own functions */
 
 typedef struct comparison {
     const pawl_checkpoint *k;
-    int fd;       /* findings go here */
+    int fd; /* findings go here */
     opened own, other;
     char other_name[PAWL_FILE_NAME_MAX];
 } comparison;
@@ -97,7 +97,8 @@ static void compare_dataset(const comparison *c, const char *path, hid_t file, c
     const hid_t type = H5Dget_type(set), expected = pawl_h5_type(t->item.tensor.dtype), space = H5Dget_space(set);
     if (type < 0 || expected < 0 || H5Tequal(type, expected) <= 0)
         find(c, path, "tensor %s: its type in HDF5 is not %s", t->item.name, pawl_dtype_name(t->item.tensor.dtype));
-    if (!same_shape(space, &t->item.tensor)) find(c, path, "tensor %s: its shape in HDF5 is not the manifest's", t->item.name);
+    if (!same_shape(space, &t->item.tensor))
+        find(c, path, "tensor %s: its shape in HDF5 is not the manifest's", t->item.name);
     compare_place(c, path, set, t);
     if (space >= 0) H5Sclose(space);
     if (expected >= 0) H5Tclose(expected);
@@ -112,8 +113,8 @@ static void compare_link(const comparison *c, const pawl_stored *t, size_t bytes
     const char *to_file = NULL, *to_name = NULL;
     snprintf(file, sizeof file, "../%s", t->file);
     if (bytes > sizeof value || H5Lget_val(c->own.file, t->item.name, value, sizeof value, H5P_DEFAULT) < 0 ||
-        H5Lunpack_elink_val(value, bytes, NULL, &to_file, &to_name) < 0 || strcmp(to_file, file) != 0 || to_name[0] != '/' ||
-        strcmp(to_name + 1, t->item.name) != 0)
+        H5Lunpack_elink_val(value, bytes, NULL, &to_file, &to_name) < 0 || strcmp(to_file, file) != 0 ||
+        to_name[0] != '/' || strcmp(to_name + 1, t->item.name) != 0)
         find(c, c->own.path, "tensor %s: its link in HDF5 does not lead to %s", t->item.name, file);
 }
 
@@ -123,7 +124,8 @@ static void compare_referred(comparison *c, const pawl_stored *t)
         if (c->other.file >= 0) H5Fclose(c->other.file);
         memcpy(c->other_name, t->file, sizeof c->other_name);
         c->other.file = -1;
-        if (pawl_stored_path(c->k->path, t, c->other.path, sizeof c->other.path) != PAWL_OK || !open_h5(c, &c->other)) return;
+        if (pawl_stored_path(c->k->path, t, c->other.path, sizeof c->other.path) != PAWL_OK || !open_h5(c, &c->other))
+            return;
     }
     if (c->other.file >= 0) compare_dataset(c, c->other.path, c->other.file, t);
 }
@@ -136,7 +138,8 @@ static void compare_tensor(comparison *c, const pawl_stored *t)
         find(c, c->own.path, "tensor %s: HDF5 has no such dataset", t->item.name);
     } else if (info.type != expected) {
         find(c, c->own.path, "tensor %s: HDF5 has %s", t->item.name,
-             pawl_stored_is_own(t) ? "a link where the manifest has the tensor" : "something else than a link to another file");
+             pawl_stored_is_own(t) ? "a link where the manifest has the tensor"
+                                   : "something else than a link to another file");
     } else if (pawl_stored_is_own(t)) {
         compare_dataset(c, c->own.path, c->own.file, t);
     } else {
@@ -173,7 +176,8 @@ static herr_t visit_link(hid_t group, const char *name, const H5L_info_t *info, 
 static char *read_text(hid_t at, const char *name, size_t *bytes)
 {
     char *text = NULL;
-    const hid_t set = H5Dopen2(at, name, H5P_DEFAULT), type = set < 0 ? -1 : H5Dget_type(set), space = set < 0 ? -1 : H5Dget_space(set);
+    const hid_t set = H5Dopen2(at, name, H5P_DEFAULT), type = set < 0 ? -1 : H5Dget_type(set),
+                space = set < 0 ? -1 : H5Dget_space(set);
     if (type >= 0 && H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0 && space >= 0 &&
         H5Sget_simple_extent_npoints(space) == 1 && H5Tget_size(type) <= PAWL_TEXT_MAX) {
         *bytes = H5Tget_size(type);
@@ -194,8 +198,9 @@ static int same_text(hid_t at, const char *name, const json_t *value)
     pawl_text expected = {0};
     size_t bytes = 0;
     char *found = read_text(at, name, &bytes);
-    const int same = found && pawl_json_canonical(value, &expected) == PAWL_OK && pawl_text_status(&expected) == PAWL_OK &&
-                     expected.bytes == bytes && memcmp(expected.data, found, bytes) == 0;
+    const int same = found && pawl_json_canonical(value, &expected) == PAWL_OK &&
+                     pawl_text_status(&expected) == PAWL_OK && expected.bytes == bytes &&
+                     memcmp(expected.data, found, bytes) == 0;
     pawl_text_close(&expected);
     pawl_free(found);
     return same;
@@ -214,13 +219,16 @@ static int same_number(hid_t a, hid_t type, const json_t *value)
 static int same_string(hid_t a, hid_t type, const json_t *value)
 {
     char text[PAWL_ATTRIBUTE_TEXT_MAX + 1] = "";
-    if (H5Tget_class(type) != H5T_STRING || H5Tis_variable_str(type) != 0 || H5Tget_size(type) > PAWL_ATTRIBUTE_TEXT_MAX) return 0;
+    if (H5Tget_class(type) != H5T_STRING || H5Tis_variable_str(type) != 0 ||
+        H5Tget_size(type) > PAWL_ATTRIBUTE_TEXT_MAX)
+        return 0;
     return H5Aread(a, type, text) >= 0 && strcmp(text, json_string_value(value)) == 0;
 }
 
 static int same_attribute(hid_t run, const char *key, const json_t *value)
 {
-    const hid_t a = H5Aopen(run, key, H5P_DEFAULT), type = a < 0 ? -1 : H5Aget_type(a), space = a < 0 ? -1 : H5Aget_space(a);
+    const hid_t a = H5Aopen(run, key, H5P_DEFAULT), type = a < 0 ? -1 : H5Aget_type(a),
+                space = a < 0 ? -1 : H5Aget_space(a);
     int same = 0;
     if (type >= 0 && space >= 0 && H5Sget_simple_extent_npoints(space) == 1)
         same = json_is_string(value) ? same_string(a, type, value) : same_number(a, type, value);
@@ -235,9 +243,10 @@ static void compare_run(const comparison *c)
     const char *key;
     json_t *value;
     const hid_t run = H5Gopen2(c->own.file, "run", H5P_DEFAULT);
-    json_object_foreach(json_object_get(c->k->manifest, "run"), key, value)
-        if (run < 0 || !(pawl_layout_is_attribute(value) ? same_attribute(run, key, value) : same_text(run, key, value)))
-            find(c, c->own.path, "/run: %.200s is not what the manifest says", key);
+    json_object_foreach(json_object_get(c->k->manifest, "run"), key,
+                        value) if (run < 0 || !(pawl_layout_is_attribute(value) ? same_attribute(run, key, value)
+                                                                                : same_text(run, key, value)))
+        find(c, c->own.path, "/run: %.200s is not what the manifest says", key);
     if (run >= 0) H5Gclose(run);
 }
 
@@ -245,7 +254,8 @@ void pawl_compare_h5(const pawl_checkpoint *k, int fd)
 {
     comparison c = {.k = k, .fd = fd, .own = {.file = -1}, .other = {.file = -1}};
     pawl_h5_enter();
-    if (pawl_path_join(c.own.path, sizeof c.own.path, k->path, PAWL_TENSOR_FILE) != PAWL_OK || !open_h5(&c, &c.own)) return;
+    if (pawl_path_join(c.own.path, sizeof c.own.path, k->path, PAWL_TENSOR_FILE) != PAWL_OK || !open_h5(&c, &c.own))
+        return;
     for (int i = 0; i < k->count; i++) compare_tensor(&c, &k->tensors[i]);
     compare_run(&c);
     if (!same_text(c.own.file, "lineage", json_object_get(k->manifest, "lineage")))

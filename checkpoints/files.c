@@ -11,7 +11,8 @@ pawl_status pawl_files_turn_to(pawl_files *f, const pawl_stored *t)
     if (strcmp(f->name, t->file) == 0) return PAWL_OK;
     pawl_files_close(f);
     PAWL_TRY(pawl_stored_path(f->of->path, t, f->path, sizeof f->path));
-    PAWL_CHECK(pawl_path_exists(f->path), PAWL_EDATA, "%s is missing; tensor %s of %s lies in it", f->path, t->item.name, f->of->path);
+    PAWL_CHECK(pawl_path_exists(f->path), PAWL_EDATA, "%s is missing; tensor %s of %s lies in it", f->path,
+               t->item.name, f->of->path);
     PAWL_TRY(pawl_file_open(f->path, O_RDONLY, &f->fd));
     memcpy(f->name, t->file, sizeof f->name);
     return PAWL_OK;
@@ -29,14 +30,16 @@ pawl_status pawl_files_read_chunk(const pawl_files *f, const pawl_stored *t, int
     const long long first = (long long)i * PAWL_CHUNK_BYTES, at = (long long)t->offset + first;
     pawl_status s = pawl_file_pread(f->fd, f->path, data, bytes, at);
     if (s == PAWL_EDATA)
-        return PAWL_FAIL(PAWL_EDATA, "%s: tensor %s: chunk %lld (bytes %lld to %lld of the tensor): the file ends before byte %lld",
+        return PAWL_FAIL(PAWL_EDATA,
+                         "%s: tensor %s: chunk %lld (bytes %lld to %lld of the tensor): the file ends before byte %lld",
                          f->path, t->item.name, (long long)i, first, first + (long long)bytes, at + (long long)bytes);
     PAWL_TRY(s);
     const pawl_digest found = pawl_sha256(data, bytes);
     PAWL_CHECK(pawl_digest_equal(found, t->chunks[i]), PAWL_EDATA,
-               "%s: tensor %s: chunk %lld (bytes %lld to %lld of the tensor, from byte %lld of the file): expected SHA-256 %s, found %s",
-               f->path, t->item.name, (long long)i, first, first + (long long)bytes, at, pawl_digest_hex(t->chunks[i]).text,
-               pawl_digest_hex(found).text);
+               "%s: tensor %s: chunk %lld (bytes %lld to %lld of the tensor, from byte %lld of the file): expected "
+               "SHA-256 %s, found %s",
+               f->path, t->item.name, (long long)i, first, first + (long long)bytes, at,
+               pawl_digest_hex(t->chunks[i]).text, pawl_digest_hex(found).text);
     return PAWL_OK;
 }
 
@@ -55,8 +58,8 @@ static pawl_status check_length(const pawl_checkpoint *k, const char *path)
     int64_t bytes;
     PAWL_CHECK(pawl_path_exists(path), PAWL_EDATA, "%s is missing", path);
     PAWL_TRY(pawl_file_size(path, &bytes));
-    PAWL_CHECK(bytes == k->file_bytes, PAWL_EDATA, "%s: expected %lld bytes, found %lld", path, (long long)k->file_bytes,
-               (long long)bytes);
+    PAWL_CHECK(bytes == k->file_bytes, PAWL_EDATA, "%s: expected %lld bytes, found %lld", path,
+               (long long)k->file_bytes, (long long)bytes);
     return PAWL_OK;
 }
 
@@ -82,13 +85,14 @@ pawl_status pawl_files_check_sizes(const pawl_checkpoint *k)
         const pawl_stored *t = &k->tensors[i];
         if (strcmp(name, t->file) != 0) {
             PAWL_TRY(pawl_stored_path(k->path, t, path, sizeof path));
-            PAWL_CHECK(pawl_path_exists(path), PAWL_EDATA, "%s is missing; tensor %s of %s lies in it", path, t->item.name, k->path);
+            PAWL_CHECK(pawl_path_exists(path), PAWL_EDATA, "%s is missing; tensor %s of %s lies in it", path,
+                       t->item.name, k->path);
             PAWL_TRY(pawl_file_size(path, &bytes));
             memcpy(name, t->file, sizeof name);
         }
         PAWL_CHECK(t->offset <= bytes && (int64_t)t->bytes <= bytes - t->offset, PAWL_EDATA,
-                   "%s: tensor %s: bytes %lld to %lld lie outside of the file's %lld", path, t->item.name, (long long)t->offset,
-                   (long long)t->offset + (long long)t->bytes, (long long)bytes);
+                   "%s: tensor %s: bytes %lld to %lld lie outside of the file's %lld", path, t->item.name,
+                   (long long)t->offset, (long long)t->offset + (long long)t->bytes, (long long)bytes);
     }
     return PAWL_OK;
 }

@@ -4,7 +4,8 @@
 
 #include "checkpoints/manifest.h"
 
-typedef struct pawl_files { /* the checkpoint's own file and those it refers to, one open at a time; {.of = k} to start */
+typedef struct pawl_files { /* the checkpoint's own file and those it refers to, one open at a time; {.of = k} to start
+                             */
     const pawl_checkpoint *of;
     char name[PAWL_FILE_NAME_MAX]; /* of the file that is open, as tensors name it; "" when none is */
     char path[PATH_MAX];
@@ -13,7 +14,8 @@ typedef struct pawl_files { /* the checkpoint's own file and those it refers to,
 
 /* Opens the file that t lies in, if another one is open. */
 PAWL_MUST pawl_status pawl_files_turn_to(pawl_files *f, const pawl_stored *t);
-/* Reads chunk i of t, whose file is open, to data. Errors: EDATA naming file, tensor, chunk, expected and found; EIO. */
+/* Reads chunk i of t, whose file is open, to data. Errors: EDATA naming file, tensor, chunk, expected and found; EIO.
+ */
 PAWL_MUST pawl_status pawl_files_read_chunk(const pawl_files *f, const pawl_stored *t, int64_t i, void *data);
 void pawl_files_close(pawl_files *f);
 

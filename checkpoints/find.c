@@ -65,7 +65,9 @@ static int named_by_latest(const search *s)
     if (!s->has_latest || !pawl_step_parse(s->latest.name, &step)) return -1;
     for (int i = 0; i < s->count && at < 0; i++)
         if (s->list[i].step == step && (!s->list[i].replaced || has_latest_root(s, i))) at = i;
-    if (at < 0) pawl_log(PAWL_LOG_WARN, "checkpoints: %s/%s names %s, which is missing", s->folder, PAWL_LATEST_FILE, s->latest.name);
+    if (at < 0)
+        pawl_log(PAWL_LOG_WARN, "checkpoints: %s/%s names %s, which is missing", s->folder, PAWL_LATEST_FILE,
+                 s->latest.name);
     return at;
 }
 
@@ -76,8 +78,9 @@ static pawl_status check_entry(const search *s, int i, int every_chunk)
     pawl_status status = every_chunk ? pawl_files_check_all(k) : PAWL_OK;
     if (status == PAWL_OK && s->has_latest && strcmp(s->list[i].name, s->latest.name) == 0 &&
         !pawl_digest_equal(k->sums.root, s->latest.root))
-        pawl_log(PAWL_LOG_WARN, "checkpoints: %s has another root digest than %s states (it was replaced, or a file copied)",
-                 k->path, PAWL_LATEST_FILE);
+        pawl_log(PAWL_LOG_WARN,
+                 "checkpoints: %s has another root digest than %s states (it was replaced, or a file copied)", k->path,
+                 PAWL_LATEST_FILE);
     pawl_checkpoint_close(k);
     return status;
 }
@@ -107,9 +110,12 @@ static pawl_status choose(const search *s, int fallback, char *path, size_t room
         *lost_steps = 0;
         return PAWL_OK;
     }
-    if (fallback || named < 0) PAWL_TRY(newest_whole(s, named, fallback, &at));
-    else PAWL_TRY(check_entry(s, named, 0));
-    PAWL_CHECK(at >= 0, PAWL_EDATA, "%s: no checkpoint in it is whole; set resume_from_checkpoint: none and a new output_dir to start anew",
+    if (fallback || named < 0)
+        PAWL_TRY(newest_whole(s, named, fallback, &at));
+    else
+        PAWL_TRY(check_entry(s, named, 0));
+    PAWL_CHECK(at >= 0, PAWL_EDATA,
+               "%s: no checkpoint in it is whole; set resume_from_checkpoint: none and a new output_dir to start anew",
                s->folder);
     int64_t newest = named >= 0 ? s->list[named].step : s->list[0].step, step;
     if (s->has_latest && pawl_step_parse(s->latest.name, &step) && step > newest) newest = step;

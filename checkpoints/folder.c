@@ -41,8 +41,10 @@ pawl_status pawl_folder_list(const char *folder, pawl_entry **out, int *count)
     char **names;
     int all = 0, n = 0;
     pawl_entry *list;
-    if (!pawl_path_is_dir(folder)) names = NULL;
-    else PAWL_TRY(pawl_dir_list(folder, &names, &all));
+    if (!pawl_path_is_dir(folder))
+        names = NULL;
+    else
+        PAWL_TRY(pawl_dir_list(folder, &names, &all));
     pawl_status s = pawl_alloc((void **)&list, (size_t)all * sizeof *list, "a list of checkpoints");
     for (int i = 0; i < all && s == PAWL_OK; i++) n += parse_entry(names[i], &list[n]);
     pawl_free(names);
@@ -60,9 +62,11 @@ static pawl_status parse_pointer(char *text, const char *path, pawl_pointer *out
     PAWL_CHECK(space && end && end > space && end[1] == 0 && (size_t)(space - text) < sizeof out->name, PAWL_EDATA,
                "%s: expected the name of a checkpoint and its root digest, found '%.80s'", path, text);
     *space = *end = 0;
-    PAWL_CHECK(pawl_step_parse(text, &step), PAWL_EDATA, "%s: expected the name of a checkpoint, found '%s'", path, text);
+    PAWL_CHECK(pawl_step_parse(text, &step), PAWL_EDATA, "%s: expected the name of a checkpoint, found '%s'", path,
+               text);
     pawl_digest root;
-    PAWL_CHECK(pawl_digest_parse(space + 1, &root) == PAWL_OK, PAWL_EDATA, "%s: expected a root digest, found '%s'", path, space + 1);
+    PAWL_CHECK(pawl_digest_parse(space + 1, &root) == PAWL_OK, PAWL_EDATA, "%s: expected a root digest, found '%s'",
+               path, space + 1);
     memcpy(out->name, text, strlen(text) + 1);
     out->root = root;
     return PAWL_OK;

@@ -29,8 +29,8 @@ PAWL_MUST pawl_status pawl_pointer_write(const char *folder, const char *file, c
 PAWL_MUST pawl_status pawl_folder_set_aside(const char *folder, const char *name, const char *why);
 /* Removes what saves and prunings that died have left: everything that ends in .part. */
 PAWL_MUST pawl_status pawl_folder_clear_leftovers(const char *folder);
-/* Keeps the newest `keep` (0: all), what LATEST and BEST point at, and every checkpoint that a kept one refers to; newest
- * is LATEST, then lower steps, then higher ones (a course that a resumed run has left). Replaced ones go. */
+/* Keeps the newest `keep` (0: all), what LATEST and BEST point at, and every checkpoint that a kept one refers to;
+ * newest is LATEST, then lower steps, then higher ones (a course that a resumed run has left). Replaced ones go. */
 PAWL_MUST pawl_status pawl_folder_prune(const char *folder, int64_t keep);
 
 #endif

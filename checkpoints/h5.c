@@ -140,7 +140,8 @@ hid_t pawl_h5_access(pawl_h5_file *f)
     const driver_info info = {f};
     const hid_t id = H5FDregister(&driver), list = H5Pcreate(H5P_FILE_ACCESS);
     herr_t bad = id < 0 || list < 0 ? -1 : H5Pset_driver(list, id, &info);
-    if (bad >= 0) bad = H5Pset_libver_bounds(list, H5F_LIBVER_V18, H5F_LIBVER_V18); /* compact groups; all tools read it */
+    if (bad >= 0)
+        bad = H5Pset_libver_bounds(list, H5F_LIBVER_V18, H5F_LIBVER_V18); /* compact groups; all tools read it */
     if (bad >= 0) bad = H5Pset_meta_block_size(list, RECORD_BLOCK);
     if (id >= 0) H5FDunregister(id); /* the list keeps its own hold */
     if (bad >= 0) return list;
@@ -179,7 +180,8 @@ hid_t pawl_h5_text_type(size_t bytes)
 {
     const hid_t t = H5Tcopy(H5T_C_S1);
     if (t < 0) return t;
-    if (H5Tset_size(t, bytes ? bytes : 1) >= 0 && H5Tset_strpad(t, H5T_STR_NULLPAD) >= 0 && H5Tset_cset(t, H5T_CSET_UTF8) >= 0)
+    if (H5Tset_size(t, bytes ? bytes : 1) >= 0 && H5Tset_strpad(t, H5T_STR_NULLPAD) >= 0 &&
+        H5Tset_cset(t, H5T_CSET_UTF8) >= 0)
         return t;
     H5Tclose(t);
     return -1;

@@ -33,8 +33,8 @@ static int is_pointed_at(const pawl_pointer *p, int has, const char *name)
 
 static json_t *describe(const history *h, const pawl_entry *e, const char *path)
 {
-    static const char *const facts[] = {"created", "ranks", "pawl_version", "parent", "root_sha256", "weights_sha256",
-                                        "state_sha256", NULL};
+    static const char *const facts[] = {"created",     "ranks",          "pawl_version", "parent",
+                                        "root_sha256", "weights_sha256", "state_sha256", NULL};
     static const char *const run[] = {"stage", NULL}, *const lineage[] = {"tokens", "evaluations", NULL};
     pawl_checkpoint *k;
     json_t *line = json_pack("{s:s, s:I, s:b, s:b}", "checkpoint", e->name, "step", (json_int_t)e->step, "latest",
@@ -67,7 +67,8 @@ pawl_status pawl_log_of(const char *output_dir, json_t **out)
     pawl_entry *list;
     char path[PATH_MAX];
     int count;
-    PAWL_CHECK(pawl_find_is_run(output_dir), PAWL_EUSAGE, "%s: expected a run's output directory (with a folder checkpoints)", output_dir);
+    PAWL_CHECK(pawl_find_is_run(output_dir), PAWL_EUSAGE,
+               "%s: expected a run's output directory (with a folder checkpoints)", output_dir);
     PAWL_TRY(pawl_find_folder(output_dir, h.folder, sizeof h.folder));
     read_pointers(&h);
     PAWL_TRY(pawl_folder_list(h.folder, &list, &count));
@@ -79,7 +80,9 @@ pawl_status pawl_log_of(const char *output_dir, json_t **out)
             s = PAWL_FAIL(PAWL_EMEM, "no memory for the history of %s", output_dir);
     }
     pawl_free(list);
-    if (s == PAWL_OK) *out = all;
-    else json_decref(all);
+    if (s == PAWL_OK)
+        *out = all;
+    else
+        json_decref(all);
     return s;
 }

@@ -29,7 +29,8 @@ static hid_t space_of(const pawl_tensor *t)
 static pawl_status place_tensor(const layout *l, pawl_stored *t)
 {
     const hid_t type = pawl_h5_type(t->item.tensor.dtype), space = space_of(&t->item.tensor);
-    const hid_t set = type < 0 || space < 0 ? -1 : H5Dcreate2(l->file, t->item.name, type, space, l->link, l->data, H5P_DEFAULT);
+    const hid_t set =
+        type < 0 || space < 0 ? -1 : H5Dcreate2(l->file, t->item.name, type, space, l->link, l->data, H5P_DEFAULT);
     const haddr_t at = set < 0 ? HADDR_UNDEF : H5Dget_offset(set);
     if (set >= 0) H5Dclose(set);
     if (space >= 0) H5Sclose(space);
@@ -106,8 +107,7 @@ static pawl_status put_run(const layout *l, const json_t *run)
     pawl_status s = PAWL_OK;
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)run, key, value)
-        if (s == PAWL_OK) s = put_value(l, group, key, value);
+    json_object_foreach((json_t *)(uintptr_t)run, key, value) if (s == PAWL_OK) s = put_value(l, group, key, value);
     H5Gclose(group);
     return s;
 }
@@ -128,8 +128,8 @@ static int open_lists(layout *l)
     l->data = H5Pcreate(H5P_DATASET_CREATE);
     return l->link >= 0 && l->data >= 0 && H5Pset_create_intermediate_group(l->link, 1) >= 0 &&
            H5Pset_char_encoding(l->link, H5T_CSET_UTF8) >= 0 && H5Pset_layout(l->data, H5D_CONTIGUOUS) >= 0 &&
-           H5Pset_alloc_time(l->data, H5D_ALLOC_TIME_EARLY) >= 0 && H5Pset_fill_time(l->data, H5D_FILL_TIME_NEVER) >= 0 &&
-           H5Pset_obj_track_times(l->data, 0) >= 0;
+           H5Pset_alloc_time(l->data, H5D_ALLOC_TIME_EARLY) >= 0 &&
+           H5Pset_fill_time(l->data, H5D_FILL_TIME_NEVER) >= 0 && H5Pset_obj_track_times(l->data, 0) >= 0;
 }
 
 static pawl_status create(pawl_h5_file *on, pawl_stored *list, int count, const json_t *run, const json_t *lineage)

@@ -40,8 +40,8 @@ static pawl_status take(int fd, const char *path, const char *output_dir)
     if (!failed) return write_holder(fd, path);
     PAWL_CHECK(errno == EWOULDBLOCK, PAWL_EIO, "cannot lock %s: %s", path, strerror(errno));
     read_holder(fd, holder, sizeof holder);
-    return PAWL_FAIL(PAWL_EUSAGE, "output_dir %s is in use by %s; wait for it, stop it, or choose another output_dir", output_dir,
-                     holder[0] ? holder : "another job");
+    return PAWL_FAIL(PAWL_EUSAGE, "output_dir %s is in use by %s; wait for it, stop it, or choose another output_dir",
+                     output_dir, holder[0] ? holder : "another job");
 }
 
 pawl_status pawl_lock_open(const char *output_dir, int *lock)
@@ -52,8 +52,10 @@ pawl_status pawl_lock_open(const char *output_dir, int *lock)
     PAWL_TRY(pawl_path_join(path, sizeof path, output_dir, ".lock"));
     PAWL_TRY(pawl_file_open(path, O_RDWR | O_CREAT, &fd));
     pawl_status s = take(fd, path, output_dir);
-    if (s == PAWL_OK) *lock = fd;
-    else pawl_file_close(fd);
+    if (s == PAWL_OK)
+        *lock = fd;
+    else
+        pawl_file_close(fd);
     return s;
 }
 

@@ -31,8 +31,9 @@ static json_t *chunks_of(const pawl_stored *t)
 static json_t *tensor_of(const pawl_stored *t)
 {
     return json_pack("{s:s, s:s, s:o, s:s, s:I, s:I, s:o, s:o}", "name", t->item.name, "dtype",
-                     pawl_dtype_name(t->item.tensor.dtype), "shape", shape_of(&t->item.tensor), "file", t->file, "offset",
-                     (json_int_t)t->offset, "bytes", (json_int_t)t->bytes, "sha256", hex_of(t->digest), "chunks", chunks_of(t));
+                     pawl_dtype_name(t->item.tensor.dtype), "shape", shape_of(&t->item.tensor), "file", t->file,
+                     "offset", (json_int_t)t->offset, "bytes", (json_int_t)t->bytes, "sha256", hex_of(t->digest),
+                     "chunks", chunks_of(t));
 }
 
 static json_t *tensors_of(const pawl_stored *list, int count)
@@ -48,12 +49,12 @@ static json_t *manifest_of(const pawl_manifest_facts *f, const pawl_stored *list
     const time_t now = time(NULL);
     struct tm day;
     strftime(created, sizeof created, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &day));
-    return json_pack("{s:s, s:I, s:s, s:s, s:i, s:O, s:O, s:o, s:{s:I, s:o}, s:o, s:o, s:o, s:o}", "format", FORMAT, "step",
-                     (json_int_t)f->step, "created", created, "pawl_version", PAWL_VERSION, "ranks", f->ranks, "run", f->run,
-                     "lineage", f->lineage, "parent", f->parent ? hex_of(*f->parent) : json_null(), "layout", "bytes",
-                     (json_int_t)f->file_bytes, "sha256", hex_of(f->layout), "tensors", tensors_of(list, count),
-                     "weights_sha256", hex_of(sums->weights), "state_sha256", hex_of(sums->state), "memory_sha256",
-                     hex_of(sums->memory));
+    return json_pack("{s:s, s:I, s:s, s:s, s:i, s:O, s:O, s:o, s:{s:I, s:o}, s:o, s:o, s:o, s:o}", "format", FORMAT,
+                     "step", (json_int_t)f->step, "created", created, "pawl_version", PAWL_VERSION, "ranks", f->ranks,
+                     "run", f->run, "lineage", f->lineage, "parent", f->parent ? hex_of(*f->parent) : json_null(),
+                     "layout", "bytes", (json_int_t)f->file_bytes, "sha256", hex_of(f->layout), "tensors",
+                     tensors_of(list, count), "weights_sha256", hex_of(sums->weights), "state_sha256",
+                     hex_of(sums->state), "memory_sha256", hex_of(sums->memory));
 }
 
 /* The root digest is taken over the canonical text without itself. */
@@ -71,7 +72,8 @@ static pawl_status root_of(const json_t *manifest, pawl_digest *out)
     return s;
 }
 
-pawl_status pawl_manifest_text(const pawl_manifest_facts *f, const pawl_stored *list, int count, pawl_text *out, pawl_sums *sums)
+pawl_status pawl_manifest_text(const pawl_manifest_facts *f, const pawl_stored *list, int count, pawl_text *out,
+                               pawl_sums *sums)
 {
     PAWL_TRY(pawl_stored_sums(list, count, sums));
     json_t *manifest = manifest_of(f, list, count, sums);
@@ -92,8 +94,8 @@ static pawl_status get_digest(const json_t *object, const char *key, const char 
 {
     const char *hex;
     PAWL_TRY(pawl_json_text(object, key, where, &hex));
-    PAWL_CHECK(pawl_digest_parse(hex, out) == PAWL_OK, PAWL_EDATA, "%s: %s: expected a SHA-256 in lower-case hex, found '%.80s'",
-               where, key, hex);
+    PAWL_CHECK(pawl_digest_parse(hex, out) == PAWL_OK, PAWL_EDATA,
+               "%s: %s: expected a SHA-256 in lower-case hex, found '%.80s'", where, key, hex);
     return PAWL_OK;
 }
 
@@ -128,7 +130,8 @@ static pawl_status get_shape(const json_t *object, const char *where, pawl_tenso
     json_t *shape;
     PAWL_TRY(pawl_json_array(object, "shape", where, &shape));
     const size_t ndim = json_array_size(shape);
-    PAWL_CHECK(ndim <= PAWL_MAX_NDIM, PAWL_EDATA, "%s: expected at most %d dimensions, found %zu", where, PAWL_MAX_NDIM, ndim);
+    PAWL_CHECK(ndim <= PAWL_MAX_NDIM, PAWL_EDATA, "%s: expected at most %d dimensions, found %zu", where, PAWL_MAX_NDIM,
+               ndim);
     int64_t count = 1;
     for (size_t i = 0; i < ndim; i++) {
         const json_t *dim = json_array_get(shape, i);
@@ -167,8 +170,8 @@ static pawl_status get_place(const json_t *object, const char *where, pawl_store
     PAWL_TRY(pawl_json_i64(object, "offset", where, 0, LARGEST, &t->offset));
     PAWL_TRY(pawl_json_i64(object, "bytes", where, 0, LARGEST, &bytes));
     t->bytes = pawl_tensor_bytes(t->item.tensor);
-    PAWL_CHECK((size_t)bytes == t->bytes, PAWL_EDATA, "%s: expected %zu bytes for its shape, found %lld", where, t->bytes,
-               (long long)bytes);
+    PAWL_CHECK((size_t)bytes == t->bytes, PAWL_EDATA, "%s: expected %zu bytes for its shape, found %lld", where,
+               t->bytes, (long long)bytes);
     t->chunk_count = pawl_chunk_count(t->bytes);
     return PAWL_OK;
 }
@@ -178,12 +181,13 @@ static pawl_status get_tensor(const json_t *object, const char *where, pawl_stor
 {
     const char *name, *dtype;
     PAWL_TRY(pawl_json_text(object, "name", where, &name));
-    PAWL_CHECK(pawl_is_tensor_name(name), PAWL_EDATA, "%s: name: expected a path of names, found '%.200s'", where, name);
+    PAWL_CHECK(pawl_is_tensor_name(name), PAWL_EDATA, "%s: name: expected a path of names, found '%.200s'", where,
+               name);
     memcpy(t->item.name, name, strlen(name) + 1);
     PAWL_TRY(pawl_json_text(object, "dtype", where, &dtype));
     t->item.tensor.dtype = pawl_dtype_named(dtype);
-    PAWL_CHECK(t->item.tensor.dtype != PAWL_DTYPE_COUNT && strcmp(dtype, pawl_dtype_name(t->item.tensor.dtype)) == 0, PAWL_EDATA,
-               "%s: dtype: expected a type of number, found '%.80s'", where, dtype);
+    PAWL_CHECK(t->item.tensor.dtype != PAWL_DTYPE_COUNT && strcmp(dtype, pawl_dtype_name(t->item.tensor.dtype)) == 0,
+               PAWL_EDATA, "%s: dtype: expected a type of number, found '%.80s'", where, dtype);
     PAWL_TRY(get_shape(object, where, &t->item.tensor));
     PAWL_TRY(get_place(object, where, t));
     return get_digest(object, "sha256", where, &t->digest);
@@ -200,8 +204,9 @@ static pawl_status count_chunks(const json_t *object, const char *where, const p
 {
     json_t *chunks;
     PAWL_TRY(pawl_json_array(object, "chunks", where, &chunks));
-    PAWL_CHECK((int64_t)json_array_size(chunks) == t->chunk_count, PAWL_EDATA, "%s: chunks: expected %lld for %zu bytes, found %zu",
-               where, (long long)t->chunk_count, t->bytes, json_array_size(chunks));
+    PAWL_CHECK((int64_t)json_array_size(chunks) == t->chunk_count, PAWL_EDATA,
+               "%s: chunks: expected %lld for %zu bytes, found %zu", where, (long long)t->chunk_count, t->bytes,
+               json_array_size(chunks));
     return PAWL_OK;
 }
 
@@ -233,7 +238,8 @@ static pawl_status get_tensors(pawl_checkpoint *k, const char *where)
         name_tensor(at, sizeof at, where, object, i);
         PAWL_TRY(get_tensor(object, at, t));
         PAWL_TRY(count_chunks(object, at, t));
-        PAWL_CHECK(i == 0 || pawl_stored_compare(t - 1, t) < 0, PAWL_EDATA, "%s: expected every name once, in byte order", at);
+        PAWL_CHECK(i == 0 || pawl_stored_compare(t - 1, t) < 0, PAWL_EDATA,
+                   "%s: expected every name once, in byte order", at);
         t->first_chunk = chunk_count;
         chunk_count += t->chunk_count;
     }
@@ -252,8 +258,8 @@ static pawl_status check_sums(pawl_checkpoint *k, const char *where)
     PAWL_TRY(pawl_stored_sums(k->tensors, k->count, &computed));
     for (size_t i = 0; i < sizeof sums / sizeof *sums; i++) {
         PAWL_TRY(get_digest(k->manifest, sums[i].key, where, sums[i].stated));
-        PAWL_CHECK(pawl_digest_equal(*sums[i].stated, *sums[i].computed), PAWL_EDATA, "%s: %s is not that of the tensors", where,
-                   sums[i].key);
+        PAWL_CHECK(pawl_digest_equal(*sums[i].stated, *sums[i].computed), PAWL_EDATA,
+                   "%s: %s is not that of the tensors", where, sums[i].key);
     }
     return PAWL_OK;
 }
@@ -268,8 +274,9 @@ static pawl_status check_name(const pawl_checkpoint *k, const char *where)
     if (n >= sizeof name || n == 0) return PAWL_OK;
     memcpy(name, base, n);
     name[n] = 0;
-    PAWL_CHECK(!pawl_step_parse(name, &step) || step == k->step, PAWL_EDATA, "%s: step: expected %lld, as the folder is named, found %lld",
-               where, (long long)step, (long long)k->step);
+    PAWL_CHECK(!pawl_step_parse(name, &step) || step == k->step, PAWL_EDATA,
+               "%s: step: expected %lld, as the folder is named, found %lld", where, (long long)step,
+               (long long)k->step);
     return PAWL_OK;
 }
 
@@ -280,8 +287,8 @@ static pawl_status check_facts(pawl_checkpoint *k, const char *where)
     pawl_digest digest;
     int64_t ranks;
     PAWL_TRY(pawl_json_text(k->manifest, "format", where, &text));
-    PAWL_CHECK(strcmp(text, FORMAT) == 0, PAWL_EDATA, "%s: format: expected %s, found '%.80s'; a newer pawl may read it", where,
-               FORMAT, text);
+    PAWL_CHECK(strcmp(text, FORMAT) == 0, PAWL_EDATA,
+               "%s: format: expected %s, found '%.80s'; a newer pawl may read it", where, FORMAT, text);
     PAWL_TRY(pawl_json_i64(k->manifest, "step", where, 0, LARGEST, &k->step));
     PAWL_TRY(pawl_json_i64(k->manifest, "ranks", where, 1, INT_MAX, &ranks));
     PAWL_TRY(pawl_json_text(k->manifest, "created", where, &text));
@@ -309,8 +316,9 @@ static pawl_status check_canonical(pawl_checkpoint *k, const char *where, const 
     PAWL_CHECK(same, PAWL_EDATA, "%s is not canonical JSON: it was changed after it was written", where);
     PAWL_TRY(get_digest(k->manifest, "root_sha256", where, &k->sums.root));
     PAWL_TRY(root_of(k->manifest, &root));
-    PAWL_CHECK(pawl_digest_equal(root, k->sums.root), PAWL_EDATA, "%s: root_sha256: expected %s, found %s: it was changed after it was written",
-               where, pawl_digest_hex(k->sums.root).text, pawl_digest_hex(root).text);
+    PAWL_CHECK(pawl_digest_equal(root, k->sums.root), PAWL_EDATA,
+               "%s: root_sha256: expected %s, found %s: it was changed after it was written", where,
+               pawl_digest_hex(k->sums.root).text, pawl_digest_hex(root).text);
     return PAWL_OK;
 }
 
@@ -335,14 +343,18 @@ pawl_status pawl_manifest_load(const char *checkpoint, pawl_checkpoint **out)
     pawl_checkpoint *k;
     size_t n = strlen(checkpoint);
     while (n > 1 && checkpoint[n - 1] == '/') n--;
-    PAWL_CHECK(n > 0 && n < sizeof k->path, PAWL_EUSAGE, "expected the path of a checkpoint, found '%.80s'", checkpoint);
+    PAWL_CHECK(n > 0 && n < sizeof k->path, PAWL_EUSAGE, "expected the path of a checkpoint, found '%.80s'",
+               checkpoint);
     PAWL_TRY(pawl_path_join(where, sizeof where, checkpoint, PAWL_MANIFEST_FILE));
-    PAWL_CHECK(pawl_path_exists(where), PAWL_EDATA, "%s: it has no %s, so it is not a whole checkpoint", checkpoint, PAWL_MANIFEST_FILE);
+    PAWL_CHECK(pawl_path_exists(where), PAWL_EDATA, "%s: it has no %s, so it is not a whole checkpoint", checkpoint,
+               PAWL_MANIFEST_FILE);
     PAWL_TRY(pawl_alloc((void **)&k, sizeof *k, "a checkpoint"));
     memcpy(k->path, checkpoint, n);
     pawl_status s = load(k, where);
-    if (s == PAWL_OK) *out = k;
-    else pawl_checkpoint_close(k);
+    if (s == PAWL_OK)
+        *out = k;
+    else
+        pawl_checkpoint_close(k);
     return s;
 }
 

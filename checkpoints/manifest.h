@@ -11,8 +11,8 @@ struct pawl_checkpoint { /* a manifest that agrees with itself */
     char path[PATH_MAX]; /* of the checkpoint's folder */
     json_t *manifest;
     int64_t step;
-    int64_t file_bytes;  /* of checkpoint.h5 */
-    pawl_digest layout;  /* pawl_layout_digest of it */
+    int64_t file_bytes; /* of checkpoint.h5 */
+    pawl_digest layout; /* pawl_layout_digest of it */
     pawl_sums sums;
     pawl_stored *tensors; /* sorted by name */
     int count;
@@ -28,13 +28,14 @@ typedef struct pawl_manifest_facts {
 } pawl_manifest_facts;
 
 /* The canonical text, and the digests it states. list is sorted by name, with digests and chunks filled in. */
-PAWL_MUST pawl_status pawl_manifest_text(const pawl_manifest_facts *f, const pawl_stored *list, int count, pawl_text *out,
-                                         pawl_sums *sums);
+PAWL_MUST pawl_status pawl_manifest_text(const pawl_manifest_facts *f, const pawl_stored *list, int count,
+                                         pawl_text *out, pawl_sums *sums);
 
 /* HDF5 takes '/' for a level and "." for the level itself: each level must be a name. */
 int pawl_is_tensor_name(const char *name);
 
-/* Reads and checks checkpoint/manifest.json alone; pawl_checkpoint_close it. Errors: EDATA naming file and field; EIO. */
+/* Reads and checks checkpoint/manifest.json alone; pawl_checkpoint_close it. Errors: EDATA naming file and field; EIO.
+ */
 PAWL_MUST pawl_status pawl_manifest_load(const char *checkpoint, pawl_checkpoint **out);
 
 #endif

@@ -36,11 +36,12 @@ static pawl_status check_references(const pawl_saver *s)
         const pawl_stored *t = &s->tensors[i];
         if (pawl_stored_is_own(t)) continue;
         PAWL_TRY(pawl_path_join(path, sizeof path, s->folder, t->file));
-        PAWL_CHECK(pawl_path_exists(path), PAWL_EDATA, "%s, in which tensor %s lies, is gone; the next checkpoint writes it again",
-                   path, t->item.name);
+        PAWL_CHECK(pawl_path_exists(path), PAWL_EDATA,
+                   "%s, in which tensor %s lies, is gone; the next checkpoint writes it again", path, t->item.name);
         PAWL_TRY(pawl_file_size(path, &bytes));
         PAWL_CHECK(t->offset + (int64_t)t->bytes <= bytes, PAWL_EDATA,
-                   "%s, in which tensor %s lies, was cut short; the next checkpoint writes it again", path, t->item.name);
+                   "%s, in which tensor %s lies, was cut short; the next checkpoint writes it again", path,
+                   t->item.name);
     }
     return PAWL_OK;
 }
@@ -53,7 +54,8 @@ pawl_status pawl_save_lay_out(pawl_saver *s)
     PAWL_TRY(check_references(s));
     PAWL_TRY(pawl_dir_make(s->part));
     PAWL_TRY(pawl_path_join(path, sizeof path, s->part, PAWL_TENSOR_FILE));
-    PAWL_TRY(pawl_layout_create(path, s->tensors, s->count, s->run, s->lineage, &s->placing->file_bytes, &s->placing->layout));
+    PAWL_TRY(pawl_layout_create(path, s->tensors, s->count, s->run, s->lineage, &s->placing->file_bytes,
+                                &s->placing->layout));
     for (int i = 0; i < s->count; i++) s->placing->offset[i] = s->tensors[i].offset;
     return PAWL_OK;
 }
@@ -79,7 +81,8 @@ static pawl_status write_chunks(const output *o, pawl_stored *t, int64_t first, 
     return PAWL_OK;
 }
 
-/* What changes comes from the snapshot, in the order in which it was copied; what is frozen from the caller's memory. */
+/* What changes comes from the snapshot, in the order in which it was copied; what is frozen from the caller's memory.
+ */
 static pawl_status write_share(const output *o)
 {
     pawl_saver *s = o->s;

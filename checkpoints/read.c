@@ -11,7 +11,8 @@ pawl_status pawl_checkpoint_open(const char *path, pawl_checkpoint **out)
     char newest[PATH_MAX];
     int64_t lost;
     pawl_checkpoint *k;
-    PAWL_CHECK(pawl_path_is_dir(path), PAWL_EUSAGE, "%s: expected the folder of a checkpoint or of a run, found none", path);
+    PAWL_CHECK(pawl_path_is_dir(path), PAWL_EUSAGE, "%s: expected the folder of a checkpoint or of a run, found none",
+               path);
     if (pawl_find_is_run(path)) {
         PAWL_TRY(pawl_checkpoint_find(path, 0, newest, sizeof newest, &lost));
         PAWL_CHECK(newest[0], PAWL_EUSAGE, "%s: the run has no checkpoint yet", path);
@@ -19,8 +20,10 @@ pawl_status pawl_checkpoint_open(const char *path, pawl_checkpoint **out)
     }
     PAWL_TRY(pawl_manifest_load(path, &k));
     pawl_status s = pawl_files_check_sizes(k);
-    if (s == PAWL_OK) *out = k;
-    else pawl_checkpoint_close(k);
+    if (s == PAWL_OK)
+        *out = k;
+    else
+        pawl_checkpoint_close(k);
     return s;
 }
 
@@ -42,7 +45,8 @@ int64_t pawl_checkpoint_step(const pawl_checkpoint *k)
 static void shape_text(const pawl_tensor *t, char out[128])
 {
     size_t used = (size_t)snprintf(out, 128, "%s [", pawl_dtype_name(t->dtype));
-    for (int i = 0; i < t->ndim; i++) used += (size_t)snprintf(out + used, 128 - used, "%s%lld", i ? "," : "", (long long)t->dim[i]);
+    for (int i = 0; i < t->ndim; i++)
+        used += (size_t)snprintf(out + used, 128 - used, "%s%lld", i ? "," : "", (long long)t->dim[i]);
     snprintf(out + used, 128 - used, "]");
 }
 
@@ -54,7 +58,8 @@ static pawl_status find_tensor(const pawl_checkpoint *k, const pawl_named *wante
     PAWL_CHECK(t, PAWL_EDATA, "%s has no tensor %s", k->path, wanted->name);
     shape_text(&wanted->tensor, expected);
     shape_text(&t->item.tensor, found);
-    PAWL_CHECK(strcmp(expected, found) == 0, PAWL_EDATA, "%s: tensor %s: expected %s, found %s", k->path, wanted->name, expected, found);
+    PAWL_CHECK(strcmp(expected, found) == 0, PAWL_EDATA, "%s: tensor %s: expected %s, found %s", k->path, wanted->name,
+               expected, found);
     *out = t;
     return PAWL_OK;
 }

@@ -31,11 +31,23 @@ static pawl_status list_tensors(const pawl_state *from, pawl_stored **out)
 static pawl_status check_names(const pawl_saver *s)
 {
     for (int i = 0; i < s->count; i++) {
-        PAWL_CHECK(pawl_is_tensor_name(s->tensors[i].item.name), PAWL_EBUG, "a tensor cannot be saved under the name '%s'",
-                   s->tensors[i].item.name);
+        PAWL_CHECK(pawl_is_tensor_name(s->tensors[i].item.name), PAWL_EBUG,
+                   "a tensor cannot be saved under the name '%s'", s->tensors[i].item.name);
         PAWL_CHECK(i == 0 || pawl_stored_compare(&s->tensors[i - 1], &s->tensors[i]) != 0, PAWL_EBUG,
                    "two tensors are to be saved under the name '%s'", s->tensors[i].item.name);
     }
+    return PAWL_OK;
+}
+
+/* The folder's own name has to last, too. That of output_dir may lie in a folder that we may not read: then it is left
+ * to the system. */
+static pawl_status make_folder(const pawl_saver *s, const char *output_dir)
+{
+    char above[PATH_MAX];
+    PAWL_TRY(pawl_dir_make(s->folder));
+    PAWL_TRY(pawl_dir_sync(output_dir));
+    PAWL_TRY(pawl_path_join(above, sizeof above, output_dir, ".."));
+    if (pawl_dir_sync(above) != PAWL_OK) pawl_log(PAWL_LOG_DEBUG, "checkpoints: %s", pawl_last_error()->what);
     return PAWL_OK;
 }
 
@@ -43,7 +55,7 @@ static pawl_status open_local(pawl_saver *s, const char *output_dir, const pawl_
 {
     const int rank = s->comm->rank, size = s->comm->size;
     PAWL_TRY(pawl_find_folder(output_dir, s->folder, sizeof s->folder));
-    if (rank == 0) PAWL_TRY(pawl_dir_make(s->folder));
+    if (rank == 0) PAWL_TRY(make_folder(s, output_dir));
     PAWL_TRY(list_tensors(tensors, &s->tensors));
     s->count = tensors->count;
     PAWL_TRY(check_names(s));
@@ -54,6 +66,7 @@ static pawl_status open_local(pawl_saver *s, const char *output_dir, const pawl_
     PAWL_TRY(pawl_share_open(s->tensors, s->count, 1, rank, size, &s->frozen));
     s->placing_bytes = sizeof *s->placing + (size_t)s->count * sizeof *s->placing->offset;
     PAWL_TRY(pawl_alloc((void **)&s->placing, s->placing_bytes, "the layout of a checkpoint"));
+    PAWL_TRY(pawl_alloc((void **)&s->votes, (size_t)size * sizeof *s->votes, "the ranks' votes"));
     s->snapshot = (pawl_arena){.name = "checkpoint snapshot", .used = s->changing.bytes};
     PAWL_TRY(pawl_arena_open(&s->snapshot));
     return pawl_save_thread_open(s);
@@ -80,7 +93,8 @@ static pawl_digest list_digest(const pawl_saver *s)
     return link.before;
 }
 
-pawl_status pawl_saver_open(pawl_comm *c, const char *output_dir, const pawl_state *tensors, int64_t keep, pawl_saver **out)
+pawl_status pawl_saver_open(pawl_comm *c, const char *output_dir, const pawl_state *tensors, int64_t keep,
+                            pawl_saver **out)
 {
     pawl_saver *s = NULL;
     pawl_status status = pawl_alloc((void **)&s, sizeof *s, "the saver");
@@ -94,8 +108,10 @@ pawl_status pawl_saver_open(pawl_comm *c, const char *output_dir, const pawl_sta
         const pawl_digest list = list_digest(s);
         status = pawl_same(c, &list, sizeof list, "the list of tensors to save");
     }
-    if (status == PAWL_OK) *out = s;
-    else pawl_saver_close(s);
+    if (status == PAWL_OK)
+        *out = s;
+    else
+        pawl_saver_close(s);
     return status;
 }
 
@@ -108,6 +124,7 @@ void pawl_saver_close(pawl_saver *s)
     pawl_arena_close(&s->snapshot);
     pawl_share_close(&s->changing);
     pawl_share_close(&s->frozen);
+    pawl_free(s->votes);
     pawl_free(s->placing);
     pawl_free(s->chunks);
     pawl_free(s->tensors);
@@ -129,7 +146,8 @@ size_t pawl_saver_bytes(const pawl_comm *c, const pawl_state *tensors)
 static const pawl_stored *find_stored(const pawl_checkpoint *k, const pawl_stored *t)
 {
     const pawl_stored *found = bsearch(t, k->tensors, (size_t)k->count, sizeof *k->tensors, pawl_stored_compare);
-    if (!found || found->item.tensor.dtype != t->item.tensor.dtype || found->item.tensor.ndim != t->item.tensor.ndim) return NULL;
+    if (!found || found->item.tensor.dtype != t->item.tensor.dtype || found->item.tensor.ndim != t->item.tensor.ndim)
+        return NULL;
     for (int i = 0; i < t->item.tensor.ndim; i++)
         if (found->item.tensor.dim[i] != t->item.tensor.dim[i]) return NULL;
     return found;
@@ -142,8 +160,8 @@ static void name_in_folder(const pawl_saver *s, const pawl_checkpoint *k, char o
     struct stat a, b;
     pawl_step_name(k->step, name);
     const int n = snprintf(path, sizeof path, "%s/%s", s->folder, name);
-    const int same = n > 0 && n < (int)sizeof path && stat(path, &a) == 0 && stat(k->path, &b) == 0 && a.st_dev == b.st_dev &&
-                     a.st_ino == b.st_ino;
+    const int same = n > 0 && n < (int)sizeof path && stat(path, &a) == 0 && stat(k->path, &b) == 0 &&
+                     a.st_dev == b.st_dev && a.st_ino == b.st_ino;
     memset(out, 0, PAWL_STEP_NAME_MAX);
     if (same) memcpy(out, name, strlen(name));
 }
@@ -155,13 +173,15 @@ static void hash_frozen(pawl_saver *s)
         int64_t first, end;
         if (!pawl_share_of_tensor(&s->frozen, t, &first, &end)) continue;
         for (int64_t c = first; c < end; c++)
-            t->chunks[c] = pawl_sha256((char *)t->item.tensor.data + c * PAWL_CHUNK_BYTES, pawl_stored_chunk_bytes(t, c));
+            t->chunks[c] =
+                pawl_sha256((char *)t->item.tensor.data + c * PAWL_CHUNK_BYTES, pawl_stored_chunk_bytes(t, c));
     }
 }
 
 static pawl_status gather_digests(pawl_saver *s, pawl_share *share)
 {
-    return pawl_allgather_blocks(s->comm, s->chunks + share->first, share->lengths, share->offsets, s->chunks + share->first_of_all);
+    return pawl_allgather_blocks(s->comm, s->chunks + share->first, share->lengths, share->offsets,
+                                 s->chunks + share->first_of_all);
 }
 
 static void refer_to(pawl_saver *s, const pawl_checkpoint *from, const char *step_name)
@@ -170,8 +190,10 @@ static void refer_to(pawl_saver *s, const pawl_checkpoint *from, const char *ste
         pawl_stored *t = &s->tensors[i];
         const pawl_stored *there = t->item.frozen ? find_stored(from, t) : NULL;
         if (!there || memcmp(t->chunks, there->chunks, (size_t)t->chunk_count * sizeof *t->chunks) != 0) continue;
-        if (pawl_stored_is_own(there)) snprintf(t->file, sizeof t->file, "%s/%s", step_name, PAWL_TENSOR_FILE);
-        else memcpy(t->file, there->file, sizeof t->file);
+        if (pawl_stored_is_own(there))
+            snprintf(t->file, sizeof t->file, "%s/%s", step_name, PAWL_TENSOR_FILE);
+        else
+            memcpy(t->file, there->file, sizeof t->file);
         t->offset = there->offset;
         t->digest = there->digest;
     }
@@ -239,8 +261,10 @@ pawl_status pawl_save_begin(pawl_saver *s, const pawl_save *what)
     s->step = what->step;
     forget_references(s, s->step_name); /* a step that is saved again replaces that file */
     copy_share(s);
-    if (take_texts(s, what) == PAWL_OK) pawl_save_thread_start(s, PAWL_SAVE_LAYOUT);
-    else pawl_save_thread_fail(s, PAWL_SAVE_LAYOUT); /* all ranks hear of it at the next poll */
+    if (take_texts(s, what) == PAWL_OK)
+        pawl_save_thread_start(s, PAWL_SAVE_LAYOUT);
+    else
+        pawl_save_thread_fail(s, PAWL_SAVE_LAYOUT); /* all ranks hear of it at the next poll */
     return PAWL_OK;
 }
 
@@ -265,7 +289,8 @@ static void end_save(pawl_saver *s)
     s->phase = PAWL_SAVE_IDLE;
 }
 
-/* The parts are removed now, so that a disk that filled up is not left full; what cannot be is left to the next save. */
+/* The parts are removed now, so that a disk that filled up is not left full; what cannot be is left to the next save.
+ */
 static pawl_status give_up(pawl_saver *s, int failed_here)
 {
     pawl_error e;
@@ -275,7 +300,8 @@ static pawl_status give_up(pawl_saver *s, int failed_here)
     if (s->comm->rank == 0 && s->phase != PAWL_SAVE_IDLE && s->part[0] && pawl_dir_remove(s->part) != PAWL_OK)
         pawl_log(PAWL_LOG_WARN, "checkpoints: %s", pawl_last_error()->what);
     pawl_adopt_error(&e);
-    if (status == PAWL_EDATA) forget_references(s, NULL); /* a file that was referred to is gone: the next save writes everything */
+    if (status == PAWL_EDATA)
+        forget_references(s, NULL); /* a file that was referred to is gone: the next save writes everything */
     end_save(s);
     return status;
 }
@@ -331,8 +357,8 @@ pawl_status pawl_save_poll(pawl_saver *s, const pawl_save_vote *all, int *publis
     *published = 0;
     if (s->phase == PAWL_SAVE_IDLE) return PAWL_OK;
     for (int r = 0; r < s->comm->size; r++) {
-        PAWL_CHECK(all[r].phase == s->phase, PAWL_EBUG, "rank %d is in phase %d of a save, rank %d in phase %d", r, all[r].phase,
-                   s->comm->rank, s->phase);
+        PAWL_CHECK(all[r].phase == s->phase, PAWL_EBUG, "rank %d is in phase %d of a save, rank %d in phase %d", r,
+                   all[r].phase, s->comm->rank, s->phase);
         if (all[r].done == 0) return PAWL_OK;
         failed |= all[r].done < 0;
     }
@@ -346,17 +372,14 @@ pawl_status pawl_save_poll(pawl_saver *s, const pawl_save_vote *all, int *publis
 
 pawl_status pawl_save_finish(pawl_saver *s, int *published)
 {
-    pawl_save_vote *all = NULL;
     *published = 0;
-    pawl_status status = pawl_agree(s->comm, pawl_alloc((void **)&all, (size_t)s->comm->size * sizeof *all, "the ranks' votes"));
-    while (status == PAWL_OK && pawl_save_busy(s)) {
+    while (pawl_save_busy(s)) {
         pawl_save_thread_wait(s);
         const pawl_save_vote mine = pawl_save_vote_now(s);
-        status = pawl_allgather(s->comm, &mine, sizeof mine, all);
-        if (status == PAWL_OK) status = pawl_save_poll(s, all, published);
+        PAWL_TRY(pawl_allgather(s->comm, &mine, sizeof mine, s->votes));
+        PAWL_TRY(pawl_save_poll(s, s->votes, published));
     }
-    pawl_free(all);
-    return status;
+    return PAWL_OK;
 }
 
 pawl_save_result pawl_save_last(const pawl_saver *s)

@@ -8,8 +8,9 @@
  *     WRITE    all ranks   own chunks: hash, pwrite; fsync              the chunks' digests go to all
  *     PUBLISH  rank 0      manifest, rename, LATEST, prune              the digests of the whole go to all
  *
- * A vote of -1 is a failure: when all ranks have voted they agree on it, rank 0 removes the .part, and the saver is idle
- * again. The thread never communicates; the main thread never waits for it, except in pawl_save_finish and close. */
+ * A vote of -1 is a failure: when all ranks have voted they agree on it, rank 0 removes the .part, and the saver is
+ * idle again. The thread never communicates; the main thread never waits for it, except in pawl_save_finish and close.
+ */
 #ifndef PAWL_CHECKPOINTS_SAVER_H
 #define PAWL_CHECKPOINTS_SAVER_H
 
@@ -43,6 +44,7 @@ struct pawl_saver {
     pawl_arena snapshot; /* this rank's chunks of what changes */
     pawl_placing *placing;
     size_t placing_bytes;
+    pawl_save_vote *votes; /* [size], for pawl_save_finish */
     pawl_digest parent;
     int has_parent;
 

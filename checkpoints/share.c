@@ -66,7 +66,8 @@ pawl_status pawl_share_open(const pawl_stored *list, int count, int frozen, int 
     memset(out, 0, sizeof *out);
     out->frozen = frozen;
     out->first_of_all = -1;
-    PAWL_TRY(pawl_alloc((void **)&out->lengths, 2 * (size_t)size * sizeof *out->lengths, "the ranks' shares of a checkpoint"));
+    PAWL_TRY(pawl_alloc((void **)&out->lengths, 2 * (size_t)size * sizeof *out->lengths,
+                        "the ranks' shares of a checkpoint"));
     out->offsets = out->lengths + size;
     deal(list, count, frozen, size, take, &d);
     for (int r = 1; r < size; r++) out->offsets[r] = out->offsets[r - 1] + out->lengths[r - 1];

@@ -5,16 +5,17 @@
 #include "checkpoints/stored.h"
 
 typedef struct pawl_share {
-    int frozen;             /* deals the tensors whose item.frozen is this */
-    int64_t first, end;     /* this rank's chunks, as pawl_stored.first_chunk counts them */
-    size_t bytes;           /* in this rank's chunks */
+    int frozen;                /* deals the tensors whose item.frozen is this */
+    int64_t first, end;        /* this rank's chunks, as pawl_stored.first_chunk counts them */
+    size_t bytes;              /* in this rank's chunks */
     size_t *lengths, *offsets; /* of every rank's digests, in bytes, for pawl_allgather_blocks */
-    int64_t first_of_all;   /* chunk at which offsets begin */
+    int64_t first_of_all;      /* chunk at which offsets begin */
 } pawl_share;
 
 /* Numbers the chunks of list: tensors that change, then frozen ones. Returns how many. */
 int64_t pawl_share_number(pawl_stored *list, int count);
-PAWL_MUST pawl_status pawl_share_open(const pawl_stored *list, int count, int frozen, int rank, int size, pawl_share *out);
+PAWL_MUST pawl_status pawl_share_open(const pawl_stored *list, int count, int frozen, int rank, int size,
+                                      pawl_share *out);
 void pawl_share_close(pawl_share *s);
 /* Bytes of rank's share alone (the plan). */
 size_t pawl_share_bytes(const pawl_stored *list, int count, int frozen, int rank, int size);

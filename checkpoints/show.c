@@ -15,7 +15,8 @@ static json_t *licenses_of(const json_t *datasets)
 {
     json_t *all = json_array(), *dataset, *known;
     size_t i, j;
-    json_array_foreach(datasets, i, dataset) {
+    json_array_foreach(datasets, i, dataset)
+    {
         json_t *license = json_object_get(dataset, "license");
         int seen = !json_is_string(license) || json_string_length(license) == 0;
         json_array_foreach(all, j, known) seen |= json_equal(known, license);
@@ -29,9 +30,11 @@ static json_t *tensors_of(const json_t *manifest)
     static const char *const keys[] = {"name", "dtype", "shape", "bytes", "sha256"};
     json_t *all = json_array(), *tensor;
     size_t i;
-    json_array_foreach(json_object_get(manifest, "tensors"), i, tensor) {
+    json_array_foreach(json_object_get(manifest, "tensors"), i, tensor)
+    {
         json_t *shown = json_object();
-        for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) json_object_set(shown, keys[k], json_object_get(tensor, keys[k]));
+        for (size_t k = 0; k < sizeof keys / sizeof *keys; k++)
+            json_object_set(shown, keys[k], json_object_get(tensor, keys[k]));
         json_array_append_new(all, shown);
     }
     return all;
@@ -41,16 +44,18 @@ pawl_status pawl_show(const char *path, json_t **out)
 {
     pawl_checkpoint *k;
     PAWL_TRY(pawl_checkpoint_open(path, &k));
-    const json_t *m = k->manifest, *lineage = json_object_get(m, "lineage"), *datasets = json_object_get(lineage, "datasets");
+    const json_t *m = k->manifest, *lineage = json_object_get(m, "lineage"),
+                 *datasets = json_object_get(lineage, "datasets");
     json_t *shown = json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "step", member(m, "step", NULL),
-        "stage", member(m, "run", "stage"), "weights_sha256", member(m, "weights_sha256", NULL), "state_sha256",
-        member(m, "state_sha256", NULL), "memory_sha256", member(m, "memory_sha256", NULL), "root_sha256",
-        member(m, "root_sha256", NULL), "parent", member(m, "parent", NULL), "created", member(m, "created", NULL),
-        "pawl_version", member(m, "pawl_version", NULL), "ranks", member(m, "ranks", NULL), "reduction_lanes",
-        member(json_object_get(lineage, "topology"), "lanes", NULL), "tokens", member(lineage, "tokens", NULL), "datasets",
-        datasets ? json_incref((json_t *)(uintptr_t)datasets) : json_array(), "licenses", licenses_of(datasets), "tensors",
-        tensors_of(m), "lineage", member(m, "lineage", NULL));
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "step",
+        member(m, "step", NULL), "stage", member(m, "run", "stage"), "weights_sha256",
+        member(m, "weights_sha256", NULL), "state_sha256", member(m, "state_sha256", NULL), "memory_sha256",
+        member(m, "memory_sha256", NULL), "root_sha256", member(m, "root_sha256", NULL), "parent",
+        member(m, "parent", NULL), "created", member(m, "created", NULL), "pawl_version",
+        member(m, "pawl_version", NULL), "ranks", member(m, "ranks", NULL), "reduction_lanes",
+        member(json_object_get(lineage, "topology"), "lanes", NULL), "tokens", member(lineage, "tokens", NULL),
+        "datasets", datasets ? json_incref((json_t *)(uintptr_t)datasets) : json_array(), "licenses",
+        licenses_of(datasets), "tensors", tensors_of(m), "lineage", member(m, "lineage", NULL));
     pawl_checkpoint_close(k);
     PAWL_CHECK(shown, PAWL_EMEM, "no memory to show %s", path);
     *out = shown;

@@ -95,8 +95,10 @@ static pawl_status hash_between(pawl_hash *h, int fd, const char *path, int64_t 
     int64_t end = 0;
     for (int i = 0; i < count; i++) {
         const pawl_stored *t = in_order[i];
-        PAWL_CHECK(t->offset >= end && t->offset <= file_bytes && (int64_t)t->bytes <= file_bytes - t->offset, PAWL_EDATA,
-                   "%s: tensor %s: bytes %" PRId64 " to %" PRId64 " overlap another tensor or lie outside of the file's %" PRId64,
+        PAWL_CHECK(t->offset >= end && t->offset <= file_bytes && (int64_t)t->bytes <= file_bytes - t->offset,
+                   PAWL_EDATA,
+                   "%s: tensor %s: bytes %" PRId64 " to %" PRId64
+                   " overlap another tensor or lie outside of the file's %" PRId64,
                    path, t->item.name, t->offset, t->offset + (int64_t)t->bytes, file_bytes);
         PAWL_TRY(hash_range(h, fd, path, end, t->offset));
         end = t->offset + (int64_t)t->bytes;

@@ -82,8 +82,8 @@ static void report_pointer(const pointed *p, const char *folder, const char *fil
 {
     char line[PATH_MAX + 256];
     if (!p->there || p->met) return;
-    snprintf(line, sizeof line, "%s/%s: no whole checkpoint %s has the root digest %s that it states", folder, file, p->at.name,
-             pawl_digest_hex(p->at.root).text);
+    snprintf(line, sizeof line, "%s/%s: no whole checkpoint %s has the root digest %s that it states", folder, file,
+             p->at.name, pawl_digest_hex(p->at.root).text);
     pawl_findings_add(f, line);
 }
 
@@ -112,7 +112,8 @@ static pawl_status verify_run(const char *output_dir, pawl_findings *f)
     int count;
     PAWL_TRY(pawl_find_folder(output_dir, folder, sizeof folder));
     PAWL_TRY(pawl_folder_list(folder, &list, &count));
-    pawl_status s = count > 0 ? verify_entries(folder, list, count, f) : PAWL_FAIL(PAWL_EUSAGE, "%s: it has no checkpoint yet", folder);
+    pawl_status s = count > 0 ? verify_entries(folder, list, count, f)
+                              : PAWL_FAIL(PAWL_EUSAGE, "%s: it has no checkpoint yet", folder);
     pawl_free(list);
     return s;
 }
@@ -121,7 +122,8 @@ pawl_status pawl_verify(const char *path, pawl_text *findings, int *count)
 {
     pawl_findings f = {.text = findings};
     pawl_digest root;
-    PAWL_CHECK(pawl_path_is_dir(path), PAWL_EUSAGE, "%s: expected the folder of a checkpoint or of a run, found none", path);
+    PAWL_CHECK(pawl_path_is_dir(path), PAWL_EUSAGE, "%s: expected the folder of a checkpoint or of a run, found none",
+               path);
     PAWL_TRY(pawl_find_is_run(path) ? verify_run(path, &f) : verify_checkpoint(path, &f, &root));
     if (f.count > PAWL_FINDINGS_SHOWN) pawl_text_add(findings, "%d more\n", f.count - PAWL_FINDINGS_SHOWN);
     *count = f.count;

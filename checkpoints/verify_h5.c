@@ -59,8 +59,10 @@ static void add_ending(pawl_findings *f, const pawl_checkpoint *k, int ended, in
     char line[PATH_MAX + 128];
     const char *what = "HDF5 fails on it";
     if (ended && WIFEXITED(how) && WEXITSTATUS(how) == 0) return;
-    if (!ended) what = "HDF5 does not come to an end with it";
-    else if (WIFSIGNALED(how)) what = "HDF5 crashes on it";
+    if (!ended)
+        what = "HDF5 does not come to an end with it";
+    else if (WIFSIGNALED(how))
+        what = "HDF5 crashes on it";
     snprintf(line, sizeof line, "%s/%s: %s", k->path, PAWL_TENSOR_FILE, what);
     pawl_findings_add(f, line);
 }

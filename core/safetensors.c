@@ -13,7 +13,7 @@
 
 enum { HEADER_MAX = 100000000, INDEX_MAX = 1 << 28 }; /* the format's own ceiling; an index of a million tensors */
 
-#define INDEX_NAME "model.safetensors.index.json"
+#define INDEX_NAME  "model.safetensors.index.json"
 #define SINGLE_NAME "model.safetensors"
 
 typedef struct mapped {
@@ -35,7 +35,7 @@ struct pawl_safetensors {
     int count, room;
 };
 
-/* --- one file ------------------------------------------------------------------------------------------------- */
+/* --- one file ---------------------------------------------------------------------------------------------- */
 
 static pawl_status check_name(const char *name, const char *path)
 {
@@ -43,8 +43,8 @@ static pawl_status check_name(const char *name, const char *path)
     for (; name[n]; n++)
         PAWL_CHECK((unsigned char)name[n] >= ' ' && name[n] != 127, PAWL_EDATA,
                    "%s: a tensor's name has the control character 0x%02x at byte %zu", path, (unsigned char)name[n], n);
-    PAWL_CHECK(n > 0 && n < PAWL_NAME_MAX, PAWL_EDATA, "%s: tensor name '%.60s' is %zu bytes long, expected 1 to %d", path, name,
-               n, PAWL_NAME_MAX - 1);
+    PAWL_CHECK(n > 0 && n < PAWL_NAME_MAX, PAWL_EDATA, "%s: tensor name '%.60s' is %zu bytes long, expected 1 to %d",
+               path, name, n, PAWL_NAME_MAX - 1);
     return PAWL_OK;
 }
 
@@ -54,8 +54,8 @@ static pawl_status read_shape(const json_t *shape, const char *path, entry *e, s
     const char *name = e->named.name;
     pawl_tensor *t = &e->named.tensor;
     const size_t ndim = json_array_size(shape);
-    PAWL_CHECK(ndim <= PAWL_MAX_NDIM, PAWL_EDATA, "%s: tensor %s has %zu dimensions, at most %d are read", path, name, ndim,
-               PAWL_MAX_NDIM);
+    PAWL_CHECK(ndim <= PAWL_MAX_NDIM, PAWL_EDATA, "%s: tensor %s has %zu dimensions, at most %d are read", path, name,
+               ndim, PAWL_MAX_NDIM);
     size_t total = pawl_dtype_bytes(t->dtype);
     t->ndim = (int)ndim;
     for (size_t i = 0; i < ndim; i++) {
@@ -77,8 +77,8 @@ static pawl_status read_offsets(const json_t *offsets, const char *path, size_t 
                "%s: tensor %s: expected data_offsets [first, end]", path, e->named.name);
     const json_int_t a = json_integer_value(first), b = json_integer_value(end);
     PAWL_CHECK(0 <= a && a <= b && (size_t)b <= data_bytes, PAWL_EDATA,
-               "%s: tensor %s: data_offsets [%lld, %lld] lie outside the file's %zu bytes of data (is it truncated?)", path,
-               e->named.name, (long long)a, (long long)b, data_bytes);
+               "%s: tensor %s: data_offsets [%lld, %lld] lie outside the file's %zu bytes of data (is it truncated?)",
+               path, e->named.name, (long long)a, (long long)b, data_bytes);
     e->first = (size_t)a;
     e->end = (size_t)b;
     return PAWL_OK;
@@ -98,11 +98,12 @@ static pawl_status read_entry(const char *name, const json_t *value, const char 
     PAWL_TRY(pawl_json_array(value, "shape", where, &shape));
     PAWL_TRY(pawl_json_array(value, "data_offsets", where, &offsets));
     e->named.tensor.dtype = pawl_dtype_named(dtype);
-    PAWL_CHECK(e->named.tensor.dtype != PAWL_DTYPE_COUNT, PAWL_EDATA, "%s has dtype %.20s, which is not read here", where, dtype);
+    PAWL_CHECK(e->named.tensor.dtype != PAWL_DTYPE_COUNT, PAWL_EDATA, "%s has dtype %.20s, which is not read here",
+               where, dtype);
     PAWL_TRY(read_shape(shape, path, e, &bytes));
     PAWL_TRY(read_offsets(offsets, path, data_bytes, e));
-    PAWL_CHECK(e->end - e->first == bytes, PAWL_EDATA, "%s: its shape and dtype need %zu bytes, its data_offsets span %zu", where,
-               bytes, e->end - e->first);
+    PAWL_CHECK(e->end - e->first == bytes, PAWL_EDATA,
+               "%s: its shape and dtype need %zu bytes, its data_offsets span %zu", where, bytes, e->end - e->first);
     return PAWL_OK;
 }
 
@@ -123,7 +124,8 @@ static pawl_status check_tiling(entry *e, int count, const char *path, size_t da
                    e[i].named.name, e[i].first, at, e[i].first < at ? "tensors overlap" : "there is a gap");
         at = e[i].end;
     }
-    PAWL_CHECK(at == data_bytes, PAWL_EDATA, "%s: its tensors end at byte %zu of the data, the file has %zu", path, at, data_bytes);
+    PAWL_CHECK(at == data_bytes, PAWL_EDATA, "%s: its tensors end at byte %zu of the data, the file has %zu", path, at,
+               data_bytes);
     return PAWL_OK;
 }
 
@@ -151,11 +153,12 @@ static pawl_status read_entries(pawl_safetensors *s, int file, json_t *header, c
         entry *e = &s->entries[s->count];
         *e = (entry){.file = file};
         PAWL_TRY(read_entry(name, value, f->path, data_bytes, e));
-        /* A const view would need a second tensor type; the mapping is read-only, so a write would be caught at once. */
+        /* A const view would need a second tensor type; the mapping is read-only, so a write would be caught. */
         e->named.tensor.data = (void *)(uintptr_t)(data + e->first);
         s->count++;
     }
-    if (s->count == before) PAWL_CHECK(data_bytes == 0, PAWL_EDATA, "%s: %zu bytes of data belong to no tensor", f->path, data_bytes);
+    if (s->count == before)
+        PAWL_CHECK(data_bytes == 0, PAWL_EDATA, "%s: %zu bytes of data belong to no tensor", f->path, data_bytes);
     return s->count == before ? PAWL_OK : check_tiling(s->entries + before, s->count - before, f->path, data_bytes);
 }
 
@@ -165,21 +168,24 @@ static pawl_status read_file(pawl_safetensors *s, int file)
     json_t *header;
     uint64_t bytes = 0;
     PAWL_TRY(pawl_file_map(f->path, (const void **)&f->data, &f->bytes));
-    PAWL_CHECK(f->bytes >= 8, PAWL_EDATA, "%s: expected a safetensors file, found %zu bytes (is it truncated?)", f->path, f->bytes);
+    PAWL_CHECK(f->bytes >= 8, PAWL_EDATA, "%s: expected a safetensors file, found %zu bytes (is it truncated?)",
+               f->path, f->bytes);
     for (int i = 7; i >= 0; i--) bytes = bytes << 8 | (unsigned char)f->data[i];
     PAWL_CHECK(bytes <= HEADER_MAX, PAWL_EDATA,
-               "%s: its first 8 bytes state a header of %llu bytes, the format allows %d: not a safetensors file", f->path,
-               (unsigned long long)bytes, HEADER_MAX);
-    PAWL_CHECK(bytes <= f->bytes - 8, PAWL_EDATA, "%s: its header is %llu bytes, the file ends after %zu (is it truncated?)",
-               f->path, (unsigned long long)bytes, f->bytes);
-    PAWL_CHECK(bytes >= 2 && f->data[8] == '{', PAWL_EDATA, "%s: its header does not begin with '{': not a safetensors file", f->path);
+               "%s: its first 8 bytes state a header of %llu bytes, the format allows %d: not a safetensors file",
+               f->path, (unsigned long long)bytes, HEADER_MAX);
+    PAWL_CHECK(bytes <= f->bytes - 8, PAWL_EDATA,
+               "%s: its header is %llu bytes, the file ends after %zu (is it truncated?)", f->path,
+               (unsigned long long)bytes, f->bytes);
+    PAWL_CHECK(bytes >= 2 && f->data[8] == '{', PAWL_EDATA,
+               "%s: its header does not begin with '{': not a safetensors file", f->path);
     PAWL_TRY(pawl_json_parse(f->data + 8, (size_t)bytes, f->path, &header));
     pawl_status status = read_entries(s, file, header, f->data + 8 + bytes);
     json_decref(header);
     return status;
 }
 
-/* --- the list ------------------------------------------------------------------------------------------------- */
+/* --- the list ---------------------------------------------------------------------------------------------- */
 
 static int by_name(const void *a, const void *b)
 {
@@ -191,8 +197,8 @@ static pawl_status sort_names(pawl_safetensors *s)
     if (s->count > 1) qsort(s->entries, (size_t)s->count, sizeof *s->entries, by_name);
     for (int i = 1; i < s->count; i++) {
         const entry *a = &s->entries[i - 1], *b = &s->entries[i];
-        PAWL_CHECK(by_name(a, b) != 0, PAWL_EDATA, "tensor %s is in %s and in %s", a->named.name, s->files[a->file].path,
-                   s->files[b->file].path);
+        PAWL_CHECK(by_name(a, b) != 0, PAWL_EDATA, "tensor %s is in %s and in %s", a->named.name,
+                   s->files[a->file].path, s->files[b->file].path);
     }
     return PAWL_OK;
 }
@@ -203,8 +209,10 @@ static const entry *find_entry(const pawl_safetensors *s, const char *name)
     while (lo < hi) {
         const int mid = lo + (hi - lo) / 2, c = strcmp(name, s->entries[mid].named.name);
         if (c == 0) return &s->entries[mid];
-        if (c < 0) hi = mid;
-        else lo = mid + 1;
+        if (c < 0)
+            hi = mid;
+        else
+            lo = mid + 1;
     }
     return NULL;
 }
@@ -215,13 +223,14 @@ static const char *file_name(const mapped *f)
     return slash ? slash + 1 : f->path;
 }
 
-/* --- shards ---------------------------------------------------------------------------------------------------- */
+/* --- shards ------------------------------------------------------------------------------------------------ */
 
 /* The file of that name in dir, added to the list if it is not there yet. A name that leaves dir is refused. */
 static pawl_status add_shard(pawl_safetensors *s, const char *dir, const char *index, const char *name)
 {
     PAWL_CHECK(name[0] && name[0] != '.' && !strchr(name, '/') && !strchr(name, '\\'), PAWL_EDATA,
-               "%s: weight_map names the file '%.200s', expected the plain name of a file beside the index", index, name);
+               "%s: weight_map names the file '%.200s', expected the plain name of a file beside the index", index,
+               name);
     for (int i = s->file_count - 1; i >= 0; i--)
         if (strcmp(file_name(&s->files[i]), name) == 0) return PAWL_OK;
     PAWL_TRY(pawl_realloc((void **)&s->files, (size_t)(s->file_count + 1) * sizeof *s->files, "a list of shards"));
@@ -248,8 +257,9 @@ static pawl_status check_index(const pawl_safetensors *s, const char *index, jso
                    json_string_value(file));
     }
     for (int i = 0; i < s->count; i++)
-        PAWL_CHECK(json_object_get(map, s->entries[i].named.name), PAWL_EDATA, "%s: tensor %s of %s is missing in weight_map",
-                   index, s->entries[i].named.name, file_name(&s->files[s->entries[i].file]));
+        PAWL_CHECK(json_object_get(map, s->entries[i].named.name), PAWL_EDATA,
+                   "%s: tensor %s of %s is missing in weight_map", index, s->entries[i].named.name,
+                   file_name(&s->files[s->entries[i].file]));
     return PAWL_OK;
 }
 
@@ -260,7 +270,8 @@ static pawl_status read_shards(pawl_safetensors *s, const char *dir, const char 
     PAWL_TRY(pawl_json_object(root, "weight_map", index, &map));
     json_object_foreach(map, name, file)
     {
-        PAWL_CHECK(json_is_string(file), PAWL_EDATA, "%s: weight_map of tensor %.190s is not the name of a file", index, name);
+        PAWL_CHECK(json_is_string(file), PAWL_EDATA, "%s: weight_map of tensor %.190s is not the name of a file", index,
+                   name);
         PAWL_TRY(add_shard(s, dir, index, json_string_value(file)));
     }
     for (int i = 0; i < s->file_count; i++) PAWL_TRY(read_file(s, i));
@@ -295,7 +306,8 @@ static pawl_status open_dir(pawl_safetensors *s, const char *dir)
     PAWL_TRY(pawl_path_join(path, sizeof path, dir, SINGLE_NAME));
     if (pawl_path_exists(path)) return open_file(s, path);
     PAWL_TRY(pawl_path_join(path, sizeof path, dir, INDEX_NAME));
-    PAWL_CHECK(pawl_path_exists(path), PAWL_EDATA, "%s: expected %s or %s in it, found neither", dir, SINGLE_NAME, INDEX_NAME);
+    PAWL_CHECK(pawl_path_exists(path), PAWL_EDATA, "%s: expected %s or %s in it, found neither", dir, SINGLE_NAME,
+               INDEX_NAME);
     return open_index(s, dir, path);
 }
 
@@ -347,7 +359,7 @@ const char *pawl_safetensors_file(const pawl_safetensors *s, int i)
     return s->files[i].path;
 }
 
-/* --- writing --------------------------------------------------------------------------------------------------- */
+/* --- writing ----------------------------------------------------------------------------------------------- */
 
 static int is_float(pawl_dtype t)
 {
@@ -366,7 +378,8 @@ static size_t written_bytes(const pawl_named *n, pawl_dtype dtype)
 
 static void describe(pawl_text *header, const pawl_named *n, pawl_dtype dtype, size_t at)
 {
-    pawl_text_add(header, ",\"%s\":{\"dtype\":\"%s\",\"shape\":[", n->name, pawl_dtype_safetensors(written_dtype(n, dtype)));
+    pawl_text_add(header, ",\"%s\":{\"dtype\":\"%s\",\"shape\":[", n->name,
+                  pawl_dtype_safetensors(written_dtype(n, dtype)));
     for (int i = 0; i < n->tensor.ndim; i++) pawl_text_add(header, "%s%lld", i ? "," : "", (long long)n->tensor.dim[i]);
     pawl_text_add(header, "],\"data_offsets\":[%zu,%zu]}", at, at + written_bytes(n, dtype));
 }
@@ -381,7 +394,8 @@ typedef struct writer {
     char *buffer; /* of PAWL_CHUNK_BYTES */
 } writer;
 
-static pawl_status in_file_order(const pawl_named *items, int count, writer *w, pawl_status (*visit)(writer *, const pawl_named *))
+static pawl_status in_file_order(const pawl_named *items, int count, writer *w,
+                                 pawl_status (*visit)(writer *, const pawl_named *))
 {
     for (size_t width = 8; width > 0; width /= 2)
         for (int i = 0; i < count; i++)
@@ -506,7 +520,8 @@ static pawl_status write_shards(const char *dir, const pawl_state *t, pawl_dtype
     return PAWL_OK;
 }
 
-pawl_status pawl_safetensors_write_dir(const char *dir, const pawl_state *tensors, pawl_dtype dtype, int64_t shard_bytes)
+pawl_status pawl_safetensors_write_dir(const char *dir, const pawl_state *tensors, pawl_dtype dtype,
+                                       int64_t shard_bytes)
 {
     char single[PATH_MAX], index[PATH_MAX];
     int shards = 0;

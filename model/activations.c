@@ -79,7 +79,8 @@ pawl_status pawl_activations_open(const pawl_model *m, int64_t rows, int64_t tok
     x->positions = rows * tokens;
     x->tokens = tokens;
     x->train = train;
-    PAWL_TRY_OUT(pawl_alloc((void **)&x->layers, (size_t)m->config.num_hidden_layers * sizeof *x->layers, "activations"));
+    PAWL_TRY_OUT(
+        pawl_alloc((void **)&x->layers, (size_t)m->config.num_hidden_layers * sizeof *x->layers, "activations"));
     PAWL_TRY_OUT(pawl_arena_open(&x->arena));
     lay_out(&x->arena, m, rows, tokens, train, x);
     pawl_rope_tables(&m->config, tokens, x->cos, x->sin);

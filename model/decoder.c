@@ -8,7 +8,7 @@ enum { ALIGN_FLOATS = PAWL_ALIGN / (int)sizeof(float) };
 
 typedef enum size { NONE, WIDTH, HEAD, QUERIES, KEYS, FF, VOCAB } size;
 
-/* joins: lies right behind the slot before it, so that the two are one matrix; needs: 0, or the option it belongs to. */
+/* joins: lies right behind the slot before it, so that the two are one matrix; needs: 0, or its option. */
 static const struct slot_row {
     const char *name;
     size rows, cols;
@@ -73,8 +73,10 @@ static void place(pawl_model *m, pawl_slot s, int64_t layer, pawl_places *places
     if (m->weights) {
         pawl_weight *w = &m->weights[m->count];
         *w = (pawl_weight){.first = m->flat, .ndim = cols ? 2 : 1, .dim = {rows, cols}, .start = row->start};
-        if (layer < 0) snprintf(w->name, sizeof w->name, "%s", row->name);
-        else snprintf(w->name, sizeof w->name, "model.layers.%lld.%s", (long long)layer, row->name);
+        if (layer < 0)
+            snprintf(w->name, sizeof w->name, "%s", row->name);
+        else
+            snprintf(w->name, sizeof w->name, "model.layers.%lld.%s", (long long)layer, row->name);
         m->extents[m->count] = (pawl_extent){.first = m->flat, .count = count, .decays = w->ndim >= 2};
         places->at[s] = m->flat;
     }
@@ -138,7 +140,8 @@ pawl_status pawl_model_open_with(const pawl_model_config *c, const pawl_block_op
 {
     pawl_model *m;
     PAWL_TRY(pawl_model_config_check(c, "model"));
-    PAWL_CHECK(c->vocab_size > 0, PAWL_EUSAGE, "model: vocab_size is not known: give it, or a tokenizer to take it from");
+    PAWL_CHECK(c->vocab_size > 0, PAWL_EUSAGE,
+               "model: vocab_size is not known: give it, or a tokenizer to take it from");
     PAWL_TRY(pawl_alloc((void **)&m, sizeof *m, "a model"));
     m->config = pawl_model_config_resolve(c);
     m->has = o->has | (c->tie_word_embeddings ? PAWL_TIED_HEAD : PAWL_OWN_HEAD);

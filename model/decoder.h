@@ -11,7 +11,14 @@ extern "C" {
 #endif
 
 /* What a block may have beside the common parts; a family (and its config) says which. */
-enum { PAWL_QKV_BIAS = 1, PAWL_O_BIAS = 2, PAWL_MLP_BIAS = 4, PAWL_QK_NORM = 8, PAWL_TIED_HEAD = 16, PAWL_OWN_HEAD = 32 };
+enum {
+    PAWL_QKV_BIAS = 1,
+    PAWL_O_BIAS = 2,
+    PAWL_MLP_BIAS = 4,
+    PAWL_QK_NORM = 8,
+    PAWL_TIED_HEAD = 16,
+    PAWL_OWN_HEAD = 32
+};
 
 typedef struct pawl_block_options {
     unsigned has;           /* of the bits above; the head's are set from the configuration */
@@ -28,6 +35,7 @@ typedef struct pawl_family {
 extern const pawl_family pawl_families[]; /* in the order of pawl_model_types */
 
 /* The weights, in the order in which they lie in memory. */
+/* clang-format off */
 typedef enum pawl_slot {
     PAWL_EMBED,
     PAWL_ATTENTION_NORM, /* from here to PAWL_DOWN_BIAS: of every layer */
@@ -43,6 +51,7 @@ typedef enum pawl_slot {
     PAWL_HEAD,
     PAWL_SLOTS
 } pawl_slot;
+/* clang-format on */
 
 typedef enum pawl_start { PAWL_NORMAL, PAWL_ZEROS, PAWL_ONES } pawl_start; /* initial values */
 
@@ -55,12 +64,14 @@ typedef struct pawl_weight {
 } pawl_weight;
 
 /* Offsets of the slots of one layer, or (in pawl_model.at) of those outside the layers; -1: not there. */
-typedef struct pawl_places { int64_t at[PAWL_SLOTS]; } pawl_places;
+typedef struct pawl_places {
+    int64_t at[PAWL_SLOTS];
+} pawl_places;
 
 struct pawl_model {
     pawl_model_config config;
     unsigned has;
-    int64_t *windows;    /* [L] */
+    int64_t *windows; /* [L] */
     pawl_weight *weights;
     pawl_extent *extents;
     int count;
@@ -133,12 +144,12 @@ struct pawl_activations {
     pawl_arena arena;
     int64_t positions, tokens; /* capacity: of the slot, of a row */
     int train;
-    float *cos, *sin;                      /* [tokens, K/2] */
-    float *out;                            /* [N,D]: what a sub-layer adds to the residual stream */
+    float *cos, *sin; /* [tokens, K/2] */
+    float *out;       /* [N,D]: what a sub-layer adds to the residual stream */
     float *final_sum, *final_in, *final_rstd;
-    float *dsum, *dnorm;                   /* [N,D]: gradients of the residual stream and behind a norm */
-    float *dwide, *dnarrow;                /* [N, max(2F, (H+2G)K)] [N, max(F, HK)] */
-    pawl_kept *layers;                     /* [L]; one shared by all when nothing is kept */
+    float *dsum, *dnorm;    /* [N,D]: gradients of the residual stream and behind a norm */
+    float *dwide, *dnarrow; /* [N, max(2F, (H+2G)K)] [N, max(F, HK)] */
+    pawl_kept *layers;      /* [L]; one shared by all when nothing is kept */
 };
 
 #ifdef __cplusplus

@@ -5,12 +5,12 @@
 #include <string.h>
 
 typedef struct scratch {
-    float *cos, *sin;          /* [P, K/2] */
-    float *sum, *next, *in;    /* [1,D]: the residual stream, its successor, a norm's output */
+    float *cos, *sin;       /* [P, K/2] */
+    float *sum, *next, *in; /* [1,D]: the residual stream, its successor, a norm's output */
     float *out, *rstd;
     float *qkv_raw, *qkv, *head_rstd, *attended;
     float *gate_up, *act, *logits;
-    float *keys, *values;      /* [L, P, GK] */
+    float *keys, *values; /* [L, P, GK] */
 } scratch;
 
 struct pawl_decoder {
@@ -48,7 +48,8 @@ static void lay_out(pawl_arena *a, const pawl_model_config *c, int64_t room, scr
     s->values = floats(a, cache, pawl_key_width(c));
 }
 
-pawl_status pawl_decoder_open(const pawl_model *m, pawl_device *d, const float *weights, int64_t max_tokens, pawl_decoder **out)
+pawl_status pawl_decoder_open(const pawl_model *m, pawl_device *d, const float *weights, int64_t max_tokens,
+                              pawl_decoder **out)
 {
     pawl_decoder *g;
     PAWL_CHECK(max_tokens > 0 && max_tokens < INT32_MAX, PAWL_EUSAGE, "a context of %lld tokens: expected at least 1",
@@ -93,8 +94,8 @@ static pawl_status norm(pawl_decoder *g, const float *x, pawl_tensor w)
 {
     const int64_t D = g->m->config.hidden_size;
     scratch *s = &g->s;
-    PAWL_TRY(pawl_rmsnorm(g->d, one(s->sum, D), one(x, D), w, (float)g->m->config.rms_norm_eps, one(s->next, D), one(s->in, D),
-                          one(s->rstd, 0)));
+    PAWL_TRY(pawl_rmsnorm(g->d, one(s->sum, D), one(x, D), w, (float)g->m->config.rms_norm_eps, one(s->next, D),
+                          one(s->in, D), one(s->rstd, 0)));
     float *sum = s->sum;
     s->sum = s->next;
     s->next = sum;
@@ -141,8 +142,8 @@ static pawl_status attention(pawl_decoder *g, int64_t l, pawl_tensor position)
     PAWL_TRY(pawl_rope(g->d, one(g->s.qkv, W), c->num_attention_heads + c->num_key_value_heads,
                        pawl_view(g->s.cos, g->room, pairs), pawl_view(g->s.sin, g->room, pairs), position, +1));
     PAWL_TRY(attend(g, l));
-    return pawl_linear(g->d, one(g->s.attended, pawl_query_width(c)), weight(g, l, PAWL_O), weight(g, l, PAWL_O_BIASES), PAWL_SET,
-                       one(g->s.out, D));
+    return pawl_linear(g->d, one(g->s.attended, pawl_query_width(c)), weight(g, l, PAWL_O), weight(g, l, PAWL_O_BIASES),
+                       PAWL_SET, one(g->s.out, D));
 }
 
 static pawl_status mlp(pawl_decoder *g, int64_t l)
@@ -151,7 +152,8 @@ static pawl_status mlp(pawl_decoder *g, int64_t l)
     PAWL_TRY(pawl_linear(g->d, one(g->s.in, D), weight(g, l, PAWL_GATE), weight(g, l, PAWL_GATE_BIAS), PAWL_SET,
                          one(g->s.gate_up, 2 * F)));
     PAWL_TRY(pawl_swiglu(g->d, one(g->s.gate_up, 2 * F), one(g->s.act, F)));
-    return pawl_linear(g->d, one(g->s.act, F), weight(g, l, PAWL_DOWN), weight(g, l, PAWL_DOWN_BIAS), PAWL_SET, one(g->s.out, D));
+    return pawl_linear(g->d, one(g->s.act, F), weight(g, l, PAWL_DOWN), weight(g, l, PAWL_DOWN_BIAS), PAWL_SET,
+                       one(g->s.out, D));
 }
 
 pawl_status pawl_decoder_step(pawl_decoder *g, int32_t id, const float **logits)
@@ -159,7 +161,8 @@ pawl_status pawl_decoder_step(pawl_decoder *g, int32_t id, const float **logits)
     const pawl_model_config *c = &g->m->config;
     int32_t position = (int32_t)g->used;
     PAWL_CHECK(g->used < g->room, PAWL_EDATA, "the context of %lld tokens is full", (long long)g->room);
-    PAWL_CHECK(id >= 0 && id < c->vocab_size, PAWL_EDATA, "id %d is outside the vocabulary of %lld", id, (long long)c->vocab_size);
+    PAWL_CHECK(id >= 0 && id < c->vocab_size, PAWL_EDATA, "id %d is outside the vocabulary of %lld", id,
+               (long long)c->vocab_size);
     const pawl_tensor ids = {.data = &id, .dtype = PAWL_I32, .ndim = 1, .dim = {1}};
     const pawl_tensor positions = {.data = &position, .dtype = PAWL_I32, .ndim = 1, .dim = {1}};
     PAWL_TRY(pawl_embedding(g->d, weight(g, 0, PAWL_EMBED), ids, one(g->s.sum, c->hidden_size)));
@@ -170,8 +173,8 @@ pawl_status pawl_decoder_step(pawl_decoder *g, int32_t id, const float **logits)
         PAWL_TRY(mlp(g, l));
     }
     PAWL_TRY(norm(g, g->s.out, weight(g, 0, PAWL_FINAL_NORM)));
-    PAWL_TRY(pawl_linear(g->d, one(g->s.in, c->hidden_size), weight(g, 0, pawl_head_slot(g->m)), (pawl_tensor){.dtype = PAWL_F32},
-                         PAWL_SET, one(g->s.logits, c->vocab_size)));
+    PAWL_TRY(pawl_linear(g->d, one(g->s.in, c->hidden_size), weight(g, 0, pawl_head_slot(g->m)),
+                         (pawl_tensor){.dtype = PAWL_F32}, PAWL_SET, one(g->s.logits, c->vocab_size)));
     g->used++;
     *logits = g->s.logits;
     return PAWL_OK;

@@ -1,9 +1,8 @@
 /* config.json, read by a table of every key that is known, and written in the form that transformers 4 and 5 both read.
  *
- * The rule: a key is taken, or must have the one value that is computed here, or is known to leave the result alone. Any
- * other key is refused by name, for it might change the result. */
+ * The rule: a key is taken, or must have the one value that is computed here, or is known to leave the result alone.
+ * Any other key is refused by name, for it might change the result. */
 #include <limits.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,11 +12,11 @@
 enum { CONFIG_MAX = 16 << 20 };
 
 typedef enum rule {
-    TAKEN,   /* a row of pawl_model_rows of that name */
-    TOKEN,   /* the same, where null is none and a list stands for its first */
-    APART,   /* read by a function of its own */
-    MUST,    /* null or one of `values` */
-    IGNORED  /* cannot change the result */
+    TAKEN,  /* a row of pawl_model_rows of that name */
+    TOKEN,  /* the same, where null is none and a list stands for its first */
+    APART,  /* read by a function of its own */
+    MUST,   /* null or one of `values` */
+    IGNORED /* cannot change the result */
 } rule;
 
 static const struct known_key {
@@ -131,14 +130,18 @@ static const struct known_key {
     {"prefix", IGNORED, NULL},
 };
 
-/* --- values ---------------------------------------------------------------------------------------------------- */
+/* --- values ------------------------------------------------------------------------------------------------ */
 
 /* A JSON value as people would read it in a sentence, cut to fit. */
 static const char *shown(const json_t *value, char out[96])
 {
     pawl_text text = {.data = NULL};
     const int ok = pawl_json_pretty(value, &text) == PAWL_OK && strlen(text.data) < 96 && !strchr(text.data, '\n');
-    snprintf(out, 96, "%s", ok ? text.data : json_is_object(value) ? "an object" : json_is_array(value) ? "a list" : "a long text");
+    snprintf(out, 96, "%s",
+             ok                      ? text.data
+             : json_is_object(value) ? "an object"
+             : json_is_array(value)  ? "a list"
+                                     : "a long text");
     pawl_text_close(&text);
     return out;
 }
@@ -153,11 +156,16 @@ static int same_value(const json_t *a, const json_t *b)
 static int scalar_text(const json_t *value, const pawl_field *row, char out[64])
 {
     const int named = row->kind == PAWL_KIND_choice || row->kind == PAWL_KIND_text;
-    if (json_is_string(value) && named) snprintf(out, 64, "%s", json_string_value(value));
-    else if (json_is_integer(value)) snprintf(out, 64, "%lld", (long long)json_integer_value(value));
-    else if (json_is_real(value)) pawl_format_f64(json_real_value(value), out);
-    else if (json_is_boolean(value)) snprintf(out, 64, "%s", json_is_true(value) ? "true" : "false");
-    else return 0;
+    if (json_is_string(value) && named)
+        snprintf(out, 64, "%s", json_string_value(value));
+    else if (json_is_integer(value))
+        snprintf(out, 64, "%lld", (long long)json_integer_value(value));
+    else if (json_is_real(value))
+        pawl_format_f64(json_real_value(value), out);
+    else if (json_is_boolean(value))
+        snprintf(out, 64, "%s", json_is_true(value) ? "true" : "false");
+    else
+        return 0;
     return 1;
 }
 
@@ -168,7 +176,9 @@ static pawl_status take(const json_t *value, const char *path, const char *key, 
     while (row->key && strcmp(row->key, key) != 0) row++;
     PAWL_ASSERT(row->key);
     PAWL_CHECK(scalar_text(value, row, text), PAWL_EDATA, "%s: \"%s\": expected a %s, found %s", path, key,
-               row->kind == PAWL_KIND_flag ? "true or false" : row->kind == PAWL_KIND_choice ? "text" : "number",
+               row->kind == PAWL_KIND_flag     ? "true or false"
+               : row->kind == PAWL_KIND_choice ? "text"
+                                               : "number",
                shown(value, seen));
     PAWL_CHECK(pawl_field_set(row, section, text, why, sizeof why), PAWL_EDATA, "%s: \"%s\": %s", path, key, why);
     return PAWL_OK;
@@ -205,7 +215,8 @@ static pawl_status read_key(const char *key, const json_t *value, const char *pa
     while (i < count && strcmp(known_keys[i].key, key) != 0) i++;
     if (i == count) {
         PAWL_CHECK(json_is_null(value) || json_is_false(value), PAWL_EDATA,
-                   "%s: \"%.60s\": %s is not known here, so it may change the result; if it does not, remove it or set it to null",
+                   "%s: \"%.60s\": %s is not known here, so it may change the result; if it does not, remove it or set "
+                   "it to null",
                    path, key, shown(value, seen));
         return PAWL_OK;
     }
@@ -219,7 +230,7 @@ static pawl_status read_key(const char *key, const json_t *value, const char *pa
     return PAWL_OK;
 }
 
-/* --- rotary embedding, in both published forms ------------------------------------------------------------------- */
+/* --- rotary embedding, in both published forms ------------------------------------------------------------- */
 
 static const json_t *given(const json_t *object, const char *key)
 {
@@ -231,43 +242,52 @@ static pawl_status read_rope_type(const json_t *rope, const char *where, const c
 {
     const json_t *type = given(rope, "rope_type"), *older = given(rope, "type");
     char seen[96];
-    PAWL_CHECK(!type || !older || json_equal(type, older), PAWL_EDATA, "%s: \"%s\" has a rope_type and another type", path, where);
+    PAWL_CHECK(!type || !older || json_equal(type, older), PAWL_EDATA, "%s: \"%s\" has a rope_type and another type",
+               path, where);
     if (!type) type = older;
     PAWL_CHECK(type || !given(rope, "factor"), PAWL_EDATA, "%s: \"%s\" has a factor and no rope_type", path, where);
     if (!type) return PAWL_OK;
     int i = 0;
-    while (pawl_rope_types[i] && !(json_is_string(type) && strcmp(pawl_rope_types[i], json_string_value(type)) == 0)) i++;
-    PAWL_CHECK(pawl_rope_types[i], PAWL_EDATA, "%s: \"%s\": rope_type %s is not computed here: expected default, linear or llama3",
-               path, where, shown(type, seen));
+    while (pawl_rope_types[i] && !(json_is_string(type) && strcmp(pawl_rope_types[i], json_string_value(type)) == 0))
+        i++;
+    PAWL_CHECK(pawl_rope_types[i], PAWL_EDATA,
+               "%s: \"%s\": rope_type %s is not computed here: expected default, linear or llama3", path, where,
+               shown(type, seen));
     r->rope_type = i;
     return PAWL_OK;
 }
 
-static pawl_status need(const json_t *rope, const char *key, const char *where, const char *path, const pawl_rope_config *r)
+static pawl_status need(const json_t *rope, const char *key, const char *where, const char *path,
+                        const pawl_rope_config *r)
 {
-    PAWL_CHECK(given(rope, key), PAWL_EDATA, "%s: \"%s\" of rope_type %s needs \"%s\"", path, where, pawl_rope_types[r->rope_type],
-               key);
+    PAWL_CHECK(given(rope, key), PAWL_EDATA, "%s: \"%s\" of rope_type %s needs \"%s\"", path, where,
+               pawl_rope_types[r->rope_type], key);
     return PAWL_OK;
 }
 
 static pawl_status read_rope_object(const json_t *rope, const char *where, const char *path, pawl_model_config *c)
 {
-    static const char *const plain[] = {"factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings", NULL};
+    static const char *const plain[] = {"factor", "low_freq_factor", "high_freq_factor",
+                                        "original_max_position_embeddings", NULL};
     pawl_rope_config *r = &c->rope_scaling.value;
     const char *key;
     json_t *value;
     char seen[96];
-    PAWL_CHECK(json_is_object(rope), PAWL_EDATA, "%s: \"%s\": expected an object or null, found %s", path, where, shown(rope, seen));
+    PAWL_CHECK(json_is_object(rope), PAWL_EDATA, "%s: \"%s\": expected an object or null, found %s", path, where,
+               shown(rope, seen));
     PAWL_TRY(read_rope_type(rope, where, path, r));
     json_object_foreach((json_t *)(uintptr_t)rope, key, value)
     {
         int i = 0;
         while (plain[i] && strcmp(plain[i], key) != 0) i++;
         if (json_is_null(value) || strcmp(key, "rope_type") == 0 || strcmp(key, "type") == 0) continue;
-        if (plain[i]) PAWL_TRY(take(value, path, key, pawl_rope_rows, r));
-        else if (strcmp(key, "rope_theta") == 0) PAWL_TRY(take(value, path, key, pawl_model_rows, c));
-        else PAWL_CHECK(strcmp(key, "partial_rotary_factor") == 0 && json_number_value(value) == 1, PAWL_EDATA,
-                        "%s: \"%s\": \"%.60s\" of %s is not computed here", path, where, key, shown(value, seen));
+        if (plain[i])
+            PAWL_TRY(take(value, path, key, pawl_rope_rows, r));
+        else if (strcmp(key, "rope_theta") == 0)
+            PAWL_TRY(take(value, path, key, pawl_model_rows, c));
+        else
+            PAWL_CHECK(strcmp(key, "partial_rotary_factor") == 0 && json_number_value(value) == 1, PAWL_EDATA,
+                       "%s: \"%s\": \"%.60s\" of %s is not computed here", path, where, key, shown(value, seen));
     }
     c->rope_scaling.present = r->rope_type != 0;
     if (r->rope_type != 0) PAWL_TRY(need(rope, "factor", where, path, r));
@@ -278,7 +298,8 @@ static pawl_status read_rope_object(const json_t *rope, const char *where, const
 
 static pawl_status read_rope(const json_t *root, const char *path, pawl_model_config *c)
 {
-    const json_t *now = given(root, "rope_parameters"), *before = given(root, "rope_scaling"), *theta = given(root, "rope_theta");
+    const json_t *now = given(root, "rope_parameters"), *before = given(root, "rope_scaling"),
+                 *theta = given(root, "rope_theta");
     const json_t *inner = given(now ? now : before, "rope_theta");
     PAWL_CHECK(!now || !before || json_equal(now, before), PAWL_EDATA,
                "%s: \"rope_parameters\" and \"rope_scaling\" differ: keep one of them", path);
@@ -291,7 +312,7 @@ static pawl_status read_rope(const json_t *root, const char *path, pawl_model_co
     return before ? read_rope_object(before, "rope_scaling", path, c) : PAWL_OK;
 }
 
-/* --- the whole ---------------------------------------------------------------------------------------------------- */
+/* --- the whole --------------------------------------------------------------------------------------------- */
 
 static pawl_status read_family(const json_t *root, const char *path, pawl_model_config *c)
 {
@@ -300,10 +321,12 @@ static pawl_status read_family(const json_t *root, const char *path, pawl_model_
     int i = 0;
     PAWL_TRY(pawl_json_text(root, "model_type", path, &type));
     while (pawl_model_types[i] && strcmp(pawl_model_types[i], type) != 0) i++;
-    PAWL_CHECK(pawl_model_types[i], PAWL_EDATA, "%s: \"model_type\" %.60s is not supported by this version", path, type);
+    PAWL_CHECK(pawl_model_types[i], PAWL_EDATA, "%s: \"model_type\" %.60s is not supported by this version", path,
+               type);
     const pawl_family *f = &pawl_families[i];
     const json_t *list = given(root, "architectures"), *name = json_array_get(list, 0);
-    PAWL_CHECK(!list || (json_array_size(list) == 1 && json_is_string(name) && strcmp(json_string_value(name), f->architecture) == 0),
+    PAWL_CHECK(!list || (json_array_size(list) == 1 && json_is_string(name) &&
+                         strcmp(json_string_value(name), f->architecture) == 0),
                PAWL_EDATA, "%s: \"architectures\" is %s, expected [\"%s\"] for model_type %s", path,
                shown(name ? name : list, seen), f->architecture, type);
     c->model_type = i;
@@ -347,14 +370,15 @@ pawl_status pawl_hf_config(const char *dir, pawl_model_config *out)
     char path[PATH_MAX];
     json_t *root;
     PAWL_TRY(pawl_path_join(path, sizeof path, dir, "config.json"));
-    PAWL_CHECK(pawl_path_exists(path), PAWL_EDATA, "%s: expected a Hugging Face model in this folder, found no config.json", dir);
+    PAWL_CHECK(pawl_path_exists(path), PAWL_EDATA,
+               "%s: expected a Hugging Face model in this folder, found no config.json", dir);
     PAWL_TRY(pawl_json_read(path, CONFIG_MAX, &root));
     const pawl_status status = read_config(root, path, out);
     json_decref(root);
     return status;
 }
 
-/* --- writing ------------------------------------------------------------------------------------------------------ */
+/* --- writing ----------------------------------------------------------------------------------------------- */
 
 static json_t *rope_json(const pawl_model_config *c)
 {
@@ -362,8 +386,8 @@ static json_t *rope_json(const pawl_model_config *c)
     const char *type = pawl_rope_types[r->rope_type];
     if (!c->rope_scaling.present) return json_null();
     if (strcmp(type, "llama3") != 0) return json_pack("{s:s,s:f}", "rope_type", type, "factor", r->factor);
-    return json_pack("{s:s,s:f,s:f,s:f,s:I}", "rope_type", type, "factor", r->factor, "low_freq_factor", r->low_freq_factor,
-                     "high_freq_factor", r->high_freq_factor, "original_max_position_embeddings",
+    return json_pack("{s:s,s:f,s:f,s:f,s:I}", "rope_type", type, "factor", r->factor, "low_freq_factor",
+                     r->low_freq_factor, "high_freq_factor", r->high_freq_factor, "original_max_position_embeddings",
                      (json_int_t)r->original_max_position_embeddings);
 }
 
@@ -384,15 +408,16 @@ static json_t *config_json(const pawl_model_config *c, pawl_dtype dtype)
                      " s:f, s:o, s:f, s:b, s:s, s:b, s:I}",
                      "architectures", pawl_families[c->model_type].architecture, "attention_bias", c->attention_bias,
                      "attention_dropout", 0.0, "bos_token_id", token_json(c->bos_token_id), "eos_token_id",
-                     token_json(c->eos_token_id), "head_dim", (json_int_t)c->head_dim, "hidden_act", "silu", "hidden_size",
-                     (json_int_t)c->hidden_size, "initializer_range", c->initializer_range, "intermediate_size",
-                     (json_int_t)c->intermediate_size, "max_position_embeddings", (json_int_t)c->max_position_embeddings,
-                     "mlp_bias", c->mlp_bias, "model_type", pawl_model_types[c->model_type], "num_attention_heads",
-                     (json_int_t)c->num_attention_heads, "num_hidden_layers", (json_int_t)c->num_hidden_layers,
-                     "num_key_value_heads", (json_int_t)c->num_key_value_heads, "pad_token_id", "pretraining_tp", (json_int_t)1,
+                     token_json(c->eos_token_id), "head_dim", (json_int_t)c->head_dim, "hidden_act", "silu",
+                     "hidden_size", (json_int_t)c->hidden_size, "initializer_range", c->initializer_range,
+                     "intermediate_size", (json_int_t)c->intermediate_size, "max_position_embeddings",
+                     (json_int_t)c->max_position_embeddings, "mlp_bias", c->mlp_bias, "model_type",
+                     pawl_model_types[c->model_type], "num_attention_heads", (json_int_t)c->num_attention_heads,
+                     "num_hidden_layers", (json_int_t)c->num_hidden_layers, "num_key_value_heads",
+                     (json_int_t)c->num_key_value_heads, "pad_token_id", "pretraining_tp", (json_int_t)1,
                      "rms_norm_eps", c->rms_norm_eps, "rope_scaling", rope_json(c), "rope_theta", c->rope_theta,
-                     "tie_word_embeddings", c->tie_word_embeddings, "torch_dtype", torch_name(dtype), "use_cache", 1, "vocab_size",
-                     (json_int_t)c->vocab_size);
+                     "tie_word_embeddings", c->tie_word_embeddings, "torch_dtype", torch_name(dtype), "use_cache", 1,
+                     "vocab_size", (json_int_t)c->vocab_size);
 }
 
 pawl_status pawl_hf_config_json(const pawl_model *m, pawl_dtype dtype, json_t **out)

@@ -12,7 +12,8 @@
 static void shape_text(const pawl_tensor *t, char out[96])
 {
     size_t n = (size_t)snprintf(out, 96, "[");
-    for (int i = 0; i < t->ndim; i++) n += (size_t)snprintf(out + n, 96 - n, "%s%lld", i ? ", " : "", (long long)t->dim[i]);
+    for (int i = 0; i < t->ndim; i++)
+        n += (size_t)snprintf(out + n, 96 - n, "%s%lld", i ? ", " : "", (long long)t->dim[i]);
     snprintf(out + n, 96 - n, "]");
 }
 
@@ -46,13 +47,16 @@ static pawl_status load_weight(const pawl_safetensors *s, const pawl_weight *w, 
     char wanted[96], got[96];
     shape_text(&expected, wanted);
     PAWL_CHECK(found, PAWL_EDATA, "%s: tensor %s %s is missing%s", dir, w->name, wanted,
-               strcmp(w->name, "lm_head.weight") == 0 ? "; if the head is the embedding, config.json must say tie_word_embeddings" : "");
+               strcmp(w->name, "lm_head.weight") == 0
+                   ? "; if the head is the embedding, config.json must say tie_word_embeddings"
+                   : "");
     const pawl_tensor *t = &found->tensor;
     shape_text(t, got);
-    PAWL_CHECK(same_shape(t, &expected), PAWL_EDATA, "%s: tensor %s: expected the shape %s that config.json implies, found %s", dir,
-               w->name, wanted, got);
+    PAWL_CHECK(same_shape(t, &expected), PAWL_EDATA,
+               "%s: tensor %s: expected the shape %s that config.json implies, found %s", dir, w->name, wanted, got);
     PAWL_CHECK(t->dtype == PAWL_F32 || t->dtype == PAWL_F16 || t->dtype == PAWL_BF16, PAWL_EDATA,
-               "%s: tensor %s: expected numbers of f32, f16 or bf16, found %s", dir, w->name, pawl_dtype_name(t->dtype));
+               "%s: tensor %s: expected numbers of f32, f16 or bf16, found %s", dir, w->name,
+               pawl_dtype_name(t->dtype));
     to_floats(t, flat + w->first);
     return PAWL_OK;
 }
@@ -69,7 +73,9 @@ static pawl_status check_tied_head(const pawl_safetensors *s, const pawl_named *
     const pawl_named *embed = pawl_safetensors_find(s, "model.embed_tokens.weight");
     PAWL_CHECK(embed && same_shape(&embed->tensor, &head->tensor) && embed->tensor.dtype == head->tensor.dtype &&
                    memcmp(embed->tensor.data, head->tensor.data, pawl_tensor_bytes(head->tensor)) == 0,
-               PAWL_EDATA, "%s: config.json says tie_word_embeddings, but lm_head.weight differs from model.embed_tokens.weight", dir);
+               PAWL_EDATA,
+               "%s: config.json says tie_word_embeddings, but lm_head.weight differs from model.embed_tokens.weight",
+               dir);
     return PAWL_OK;
 }
 
@@ -91,7 +97,8 @@ static pawl_status check_others(const pawl_model *m, const pawl_safetensors *s, 
         }
         char shape[96];
         shape_text(&n->tensor, shape);
-        return PAWL_FAIL(PAWL_EDATA, "%s: tensor %s %s does not belong to the model that config.json describes", dir, n->name, shape);
+        return PAWL_FAIL(PAWL_EDATA, "%s: tensor %s %s does not belong to the model that config.json describes", dir,
+                         n->name, shape);
     }
     return PAWL_OK;
 }
@@ -109,7 +116,7 @@ out:
     return status;
 }
 
-/* --- writing ------------------------------------------------------------------------------------------------------ */
+/* --- writing ----------------------------------------------------------------------------------------------- */
 
 static pawl_status write_json(const char *dir, const char *name, json_t *value)
 {
@@ -155,7 +162,7 @@ out:
     return status;
 }
 
-/* --- lineage ------------------------------------------------------------------------------------------------------ */
+/* --- lineage ----------------------------------------------------------------------------------------------- */
 
 static pawl_status add_file(json_t *files, const char *path)
 {
@@ -189,7 +196,8 @@ pawl_status pawl_hf_lineage(const char *dir, json_t **out)
     pawl_safetensors *s;
     PAWL_TRY(pawl_safetensors_open(dir, &s));
     json_t *files = json_array();
-    pawl_status status = files ? add_files(files, dir, s) : PAWL_FAIL(PAWL_EMEM, "no memory for the lineage of %s", dir);
+    pawl_status status =
+        files ? add_files(files, dir, s) : PAWL_FAIL(PAWL_EMEM, "no memory for the lineage of %s", dir);
     pawl_safetensors_close(s);
     json_t *lineage = status == PAWL_OK ? json_pack("{s:s,s:O}", "path", dir, "files", files) : NULL;
     if (status == PAWL_OK && !lineage) status = PAWL_FAIL(PAWL_EMEM, "no memory for the lineage of %s", dir);

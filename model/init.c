@@ -21,7 +21,8 @@ void pawl_model_init(const pawl_model *m, uint64_t seed, float *flat)
     for (int t = 0; t < m->count; t++) {
         float *to = flat + m->extents[t].first;
         const int64_t count = m->extents[t].count;
-        if (m->weights[t].start == PAWL_NORMAL) fill_normal(to, count, (float)m->config.initializer_range, seed, (uint64_t)t);
+        if (m->weights[t].start == PAWL_NORMAL)
+            fill_normal(to, count, (float)m->config.initializer_range, seed, (uint64_t)t);
         if (m->weights[t].start == PAWL_ONES)
             for (int64_t i = 0; i < count; i++) to[i] = 1.0f;
     }

@@ -40,15 +40,16 @@ static pawl_attend attend_in(const pass *p, int64_t layer)
     return a;
 }
 
-/* --- what comes in --------------------------------------------------------------------------------------------- */
+/* --- what comes in ----------------------------------------------------------------------------------------- */
 
 static pawl_status check_position(const pass *p, int64_t n)
 {
     const pawl_batch *b = p->b;
     const int64_t row = n / b->tokens, at = n % b->tokens;
     const int32_t V = (int32_t)p->m->config.vocab_size;
-    PAWL_CHECK(b->ids[n] >= 0 && b->ids[n] < V, PAWL_EDATA, "row %lld, position %lld: id %d is outside the vocabulary of %d",
-               (long long)row, (long long)at, b->ids[n], V);
+    PAWL_CHECK(b->ids[n] >= 0 && b->ids[n] < V, PAWL_EDATA,
+               "row %lld, position %lld: id %d is outside the vocabulary of %d", (long long)row, (long long)at,
+               b->ids[n], V);
     PAWL_CHECK(b->targets[n] == PAWL_NOT_TRAINED || (b->targets[n] >= 0 && b->targets[n] < V), PAWL_EDATA,
                "row %lld, position %lld: target %d is outside the vocabulary of %d", (long long)row, (long long)at,
                b->targets[n], V);
@@ -82,13 +83,14 @@ static pawl_status open_pass(pass *p)
     return PAWL_OK;
 }
 
-/* --- forward --------------------------------------------------------------------------------------------------- */
+/* --- forward ----------------------------------------------------------------------------------------------- */
 
-static pawl_status norm(const pass *p, pawl_tensor residual, const float *x, pawl_tensor w, float *sum, float *y, float *rstd)
+static pawl_status norm(const pass *p, pawl_tensor residual, const float *x, pawl_tensor w, float *sum, float *y,
+                        float *rstd)
 {
     const int64_t D = p->m->config.hidden_size;
-    return pawl_rmsnorm(p->d, residual, view(p, x, D), w, (float)p->m->config.rms_norm_eps, view(p, sum, D), view(p, y, D),
-                        view(p, rstd, 0));
+    return pawl_rmsnorm(p->d, residual, view(p, x, D), w, (float)p->m->config.rms_norm_eps, view(p, sum, D),
+                        view(p, y, D), view(p, rstd, 0));
 }
 
 /* Values pass through unchanged, so all of it is copied and the normed heads are written over. */
@@ -108,7 +110,8 @@ static pawl_status rotate(const pass *p, float *qkv, int direction)
     const pawl_model_config *c = &p->m->config;
     const int64_t pairs = c->head_dim / 2;
     return pawl_rope(p->d, view(p, qkv, pawl_qkv_width(c)), c->num_attention_heads + c->num_key_value_heads,
-                     pawl_view(p->x->cos, p->x->tokens, pairs), pawl_view(p->x->sin, p->x->tokens, pairs), p->positions, direction);
+                     pawl_view(p->x->cos, p->x->tokens, pairs), pawl_view(p->x->sin, p->x->tokens, pairs), p->positions,
+                     direction);
 }
 
 static pawl_status attention(const pass *p, int64_t l, const pawl_kept *k)
@@ -123,19 +126,22 @@ static pawl_status attention(const pass *p, int64_t l, const pawl_kept *k)
     if (normed) PAWL_TRY(norm_heads(p, l, k));
     PAWL_TRY(rotate(p, k->qkv, +1));
     PAWL_TRY(pawl_attention(p->d, &a, view(p, k->qkv, W), attended, view(p, k->lse, c->num_attention_heads)));
-    return pawl_linear(p->d, attended, weight(p, l, PAWL_O), weight(p, l, PAWL_O_BIASES), PAWL_SET, view(p, p->x->out, D));
+    return pawl_linear(p->d, attended, weight(p, l, PAWL_O), weight(p, l, PAWL_O_BIASES), PAWL_SET,
+                       view(p, p->x->out, D));
 }
 
 static pawl_status mlp(const pass *p, int64_t l, const pawl_kept *k)
 {
     const int64_t D = p->m->config.hidden_size, F = p->m->config.intermediate_size;
     const pawl_tensor gate_up = view(p, k->gate_up, 2 * F), act = view(p, k->act, F);
-    PAWL_TRY(pawl_linear(p->d, view(p, k->mlp_in, D), weight(p, l, PAWL_GATE), weight(p, l, PAWL_GATE_BIAS), PAWL_SET, gate_up));
+    PAWL_TRY(pawl_linear(p->d, view(p, k->mlp_in, D), weight(p, l, PAWL_GATE), weight(p, l, PAWL_GATE_BIAS), PAWL_SET,
+                         gate_up));
     PAWL_TRY(pawl_swiglu(p->d, gate_up, act));
-    return pawl_linear(p->d, act, weight(p, l, PAWL_DOWN), weight(p, l, PAWL_DOWN_BIAS), PAWL_SET, view(p, p->x->out, D));
+    return pawl_linear(p->d, act, weight(p, l, PAWL_DOWN), weight(p, l, PAWL_DOWN_BIAS), PAWL_SET,
+                       view(p, p->x->out, D));
 }
 
-/* Leaves the normed hidden states in final_in. What a sub-layer adds (out) joins the residual stream in the next norm. */
+/* Leaves the normed hidden states in final_in. What a sub-layer adds (out) joins the stream in the next norm. */
 static pawl_status forward(const pass *p)
 {
     const int64_t D = p->m->config.hidden_size, L = p->m->config.num_hidden_layers;
@@ -144,8 +150,8 @@ static pawl_status forward(const pass *p)
     PAWL_TRY(pawl_embedding(p->d, weight(p, 0, PAWL_EMBED), p->ids, stream));
     for (int64_t l = 0; l < L; l++) {
         const pawl_kept *k = &x->layers[l];
-        PAWL_TRY(norm(p, stream, l ? x->out : NULL, weight(p, l, PAWL_ATTENTION_NORM), k->attention_sum, k->attention_in,
-                      k->attention_rstd));
+        PAWL_TRY(norm(p, stream, l ? x->out : NULL, weight(p, l, PAWL_ATTENTION_NORM), k->attention_sum,
+                      k->attention_in, k->attention_rstd));
         PAWL_TRY(attention(p, l, k));
         stream = view(p, k->attention_sum, D);
         PAWL_TRY(norm(p, stream, x->out, weight(p, l, PAWL_MLP_NORM), k->mlp_sum, k->mlp_in, k->mlp_rstd));
@@ -155,10 +161,11 @@ static pawl_status forward(const pass *p)
     return norm(p, stream, x->out, weight(p, 0, PAWL_FINAL_NORM), x->final_sum, x->final_in, x->final_rstd);
 }
 
-/* --- backward -------------------------------------------------------------------------------------------------- */
+/* --- backward ---------------------------------------------------------------------------------------------- */
 
 /* Gradients of y = x w^T + bias, where w and bias begin at two slots. */
-static pawl_status linear_backward(const pass *p, int64_t l, pawl_slot w, pawl_slot bias, pawl_tensor dy, pawl_tensor x, pawl_tensor dx)
+static pawl_status linear_backward(const pass *p, int64_t l, pawl_slot w, pawl_slot bias, pawl_tensor dy, pawl_tensor x,
+                                   pawl_tensor dx)
 {
     PAWL_TRY(pawl_linear_dx(p->d, dy, weight(p, l, w), PAWL_SET, dx));
     return pawl_linear_dw(p->d, dy, x, p->put, grad(p, l, w), grad(p, l, bias));
@@ -167,8 +174,8 @@ static pawl_status linear_backward(const pass *p, int64_t l, pawl_slot w, pawl_s
 static pawl_status norm_backward(const pass *p, int64_t l, pawl_slot s, const float *sum, const float *rstd)
 {
     const int64_t D = p->m->config.hidden_size;
-    return pawl_rmsnorm_backward(p->d, view(p, p->x->dnorm, D), view(p, sum, D), weight(p, l, s), view(p, rstd, 0), p->put,
-                                 view(p, p->x->dsum, D), grad(p, l, s));
+    return pawl_rmsnorm_backward(p->d, view(p, p->x->dnorm, D), view(p, sum, D), weight(p, l, s), view(p, rstd, 0),
+                                 p->put, view(p, p->x->dsum, D), grad(p, l, s));
 }
 
 static pawl_status norm_heads_backward(const pass *p, int64_t l, const pawl_kept *k, pawl_tensor dqkv)
@@ -187,7 +194,8 @@ static pawl_status mlp_backward(const pass *p, int64_t l, const pawl_kept *k)
     const pawl_tensor dgate_up = view(p, p->x->dwide, 2 * F), dact = view(p, p->x->dnarrow, F);
     PAWL_TRY(linear_backward(p, l, PAWL_DOWN, PAWL_DOWN_BIAS, view(p, p->x->dsum, D), view(p, k->act, F), dact));
     PAWL_TRY(pawl_swiglu_backward(p->d, dact, view(p, k->gate_up, 2 * F), dgate_up));
-    PAWL_TRY(linear_backward(p, l, PAWL_GATE, PAWL_GATE_BIAS, dgate_up, view(p, k->mlp_in, D), view(p, p->x->dnorm, D)));
+    PAWL_TRY(
+        linear_backward(p, l, PAWL_GATE, PAWL_GATE_BIAS, dgate_up, view(p, k->mlp_in, D), view(p, p->x->dnorm, D)));
     return norm_backward(p, l, PAWL_MLP_NORM, k->mlp_sum, k->mlp_rstd);
 }
 
@@ -195,7 +203,8 @@ static pawl_status attention_backward(const pass *p, int64_t l, const pawl_kept 
 {
     const pawl_model_config *c = &p->m->config;
     const int64_t D = c->hidden_size, W = pawl_qkv_width(c), Q = pawl_query_width(c);
-    const pawl_tensor dqkv = view(p, p->x->dwide, W), dattended = view(p, p->x->dnarrow, Q), attended = view(p, k->attended, Q);
+    const pawl_tensor dqkv = view(p, p->x->dwide, W), dattended = view(p, p->x->dnarrow, Q),
+                      attended = view(p, k->attended, Q);
     const pawl_attend a = attend_in(p, l);
     PAWL_TRY(linear_backward(p, l, PAWL_O, PAWL_O_BIASES, view(p, p->x->dsum, D), attended, dattended));
     PAWL_TRY(pawl_attention_backward(p->d, &a, dattended, view(p, k->qkv, W), attended,
@@ -206,7 +215,7 @@ static pawl_status attention_backward(const pass *p, int64_t l, const pawl_kept 
     return norm_backward(p, l, PAWL_ATTENTION_NORM, k->attention_sum, k->attention_rstd);
 }
 
-/* dnorm holds the gradient of final_in. dsum is the gradient of the residual stream: sub-layers add to it on the way down. */
+/* dnorm holds the gradient of final_in. dsum is the gradient of the residual stream: sub-layers add to it. */
 static pawl_status backward(const pass *p)
 {
     const int64_t D = p->m->config.hidden_size;
@@ -218,11 +227,12 @@ static pawl_status backward(const pass *p)
         PAWL_TRY(attention_backward(p, l, &p->x->layers[l]));
     }
     /* A tied head has set or added its share already. */
-    if (p->put == PAWL_SET && !(p->m->has & PAWL_TIED_HEAD)) PAWL_TRY(pawl_zero(p->d, dembed.data, pawl_tensor_count(dembed)));
+    if (p->put == PAWL_SET && !(p->m->has & PAWL_TIED_HEAD))
+        PAWL_TRY(pawl_zero(p->d, dembed.data, pawl_tensor_count(dembed)));
     return pawl_embedding_dw(p->d, view(p, p->x->dsum, D), p->ids, dembed);
 }
 
-/* --- rows that are not finite ----------------------------------------------------------------------------------- */
+/* --- rows that are not finite ------------------------------------------------------------------------------ */
 
 typedef struct finite_check {
     const pass *p;
@@ -245,13 +255,14 @@ static void check_row(void *self, int64_t row)
 {
     const finite_check *f = self;
     const int64_t T = f->p->b->tokens, D = f->p->m->config.hidden_size;
-    f->bad[row] = !all_finite(f->losses + row * T, T) ||
-                  (f->p->grads && !all_finite(f->p->x->dsum + row * T * D, T * D));
+    f->bad[row] =
+        !all_finite(f->losses + row * T, T) || (f->p->grads && !all_finite(f->p->x->dsum + row * T * D, T * D));
 }
 
-/* --- the two passes --------------------------------------------------------------------------------------------- */
+/* --- the two passes ---------------------------------------------------------------------------------------- */
 
-pawl_status pawl_model_pass(const pawl_model *m, pawl_device *d, pawl_activations *a, const pawl_batch *b, const pawl_pass *how)
+pawl_status pawl_model_pass(const pawl_model *m, pawl_device *d, pawl_activations *a, const pawl_batch *b,
+                            const pawl_pass *how)
 {
     pass p = {.m = m, .d = d, .x = a, .b = b, .weights = how->weights, .grads = how->grads, .put = how->put};
     const int64_t D = m->config.hidden_size;

@@ -46,7 +46,8 @@ static inline void sample_fill(sample *s, int generation)
         for (size_t n = 0; n < pawl_tensor_bytes(t); n++) {
             x = x * 1664525u + 1013904223u;
             byte[n] = (uint8_t)(x >> 24);
-            if ((n + 1) % pawl_dtype_bytes(t.dtype) == 0 && t.dtype != PAWL_U8) byte[n] = (uint8_t)((byte[n] & 0x3b) | 0x08); /* a plain number of every type */
+            if ((n + 1) % pawl_dtype_bytes(t.dtype) == 0 && t.dtype != PAWL_U8)
+                byte[n] = (uint8_t)((byte[n] & 0x3b) | 0x08); /* a plain number of every type */
         }
     }
 }
@@ -89,15 +90,15 @@ static inline int sample_same(const sample *a, const sample *b)
 
 static inline json_t *sample_run(int64_t step)
 {
-    return json_pack("{s:I, s:i, s:f, s:f, s:s, s:b, s:{s:[i,i]}}", "step", (json_int_t)step, "stage", 1, "loss", 2.625, "epoch", 1.0,
-                     "phase", "naïve", "best", 1, "nested", "order", 3, 4);
+    return json_pack("{s:I, s:i, s:f, s:f, s:s, s:b, s:{s:[i,i]}}", "step", (json_int_t)step, "stage", 1, "loss", 2.625,
+                     "epoch", 1.0, "phase", "naïve", "best", 1, "nested", "order", 3, 4);
 }
 
 static inline json_t *sample_lineage(void)
 {
-    return json_pack("{s:s, s:n, s:{s:i, s:i}, s:{s:i}, s:[{s:s, s:s}, {s:s, s:s}]}", "pawl_version", "0.1.0", "base", "topology",
-                     "ranks", 2, "lanes", 8, "tokens", "prose", 12345, "datasets", "domain", "prose", "license", "CC0-1.0",
-                     "domain", "code", "license", "MIT");
+    return json_pack("{s:s, s:n, s:{s:i, s:i}, s:{s:i}, s:[{s:s, s:s}, {s:s, s:s}]}", "pawl_version", "0.1.0", "base",
+                     "topology", "ranks", 2, "lanes", 8, "tokens", "prose", 12345, "datasets", "domain", "prose",
+                     "license", "CC0-1.0", "domain", "code", "license", "MIT");
 }
 
 /* Saves s as that step and waits for it. */
@@ -118,7 +119,8 @@ static inline const char *sample_path(const char *output_dir, int64_t step, cons
     static char ring[4][512];
     static int next;
     char *out = ring[next++ % 4];
-    snprintf(out, sizeof ring[0], "%s/checkpoints/step-%09lld%s%s", output_dir, (long long)step, file ? "/" : "", file ? file : "");
+    snprintf(out, sizeof ring[0], "%s/checkpoints/step-%09lld%s%s", output_dir, (long long)step, file ? "/" : "",
+             file ? file : "");
     return out;
 }
 

@@ -1,5 +1,5 @@
-/* tests/model_oracle.h - the decoder once more, in double and as plainly as can be: one document, one head, one position at
- * a time. It shares no code with model/ and ops/ but the names of the weights. */
+/* tests/model_oracle.h - the decoder once more, in double and as plainly as can be: one document, one head, one
+ * position at a time. It shares no code with model/ and ops/ but the names of the weights. */
 #ifndef PAWL_TESTS_MODEL_ORACLE_H
 #define PAWL_TESTS_MODEL_ORACLE_H
 
@@ -21,8 +21,10 @@ typedef struct oracle {
 static const double *oracle_weight(const oracle *o, int64_t l, const char *name)
 {
     char full[PAWL_NAME_MAX];
-    if (l < 0) snprintf(full, sizeof full, "%s", name);
-    else snprintf(full, sizeof full, "model.layers.%d.%s", (int)l, name);
+    if (l < 0)
+        snprintf(full, sizeof full, "%s", name);
+    else
+        snprintf(full, sizeof full, "model.layers.%d.%s", (int)l, name);
     for (int i = 0; i < o->m->count; i++)
         if (strcmp(o->m->weights[i].name, full) == 0) return o->flat + o->m->weights[i].first;
     return NULL;
@@ -66,7 +68,8 @@ static void oracle_rotate(const pawl_model_config *c, double *head, int64_t posi
 }
 
 /* Heads of one position: projected, normed if the model does that, rotated. */
-static void oracle_heads(const oracle *o, int64_t l, const double *x, char which, int64_t heads, int64_t position, double *y)
+static void oracle_heads(const oracle *o, int64_t l, const double *x, char which, int64_t heads, int64_t position,
+                         double *y)
 {
     const pawl_model_config *c = &o->m->config;
     char weight[64], bias[64], norm[64];
@@ -82,8 +85,8 @@ static void oracle_heads(const oracle *o, int64_t l, const double *x, char which
     }
 }
 
-static void oracle_attend(const pawl_model_config *c, int64_t window, int64_t n, const double *q, double (*k)[ORACLE_SIZE],
-                          double (*v)[ORACLE_SIZE], double *out)
+static void oracle_attend(const pawl_model_config *c, int64_t window, int64_t n, const double *q,
+                          double (*k)[ORACLE_SIZE], double (*v)[ORACLE_SIZE], double *out)
 {
     const int64_t K = c->head_dim, shared = c->num_attention_heads / c->num_key_value_heads;
     for (int64_t h = 0; h < c->num_attention_heads; h++) {
@@ -119,20 +122,24 @@ static void oracle_layer(const oracle *o, int64_t l, int64_t tokens, double (*x)
                       H * c->head_dim, D, z);
         for (int64_t i = 0; i < D; i++) x[n][i] += z[i];
         oracle_norm(x[n], oracle_weight(o, l, "post_attention_layernorm.weight"), D, c->rms_norm_eps, y);
-        oracle_linear(y, oracle_weight(o, l, "mlp.gate_proj.weight"), oracle_weight(o, l, "mlp.gate_proj.bias"), D, F, gate);
+        oracle_linear(y, oracle_weight(o, l, "mlp.gate_proj.weight"), oracle_weight(o, l, "mlp.gate_proj.bias"), D, F,
+                      gate);
         oracle_linear(y, oracle_weight(o, l, "mlp.up_proj.weight"), oracle_weight(o, l, "mlp.up_proj.bias"), D, F, up);
         for (int64_t i = 0; i < F; i++) gate[i] = gate[i] / (1 + exp(-gate[i])) * up[i];
-        oracle_linear(gate, oracle_weight(o, l, "mlp.down_proj.weight"), oracle_weight(o, l, "mlp.down_proj.bias"), F, D, z);
+        oracle_linear(gate, oracle_weight(o, l, "mlp.down_proj.weight"), oracle_weight(o, l, "mlp.down_proj.bias"), F,
+                      D, z);
         for (int64_t i = 0; i < D; i++) x[n][i] += z[i];
     }
 }
 
 /* One document alone: the loss of each position (0 where its target is -100), returning their sum. */
-static double oracle_document(const oracle *o, const int32_t *ids, const int32_t *targets, int64_t tokens, double *losses)
+static double oracle_document(const oracle *o, const int32_t *ids, const int32_t *targets, int64_t tokens,
+                              double *losses)
 {
     const pawl_model_config *c = &o->m->config;
     const int64_t D = c->hidden_size, V = c->vocab_size;
-    const double *embed = oracle_weight(o, -1, "model.embed_tokens.weight"), *head = oracle_weight(o, -1, "lm_head.weight");
+    const double *embed = oracle_weight(o, -1, "model.embed_tokens.weight"),
+                 *head = oracle_weight(o, -1, "lm_head.weight");
     double x[ORACLE_TOKENS][ORACLE_SIZE], y[ORACLE_SIZE], logits[ORACLE_VOCAB], sum = 0;
     for (int64_t n = 0; n < tokens; n++) memcpy(x[n], embed + ids[n] * D, (size_t)D * sizeof **x);
     for (int64_t l = 0; l < c->num_hidden_layers; l++) oracle_layer(o, l, tokens, x);

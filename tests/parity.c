@@ -1,5 +1,5 @@
-/* parity DIR... - runs fixture directories made by a reference implementation (tests/fixtures/hf/README.md) and prints, for
- * each, the greatest relative L2 distance of logits, loss, gradients and the weights after AdamW steps. */
+/* parity DIR... - runs fixture directories made by a reference implementation (tests/fixtures/hf/README.md) and prints,
+ * for each, the greatest relative L2 distance of logits, loss, gradients and the weights after AdamW steps. */
 #include <float.h>
 #include <limits.h>
 #include <math.h>
@@ -16,9 +16,13 @@
 
 enum { THREADS = 2 };
 
-static const struct { double logits, loss, grads, adamw; } limits = {1e-4, 1e-4, 1e-3, 1e-4};
+static const struct {
+    double logits, loss, grads, adamw;
+} limits = {1e-4, 1e-4, 1e-3, 1e-4};
 
-typedef struct distances { double logits, loss, grads, adamw; } distances;
+typedef struct distances {
+    double logits, loss, grads, adamw;
+} distances;
 
 /* What one fixture needs while it runs. */
 typedef struct fixture {
@@ -55,10 +59,12 @@ static double relative_number(double x, double y)
     return fabs(x - y) / fabs(y);
 }
 
-static pawl_status find(const fixture *f, const pawl_safetensors *s, const char *name, pawl_dtype dtype, pawl_tensor *out)
+static pawl_status find(const fixture *f, const pawl_safetensors *s, const char *name, pawl_dtype dtype,
+                        pawl_tensor *out)
 {
     const pawl_named *n = pawl_safetensors_find(s, name);
-    PAWL_CHECK(n && n->tensor.dtype == dtype, PAWL_EDATA, "%s: expected a tensor %s of %s", f->dir, name, pawl_dtype_name(dtype));
+    PAWL_CHECK(n && n->tensor.dtype == dtype, PAWL_EDATA, "%s: expected a tensor %s of %s", f->dir, name,
+               pawl_dtype_name(dtype));
     *out = n->tensor;
     return PAWL_OK;
 }
@@ -271,8 +277,10 @@ static int report(char *dir)
         printf("%s FAIL %s\n", name, pawl_last_error()->what);
         return 0;
     }
-    const int ok = x.logits <= limits.logits && x.loss <= limits.loss && x.grads <= limits.grads && x.adamw <= limits.adamw;
-    printf("%s %s logits=%.2e loss=%.2e grads=%.2e adamw=%.2e\n", name, ok ? "ok" : "FAIL", x.logits, x.loss, x.grads, x.adamw);
+    const int ok =
+        x.logits <= limits.logits && x.loss <= limits.loss && x.grads <= limits.grads && x.adamw <= limits.adamw;
+    printf("%s %s logits=%.2e loss=%.2e grads=%.2e adamw=%.2e\n", name, ok ? "ok" : "FAIL", x.logits, x.loss, x.grads,
+           x.adamw);
     return ok;
 }
 

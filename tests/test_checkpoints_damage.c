@@ -64,7 +64,8 @@ static pawl_status read_sample(const char *path, int first_row, int generation)
     sample s, expected;
     pawl_checkpoint *k;
     PAWL_TRY(pawl_checkpoint_open(path, &k));
-    assert_true(sample_open(&s, first_row, SAMPLE_ROWS, 0) && sample_open(&expected, first_row, SAMPLE_ROWS, generation));
+    assert_true(sample_open(&s, first_row, SAMPLE_ROWS, 0) &&
+                sample_open(&expected, first_row, SAMPLE_ROWS, generation));
     const pawl_status status = pawl_checkpoint_read(k, &s.state);
     if (status == PAWL_OK) assert_true(sample_same(&s, &expected));
     sample_close(&s);
@@ -146,13 +147,15 @@ static void a_flip_names_tensor_and_chunk(void **state)
     (void)state;
     save_steps(0, 0, (const int[]){1, 0}, 0);
     assert_ok(pawl_checkpoint_open(dir, &k));
-    json_array_foreach(json_object_get(pawl_checkpoint_manifest(k), "tensors"), i, tensor)
-        if (strcmp(json_string_value(json_object_get(tensor, "name")), "model/model.layers.0.weight") == 0)
-            at = json_integer_value(json_object_get(tensor, "offset"));
+    json_array_foreach(
+        json_object_get(pawl_checkpoint_manifest(k), "tensors"), i,
+        tensor) if (strcmp(json_string_value(json_object_get(tensor, "name")), "model/model.layers.0.weight") == 0) at =
+        json_integer_value(json_object_get(tensor, "offset"));
     pawl_checkpoint_close(k);
     flip(sample_path(dir, 1, "checkpoint.h5"), at + PAWL_CHUNK_BYTES + 12345);
     assert_int_equal(verify(dir, text, sizeof text), 1);
-    assert_non_null(strstr(text, "tensor model/model.layers.0.weight: chunk 1 (bytes 1048576 to 2097152 of the tensor"));
+    assert_non_null(
+        strstr(text, "tensor model/model.layers.0.weight: chunk 1 (bytes 1048576 to 2097152 of the tensor"));
     assert_int_equal(read_sample(dir, 0, 1), PAWL_EDATA);
     assert_non_null(strstr(pawl_last_error()->what, "tensor model/model.layers.0.weight: chunk 1 "));
 }
@@ -162,7 +165,8 @@ static void every_truncation_is_found(void **state)
     char text[65536];
     (void)state;
     save_steps(SMALL, 0, (const int[]){1, 0}, 0);
-    const char *checkpoint = sample_path(dir, 1, NULL), *files[] = {sample_path(dir, 1, "checkpoint.h5"), sample_path(dir, 1, "manifest.json")};
+    const char *checkpoint = sample_path(dir, 1, NULL),
+               *files[] = {sample_path(dir, 1, "checkpoint.h5"), sample_path(dir, 1, "manifest.json")};
     for (int f = 0; f < 2; f++) {
         char *whole;
         size_t bytes;
@@ -252,12 +256,16 @@ static void rewrite(const char *file, const char *text, const char *path, const 
     assert_non_null(m);
     to = descend(m, path, last);
     json_t *put = value ? json_loads(value, JSON_DECODE_ANY, NULL) : NULL;
-    if (!put) json_object_del(to, last);
-    else if (json_is_array(to)) json_array_set_new(to, (size_t)strtol(last, NULL, 10), put);
-    else json_object_set_new(to, last, put);
+    if (!put)
+        json_object_del(to, last);
+    else if (json_is_array(to))
+        json_array_set_new(to, (size_t)strtol(last, NULL, 10), put);
+    else
+        json_object_set_new(to, last, put);
     json_object_del(m, "root_sha256");
     assert_ok(pawl_json_canonical(m, &canonical));
-    json_object_set_new(m, "root_sha256", json_string(pawl_digest_hex(pawl_sha256(canonical.data, canonical.bytes)).text));
+    json_object_set_new(m, "root_sha256",
+                        json_string(pawl_digest_hex(pawl_sha256(canonical.data, canonical.bytes)).text));
     pawl_text_close(&canonical);
     assert_ok(pawl_json_canonical(m, &canonical));
     assert_ok(pawl_file_replace(file, canonical.data, canonical.bytes));
@@ -333,8 +341,8 @@ static void forged_manifests_are_refused(void **state)
         rewrite(file, text, forged[i].path, forged[i].value);
         assert_int_equal(read_sample(checkpoint, SMALL, 1), PAWL_EDATA);
         if (!strstr(pawl_last_error()->what, forged[i].said))
-            fail_msg("%s = %s: expected '%s', found '%s'", forged[i].path, forged[i].value ? forged[i].value : "nothing",
-                     forged[i].said, pawl_last_error()->what);
+            fail_msg("%s = %s: expected '%s', found '%s'", forged[i].path,
+                     forged[i].value ? forged[i].value : "nothing", forged[i].said, pawl_last_error()->what);
         assert_true(verify(checkpoint, room, sizeof room) > 0);
     }
     rewrite(file, text, "created", "\"2000-01-01T00:00:00Z\""); /* the forger's tool itself makes whole ones */
@@ -348,12 +356,9 @@ static void a_manifest_that_differs_from_hdf5_is_found(void **state)
     static const struct {
         const char *path, *value, *said;
     } forged[] = {
-        {"run.step", "99", "/run: step"},
-        {"run.loss", "2.5", "/run: loss"},
-        {"run.phase", "\"other\"", "/run: phase"},
-        {"run.nested", "{}", "/run: nested"},
-        {"run.more", "1", "/run: more"},
-        {"lineage.base", "1", "/lineage"},
+        {"run.step", "99", "/run: step"},          {"run.loss", "2.5", "/run: loss"},
+        {"run.phase", "\"other\"", "/run: phase"}, {"run.nested", "{}", "/run: nested"},
+        {"run.more", "1", "/run: more"},           {"lineage.base", "1", "/lineage"},
         {"tensors.0.dtype", "\"u8\"", NULL},
     };
     char *text, found[65536];
@@ -372,8 +377,17 @@ static void a_manifest_that_differs_from_hdf5_is_found(void **state)
 
 static void texts_that_are_no_manifest_are_refused(void **state)
 {
-    static const char *const texts[] = {"", "{", "[]", "3", "null", "{}", "{\"format\":\"pawl-checkpoint-1\"}", "\xff\xfe", "{\"a\":1,\"a\":2}",
-                                        "{\"a\":9223372036854775807}", "{\"a\":1e999}"};
+    static const char *const texts[] = {"",
+                                        "{",
+                                        "[]",
+                                        "3",
+                                        "null",
+                                        "{}",
+                                        "{\"format\":\"pawl-checkpoint-1\"}",
+                                        "\xff\xfe",
+                                        "{\"a\":1,\"a\":2}",
+                                        "{\"a\":9223372036854775807}",
+                                        "{\"a\":1e999}"};
     pawl_checkpoint *k;
     char *deep;
     (void)state;
@@ -440,9 +454,12 @@ static void the_newest_is_found_by_latest_and_by_name(void **state)
     assert_found(0, 30, 0);
     snprintf(latest, sizeof latest, "%s/checkpoints/LATEST", dir);
     for (int i = 0; i < 3; i++) { /* none, damaged, of one that is gone */
-        static const char *const texts[] = {NULL, "step-00000003", "step-000000099 0000000000000000000000000000000000000000000000000000000000000000\n"};
-        if (texts[i]) assert_ok(pawl_file_replace(latest, texts[i], strlen(texts[i])));
-        else assert_ok(pawl_file_remove(latest));
+        static const char *const texts[] = {
+            NULL, "step-00000003", "step-000000099 0000000000000000000000000000000000000000000000000000000000000000\n"};
+        if (texts[i])
+            assert_ok(pawl_file_replace(latest, texts[i], strlen(texts[i])));
+        else
+            assert_ok(pawl_file_remove(latest));
         assert_found(0, 30, i == 2 ? 69 : 0);
     }
     assert_ok(pawl_file_remove(sample_path(dir, 30, "manifest.json"))); /* not a whole one */
@@ -459,7 +476,8 @@ static void a_resumed_run_s_latest_counts_more_than_a_higher_step(void **state)
     (void)state;
     save_steps(SMALL, 0, (const int[]){10, 40, 20, 0}, 0);
     assert_found(0, 20, 0);
-    save_steps(SMALL, 2, (const int[]){30, 0}, 0); /* 40 is of a course that was left; frozen tensors are in 30 itself */
+    save_steps(SMALL, 2, (const int[]){30, 0},
+               0); /* 40 is of a course that was left; frozen tensors are in 30 itself */
     assert_found(0, 30, 0);
     assert_false(pawl_path_exists(sample_path(dir, 40, NULL)));
     assert_true(pawl_path_exists(sample_path(dir, 20, NULL)));
@@ -546,8 +564,10 @@ static void a_second_job_is_refused_and_told_who_has_it(void **state)
 
 static void show_and_log_say_what_is_there(void **state)
 {
-    static const char *const keys[] = {"step", "stage", "weights_sha256", "state_sha256", "memory_sha256", "root_sha256", "parent", "created",
-                                       "pawl_version", "ranks", "reduction_lanes", "tokens", "datasets", "licenses", "tensors", "lineage"};
+    static const char *const keys[] = {"step",          "stage",       "weights_sha256",  "state_sha256",
+                                       "memory_sha256", "root_sha256", "parent",          "created",
+                                       "pawl_version",  "ranks",       "reduction_lanes", "tokens",
+                                       "datasets",      "licenses",    "tensors",         "lineage"};
     json_t *shown, *history;
     (void)state;
     save_steps(SMALL, 0, (const int[]){10, 20, 0}, 10);

@@ -165,7 +165,8 @@ static void a_full_disk_is_named_and_not_left_full(void **state)
     char part[600];
     assert_ok(save_next(b, &no_fault, &hits));
     for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
-        const faulty_plan plan = {.op = ops[i], .path = "checkpoint.h5", .nth = 1, .forever = 1, .error = ENOSPC, .no_sync = 1};
+        const faulty_plan plan = {
+            .op = ops[i], .path = "checkpoint.h5", .nth = 1, .forever = 1, .error = ENOSPC, .no_sync = 1};
         assert_int_equal(save_next(b, &plan, &hits), PAWL_EIO);
         assert_non_null(strstr(pawl_last_error()->what, "checkpoint.h5"));
         assert_non_null(strstr(pawl_last_error()->what, "No space left on device"));
@@ -209,14 +210,10 @@ int main(void)
 {
     pawl_log_open(0, PAWL_LOG_ERROR); /* the warnings are expected */
     const struct CMUnitTest tests[] = {
-        TEST(no_call_that_fails_costs_a_checkpoint),
-        TEST(from_one_call_on_everything_fails),
-        TEST(short_reads_and_writes_are_completed),
-        TEST(interrupted_calls_are_made_again),
-        TEST(a_failed_fsync_is_a_failed_save),
-        TEST(a_full_disk_is_named_and_not_left_full),
-        TEST(a_read_only_folder_is_named),
-        TEST(an_allocation_that_fails_is_a_failed_save),
+        TEST(no_call_that_fails_costs_a_checkpoint), TEST(from_one_call_on_everything_fails),
+        TEST(short_reads_and_writes_are_completed),  TEST(interrupted_calls_are_made_again),
+        TEST(a_failed_fsync_is_a_failed_save),       TEST(a_full_disk_is_named_and_not_left_full),
+        TEST(a_read_only_folder_is_named),           TEST(an_allocation_that_fails_is_a_failed_save),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

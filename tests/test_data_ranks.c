@@ -75,8 +75,8 @@ static void every_rank_sees_the_same_rows(pawl_comm *c)
     if (d) {
         const pawl_digest digest = digest_of_order(d, 2 * pawl_data_epoch_rows(d) / 4);
         CHECK_OK(pawl_same(c, &digest, sizeof digest, "the rows"));
-        CHECK(strcmp(pawl_digest_hex(digest).text,
-                     "d08131d4492365d1a44defeb5d67314ae330424e17e311026a332726d85e0bb6") == 0);
+        const pawl_hex hex = pawl_digest_hex(digest);
+        CHECK(strcmp(hex.text, "8ea816bb8bc010aff7c8e9ab917217e27d272c1e9be81be558663e5386127f1b") == 0);
     }
     pawl_data_close(d);
     close_case(c, &k);

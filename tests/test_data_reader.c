@@ -181,6 +181,8 @@ static const struct {
     {"a.jsonl", "{\"text\": null}\n", 0, "/a.jsonl:1:1: error: expected a string under 'text'", "found null"},
     {"a.jsonl", "{\"text\": [\"x\"]}\n", 0, "/a.jsonl:1:1: error: expected a string under 'text'", "found an array"},
     {"a.jsonl", "{\"text\": true}\n", 0, "/a.jsonl:1:1: error: expected a string under 'text'", "found true or false"},
+    {"a.jsonl", "{\"text\": \"x\"}\n\xEF\xBB\xBF{\"text\": \"y\"}\n", 0,
+     "/a.jsonl:2:", "expected one JSON object a line"},
     {"a.jsonl", "{\"text\": \"x\"} {\"text\": \"y\"}\n", 0, "/a.jsonl:1:", "end of file expected"},
     {"a.jsonl", "{\"text\": \"x\", \"text\": \"y\"}\n", 0, "/a.jsonl:1:", "duplicate"},
     {"a.jsonl", "{'text': 'x'}\n", 0, "/a.jsonl:1:", "string or '}' expected"},

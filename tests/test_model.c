@@ -12,7 +12,7 @@
 
 enum { V = 29, D = 24, F = 20, L = 2, T = 13, MOST_ROWS = 4, MOST = MOST_ROWS * T };
 
-/* --- models and batches ------------------------------------------------------------------------------------------ */
+/* --- models and batches ------------------------------------------------------------------------------------ */
 
 static const int64_t windows[L] = {0, 3};
 
@@ -25,7 +25,8 @@ static const struct variant {
 } variants[] = {
     {"plain", 4, 4, 0, 0, 0, 0, 0, 0, NULL},
     {"grouped, tied, scaled as Llama 3.1", 4, 2, 0, 1, 0, 0, 2, 0, NULL},
-    {"all biases, one key head, wide heads, linear", 3, 1, 10, 0, 1, 1, 1, PAWL_QKV_BIAS | PAWL_O_BIAS | PAWL_MLP_BIAS, NULL},
+    {"all biases, one key head, wide heads, linear", 3, 1, 10, 0, 1, 1, 1, PAWL_QKV_BIAS | PAWL_O_BIAS | PAWL_MLP_BIAS,
+     NULL},
     {"q/k norm and a window", 4, 2, 8, 1, 0, 0, 0, PAWL_QK_NORM, windows},
     {"biases on q, k and v only, a window", 2, 2, 0, 1, 0, 0, 0, PAWL_QKV_BIAS, windows},
 };
@@ -110,7 +111,8 @@ static void close_setting(setting *s)
 
 static void begin_batch(setting *s)
 {
-    s->batch = (pawl_batch){.rows = 0, .tokens = T, .ids = s->ids, .targets = s->targets, .positions = s->positions, .starts = s->starts};
+    s->batch = (pawl_batch){
+        .rows = 0, .tokens = T, .ids = s->ids, .targets = s->targets, .positions = s->positions, .starts = s->starts};
 }
 
 /* A row of documents of those lengths (0 ends the list), then padding. key names its random ids. */
@@ -123,7 +125,8 @@ static void add_row(setting *s, uint64_t key, const int *lengths)
         for (; at < first + lengths[d]; at++) {
             const pawl_random r = pawl_random_at(3, PAWL_FOR_TEST, key + (uint64_t)d, (uint64_t)(at - first));
             s->ids[at] = (int32_t)(r.word[0] % V);
-            s->targets[at] = at + 1 == first + lengths[d] || r.word[1] % 5 == 0 ? PAWL_NOT_TRAINED : (int32_t)(r.word[2] % V);
+            s->targets[at] =
+                at + 1 == first + lengths[d] || r.word[1] % 5 == 0 ? PAWL_NOT_TRAINED : (int32_t)(r.word[2] % V);
             s->positions[at] = (int32_t)(at - first);
             s->starts[at] = (int32_t)first;
         }
@@ -147,9 +150,11 @@ static void usual_batch(setting *s)
 
 static double pass(setting *s, float scale, float *grads, pawl_put put)
 {
-    const pawl_pass p = {.weights = s->weights, .grads = grads, .put = put, .scale = scale, .losses = s->losses, .bad_rows = s->bad};
+    const pawl_pass p = {
+        .weights = s->weights, .grads = grads, .put = put, .scale = scale, .losses = s->losses, .bad_rows = s->bad};
     double sum = 0;
-    if (pawl_model_pass(s->model, s->device, s->acts, &s->batch, &p) != PAWL_OK) fail_msg("%s", pawl_last_error()->what);
+    if (pawl_model_pass(s->model, s->device, s->acts, &s->batch, &p) != PAWL_OK)
+        fail_msg("%s", pawl_last_error()->what);
     for (int64_t n = 0; n < s->batch.rows * T; n++) sum += s->losses[n];
     return sum;
 }
@@ -176,7 +181,7 @@ static void flat_near(const pawl_model *m, const float *x, const float *y, doubl
     }
 }
 
-/* --- against the oracle ------------------------------------------------------------------------------------------- */
+/* --- against the oracle ------------------------------------------------------------------------------------ */
 
 static double *doubles_of(const setting *s)
 {
@@ -202,7 +207,8 @@ static void losses_are_those_of_the_oracle(void **unused)
     }
 }
 
-/* Central differences of the oracle in double are exact to 1e-8 or so, so the tolerance is what f32 leaves of a gradient. */
+/* Central differences of the oracle in double are exact to 1e-8 or so, so the tolerance is what f32 leaves of a
+ * gradient. */
 static void gradients_are_those_of_finite_differences(void **unused)
 {
     (void)unused;
@@ -227,7 +233,8 @@ static void gradients_are_those_of_finite_differences(void **unused)
                 const double below = oracle_batch(&o, &s.batch, losses);
                 w[i] = kept;
                 char what[256];
-                snprintf(what, sizeof what, "%s: %s[%d]", variants[v].name, s.model->weights[t].name, (int)(i - e->first));
+                snprintf(what, sizeof what, "%s: %s[%d]", variants[v].name, s.model->weights[t].name,
+                         (int)(i - e->first));
                 near(s.grads[i], 0.25 * (above - below) / (2 * h), 2e-5 * most + 1e-7, what);
             }
         }
@@ -236,7 +243,7 @@ static void gradients_are_those_of_finite_differences(void **unused)
     }
 }
 
-/* --- documents and slots ------------------------------------------------------------------------------------------- */
+/* --- documents and slots ----------------------------------------------------------------------------------- */
 
 /* Packed or alone in a row each, documents have the same losses and add up to the same gradients. */
 static void packing_changes_nothing(void **unused)
@@ -253,7 +260,8 @@ static void packing_changes_nothing(void **unused)
         for (int d = 0; d < 3; d++) add_row(&s, 100 + (uint64_t)d, (const int[]){d == 2 ? 6 : 3 + d, 0});
         pass(&s, 1, s.grads, PAWL_SET);
         for (int d = 0, at = 0; d < 3; d++)
-            for (int n = 0; n < (d == 2 ? 6 : 3 + d); n++, at++) near(s.losses[d * T + n], packed[at], 2e-6, variants[v].name);
+            for (int n = 0; n < (d == 2 ? 6 : 3 + d); n++, at++)
+                near(s.losses[d * T + n], packed[at], 2e-6, variants[v].name);
         flat_near(s.model, s.grads, packed_grads, 1e-5);
         free(packed_grads);
         close_setting(&s);
@@ -334,8 +342,10 @@ static void setting_forgets_and_paddings_stay(void **unused)
         for (int64_t i = 0, t = 0; i < s.count; i++) {
             while (t < s.model->count && i >= s.model->extents[t].first + s.model->extents[t].count) t++;
             const int padding = t == s.model->count || i < s.model->extents[t].first;
-            if (padding) assert_true(isnan(again[i]));
-            else assert_memory_equal(&again[i], &s.grads[i], sizeof(float));
+            if (padding)
+                assert_true(isnan(again[i]));
+            else
+                assert_memory_equal(&again[i], &s.grads[i], sizeof(float));
         }
         free(again);
         close_setting(&s);
@@ -352,7 +362,8 @@ static void nothing_trained_gives_no_gradient(void **unused)
         for (int64_t i = 0; i < s.count; i++) s.grads[i] = 1;
         near(pass(&s, 1, s.grads, PAWL_SET), 0, 0, "loss");
         for (int t = 0; t < s.model->count; t++)
-            near(greatest(s.grads + s.model->extents[t].first, s.model->extents[t].count), 0, 0, s.model->weights[t].name);
+            near(greatest(s.grads + s.model->extents[t].first, s.model->extents[t].count), 0, 0,
+                 s.model->weights[t].name);
         close_setting(&s);
     }
 }
@@ -379,7 +390,7 @@ static void evaluation_gives_the_same_bits_with_less_memory(void **unused)
     }
 }
 
-/* --- rows that go wrong, and bad input ------------------------------------------------------------------------------ */
+/* --- rows that go wrong, and bad input --------------------------------------------------------------------- */
 
 static void a_row_that_is_not_finite_is_named(void **unused)
 {
@@ -465,7 +476,7 @@ static void a_pass_allocates_nothing(void **unused)
     close_setting(&s);
 }
 
-/* --- generation ------------------------------------------------------------------------------------------------------ */
+/* --- generation -------------------------------------------------------------------------------------------- */
 
 /* One id at a time against the cache, or all at once: the same logits, but for the order of sums. */
 static void the_decoder_steps_through_the_same_logits(void **unused)

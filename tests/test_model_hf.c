@@ -35,10 +35,10 @@ static void expect_error(pawl_status status, const char *because)
         fail_msg("expected an error about \"%s\", found: %s", because, pawl_last_error()->what);
 }
 
-/* --- config.json --------------------------------------------------------------------------------------------------- */
+/* --- config.json ------------------------------------------------------------------------------------------- */
 
-#define SIZES                                                                                                      \
-    "\"model_type\": \"llama\", \"vocab_size\": 40, \"hidden_size\": 16, \"intermediate_size\": 23, "              \
+#define SIZES                                                                                                          \
+    "\"model_type\": \"llama\", \"vocab_size\": 40, \"hidden_size\": 16, \"intermediate_size\": 23, "                  \
     "\"num_hidden_layers\": 2, \"num_attention_heads\": 4"
 
 static pawl_model_config read_config(const char *text)
@@ -53,12 +53,14 @@ static void both_published_forms_say_the_same(void **unused)
 {
     (void)unused;
     const pawl_model_config before = read_config(
-        "{" SIZES ", \"rope_theta\": 500000.0, \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8.0, \"low_freq_factor\": 1.0,"
+        "{" SIZES ", \"rope_theta\": 500000.0, \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8.0, "
+        "\"low_freq_factor\": 1.0,"
         " \"high_freq_factor\": 4.0, \"original_max_position_embeddings\": 64}, \"torch_dtype\": \"bfloat16\","
         " \"architectures\": [\"LlamaForCausalLM\"]}");
     const pawl_model_config now = read_config(
         "{" SIZES ", \"rope_parameters\": {\"rope_theta\": 500000.0, \"rope_type\": \"llama3\", \"factor\": 8.0,"
-        " \"low_freq_factor\": 1.0, \"high_freq_factor\": 4.0, \"original_max_position_embeddings\": 64}, \"dtype\": \"float32\"}");
+        " \"low_freq_factor\": 1.0, \"high_freq_factor\": 4.0, \"original_max_position_embeddings\": 64}, \"dtype\": "
+        "\"float32\"}");
     assert_memory_equal(&before, &now, sizeof now);
     assert_true(now.rope_theta == 500000 && now.rope_scaling.present && now.rope_scaling.value.factor == 8);
     assert_int_equal(now.rope_scaling.value.original_max_position_embeddings, 64);
@@ -76,7 +78,8 @@ static void silence_means_what_transformers_takes(void **unused)
     assert_int_equal(c.eos_token_id, 2);
     assert_int_equal(c.max_position_embeddings, 2048);
     assert_int_equal(c.rope_scaling.present, 0);
-    c = read_config("{" SIZES ", \"bos_token_id\": null, \"eos_token_id\": [7, 8, 9], \"head_dim\": null, \"rope_scaling\": null}");
+    c = read_config(
+        "{" SIZES ", \"bos_token_id\": null, \"eos_token_id\": [7, 8, 9], \"head_dim\": null, \"rope_scaling\": null}");
     assert_int_equal(c.bos_token_id, -1);
     assert_int_equal(c.eos_token_id, 7);
     assert_int_equal(c.head_dim, 0);
@@ -89,22 +92,28 @@ static void silence_means_what_transformers_takes(void **unused)
 static void what_cannot_matter_is_let_pass(void **unused)
 {
     (void)unused;
-    read_config("{" SIZES ", \"use_cache\": true, \"pad_token_id\": 0, \"transformers_version\": \"4.31\", \"_name_or_path\": \"x\","
-                " \"is_llama_config\": true, \"rope_interleaved\": false, \"transformers.js_config\": {\"dtype\": \"q4\"},"
-                " \"hidden_act\": \"silu\", \"attention_dropout\": 0.0, \"pretraining_tp\": 1, \"quantization_config\": null,"
-                " \"partial_rotary_factor\": 1.0, \"temperature\": 0.7, \"a_feature_of_tomorrow\": null, \"another\": false}");
+    read_config(
+        "{" SIZES
+        ", \"use_cache\": true, \"pad_token_id\": 0, \"transformers_version\": \"4.31\", \"_name_or_path\": \"x\","
+        " \"is_llama_config\": true, \"rope_interleaved\": false, \"transformers.js_config\": {\"dtype\": \"q4\"},"
+        " \"hidden_act\": \"silu\", \"attention_dropout\": 0.0, \"pretraining_tp\": 1, \"quantization_config\": null,"
+        " \"partial_rotary_factor\": 1.0, \"temperature\": 0.7, \"a_feature_of_tomorrow\": null, \"another\": false}");
 }
 
 static void what_would_change_the_result_is_refused_by_name(void **unused)
 {
     (void)unused;
-    static const struct { const char *more, *because; } cases[] = {
-        {", \"hidden_act\": \"gelu\"", "\"hidden_act\" is \"gelu\", which is not computed here: expected one of [\"silu\", \"swish\"]"},
+    static const struct {
+        const char *more, *because;
+    } cases[] = {
+        {", \"hidden_act\": \"gelu\"",
+         "\"hidden_act\" is \"gelu\", which is not computed here: expected one of [\"silu\", \"swish\"]"},
         {", \"attention_dropout\": 0.1", "\"attention_dropout\" is 0.1"},
         {", \"pretraining_tp\": 2", "\"pretraining_tp\" is 2"},
         {", \"partial_rotary_factor\": 0.5", "\"partial_rotary_factor\" is 0.5"},
         {", \"rope_interleaved\": true", "\"rope_interleaved\" is true"},
-        {", \"quantization_config\": {\"bits\": 4}", "\"quantization_config\" is an object, which is not computed here: expected null"},
+        {", \"quantization_config\": {\"bits\": 4}",
+         "\"quantization_config\" is an object, which is not computed here: expected null"},
         {", \"sliding_window\": 4096", "\"sliding_window\": 4096 is not known here"},
         {", \"logit_scale\": 0.0625", "\"logit_scale\": 0.0625 is not known here"},
         {", \"zero\": 0", "\"zero\": 0 is not known here"},
@@ -113,13 +122,20 @@ static void what_would_change_the_result_is_refused_by_name(void **unused)
         {", \"rope_scaling\": {\"factor\": 2}", "has a factor and no rope_type"},
         {", \"rope_scaling\": {\"rope_type\": \"linear\", \"type\": \"llama3\", \"factor\": 2}", "another type"},
         {", \"rope_scaling\": {\"rope_type\": \"linear\"}", "needs \"factor\""},
-        {", \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 1}", "needs \"high_freq_factor\""},
-        {", \"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": 2, \"attention_factor\": 1.2}", "\"attention_factor\" of 1.2"},
-        {", \"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": \"2\"}", "\"factor\": expected a number, found \"2\""},
+        {", \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 1}",
+         "needs \"high_freq_factor\""},
+        {", \"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": 2, \"attention_factor\": 1.2}",
+         "\"attention_factor\" of 1.2"},
+        {", \"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": \"2\"}",
+         "\"factor\": expected a number, found \"2\""},
         {", \"rope_scaling\": [2]", "expected an object or null"},
-        {", \"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": 2}, \"rope_parameters\": {\"rope_type\": \"default\"}", "differ"},
-        {", \"rope_theta\": 1e4, \"rope_parameters\": {\"rope_type\": \"default\", \"rope_theta\": 5e5}", "\"rope_theta\" and"},
-        {", \"architectures\": [\"LlamaForSequenceClassification\"]", "\"architectures\" is \"LlamaForSequenceClassification\""},
+        {", \"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": 2}, \"rope_parameters\": {\"rope_type\": "
+         "\"default\"}",
+         "differ"},
+        {", \"rope_theta\": 1e4, \"rope_parameters\": {\"rope_type\": \"default\", \"rope_theta\": 5e5}",
+         "\"rope_theta\" and"},
+        {", \"architectures\": [\"LlamaForSequenceClassification\"]",
+         "\"architectures\" is \"LlamaForSequenceClassification\""},
         {", \"architectures\": []", "expected [\"LlamaForCausalLM\"]"},
         {", \"num_key_value_heads\": 3", "num_key_value_heads 3"},
         {", \"num_key_value_heads\": -1", "\"num_key_value_heads\""},
@@ -147,7 +163,7 @@ static void what_would_change_the_result_is_refused_by_name(void **unused)
     expect_error(pawl_hf_config(root, &c), "found no config.json");
 }
 
-/* --- weights --------------------------------------------------------------------------------------------------------- */
+/* --- weights ----------------------------------------------------------------------------------------------- */
 
 #define SMALL(more) "{" SIZES ", \"num_key_value_heads\": 2, \"attention_bias\": true, \"mlp_bias\": true" more "}"
 
@@ -244,10 +260,13 @@ static void a_written_config_reads_back_the_same(void **unused)
 {
     (void)unused;
     static const char *const more[] = {
-        ", \"rope_theta\": 123456.5, \"rms_norm_eps\": 1e-05, \"bos_token_id\": null, \"eos_token_id\": 39, \"head_dim\": 6",
+        ", \"rope_theta\": 123456.5, \"rms_norm_eps\": 1e-05, \"bos_token_id\": null, \"eos_token_id\": 39, "
+        "\"head_dim\": 6",
         ", \"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": 2.5}",
-        ", \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 32, \"low_freq_factor\": 1, \"high_freq_factor\": 4,"
-        " \"original_max_position_embeddings\": 8192}, \"max_position_embeddings\": 131072, \"initializer_range\": 0.01",
+        ", \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 32, \"low_freq_factor\": 1, \"high_freq_factor\": "
+        "4,"
+        " \"original_max_position_embeddings\": 8192}, \"max_position_embeddings\": 131072, \"initializer_range\": "
+        "0.01",
     };
     for (size_t i = 0; i < sizeof more / sizeof more[0]; i++) {
         char text[1024];
@@ -265,7 +284,8 @@ static void a_written_config_reads_back_the_same(void **unused)
     assert_int_equal(pawl_json_read(in_root("again/config.json"), 1 << 20, &written), PAWL_OK);
     assert_int_equal(pawl_json_text(written, "torch_dtype", "config.json", &text), PAWL_OK);
     assert_string_equal(text, "bfloat16");
-    assert_string_equal(json_string_value(json_array_get(json_object_get(written, "architectures"), 0)), "LlamaForCausalLM");
+    assert_string_equal(json_string_value(json_array_get(json_object_get(written, "architectures"), 0)),
+                        "LlamaForCausalLM");
     json_decref(written);
     assert_true(pawl_path_exists(in_root("again/generation_config.json")));
 }
@@ -352,7 +372,7 @@ static void a_tied_head_may_be_written_out_but_not_differ(void **unused)
     drop(&x);
 }
 
-/* --- lineage --------------------------------------------------------------------------------------------------------- */
+/* --- lineage ----------------------------------------------------------------------------------------------- */
 
 static void lineage_names_the_files_that_were_read(void **unused)
 {
@@ -373,7 +393,8 @@ static void lineage_names_the_files_that_were_read(void **unused)
         if (i < 2) assert_string_equal(name, first[i]);
         assert_int_equal(pawl_file_read(in_root(name), 1 << 20, &data, &bytes), PAWL_OK);
         assert_int_equal(json_integer_value(json_object_get(f, "bytes")), bytes);
-        assert_string_equal(json_string_value(json_object_get(f, "sha256")), pawl_digest_hex(pawl_sha256(data, bytes)).text);
+        assert_string_equal(json_string_value(json_object_get(f, "sha256")),
+                            pawl_digest_hex(pawl_sha256(data, bytes)).text);
         pawl_free(data);
     }
     json_decref(lineage);

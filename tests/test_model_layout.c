@@ -33,8 +33,8 @@ static pawl_model *open_model(const pawl_model_config *c)
     return m;
 }
 
-/* SmolLM2-135M has 134,515,008 parameters (its model card and its file agree). Norms take part in no matrix product, and the
- * tied embedding does, as the head: 61 norms of 576. With a head of its own the lookup drops out of N. */
+/* SmolLM2-135M has 134,515,008 parameters (its model card and its file agree). Norms take part in no matrix product,
+ * and the tied embedding does, as the head: 61 norms of 576. With a head of its own the lookup drops out of N. */
 static void parameters_are_counted_as_published(void **unused)
 {
     (void)unused;
@@ -78,7 +78,8 @@ static void fused_groups_lie_side_by_side(void **unused)
     assert_int_equal(first_of(m, "model.layers.1.self_attn.v_proj.bias"), b + 30);
     const int64_t gate = first_of(m, "model.layers.1.mlp.gate_proj.weight");
     assert_int_equal(first_of(m, "model.layers.1.mlp.up_proj.weight"), gate + 7 * 20);
-    assert_int_equal(first_of(m, "model.layers.1.mlp.up_proj.bias"), first_of(m, "model.layers.1.mlp.gate_proj.bias") + 7);
+    assert_int_equal(first_of(m, "model.layers.1.mlp.up_proj.bias"),
+                     first_of(m, "model.layers.1.mlp.gate_proj.bias") + 7);
     static const char *const groups[] = {"model.embed_tokens.weight",
                                          "model.layers.0.input_layernorm.weight",
                                          "model.layers.0.self_attn.q_proj.weight",

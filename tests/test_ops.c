@@ -1,7 +1,7 @@
 /* Runs: cmocka
  * The ops over rows (linear, embedding, norms, rope, swiglu, adamw, sums) against formulas in double precision and their
  * finite differences, over shapes that fit no register and no block. */
-#include "ops_check.h"
+#include "tests/ops_check.h"
 
 /* linear */
 

@@ -1,7 +1,7 @@
 /* Runs: cmocka
  * Attention against the textbook in double precision, which is itself held to finite differences: groups of heads, windows,
  * several documents in a row, padding, and head sizes that fill no register. */
-#include "ops_check.h"
+#include "tests/ops_check.h"
 
 typedef struct attend_case {
     pawl_attend over;
@@ -174,7 +174,7 @@ static void check_attention(pawl_device *d)
         {1, 1, 1, 1, 2, 0, 1, 0},      {3, 7, 2, 2, 6, 0, 7, 0},      {2, 64, 2, 1, 16, 0, 64, 0},  {1, 65, 4, 2, 64, 0, 65, 0},
         {2, 97, 3, 1, 80, 0, 30, 5},   {1, 200, 2, 2, 10, 0, 23, 11}, {1, 333, 4, 1, 32, 0, 333, 0}, {1, 333, 4, 2, 18, 50, 333, 0},
         {2, 131, 2, 1, 34, 1, 60, 70}, {1, 259, 2, 1, 256, 0, 140, 3}, {1, 150, 1, 1, 48, 64, 90, 0}, {2, 128, 6, 3, 128, 33, 128, 0},
-        {1, 600, 2, 1, 8, 128, 600, 1},
+        {1, 600, 2, 1, 8, 128, 600, 1},  {2, 197, 4, 2, 24, 0, 130, 9}, {4, 150, 2, 1, 20, 70, 150, 0},
     };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) attention_of(d, shapes[i]);
 }

@@ -2,7 +2,7 @@
  * The output head: loss and both gradients against the textbook in double precision and finite differences, with untrained
  * positions, several chunks, and vocabularies that fill no register. */
 #include "core/batch.h"
-#include "ops_check.h"
+#include "tests/ops_check.h"
 
 typedef struct head_case {
     int64_t N, D, V;

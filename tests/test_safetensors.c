@@ -60,7 +60,7 @@ static void refused(const char *path, const char *because)
         fail_msg("expected an error about \"%s\", found: %s", because, pawl_last_error()->what);
 }
 
-/* --- reading ----------------------------------------------------------------------------------------------------- */
+/* --- reading ----------------------------------------------------------------------------------------------- */
 
 /* Byte for byte what the format's description says: 8 bytes of length, JSON, data. */
 static void a_file_written_by_hand_is_read(void **unused)
@@ -135,9 +135,11 @@ static const struct hostile {
     {ONE("\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]"), 8, "there is a gap"},
     {ONE("\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]"), 8, "end at byte 4 of the data, the file has 8"},
     {"{}", 8, "belong to no tensor"},
-    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},\"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[4,12]}}",
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},\"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_"
+     "offsets\":[4,12]}}",
      12, "overlap"},
-    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}",
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_"
+     "offsets\":[0,4]}}",
      4, "overlap"},
 };
 
@@ -153,9 +155,16 @@ static void hostile_headers_are_refused_with_their_cause(void **unused)
 static void stated_header_lengths_are_not_believed(void **unused)
 {
     (void)unused;
-    static const struct { uint64_t length; const char *because; } cases[] = {
-        {(uint64_t)1 << 63, "the format allows"}, {UINT64_MAX, "the format allows"}, {100000001, "the format allows"},
-        {100000000, "the file ends after"},       {9, "the file ends after"},        {0, "does not begin"},
+    static const struct {
+        uint64_t length;
+        const char *because;
+    } cases[] = {
+        {(uint64_t)1 << 63, "the format allows"},
+        {UINT64_MAX, "the format allows"},
+        {100000001, "the format allows"},
+        {100000000, "the file ends after"},
+        {9, "the file ends after"},
+        {0, "does not begin"},
         {1, "does not begin"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -211,7 +220,7 @@ static void a_changed_byte_never_reads_outside(void **unused)
         }
 }
 
-/* --- shards -------------------------------------------------------------------------------------------------------- */
+/* --- shards ------------------------------------------------------------------------------------------------ */
 
 static const char shard_a[] = "{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]}}";
 static const char shard_b[] = "{\"b\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]}}";
@@ -224,7 +233,9 @@ static void put_index(const char *text)
 static void an_index_may_not_lie_or_escape(void **unused)
 {
     (void)unused;
-    static const struct { const char *index, *because; } cases[] = {
+    static const struct {
+        const char *index, *because;
+    } cases[] = {
         {"{\"weight_map\":{\"a\":\"../one.safetensors\"}}", "plain name of a file"},
         {"{\"weight_map\":{\"a\":\"/etc/passwd\"}}", "plain name of a file"},
         {"{\"weight_map\":{\"a\":\"sub/one.safetensors\"}}", "plain name of a file"},
@@ -235,10 +246,12 @@ static void an_index_may_not_lie_or_escape(void **unused)
         {"{}", "weight_map"},
         {"[]", "weight_map"},
         {"{\"weight_map\":{\"a\":\"absent.safetensors\"}}", "absent.safetensors, which is not there"},
-        {"{\"weight_map\":{\"a\":\"one.safetensors\",\"b\":\"two.safetensors\",\"c\":\"two.safetensors\"}}", "c is not in two"},
+        {"{\"weight_map\":{\"a\":\"one.safetensors\",\"b\":\"two.safetensors\",\"c\":\"two.safetensors\"}}",
+         "c is not in two"},
         {"{\"weight_map\":{\"a\":\"two.safetensors\",\"b\":\"one.safetensors\"}}", "weight_map says two"},
         {"{\"weight_map\":{\"a\":\"one.safetensors\",\"c\":\"two.safetensors\"}}", "c is not in two.safetensors"},
-        {"{\"weight_map\":{\"b\":\"two.safetensors\",\"a\":\"again.safetensors\",\"x\":\"one.safetensors\"}}", "tensor a is in"},
+        {"{\"weight_map\":{\"b\":\"two.safetensors\",\"a\":\"again.safetensors\",\"x\":\"one.safetensors\"}}",
+         "tensor a is in"},
     };
     put_safetensors("one.safetensors", shard_a, 4);
     put_safetensors("two.safetensors", shard_b, 4);
@@ -257,7 +270,7 @@ static void an_index_may_not_lie_or_escape(void **unused)
     refused(root, "found neither");
 }
 
-/* --- writing ------------------------------------------------------------------------------------------------------- */
+/* --- writing ----------------------------------------------------------------------------------------------- */
 
 static float numbers[64];
 
@@ -280,7 +293,8 @@ static void check_equal(const char *path, const pawl_state *expected, pawl_dtype
     assert_int_equal(pawl_safetensors_open(path, &s), PAWL_OK);
     assert_int_equal(pawl_safetensors_count(s), expected->count);
     for (int i = 0; i < expected->count; i++) {
-        const pawl_tensor want = expected->items[i].tensor, got = pawl_safetensors_find(s, expected->items[i].name)->tensor;
+        const pawl_tensor want = expected->items[i].tensor,
+                          got = pawl_safetensors_find(s, expected->items[i].name)->tensor;
         char converted[64 * sizeof(float)];
         assert_int_equal(got.dtype, dtype);
         assert_int_equal(got.dim[1], want.dim[1]);
@@ -345,7 +359,8 @@ static void a_folder_is_written_in_shards_or_in_one_file(void **unused)
     int64_t total;
     const char *file;
     assert_int_equal(pawl_json_read(in_root("shards/model.safetensors.index.json"), 1 << 20, &index), PAWL_OK);
-    assert_int_equal(pawl_json_i64(json_object_get(index, "metadata"), "total_size", "index", 0, 1 << 20, &total), PAWL_OK);
+    assert_int_equal(pawl_json_i64(json_object_get(index, "metadata"), "total_size", "index", 0, 1 << 20, &total),
+                     PAWL_OK);
     assert_int_equal(total, 116);
     assert_int_equal(pawl_json_text(json_object_get(index, "weight_map"), "a.third", "index", &file), PAWL_OK);
     assert_string_equal(file, "model-00002-of-00003.safetensors");
@@ -354,7 +369,8 @@ static void a_folder_is_written_in_shards_or_in_one_file(void **unused)
     assert_int_equal(pawl_safetensors_write_dir(kept, &s, PAWL_F32, 1000), PAWL_OK);
     assert_false(pawl_path_exists(in_root("shards/model.safetensors.index.json")));
     check_equal(kept, &s, PAWL_F32);
-    assert_int_equal(pawl_safetensors_write_dir(kept, &s, PAWL_BF16, 40), PAWL_OK); /* the single file gives way again */
+    assert_int_equal(pawl_safetensors_write_dir(kept, &s, PAWL_BF16, 40),
+                     PAWL_OK); /* the single file gives way again */
     assert_false(pawl_path_exists(in_root("shards/model.safetensors")));
     check_equal(kept, &s, PAWL_BF16);
     pawl_state_close(&s);

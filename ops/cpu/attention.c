@@ -3,7 +3,7 @@
 typedef struct attend_call {
     const pawl_cpu *cpu;
     pawl_attend_args args;
-    int64_t blocks; /* of queries in a row */
+    int64_t blocks, panels; /* of queries, and of keys, in a row */
 } attend_call;
 
 static float *tiles_of(const pawl_cpu *cpu, int thread)
@@ -27,22 +27,50 @@ static void backward(void *self, int64_t i, int thread)
     c->cpu->kernels->attend_backward(&c->args, i / kv_heads, i % kv_heads, tiles_of(c->cpu, thread));
 }
 
+static void backward_queries(void *self, int64_t i, int thread)
+{
+    const attend_call *c = self;
+    const int64_t heads = c->args.over->heads, rows = c->args.over->rows;
+    const int64_t block = c->blocks - 1 - i / (heads * rows), row = i / heads % rows, head = i % heads;
+    c->cpu->kernels->attend_backward_queries(&c->args, row, head, block, tiles_of(c->cpu, thread));
+}
+
+/* Here the first panels are the longest: all later queries see them. */
+static void backward_keys(void *self, int64_t i, int thread)
+{
+    const attend_call *c = self;
+    const int64_t kv_heads = c->args.over->kv_heads, rows = c->args.over->rows;
+    c->cpu->kernels->attend_backward_keys(&c->args, i / kv_heads % rows, i % kv_heads, i / (kv_heads * rows),
+                                          tiles_of(c->cpu, thread));
+}
+
 pawl_status attention_cpu(pawl_device *d, const pawl_attend *a, pawl_tensor qkv, pawl_tensor out, pawl_tensor lse)
 {
     pawl_cpu *cpu = pawl_cpu_of(d);
-    attend_call c = {cpu, {.over = a, .qkv = qkv.data, .out = out.data, .lse = lse.data},
-                     pawl_blocks(a->tokens, PAWL_ATTEND_QUERIES)};
+    attend_call c = {.cpu = cpu, .args = {.over = a, .qkv = qkv.data, .out = out.data, .lse = lse.data},
+                     .blocks = pawl_blocks(a->tokens, PAWL_ATTEND_QUERIES)};
     pawl_pool_run(cpu->pool, a->rows * a->heads * c.blocks, forward, &c);
     return PAWL_OK;
 }
+
+/* One pass by one thread for each key/value head of each row, where there are that many; else two passes in smaller
+ * pieces, which cost two products more for every five (half as much time again). The shape decides, not the number of threads. */
+enum { HEADS_ENOUGH = 4 };
 
 pawl_status attention_backward_cpu(pawl_device *d, const pawl_attend *a, pawl_tensor dout, pawl_tensor qkv, pawl_tensor out,
                                    pawl_tensor lse, pawl_tensor dqkv)
 {
     pawl_cpu *cpu = pawl_cpu_of(d);
     attend_call c = {.cpu = cpu, .args = {.over = a, .qkv = qkv.data, .dout = dout.data, .out_read = out.data,
-                                          .lse_read = lse.data, .dqkv = dqkv.data}};
-    pawl_pool_run(cpu->pool, a->rows * a->kv_heads, backward, &c);
+                                          .lse_read = lse.data, .dqkv = dqkv.data},
+                     .blocks = pawl_blocks(a->tokens, PAWL_ATTEND_QUERIES), .panels = pawl_blocks(a->tokens, PAWL_ATTEND_PANEL)};
+    const int64_t heads = a->rows * a->kv_heads;
+    if (heads >= HEADS_ENOUGH || c.panels == 1) {
+        pawl_pool_run(cpu->pool, heads, backward, &c);
+    } else {
+        pawl_pool_run(cpu->pool, a->rows * a->heads * c.blocks, backward_queries, &c);
+        pawl_pool_run(cpu->pool, heads * c.panels, backward_keys, &c);
+    }
     return PAWL_OK;
 }
 

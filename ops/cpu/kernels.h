@@ -27,7 +27,7 @@ typedef struct pawl_norm_rows {
     float eps;
 } pawl_norm_rows;
 
-enum { PAWL_ATTEND_QUERIES = 128, PAWL_ATTEND_KEYS = 64, PAWL_HEAD_DIM_MAX = 256 };
+enum { PAWL_ATTEND_QUERIES = 64, PAWL_ATTEND_KEYS = 32, PAWL_ATTEND_PANEL = 128, PAWL_HEAD_DIM_MAX = 256 };
 /* What one thread needs for a block of attention: queries and output gradients turned, scores and their gradients. */
 enum { PAWL_ATTEND_FLOATS = PAWL_ATTEND_QUERIES * (2 * PAWL_HEAD_DIM_MAX + 2 * PAWL_ATTEND_KEYS) };
 
@@ -62,9 +62,14 @@ typedef struct pawl_kernels {
     void (*swiglu)(const float *gate_up, int64_t rows, int64_t width, float *out);
     void (*swiglu_backward)(const float *dout, const float *gate_up, int64_t rows, int64_t width, float *dgate_up);
 
-    /* One block of PAWL_ATTEND_QUERIES queries of a head; all queries of a key/value head; one query against a cache. */
+    /* One block of PAWL_ATTEND_QUERIES queries of a head. */
     void (*attend)(const pawl_attend_args *a, int64_t row, int64_t head, int64_t block, float *scratch);
+    /* All gradients of a key/value head and its queries at once; or, recomputing the scores, those of one block of queries
+     * and those of one panel of PAWL_ATTEND_PANEL keys and their values. */
     void (*attend_backward)(const pawl_attend_args *a, int64_t row, int64_t kv_head, float *scratch);
+    void (*attend_backward_queries)(const pawl_attend_args *a, int64_t row, int64_t head, int64_t block, float *scratch);
+    void (*attend_backward_keys)(const pawl_attend_args *a, int64_t row, int64_t kv_head, int64_t panel, float *scratch);
+    /* One query against a cache. */
     void (*attend_cached)(const pawl_attend *over, const float *q, const float *keys, const float *values, int64_t first,
                           int64_t last, int64_t head, float *out);
 

@@ -18,6 +18,13 @@ enum { W = 8, TILE_ROWS = 4, TILE_VECS = 2 };
 enum { W = 4, TILE_ROWS = 4, TILE_VECS = 2 };
 #endif
 
+/* Before a loop whose arrays are the same one or apart, never shifted against each other: no iteration waits for another. */
+#if defined(__clang__)
+#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define INDEPENDENT _Pragma("GCC ivdep")
+#endif
+
 #define ALWAYS static inline __attribute__((always_inline))
 
 typedef float vec __attribute__((vector_size(4 * W)));
