@@ -12,8 +12,8 @@
 #define PAWL_ANYWHERE static inline __attribute__((always_inline, unused))
 #endif
 
-/* a b + c. Fused exactly where the machine fuses, in loops and in their remainders alike: contraction by the compiler is
- * off, so a number's bits do not depend on where in an array it stands. */
+/* a b + c. Fused exactly where the machine fuses, in loops and in their remainders alike: contraction by the compiler
+ * is off, so a number's bits do not depend on where in an array it stands. */
 PAWL_ANYWHERE float pawl_fma(float a, float b, float c)
 {
 #if defined(__CUDACC__) || defined(__FMA__) || defined(__ARM_FEATURE_FMA)

@@ -21,11 +21,12 @@ typedef struct pawl_ops {
 
     pawl_status (*linear)(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_put put, pawl_tensor y);
     pawl_status (*linear_dx)(pawl_device *d, pawl_tensor dy, pawl_tensor w, pawl_put put, pawl_tensor dx);
-    pawl_status (*linear_dw)(pawl_device *d, pawl_tensor dy, pawl_tensor x, pawl_put put, pawl_tensor dw, pawl_tensor dbias);
+    pawl_status (*linear_dw)(pawl_device *d, pawl_tensor dy, pawl_tensor x, pawl_put put, pawl_tensor dw,
+                             pawl_tensor dbias);
     pawl_status (*embedding)(pawl_device *d, pawl_tensor table, pawl_tensor ids, pawl_tensor out);
     pawl_status (*embedding_dw)(pawl_device *d, pawl_tensor dout, pawl_tensor ids, pawl_tensor dtable);
-    pawl_status (*rmsnorm)(pawl_device *d, pawl_tensor residual, pawl_tensor x, pawl_tensor w, float eps, pawl_tensor sum,
-                           pawl_tensor y, pawl_tensor rstd);
+    pawl_status (*rmsnorm)(pawl_device *d, pawl_tensor residual, pawl_tensor x, pawl_tensor w, float eps,
+                           pawl_tensor sum, pawl_tensor y, pawl_tensor rstd);
     pawl_status (*rmsnorm_backward)(pawl_device *d, pawl_tensor dy, pawl_tensor sum, pawl_tensor w, pawl_tensor rstd,
                                     pawl_put put, pawl_tensor dsum, pawl_tensor dw);
     pawl_status (*head_norm)(pawl_device *d, pawl_tensor x, pawl_tensor w, float eps, int64_t first, int64_t heads,

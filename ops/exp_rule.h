@@ -1,15 +1,16 @@
 /* ops/exp_rule.h - e^x and ln x without a library: the same bits on every machine that fuses alike, and vectorisable.
  *
- * pawl_exp_rule: relative error under 2.0e-7 (1.7 units of the last place) on [-86.9, 88.72]; 0 below -86.9 (the results
- * there are under 1.9e-38), infinity from 88.73; NaN stays NaN. Tests hold it to this.
- * pawl_log_rule: nearest float to within 0.51 units for positive normal x. Meant for one number a row: it is not vectorised. */
+ * pawl_exp_rule: relative error under 2.0e-7 (1.7 units of the last place) on [-86.9, 88.72]; 0 below -86.9 (the
+ * results there are under 1.9e-38), infinity from 88.73; NaN stays NaN. Tests hold it to this. pawl_log_rule: nearest
+ * float to within 0.51 units for positive normal x. Meant for one number a row: it is not vectorised. */
 #ifndef PAWL_OPS_EXP_RULE_H
 #define PAWL_OPS_EXP_RULE_H
 
 #include "ops/anywhere.h"
 
 /* x = n ln 2 + r with |r| <= ln(2)/2, and e^r = 1 + r + r^2 p(r), p being the minimax polynomial of degree 4. Adding
- * 1.5 2^23 rounds to an integer and leaves n in the low bits. 2^n is built as 2 2^(n-1), so that n = 128 overflows late. */
+ * 1.5 2^23 rounds to an integer and leaves n in the low bits. 2^n is built as 2 2^(n-1), so that n = 128 overflows
+ * late. */
 PAWL_ANYWHERE float pawl_exp_rule(float x)
 {
     const float top = x > 89.0f ? 89.0f : x;

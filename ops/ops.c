@@ -37,14 +37,23 @@ static pawl_status check_all(const char *op, const argument *list, size_t count)
     return PAWL_OK;
 }
 
-#define CHECK_ALL(op, ...)                                                                         \
-    do {                                                                                           \
-        const argument list_[] = {__VA_ARGS__};                                                    \
-        PAWL_TRY(check_all((op), list_, sizeof list_ / sizeof *list_));                            \
+#define CHECK_ALL(op, ...)                                                                                             \
+    do {                                                                                                               \
+        const argument list_[] = {__VA_ARGS__};                                                                        \
+        PAWL_TRY(check_all((op), list_, sizeof list_ / sizeof *list_));                                                \
     } while (0)
-#define MATRIX(t, rows, columns) {#t, t, PAWL_F32, rows, columns}
-#define VECTOR(t, count) {#t, t, PAWL_F32, 0, count}
-#define INDICES(t, count) {#t, t, PAWL_I32, 0, count}
+#define MATRIX(t, rows, columns)                                                                                       \
+    {                                                                                                                  \
+#t, t, PAWL_F32, rows, columns                                                                                 \
+    }
+#define VECTOR(t, count)                                                                                               \
+    {                                                                                                                  \
+#t, t, PAWL_F32, 0, count                                                                                      \
+    }
+#define INDICES(t, count)                                                                                              \
+    {                                                                                                                  \
+#t, t, PAWL_I32, 0, count                                                                                      \
+    }
 
 static int64_t last_dim(pawl_tensor t)
 {
@@ -66,8 +75,8 @@ static pawl_status check_matrix(const char *op, const char *name, pawl_tensor t)
 static pawl_status check_indices(const char *op, const char *name, const int32_t *x, int64_t count, int64_t below)
 {
     for (int64_t n = 0; n < count; n++)
-        PAWL_CHECK(x[n] >= 0 && x[n] < below, PAWL_EDATA, "%s: %s %d at position %ld is outside [0, %ld)", op, name, x[n],
-                   (long)n, (long)below);
+        PAWL_CHECK(x[n] >= 0 && x[n] < below, PAWL_EDATA, "%s: %s %d at position %ld is outside [0, %ld)", op, name,
+                   x[n], (long)n, (long)below);
     return PAWL_OK;
 }
 
@@ -133,7 +142,8 @@ pawl_status pawl_linear_dx(pawl_device *d, pawl_tensor dy, pawl_tensor w, pawl_p
     return d->ops->linear_dx(d, dy, w, put, dx);
 }
 
-pawl_status pawl_linear_dw(pawl_device *d, pawl_tensor dy, pawl_tensor x, pawl_put put, pawl_tensor dw, pawl_tensor dbias)
+pawl_status pawl_linear_dw(pawl_device *d, pawl_tensor dy, pawl_tensor x, pawl_put put, pawl_tensor dw,
+                           pawl_tensor dbias)
 {
     PAWL_TRY(check_matrix("linear_dw", "dw", dw));
     const int64_t N = rows_of(dy), O = rows_of(dw), I = last_dim(dw);
@@ -171,12 +181,12 @@ pawl_status pawl_rmsnorm(pawl_device *d, pawl_tensor residual, pawl_tensor x, pa
     return d->ops->rmsnorm(d, residual, x, w, eps, sum, y, rstd);
 }
 
-pawl_status pawl_rmsnorm_backward(pawl_device *d, pawl_tensor dy, pawl_tensor sum, pawl_tensor w, pawl_tensor rstd, pawl_put put,
-                                  pawl_tensor dsum, pawl_tensor dw)
+pawl_status pawl_rmsnorm_backward(pawl_device *d, pawl_tensor dy, pawl_tensor sum, pawl_tensor w, pawl_tensor rstd,
+                                  pawl_put put, pawl_tensor dsum, pawl_tensor dw)
 {
     const int64_t N = rows_of(dy), D = last_dim(dy);
-    CHECK_ALL("rmsnorm_backward", MATRIX(dy, N, D), MATRIX(sum, N, D), VECTOR(w, D), VECTOR(rstd, N), MATRIX(dsum, N, D),
-              VECTOR(dw, D));
+    CHECK_ALL("rmsnorm_backward", MATRIX(dy, N, D), MATRIX(sum, N, D), VECTOR(w, D), VECTOR(rstd, N),
+              MATRIX(dsum, N, D), VECTOR(dw, D));
     return d->ops->rmsnorm_backward(d, dy, sum, w, rstd, put, dsum, dw);
 }
 
@@ -185,13 +195,13 @@ static pawl_status check_heads(const char *op, pawl_tensor x, int64_t head_dim, 
     const int64_t all = head_dim > 0 ? last_dim(x) / head_dim : 0;
     PAWL_CHECK(all > 0 && all * head_dim == last_dim(x), PAWL_EBUG, "%s: rows of %ld numbers are not heads of %ld", op,
                (long)last_dim(x), (long)head_dim);
-    PAWL_CHECK(first >= 0 && heads > 0 && first + heads <= all, PAWL_EBUG, "%s: heads [%ld, %ld) of %ld", op, (long)first,
-               (long)(first + heads), (long)all);
+    PAWL_CHECK(first >= 0 && heads > 0 && first + heads <= all, PAWL_EBUG, "%s: heads [%ld, %ld) of %ld", op,
+               (long)first, (long)(first + heads), (long)all);
     return PAWL_OK;
 }
 
-pawl_status pawl_head_norm(pawl_device *d, pawl_tensor x, pawl_tensor w, float eps, int64_t first, int64_t heads, pawl_tensor y,
-                           pawl_tensor rstd)
+pawl_status pawl_head_norm(pawl_device *d, pawl_tensor x, pawl_tensor w, float eps, int64_t first, int64_t heads,
+                           pawl_tensor y, pawl_tensor rstd)
 {
     const int64_t N = rows_of(x), K = pawl_tensor_count(w);
     PAWL_TRY(check_heads("head_norm", x, K, first, heads));
@@ -200,8 +210,8 @@ pawl_status pawl_head_norm(pawl_device *d, pawl_tensor x, pawl_tensor w, float e
     return d->ops->head_norm(d, x, w, eps, first, heads, y, rstd);
 }
 
-pawl_status pawl_head_norm_backward(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor rstd, int64_t first, int64_t heads,
-                                    pawl_put put, pawl_tensor dy, pawl_tensor dw)
+pawl_status pawl_head_norm_backward(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor rstd, int64_t first,
+                                    int64_t heads, pawl_put put, pawl_tensor dy, pawl_tensor dw)
 {
     const int64_t N = rows_of(x), K = pawl_tensor_count(w);
     PAWL_TRY(check_heads("head_norm_backward", x, K, first, heads));
@@ -210,8 +220,8 @@ pawl_status pawl_head_norm_backward(pawl_device *d, pawl_tensor x, pawl_tensor w
     return d->ops->head_norm_backward(d, x, w, rstd, first, heads, put, dy, dw);
 }
 
-pawl_status pawl_rope(pawl_device *d, pawl_tensor x, int64_t heads, pawl_tensor cos, pawl_tensor sin, pawl_tensor positions,
-                      int direction)
+pawl_status pawl_rope(pawl_device *d, pawl_tensor x, int64_t heads, pawl_tensor cos, pawl_tensor sin,
+                      pawl_tensor positions, int direction)
 {
     PAWL_TRY(check_matrix("rope", "cos", cos));
     const int64_t N = rows_of(x), P = rows_of(cos), half = last_dim(cos);
@@ -226,8 +236,8 @@ static pawl_status check_attend(const char *op, const pawl_attend *a)
 {
     PAWL_CHECK(a->heads > 0 && a->kv_heads > 0 && a->heads % a->kv_heads == 0, PAWL_EBUG,
                "%s: %ld heads cannot share %ld key/value heads", op, (long)a->heads, (long)a->kv_heads);
-    PAWL_CHECK(a->head_dim > 0 && a->head_dim <= 256, PAWL_EBUG, "%s: a head has %ld numbers, at most 256 are possible", op,
-               (long)a->head_dim);
+    PAWL_CHECK(a->head_dim > 0 && a->head_dim <= 256, PAWL_EBUG, "%s: a head has %ld numbers, at most 256 are possible",
+               op, (long)a->head_dim);
     PAWL_CHECK(a->window >= 0, PAWL_EBUG, "%s: a window of %ld", op, (long)a->window);
     return PAWL_OK;
 }
@@ -251,24 +261,24 @@ pawl_status pawl_attention(pawl_device *d, const pawl_attend *a, pawl_tensor qkv
     return d->ops->attention(d, a, qkv, out, lse);
 }
 
-pawl_status pawl_attention_backward(pawl_device *d, const pawl_attend *a, pawl_tensor dout, pawl_tensor qkv, pawl_tensor out,
-                                    pawl_tensor lse, pawl_tensor dqkv)
+pawl_status pawl_attention_backward(pawl_device *d, const pawl_attend *a, pawl_tensor dout, pawl_tensor qkv,
+                                    pawl_tensor out, pawl_tensor lse, pawl_tensor dqkv)
 {
     PAWL_TRY(check_rows("attention_backward", a));
     const int64_t N = a->rows * a->tokens, H = a->heads, G = a->kv_heads, K = a->head_dim, all = (H + 2 * G) * K;
-    CHECK_ALL("attention_backward", MATRIX(dout, N, H * K), MATRIX(qkv, N, all), MATRIX(out, N, H * K), VECTOR(lse, N * H),
-              MATRIX(dqkv, N, all));
+    CHECK_ALL("attention_backward", MATRIX(dout, N, H * K), MATRIX(qkv, N, all), MATRIX(out, N, H * K),
+              VECTOR(lse, N * H), MATRIX(dqkv, N, all));
     return d->ops->attention_backward(d, a, dout, qkv, out, lse, dqkv);
 }
 
-pawl_status pawl_attention_cached(pawl_device *d, const pawl_attend *a, pawl_tensor q, pawl_tensor keys, pawl_tensor values,
-                                  int64_t first, int64_t last, pawl_tensor out)
+pawl_status pawl_attention_cached(pawl_device *d, const pawl_attend *a, pawl_tensor q, pawl_tensor keys,
+                                  pawl_tensor values, int64_t first, int64_t last, pawl_tensor out)
 {
     PAWL_TRY(check_attend("attention_cached", a));
     const int64_t P = rows_of(keys), all = a->heads * a->head_dim, kv = a->kv_heads * a->head_dim;
     CHECK_ALL("attention_cached", VECTOR(q, all), MATRIX(keys, P, kv), MATRIX(values, P, kv), VECTOR(out, all));
-    PAWL_CHECK(first >= 0 && first <= last && last < P, PAWL_EBUG, "attention_cached: positions [%ld, %ld] of %ld", (long)first,
-               (long)last, (long)P);
+    PAWL_CHECK(first >= 0 && first <= last && last < P, PAWL_EBUG, "attention_cached: positions [%ld, %ld] of %ld",
+               (long)first, (long)last, (long)P);
     return d->ops->attention_cached(d, a, q, keys, values, first, last, out);
 }
 
@@ -309,13 +319,14 @@ static pawl_status check_array(const char *op, const void *const *arrays, int co
     return PAWL_OK;
 }
 
-#define CHECK_ARRAYS(op, count, ...)                                                               \
-    do {                                                                                           \
-        const void *const arrays_[] = {__VA_ARGS__};                                               \
-        PAWL_TRY(check_array((op), arrays_, (int)(sizeof arrays_ / sizeof *arrays_), (count)));    \
+#define CHECK_ARRAYS(op, count, ...)                                                                                   \
+    do {                                                                                                               \
+        const void *const arrays_[] = {__VA_ARGS__};                                                                   \
+        PAWL_TRY(check_array((op), arrays_, (int)(sizeof arrays_ / sizeof *arrays_), (count)));                        \
     } while (0)
 
-pawl_status pawl_adamw(pawl_device *d, float *w, const float *g, float *m, float *v, int64_t count, const pawl_adamw_step *k)
+pawl_status pawl_adamw(pawl_device *d, float *w, const float *g, float *m, float *v, int64_t count,
+                       const pawl_adamw_step *k)
 {
     CHECK_ARRAYS("adamw", count, w, g, m, v);
     return d->ops->adamw(d, w, g, m, v, count, k);

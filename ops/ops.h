@@ -24,8 +24,8 @@ typedef enum pawl_put { PAWL_SET, PAWL_ADD } pawl_put; /* replace the output, or
 
 /* The largest shapes that will be asked for: what scratch is measured from. */
 typedef struct pawl_shapes {
-    int64_t positions;    /* N of the largest slot */
-    int64_t tokens;       /* T of the longest row */
+    int64_t positions; /* N of the largest slot */
+    int64_t tokens;    /* T of the longest row */
     int64_t width, heads, kv_heads, head_dim, ff, vocab;
 } pawl_shapes;
 
@@ -48,7 +48,8 @@ double pawl_device_gemm_rate(pawl_device *d);
 void pawl_parallel(pawl_device *d, int64_t count, void (*body)(void *self, int64_t i), void *self);
 
 /* y = x w^T (+ bias).   x [N,I]   w [O,I]   bias [O] or data NULL   y [N,O] */
-PAWL_MUST pawl_status pawl_linear(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_put put, pawl_tensor y);
+PAWL_MUST pawl_status pawl_linear(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_put put,
+                                  pawl_tensor y);
 /* dx = dy w.            dy [N,O]  w [O,I]   dx [N,I] */
 PAWL_MUST pawl_status pawl_linear_dx(pawl_device *d, pawl_tensor dy, pawl_tensor w, pawl_put put, pawl_tensor dx);
 /* dw = dy^T x, dbias = column sums of dy.   dy [N,O]  x [N,I]  dw [O,I]  dbias [O] or data NULL */
@@ -67,16 +68,17 @@ PAWL_MUST pawl_status pawl_rmsnorm(pawl_device *d, pawl_tensor residual, pawl_te
                                    pawl_tensor sum, pawl_tensor y, pawl_tensor rstd);
 /* dsum += the norm's gradient (dsum carries the residual stream's); dw = (put) the weight's.
  *   dy, sum, dsum [N,D]   w, dw [D]   rstd [N] */
-PAWL_MUST pawl_status pawl_rmsnorm_backward(pawl_device *d, pawl_tensor dy, pawl_tensor sum, pawl_tensor w, pawl_tensor rstd,
-                                            pawl_put put, pawl_tensor dsum, pawl_tensor dw);
+PAWL_MUST pawl_status pawl_rmsnorm_backward(pawl_device *d, pawl_tensor dy, pawl_tensor sum, pawl_tensor w,
+                                            pawl_tensor rstd, pawl_put put, pawl_tensor dsum, pawl_tensor dw);
 
 /* RMSNorm of each head's K numbers, for heads [first, first + heads) of a fused [N, all, K] tensor (q/k norm).
  *   x, y [N, all*K]: y's other heads are untouched, y may not alias x    w [K]   rstd [N, heads] */
-PAWL_MUST pawl_status pawl_head_norm(pawl_device *d, pawl_tensor x, pawl_tensor w, float eps, int64_t first, int64_t heads,
-                                     pawl_tensor y, pawl_tensor rstd);
+PAWL_MUST pawl_status pawl_head_norm(pawl_device *d, pawl_tensor x, pawl_tensor w, float eps, int64_t first,
+                                     int64_t heads, pawl_tensor y, pawl_tensor rstd);
 /* In place on dy's heads: dy becomes dx. dw [K] (put). */
-PAWL_MUST pawl_status pawl_head_norm_backward(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor rstd, int64_t first,
-                                              int64_t heads, pawl_put put, pawl_tensor dy, pawl_tensor dw);
+PAWL_MUST pawl_status pawl_head_norm_backward(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor rstd,
+                                              int64_t first, int64_t heads, pawl_put put, pawl_tensor dy,
+                                              pawl_tensor dw);
 
 /* Rotates heads [0, heads) of x [N, all*K] in place: halves (a, b) of each head become (a c - b s, b c + a s), as in
  * Hugging Face's Llama.   cos, sin [P, K/2]   positions [N] i32 in [0,P)   direction +1 forward, -1 backward
@@ -86,7 +88,7 @@ PAWL_MUST pawl_status pawl_rope(pawl_device *d, pawl_tensor x, int64_t heads, pa
 
 /* What attention is over: n attends to j in [max(starts[n], n - window + 1), n]. */
 typedef struct pawl_attend {
-    int64_t rows, tokens;  /* N = rows * tokens; nothing attends across rows */
+    int64_t rows, tokens; /* N = rows * tokens; nothing attends across rows */
     int64_t heads, kv_heads, head_dim;
     int64_t window;        /* 0: none */
     float scale;           /* of the scores, 1/sqrt(K) as a rule */
@@ -94,12 +96,13 @@ typedef struct pawl_attend {
 } pawl_attend;
 /* Causal grouped-query attention inside documents. The fused qkv is [N, (H+2G)*K]: queries, then keys, then values.
  *   out [N, H*K]   lse [N,H]: log of the sum of exponentials of the scaled scores, for the backward pass */
-PAWL_MUST pawl_status pawl_attention(pawl_device *d, const pawl_attend *a, pawl_tensor qkv, pawl_tensor out, pawl_tensor lse);
+PAWL_MUST pawl_status pawl_attention(pawl_device *d, const pawl_attend *a, pawl_tensor qkv, pawl_tensor out,
+                                     pawl_tensor lse);
 /* dqkv is set.  Source: Dao et al. 2022, algorithm 4 (recomputation from lse). */
 PAWL_MUST pawl_status pawl_attention_backward(pawl_device *d, const pawl_attend *a, pawl_tensor dout, pawl_tensor qkv,
                                               pawl_tensor out, pawl_tensor lse, pawl_tensor dqkv);
-/* One new position against a cache, for generation: q [H*K]; keys, values [P, G*K], of which [first, last] are attended;
- * out [H*K]. */
+/* One new position against a cache, for generation: q [H*K]; keys, values [P, G*K], of which [first, last] are
+ * attended; out [H*K]. */
 PAWL_MUST pawl_status pawl_attention_cached(pawl_device *d, const pawl_attend *a, pawl_tensor q, pawl_tensor keys,
                                             pawl_tensor values, int64_t first, int64_t last, pawl_tensor out);
 
@@ -110,13 +113,13 @@ PAWL_MUST pawl_status pawl_swiglu_backward(pawl_device *d, pawl_tensor dout, paw
 
 /* The output head with its loss, in chunks: logits [N,V] never exist whole. */
 typedef struct pawl_head {
-    pawl_tensor hidden;         /* [N,D] */
-    pawl_tensor w;              /* [V,D] */
-    const int32_t *targets;     /* [N] ids, -100: not trained */
-    float scale;                /* of the gradients: 1 / trained tokens of the whole global batch (decision 4) */
-    pawl_tensor loss;           /* [N] f32, unscaled nats per token, 0 where not trained */
-    pawl_tensor dhidden;        /* [N,D], set; data NULL: loss only */
-    pawl_tensor dw;             /* [V,D], (put); data NULL with dhidden */
+    pawl_tensor hidden;     /* [N,D] */
+    pawl_tensor w;          /* [V,D] */
+    const int32_t *targets; /* [N] ids, -100: not trained */
+    float scale;            /* of the gradients: 1 / trained tokens of the whole global batch (decision 4) */
+    pawl_tensor loss;       /* [N] f32, unscaled nats per token, 0 where not trained */
+    pawl_tensor dhidden;    /* [N,D], set; data NULL: loss only */
+    pawl_tensor dw;         /* [V,D], (put); data NULL with dhidden */
     pawl_put put;
 } pawl_head;
 PAWL_MUST pawl_status pawl_head_loss(pawl_device *d, const pawl_head *h);

@@ -1,5 +1,5 @@
-/* tests/ops_check.h - what the tests of the ops share: numbers, comparison, finite differences, and every device that this
- * machine can open (each instruction set, with the library's matrix products and with our own). */
+/* tests/ops_check.h - what the tests of the ops share: numbers, comparison, finite differences, and every device that
+ * this machine can open (each instruction set, with the library's matrix products and with our own). */
 #ifndef PAWL_TESTS_OPS_CHECK_H
 #define PAWL_TESTS_OPS_CHECK_H
 
@@ -87,21 +87,21 @@ static UNUSED double relative_l2(const float *x, const double *y, int64_t count)
     return sqrt(size > 0 ? apart / size : apart);
 }
 
-#define assert_near(x, y, count, tolerance)                                                                           \
-    do {                                                                                                              \
-        const double r_ = relative_l2((x), (y), (count));                                                             \
+#define assert_near(x, y, count, tolerance)                                                                            \
+    do {                                                                                                               \
+        const double r_ = relative_l2((x), (y), (count));                                                              \
         if (!(r_ <= (tolerance))) fail_msg("%s is %.3g (relative L2) from %s, more than %.3g", #x, r_, #y, tolerance); \
     } while (0)
 
-#define assert_done(call)                                                                     \
-    do {                                                                                      \
-        if ((call) != PAWL_OK) fail_msg("%s: %s", #call, pawl_last_error()->what);            \
+#define assert_done(call)                                                                                              \
+    do {                                                                                                               \
+        if ((call) != PAWL_OK) fail_msg("%s: %s", #call, pawl_last_error()->what);                                     \
     } while (0)
-#define assert_refused(call, code, word)                                                      \
-    do {                                                                                      \
-        assert_int_equal((call), (code));                                                     \
-        if (!strstr(pawl_last_error()->what, (word)))                                         \
-            fail_msg("'%s' does not speak of '%s'", pawl_last_error()->what, (word));         \
+#define assert_refused(call, code, word)                                                                               \
+    do {                                                                                                               \
+        assert_int_equal((call), (code));                                                                              \
+        if (!strstr(pawl_last_error()->what, (word)))                                                                  \
+            fail_msg("'%s' does not speak of '%s'", pawl_last_error()->what, (word));                                  \
     } while (0)
 
 /* Gradient of f by central differences: out[i] = d f / d x[i]. */
@@ -126,8 +126,14 @@ static UNUSED double inner(const double *x, const double *y, int64_t count)
 }
 
 /* The largest of all shapes that the tests use. */
-static const pawl_shapes largest = {
-    .positions = 2100, .tokens = 700, .width = 600, .heads = 8, .kv_heads = 4, .head_dim = 256, .ff = 700, .vocab = 3000};
+static const pawl_shapes largest = {.positions = 2100,
+                                    .tokens = 700,
+                                    .width = 600,
+                                    .heads = 8,
+                                    .kv_heads = 4,
+                                    .head_dim = 256,
+                                    .ff = 700,
+                                    .vocab = 3000};
 
 /* Runs check on every device that can be opened here, and counts on there being at least two. */
 static UNUSED void on_every_device(int threads, void (*check)(pawl_device *d))

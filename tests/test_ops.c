@@ -1,12 +1,12 @@
 /* Runs: cmocka
- * The ops over rows (linear, embedding, norms, rope, swiglu, adamw, sums) against formulas in double precision and their
- * finite differences, over shapes that fit no register and no block. */
+ * The ops over rows (linear, embedding, norms, rope, swiglu, adamw, sums) against formulas in double precision and
+ * their finite differences, over shapes that fit no register and no block. */
 #include "tests/ops_check.h"
 
 /* linear */
 
-static void product(const double *a, int64_t am, int64_t ak, const double *b, int64_t bk, int64_t bn, int64_t m, int64_t n,
-                    int64_t k, double *c)
+static void product(const double *a, int64_t am, int64_t ak, const double *b, int64_t bk, int64_t bn, int64_t m,
+                    int64_t n, int64_t k, double *c)
 {
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++)
@@ -18,8 +18,10 @@ static void linear_of(pawl_device *d, int64_t N, int64_t I, int64_t O, pawl_put 
     float *x = numbers(N * I, 1, 1), *w = numbers(O * I, 2, 1), *bias = numbers(O, 3, 1), *dy = numbers(N * O, 4, 1);
     float *y = numbers(N * O, 5, 1), *dx = numbers(N * I, 6, 1), *dw = numbers(O * I, 7, 1), *dbias = numbers(O, 8, 1);
     double *X = widened(x, N * I), *Wt = widened(w, O * I), *B = widened(bias, O), *DY = widened(dy, N * O);
-    double *Y = put == PAWL_ADD ? widened(y, N * O) : zeros(N * O), *DX = put == PAWL_ADD ? widened(dx, N * I) : zeros(N * I);
-    double *DW = put == PAWL_ADD ? widened(dw, O * I) : zeros(O * I), *DB = put == PAWL_ADD ? widened(dbias, O) : zeros(O);
+    double *Y = put == PAWL_ADD ? widened(y, N * O) : zeros(N * O),
+           *DX = put == PAWL_ADD ? widened(dx, N * I) : zeros(N * I);
+    double *DW = put == PAWL_ADD ? widened(dw, O * I) : zeros(O * I),
+           *DB = put == PAWL_ADD ? widened(dbias, O) : zeros(O);
     product(X, I, 1, Wt, 1, I, N, O, I, Y);
     product(DY, O, 1, Wt, I, 1, N, I, O, DX);
     product(DY, 1, O, X, I, 1, O, I, N, DW);
@@ -42,9 +44,9 @@ static void linear_of(pawl_device *d, int64_t N, int64_t I, int64_t O, pawl_put 
 
 static void check_linear(pawl_device *d)
 {
-    static const int64_t shapes[][3] = {{1, 1, 1},    {1, 64, 300},  {2, 3, 5},     {7, 17, 13},    {31, 37, 41}, {64, 128, 96},
-                                        {97, 1, 33},  {101, 257, 1}, {130, 40, 70}, {259, 131, 67}, {513, 96, 49}, {67, 90, 517},
-                                        {1030, 24, 31}};
+    static const int64_t shapes[][3] = {{1, 1, 1},     {1, 64, 300},  {2, 3, 5},     {7, 17, 13},   {31, 37, 41},
+                                        {64, 128, 96}, {97, 1, 33},   {101, 257, 1}, {130, 40, 70}, {259, 131, 67},
+                                        {513, 96, 49}, {67, 90, 517}, {1030, 24, 31}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         for (int put = 0; put < 2; put++)
             for (int biased = 0; biased < 2; biased++)
@@ -62,7 +64,8 @@ static void linear_and_its_gradients(void **state)
 static void embedding_of(pawl_device *d, int64_t V, int64_t D, int64_t N)
 {
     int32_t *ids = integers(N, 1, (int32_t)V);
-    float *table = numbers(V * D, 2, 1), *out = numbers(N * D, 3, 1), *dout = numbers(N * D, 4, 1), *dtable = numbers(V * D, 5, 1);
+    float *table = numbers(V * D, 2, 1), *out = numbers(N * D, 3, 1), *dout = numbers(N * D, 4, 1),
+          *dtable = numbers(V * D, 5, 1);
     float *expected = copy_of(dtable, V * D);
     assert_done(pawl_embedding(d, matrix(table, V, D), indices(ids, N), matrix(out, N, D)));
     for (int64_t n = 0; n < N; n++) assert_memory_equal(out + n * D, table + ids[n] * D, (size_t)D * sizeof *out);
@@ -113,7 +116,8 @@ static double norm_weighed(void *self)
 static void rmsnorm_of(pawl_device *d, int64_t N, int64_t D, pawl_put put, int with_x)
 {
     const float eps = 1e-5f;
-    float *residual = numbers(N * D, 1, 2), *x = numbers(N * D, 2, 1), *w = numbers(D, 3, 1), *dy = numbers(N * D, 4, 1);
+    float *residual = numbers(N * D, 1, 2), *x = numbers(N * D, 2, 1), *w = numbers(D, 3, 1),
+          *dy = numbers(N * D, 4, 1);
     float *sum = with_x ? numbers(N * D, 5, 1) : residual, *y = numbers(N * D, 6, 1), *rstd = numbers(N, 7, 1);
     float *dsum = numbers(N * D, 8, 1), *dw = numbers(D, 9, 1);
     double *S = widened(residual, N * D), *Y = zeros(N * D), *R = zeros(N), *DX = zeros(N * D), *DW = zeros(D);
@@ -128,8 +132,8 @@ static void rmsnorm_of(pawl_device *d, int64_t N, int64_t D, pawl_put put, int w
     for (int64_t i = 0; i < N * D; i++) DX[i] += dsum[i];
     for (int64_t i = 0; put == PAWL_ADD && i < D; i++) DW[i] += dw[i];
 
-    assert_done(pawl_rmsnorm(d, matrix(residual, N, D), with_x ? matrix(x, N, D) : nothing, vector(w, D), eps, matrix(sum, N, D),
-                             matrix(y, N, D), vector(rstd, N)));
+    assert_done(pawl_rmsnorm(d, matrix(residual, N, D), with_x ? matrix(x, N, D) : nothing, vector(w, D), eps,
+                             matrix(sum, N, D), matrix(y, N, D), vector(rstd, N)));
     assert_near(sum, S, N * D, 1e-9);
     assert_near(y, Y, N * D, 1e-6);
     assert_near(rstd, R, N, 1e-6);
@@ -161,7 +165,8 @@ static void head_norm_of(pawl_device *d, int64_t N, int64_t all, int64_t K, int6
 {
     const float eps = 1e-6f;
     const int64_t width = all * K, rows = N * heads;
-    float *x = numbers(N * width, 1, 1), *w = numbers(K, 2, 1), *y = numbers(N * width, 3, 1), *rstd = numbers(rows, 4, 1);
+    float *x = numbers(N * width, 1, 1), *w = numbers(K, 2, 1), *y = numbers(N * width, 3, 1),
+          *rstd = numbers(rows, 4, 1);
     float *dy = numbers(N * width, 5, 1), *dw = numbers(K, 6, 1);
     double *Y = widened(y, N * width), *DY = widened(dy, N * width), *X = zeros(rows * K), *C = zeros(rows * K);
     double *DX = zeros(rows * K), *DW = zeros(K);
@@ -181,13 +186,15 @@ static void head_norm_of(pawl_device *d, int64_t N, int64_t all, int64_t K, int6
             DY[at] = DX[r * K + i];
         }
     for (int64_t i = 0; put == PAWL_ADD && i < K; i++) DW[i] += dw[i];
-    assert_done(pawl_head_norm(d, matrix(x, N, width), vector(w, K), eps, first, heads, matrix(y, N, width), matrix(rstd, N, heads)));
+    assert_done(pawl_head_norm(d, matrix(x, N, width), vector(w, K), eps, first, heads, matrix(y, N, width),
+                               matrix(rstd, N, heads)));
     assert_near(y, Y, N * width, 1e-6);
     assert_done(pawl_head_norm_backward(d, matrix(x, N, width), vector(w, K), matrix(rstd, N, heads), first, heads, put,
                                         matrix(dy, N, width), vector(dw, K)));
     assert_near(dy, DY, N * width, 2e-6);
     assert_near(dw, DW, K, 2e-6);
-    free(x), free(w), free(y), free(rstd), free(dy), free(dw), free(Y), free(DY), free(X), free(C), free(DX), free(DW), free(k.w);
+    free(x), free(w), free(y), free(rstd), free(dy), free(dw), free(Y), free(DY), free(X), free(C), free(DX), free(DW),
+        free(k.w);
 }
 
 static void check_head_norm(pawl_device *d)
@@ -209,7 +216,8 @@ static void head_norm_touches_its_heads_only(void **state)
 static void rope_of(pawl_device *d, int64_t N, int64_t all, int64_t heads, int64_t half)
 {
     const int64_t P = 40, width = all * 2 * half;
-    float *x = numbers(N * width, 1, 1), *start = copy_of(x, N * width), *cos_ = numbers(P * half, 2, 1), *sin_ = numbers(P * half, 3, 1);
+    float *x = numbers(N * width, 1, 1), *start = copy_of(x, N * width), *cos_ = numbers(P * half, 2, 1),
+          *sin_ = numbers(P * half, 3, 1);
     int32_t *positions = integers(N, 4, (int32_t)P);
     double *X = widened(x, N * width);
     for (int64_t i = 0; i < P * half; i++) {
@@ -272,7 +280,8 @@ static double swiglu_weighed(void *self)
 
 static void swiglu_of(pawl_device *d, int64_t N, int64_t F)
 {
-    float *gate_up = numbers(N * 2 * F, 1, 3), *out = numbers(N * F, 2, 1), *dout = numbers(N * F, 3, 1), *dgate_up = numbers(N * 2 * F, 4, 1);
+    float *gate_up = numbers(N * 2 * F, 1, 3), *out = numbers(N * F, 2, 1), *dout = numbers(N * F, 3, 1),
+          *dgate_up = numbers(N * 2 * F, 4, 1);
     swiglu_case k = {N, F, widened(gate_up, N * 2 * F), widened(dout, N * F)};
     double *Y = zeros(N * F), *D = zeros(N * 2 * F);
     for (int64_t n = 0; n < N; n++)
@@ -288,7 +297,8 @@ static void swiglu_of(pawl_device *d, int64_t N, int64_t F)
 /* Where silu is flat or straight its value is known: no overflow on the way there. */
 static void swiglu_at_the_ends(pawl_device *d)
 {
-    float gate_up[] = {-200, -89, 0, 89, 200, -1e30f, 1, 1, 1, 1, 1, 1}, out[6], dout[] = {1, 1, 1, 1, 1, 1}, dgate_up[12];
+    float gate_up[] = {-200, -89, 0, 89, 200, -1e30f, 1, 1, 1, 1, 1, 1}, out[6], dout[] = {1, 1, 1, 1, 1, 1},
+          dgate_up[12];
     assert_done(pawl_swiglu(d, matrix(gate_up, 1, 12), matrix(out, 1, 6)));
     assert_done(pawl_swiglu_backward(d, matrix(dout, 1, 6), matrix(gate_up, 1, 12), matrix(dgate_up, 1, 12)));
     const float values[] = {0, 0, 0, 89, 200, 0}, slopes[] = {0, 0, 0.5f, 1, 1, 0};
@@ -323,8 +333,14 @@ static void check_adamw(pawl_device *d)
     const double lr = 1e-3, b1 = 0.9, b2 = 0.95, eps = 1e-8, decay = 0.1, clip = 0.7;
     for (int t = 1; t <= 3; t++) {
         float *g = numbers(COUNT, (uint64_t)(10 + t), 0.1f);
-        const pawl_adamw_step k = {.lr = lr, .beta1 = b1, .beta2 = b2, .eps = eps, .decay = decay, .fix1 = 1 - pow(b1, t),
-                                   .fix2 = 1 - pow(b2, t), .grad_scale = clip};
+        const pawl_adamw_step k = {.lr = lr,
+                                   .beta1 = b1,
+                                   .beta2 = b2,
+                                   .eps = eps,
+                                   .decay = decay,
+                                   .fix1 = 1 - pow(b1, t),
+                                   .fix2 = 1 - pow(b2, t),
+                                   .grad_scale = clip};
         for (int i = 0; i < COUNT; i++) {
             const double gd = clip * g[i];
             M[i] = b1 * M[i] + (1 - b1) * gd;
@@ -344,7 +360,14 @@ static void check_adamw(pawl_device *d)
 static void check_adamw_by_pieces(pawl_device *d)
 {
     enum { COUNT = 33000 };
-    const pawl_adamw_step k = {.lr = 0.01, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .decay = 0.01, .fix1 = 0.1, .fix2 = 0.001, .grad_scale = 1};
+    const pawl_adamw_step k = {.lr = 0.01,
+                               .beta1 = 0.9,
+                               .beta2 = 0.999,
+                               .eps = 1e-8,
+                               .decay = 0.01,
+                               .fix1 = 0.1,
+                               .fix2 = 0.001,
+                               .grad_scale = 1};
     float *w = numbers(COUNT, 1, 1), *g = numbers(COUNT, 2, 1), *m = numbers(COUNT, 3, 1), *v = numbers(COUNT, 4, 1);
     for (int i = 0; i < COUNT; i++) v[i] = fabsf(v[i]);
     float *w2 = copy_of(w, COUNT), *m2 = copy_of(m, COUNT), *v2 = copy_of(v, COUNT);
@@ -371,7 +394,8 @@ static double first_sum; /* of the first device: all others have to agree with i
 static void check_arrays(pawl_device *d)
 {
     enum { COUNT = 2 * PAWL_SUM_BLOCK + 1237 };
-    float *a = numbers(COUNT, 1, 1), *b = numbers(COUNT, 2, 1), *c = malloc(COUNT * sizeof *c), *expected = copy_of(a, COUNT);
+    float *a = numbers(COUNT, 1, 1), *b = numbers(COUNT, 2, 1), *c = malloc(COUNT * sizeof *c),
+          *expected = copy_of(a, COUNT);
     double blocks[3], squares[3] = {0};
     for (int i = 0; i < COUNT; i++) squares[i / PAWL_SUM_BLOCK] += (double)a[i] * a[i];
     assert_done(pawl_sum_squares(d, a, COUNT, blocks));

@@ -1,6 +1,6 @@
 /* Runs: cmocka
- * Attention against the textbook in double precision, which is itself held to finite differences: groups of heads, windows,
- * several documents in a row, padding, and head sizes that fill no register. */
+ * Attention against the textbook in double precision, which is itself held to finite differences: groups of heads,
+ * windows, several documents in a row, padding, and head sizes that fill no register. */
 #include "tests/ops_check.h"
 
 typedef struct attend_case {
@@ -48,7 +48,8 @@ static void forward(attend_case *k)
             k->lse[n * o->heads + h] = probabilities(k, n, h, &first);
             for (int64_t j = first; j <= n; j++)
                 for (int64_t i = 0; i < K; i++)
-                    k->out[(n * o->heads + h) * K + i] += k->p[j - first] * query_of(k, k->qkv, j, kv_of(k, h) + o->kv_heads)[i];
+                    k->out[(n * o->heads + h) * K + i] +=
+                        k->p[j - first] * query_of(k, k->qkv, j, kv_of(k, h) + o->kv_heads)[i];
         }
 }
 
@@ -89,7 +90,8 @@ static int32_t *documents(int64_t rows, int64_t tokens, int64_t longest, int64_t
     for (int64_t b = 0; b < rows; b++) {
         int64_t start = 0, length = 0;
         for (int64_t t = 0; t < tokens; t++) {
-            if (t >= tokens - padding) start = t;
+            if (t >= tokens - padding)
+                start = t;
             else if (t == start + length) {
                 start = t;
                 length = 1 + pawl_random_at(3, PAWL_FOR_TEST, (uint64_t)b, (uint64_t)t).word[0] % longest;
@@ -111,8 +113,13 @@ static int64_t width_of(const pawl_attend *o)
 
 static attend_case case_of(attend_shape s, const float *qkv, const float *dout)
 {
-    attend_case k = {.over = {.rows = s.rows, .tokens = s.tokens, .heads = s.heads, .kv_heads = s.kv_heads, .head_dim = s.head_dim,
-                              .window = s.window, .scale = 1 / sqrtf((float)s.head_dim),
+    attend_case k = {.over = {.rows = s.rows,
+                              .tokens = s.tokens,
+                              .heads = s.heads,
+                              .kv_heads = s.kv_heads,
+                              .head_dim = s.head_dim,
+                              .window = s.window,
+                              .scale = 1 / sqrtf((float)s.head_dim),
                               .starts = documents(s.rows, s.tokens, s.longest, s.padding)}};
     const int64_t N = s.rows * s.tokens;
     k.qkv = widened(qkv, N * width_of(&k.over));
@@ -131,11 +138,13 @@ static void free_case(attend_case *k)
 static void the_textbook_agrees_with_differences(void **state)
 {
     (void)state;
-    static const attend_shape shapes[] = {{1, 1, 1, 1, 2, 0, 1, 0}, {2, 9, 4, 2, 2, 0, 4, 2}, {1, 12, 2, 1, 6, 3, 12, 0}};
+    static const attend_shape shapes[] = {
+        {1, 1, 1, 1, 2, 0, 1, 0}, {2, 9, 4, 2, 2, 0, 4, 2}, {1, 12, 2, 1, 6, 3, 12, 0}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         const attend_shape s = shapes[i];
         const int64_t N = s.rows * s.tokens, width = (s.heads + 2 * s.kv_heads) * s.head_dim;
-        float *qkv = numbers(N * width, 1, 1), *dout = numbers(N * s.heads * s.head_dim, 2, 1), *got = malloc((size_t)(N * width) * sizeof *got);
+        float *qkv = numbers(N * width, 1, 1), *dout = numbers(N * s.heads * s.head_dim, 2, 1),
+              *got = malloc((size_t)(N * width) * sizeof *got);
         attend_case k = case_of(s, qkv, dout);
         double *by_formula = zeros(N * width), *by_differences = zeros(N * width);
         differences(weighed, &k, k.qkv, N * width, by_differences);
@@ -171,10 +180,11 @@ static void check_attention(pawl_device *d)
 {
     static const attend_shape shapes[] = {
         /* rows tokens heads kv K window longest padding */
-        {1, 1, 1, 1, 2, 0, 1, 0},      {3, 7, 2, 2, 6, 0, 7, 0},      {2, 64, 2, 1, 16, 0, 64, 0},  {1, 65, 4, 2, 64, 0, 65, 0},
-        {2, 97, 3, 1, 80, 0, 30, 5},   {1, 200, 2, 2, 10, 0, 23, 11}, {1, 333, 4, 1, 32, 0, 333, 0}, {1, 333, 4, 2, 18, 50, 333, 0},
-        {2, 131, 2, 1, 34, 1, 60, 70}, {1, 259, 2, 1, 256, 0, 140, 3}, {1, 150, 1, 1, 48, 64, 90, 0}, {2, 128, 6, 3, 128, 33, 128, 0},
-        {1, 600, 2, 1, 8, 128, 600, 1},  {2, 197, 4, 2, 24, 0, 130, 9}, {4, 150, 2, 1, 20, 70, 150, 0},
+        {1, 1, 1, 1, 2, 0, 1, 0},       {3, 7, 2, 2, 6, 0, 7, 0},       {2, 64, 2, 1, 16, 0, 64, 0},
+        {1, 65, 4, 2, 64, 0, 65, 0},    {2, 97, 3, 1, 80, 0, 30, 5},    {1, 200, 2, 2, 10, 0, 23, 11},
+        {1, 333, 4, 1, 32, 0, 333, 0},  {1, 333, 4, 2, 18, 50, 333, 0}, {2, 131, 2, 1, 34, 1, 60, 70},
+        {1, 259, 2, 1, 256, 0, 140, 3}, {1, 150, 1, 1, 48, 64, 90, 0},  {2, 128, 6, 3, 128, 33, 128, 0},
+        {1, 600, 2, 1, 8, 128, 600, 1}, {2, 197, 4, 2, 24, 0, 130, 9},  {4, 150, 2, 1, 20, 70, 150, 0},
     };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) attention_of(d, shapes[i]);
 }
@@ -188,12 +198,16 @@ static void attention_and_its_gradient(void **state)
 /* A cache holds the keys and values of one row: its last position has to come out as in the whole row. */
 static void check_cached(pawl_device *d)
 {
-    static const attend_shape shapes[] = {{1, 1, 1, 1, 2, 0, 1, 0}, {1, 77, 4, 2, 6, 0, 77, 0}, {1, 130, 6, 2, 64, 40, 130, 0}, {1, 33, 2, 1, 80, 0, 9, 0}};
+    static const attend_shape shapes[] = {{1, 1, 1, 1, 2, 0, 1, 0},
+                                          {1, 77, 4, 2, 6, 0, 77, 0},
+                                          {1, 130, 6, 2, 64, 40, 130, 0},
+                                          {1, 33, 2, 1, 80, 0, 9, 0}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         const attend_shape s = shapes[i];
         const int64_t T = s.tokens, K = s.head_dim, H = s.heads, G = s.kv_heads, width = (H + 2 * G) * K, n = T - 1;
         float *qkv = numbers(T * width, 1, 1), *dout = numbers(T * H * K, 2, 1);
-        float *keys = malloc((size_t)(T * G * K) * sizeof *keys), *values = malloc((size_t)(T * G * K) * sizeof *values);
+        float *keys = malloc((size_t)(T * G * K) * sizeof *keys),
+              *values = malloc((size_t)(T * G * K) * sizeof *values);
         float *out = malloc((size_t)(H * K) * sizeof *out), *q = copy_of(qkv + n * width, H * K);
         attend_case k = case_of(s, qkv, dout);
         forward(&k);
@@ -203,8 +217,8 @@ static void check_cached(pawl_device *d)
         }
         int64_t first = k.over.starts[n];
         if (s.window > 0 && n - s.window + 1 > first) first = n - s.window + 1;
-        assert_done(pawl_attention_cached(d, &k.over, vector(q, H * K), matrix(keys, T, G * K), matrix(values, T, G * K), first, n,
-                                          vector(out, H * K)));
+        assert_done(pawl_attention_cached(d, &k.over, vector(q, H * K), matrix(keys, T, G * K),
+                                          matrix(values, T, G * K), first, n, vector(out, H * K)));
         assert_near(out, k.out + n * H * K, H * K, 2e-6);
         free(qkv), free(dout), free(keys), free(values), free(out), free(q);
         free_case(&k);
@@ -217,8 +231,8 @@ static void a_cached_position_is_the_last_of_its_row(void **state)
     on_every_device(2, check_cached);
 }
 
-/* What a document says does not reach another one, nor the past: the others' outputs keep their bits. What it says that is
- * no number reaches all that comes after it. */
+/* What a document says does not reach another one, nor the past: the others' outputs keep their bits. What it says that
+ * is no number reaches all that comes after it. */
 static void check_leaks(pawl_device *d)
 {
     const attend_shape s = {1, 160, 2, 1, 16, 0, 160, 0};

@@ -1,12 +1,13 @@
 /* Runs: cmocka
- * What the device promises: the same bits on any number of threads, nothing allocated once shapes are known, errors that
- * name what is wrong, and the accuracy of the functions that it does not take from a library. */
+ * What the device promises: the same bits on any number of threads, nothing allocated once shapes are known, errors
+ * that name what is wrong, and the accuracy of the functions that it does not take from a library. */
 #include "core/arena.h"
 #include "core/batch.h"
 #include "ops/exp_rule.h"
 #include "tests/ops_check.h"
 
-/* Every op once, on shapes large enough to be cut; the outputs lie in one block so that their bits are compared at once. */
+/* Every op once, on shapes large enough to be cut; the outputs lie in one block so that their bits are compared at
+ * once. */
 enum { B = 2, T = 330, N = B * T, H = 4, G = 2, K = 18, D = 72, F = 150, V = 1009, QKV = (H + 2 * G) * K };
 
 typedef struct outputs {
@@ -23,9 +24,11 @@ typedef struct inputs {
 
 static inputs open_inputs(void)
 {
-    inputs in = {numbers(N * D, 1, 1), numbers(QKV * D, 2, 0.2f), numbers(QKV, 3, 1), numbers(D, 4, 1), numbers(K, 5, 1),
-                 numbers(N * 2 * F, 6, 1), numbers(V * D, 7, 0.2f), numbers(T * K / 2, 8, 0.5f), numbers(200 * 333, 9, 1),
-                 numbers(700 * 333, 10, 1), integers(N, 11, V), integers(N, 12, V), integers(N, 13, T), malloc(N * sizeof(int32_t))};
+    inputs in = {
+        numbers(N * D, 1, 1),     numbers(QKV * D, 2, 0.2f),  numbers(QKV, 3, 1),      numbers(D, 4, 1),
+        numbers(K, 5, 1),         numbers(N * 2 * F, 6, 1),   numbers(V * D, 7, 0.2f), numbers(T * K / 2, 8, 0.5f),
+        numbers(200 * 333, 9, 1), numbers(700 * 333, 10, 1),  integers(N, 11, V),      integers(N, 12, V),
+        integers(N, 13, T),       malloc(N * sizeof(int32_t))};
     for (int n = 0; n < N; n++) {
         in.starts[n] = n % T < 100 ? n / T * T : n / T * T + 100;
         if (n % 7 == 0) in.targets[n] = PAWL_NOT_TRAINED;
@@ -36,49 +39,55 @@ static inputs open_inputs(void)
 static void close_inputs(inputs *in)
 {
     free(in->x), free(in->w), free(in->bias), free(in->norm), free(in->head_norm), free(in->gate_up), free(in->table);
-    free(in->angles), free(in->tall), free(in->short_and_wide), free(in->ids), free(in->targets), free(in->positions), free(in->starts);
+    free(in->angles), free(in->tall), free(in->short_and_wide), free(in->ids), free(in->targets), free(in->positions),
+        free(in->starts);
 }
 
 static void run_forward(pawl_device *d, const inputs *in, outputs *o)
 {
     const pawl_attend over = {B, T, H, G, K, 0, 0.25f, in->starts};
-    const pawl_tensor angles = matrix(in->angles, T, K / 2), qkv = matrix(o->qkv, N, QKV), normed = matrix(o->normed, N, QKV);
+    const pawl_tensor angles = matrix(in->angles, T, K / 2), qkv = matrix(o->qkv, N, QKV),
+                      normed = matrix(o->normed, N, QKV);
     assert_done(pawl_embedding(d, matrix(in->table, V, D), indices(in->ids, N), matrix(o->embedded, N, D)));
-    assert_done(pawl_rmsnorm(d, matrix(in->x, N, D), matrix(o->embedded, N, D), vector(in->norm, D), 1e-5f, matrix(o->sum, N, D),
-                             matrix(o->y, N, D), vector(o->rstd, N)));
+    assert_done(pawl_rmsnorm(d, matrix(in->x, N, D), matrix(o->embedded, N, D), vector(in->norm, D), 1e-5f,
+                             matrix(o->sum, N, D), matrix(o->y, N, D), vector(o->rstd, N)));
     assert_done(pawl_linear(d, matrix(o->y, N, D), matrix(in->w, QKV, D), vector(in->bias, QKV), PAWL_SET, qkv));
     assert_done(pawl_copy(d, o->normed, o->qkv, N * QKV));
     assert_done(pawl_head_norm(d, qkv, vector(in->head_norm, K), 1e-5f, 0, H, normed, matrix(o->head_rstd, N, H)));
     assert_done(pawl_rope(d, normed, H + G, angles, angles, indices(in->positions, N), 1));
     assert_done(pawl_attention(d, &over, normed, matrix(o->out, N, H * K), matrix(o->lse, N, H)));
     assert_done(pawl_swiglu(d, matrix(in->gate_up, N, 2 * F), matrix(o->act, N, F)));
-    assert_done(pawl_linear(d, matrix(in->tall, 200, 333), matrix(in->short_and_wide, 700, 333), nothing, PAWL_SET, matrix(o->wide, 200, 700)));
+    assert_done(pawl_linear(d, matrix(in->tall, 200, 333), matrix(in->short_and_wide, 700, 333), nothing, PAWL_SET,
+                            matrix(o->wide, 200, 700)));
 }
 
 static void run_backward(pawl_device *d, const inputs *in, outputs *o)
 {
     const pawl_attend over = {B, T, H, G, K, 0, 0.25f, in->starts};
-    const pawl_head head = {matrix(o->y, N, D), matrix(in->table, V, D), in->targets, 0.01f, vector(o->loss, N),
-                            matrix(o->dhidden, N, D), matrix(o->dw, V, D), PAWL_SET};
+    const pawl_head head = {matrix(o->y, N, D), matrix(in->table, V, D),  in->targets,         0.01f,
+                            vector(o->loss, N), matrix(o->dhidden, N, D), matrix(o->dw, V, D), PAWL_SET};
     const pawl_tensor dqkv = matrix(o->dqkv, N, QKV);
     assert_done(pawl_head_loss(d, &head));
-    assert_done(pawl_attention_backward(d, &over, matrix(o->out, N, H * K), matrix(o->normed, N, QKV), matrix(o->out, N, H * K),
-                                        matrix(o->lse, N, H), dqkv));
-    assert_done(pawl_head_norm_backward(d, matrix(o->qkv, N, QKV), vector(in->head_norm, K), matrix(o->head_rstd, N, H), 0, H, PAWL_SET,
-                                        dqkv, vector(o->dhead_norm, K)));
+    assert_done(pawl_attention_backward(d, &over, matrix(o->out, N, H * K), matrix(o->normed, N, QKV),
+                                        matrix(o->out, N, H * K), matrix(o->lse, N, H), dqkv));
+    assert_done(pawl_head_norm_backward(d, matrix(o->qkv, N, QKV), vector(in->head_norm, K), matrix(o->head_rstd, N, H),
+                                        0, H, PAWL_SET, dqkv, vector(o->dhead_norm, K)));
     assert_done(pawl_linear_dx(d, dqkv, matrix(in->w, QKV, D), PAWL_SET, matrix(o->dx, N, D)));
-    assert_done(pawl_linear_dw(d, dqkv, matrix(o->y, N, D), PAWL_SET, matrix(o->dw_qkv, QKV, D), vector(o->dbias, QKV)));
+    assert_done(
+        pawl_linear_dw(d, dqkv, matrix(o->y, N, D), PAWL_SET, matrix(o->dw_qkv, QKV, D), vector(o->dbias, QKV)));
     assert_done(pawl_zero(d, o->dsum, N * D));
-    assert_done(pawl_rmsnorm_backward(d, matrix(o->dx, N, D), matrix(o->sum, N, D), vector(in->norm, D), vector(o->rstd, N), PAWL_SET,
-                                      matrix(o->dsum, N, D), vector(o->dnorm, D)));
-    assert_done(pawl_swiglu_backward(d, matrix(o->act, N, F), matrix(in->gate_up, N, 2 * F), matrix(o->dact, N, 2 * F)));
+    assert_done(pawl_rmsnorm_backward(d, matrix(o->dx, N, D), matrix(o->sum, N, D), vector(in->norm, D),
+                                      vector(o->rstd, N), PAWL_SET, matrix(o->dsum, N, D), vector(o->dnorm, D)));
+    assert_done(
+        pawl_swiglu_backward(d, matrix(o->act, N, F), matrix(in->gate_up, N, 2 * F), matrix(o->dact, N, 2 * F)));
     assert_done(pawl_zero(d, o->table, V * D));
     assert_done(pawl_embedding_dw(d, matrix(o->dsum, N, D), indices(in->ids, N), matrix(o->table, V, D)));
     assert_done(pawl_add(d, o->table, o->dw, V * D));
     assert_done(pawl_sum_squares(d, o->table, V * D, o->squares));
 }
 
-static const pawl_shapes shapes = {.positions = N, .tokens = T, .width = D, .heads = H, .kv_heads = G, .head_dim = K, .ff = F, .vocab = V};
+static const pawl_shapes shapes = {
+    .positions = N, .tokens = T, .width = D, .heads = H, .kv_heads = G, .head_dim = K, .ff = F, .vocab = V};
 
 static void any_number_of_threads_gives_the_same_bits(void **state)
 {
@@ -160,7 +169,8 @@ static void a_device_is_opened_by_name(void **state)
     int runs;
     assert_refused(pawl_device_open_cpu(1, "mmx", &d), PAWL_EUSAGE, "generic, avx2, avx512");
     assert_refused(pawl_device_open_cpu(0, "auto", &d), PAWL_EUSAGE, "at least 1");
-    if (!pawl_kernels_find("avx512", &runs) || !runs) assert_refused(pawl_device_open_cpu(1, "avx512", &d), PAWL_EUSAGE, "avx512");
+    if (!pawl_kernels_find("avx512", &runs) || !runs)
+        assert_refused(pawl_device_open_cpu(1, "avx512", &d), PAWL_EUSAGE, "avx512");
     if (pawl_gemm_found()) pawl_gemm_found()->name(found);
     assert_done(pawl_device_open_cpu(1, "generic", &d));
     snprintf(expected, sizeof expected, "cpu generic %s", found);
@@ -183,23 +193,29 @@ static void wrong_arguments_are_named(void **state)
     assert_done(pawl_device_open_cpu(1, "auto", &d));
     assert_refused(pawl_linear(d, matrix(x, 2, 3), matrix(x, 4, 5), nothing, PAWL_SET, matrix(x, 2, 4)), PAWL_EBUG,
                    "linear: x is [2, 3], expected [2, 5]");
-    assert_refused(pawl_linear(d, matrix(x, 2, 3), matrix(x, 4, 3), nothing, PAWL_SET, nothing), PAWL_EBUG, "linear: y has no data");
+    assert_refused(pawl_linear(d, matrix(x, 2, 3), matrix(x, 4, 3), nothing, PAWL_SET, nothing), PAWL_EBUG,
+                   "linear: y has no data");
     assert_refused(pawl_linear(d, matrix(x, 2, 3), matrix(x, 4, 3), vector(x, 3), PAWL_SET, matrix(x, 2, 4)), PAWL_EBUG,
                    "bias has 3 numbers, expected 4");
     pawl_tensor half = matrix(x, 2, 3);
     half.dtype = PAWL_BF16;
-    assert_refused(pawl_linear(d, half, matrix(x, 4, 3), nothing, PAWL_SET, matrix(x, 2, 4)), PAWL_EBUG, "x is bf16, expected f32");
-    assert_refused(pawl_embedding(d, matrix(x, 5, 2), indices(ids, 4), matrix(x, 4, 2)), PAWL_EDATA, "token id 5 at position 1");
+    assert_refused(pawl_linear(d, half, matrix(x, 4, 3), nothing, PAWL_SET, matrix(x, 2, 4)), PAWL_EBUG,
+                   "x is bf16, expected f32");
+    assert_refused(pawl_embedding(d, matrix(x, 5, 2), indices(ids, 4), matrix(x, 4, 2)), PAWL_EDATA,
+                   "token id 5 at position 1");
     const pawl_attend lost = {1, 4, 1, 1, 2, 0, 1, starts}, shared = {1, 4, 3, 2, 2, 0, 1, ids};
-    assert_refused(pawl_attention(d, &lost, matrix(x, 4, 6), matrix(x, 4, 2), vector(x, 4)), PAWL_EBUG, "position 2 starts at 3");
-    assert_refused(pawl_attention(d, &shared, matrix(x, 4, 6), matrix(x, 4, 2), vector(x, 4)), PAWL_EBUG, "3 heads cannot share 2");
+    assert_refused(pawl_attention(d, &lost, matrix(x, 4, 6), matrix(x, 4, 2), vector(x, 4)), PAWL_EBUG,
+                   "position 2 starts at 3");
+    assert_refused(pawl_attention(d, &shared, matrix(x, 4, 6), matrix(x, 4, 2), vector(x, 4)), PAWL_EBUG,
+                   "3 heads cannot share 2");
     const pawl_head head = {.hidden = matrix(x, 4, 2), .w = matrix(x, 5, 2), .targets = ids, .loss = vector(x, 4)};
     assert_refused(pawl_head_loss(d, &head), PAWL_EDATA, "target 5 at position 1");
     pawl_head unreserved = head;
     unreserved.w = matrix(x, 6, 2);
     assert_refused(pawl_head_loss(d, &unreserved), PAWL_EBUG, "pawl_device_reserve");
-    assert_refused(pawl_rmsnorm_backward(d, matrix(x, 2, 3), matrix(x, 2, 3), vector(x, 3), vector(x, 2), PAWL_SET, matrix(x, 2, 3),
-                                         vector(x, 3)), PAWL_EBUG, "pawl_device_reserve");
+    assert_refused(pawl_rmsnorm_backward(d, matrix(x, 2, 3), matrix(x, 2, 3), vector(x, 3), vector(x, 2), PAWL_SET,
+                                         matrix(x, 2, 3), vector(x, 3)),
+                   PAWL_EBUG, "pawl_device_reserve");
     assert_refused(pawl_device_reserve(d, &(pawl_shapes){.positions = 1}), PAWL_EBUG, "a shape is 0");
     pawl_device_close(d);
 }
@@ -211,7 +227,8 @@ static void ever_new_shapes_do_not_grow_without_end(void **state)
     float *x = numbers(3000, 1, 1), w = 2, *y = malloc(3000 * sizeof *y);
     pawl_device *d;
     assert_done(pawl_cpu_open_with(1, "auto", &pawl_gemm_portable, &d));
-    for (int64_t n = 1; n <= 3000; n++) assert_done(pawl_linear(d, matrix(x, n, 1), matrix(&w, 1, 1), nothing, PAWL_SET, matrix(y, n, 1)));
+    for (int64_t n = 1; n <= 3000; n++)
+        assert_done(pawl_linear(d, matrix(x, n, 1), matrix(&w, 1, 1), nothing, PAWL_SET, matrix(y, n, 1)));
     for (int i = 0; i < 3000; i++) assert_true(y[i] == 2 * x[i]);
     pawl_device_close(d);
     free(x), free(y);

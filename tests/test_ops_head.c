@@ -1,6 +1,6 @@
 /* Runs: cmocka
- * The output head: loss and both gradients against the textbook in double precision and finite differences, with untrained
- * positions, several chunks, and vocabularies that fill no register. */
+ * The output head: loss and both gradients against the textbook in double precision and finite differences, with
+ * untrained positions, several chunks, and vocabularies that fill no register. */
 #include "core/batch.h"
 #include "tests/ops_check.h"
 
@@ -63,19 +63,25 @@ static void the_textbook_agrees_with_differences(void **state)
     differences(total_loss, &k, k.w, V * D, by_differences);
     for (int i = 0; i < V * D; i++) got[i] = (float)dw[i];
     assert_near(got, by_differences, V * D, 1e-6);
-    free(hidden), free(w), free(targets), free(k.hidden), free(k.w), free(k.losses), free(dhidden), free(dw), free(by_differences);
+    free(hidden), free(w), free(targets), free(k.hidden), free(k.w), free(k.losses), free(dhidden), free(dw),
+        free(by_differences);
 }
 
 static void head_of(pawl_device *d, int64_t N, int64_t D, int64_t V, int every, pawl_put put)
 {
     const float scale = 0.37f;
-    float *hidden = numbers(N * D, 1, 1), *w = numbers(V * D, 2, 0.5f), *loss = numbers(N, 3, 1), *only = numbers(N, 4, 1);
+    float *hidden = numbers(N * D, 1, 1), *w = numbers(V * D, 2, 0.5f), *loss = numbers(N, 3, 1),
+          *only = numbers(N, 4, 1);
     float *dhidden = numbers(N * D, 5, 1), *dw = numbers(V * D, 6, 1);
     int32_t *targets = targets_of(N, V, every);
     head_case k = {N, D, V, widened(hidden, N * D), widened(w, V * D), zeros(N), targets};
     double *H = zeros(N * D), *Wd = put == PAWL_ADD ? widened(dw, V * D) : zeros(V * D);
     lose(&k, (double)scale, H, Wd);
-    pawl_head h = {.hidden = matrix(hidden, N, D), .w = matrix(w, V, D), .targets = targets, .scale = scale, .loss = vector(only, N)};
+    pawl_head h = {.hidden = matrix(hidden, N, D),
+                   .w = matrix(w, V, D),
+                   .targets = targets,
+                   .scale = scale,
+                   .loss = vector(only, N)};
     assert_done(pawl_head_loss(d, &h));
     h.loss = vector(loss, N), h.dhidden = matrix(dhidden, N, D), h.dw = matrix(dw, V, D), h.put = put;
     assert_done(pawl_head_loss(d, &h));
@@ -94,7 +100,8 @@ static void head_of(pawl_device *d, int64_t N, int64_t D, int64_t V, int every, 
 
 static void check_head(pawl_device *d)
 {
-    static const int64_t shapes[][3] = {{1, 1, 1}, {1, 5, 2}, {7, 3, 17}, {65, 16, 64}, {200, 33, 131}, {130, 24, 700}, {1100, 8, 37}, {2050, 5, 11}};
+    static const int64_t shapes[][3] = {{1, 1, 1},      {1, 5, 2},      {7, 3, 17},    {65, 16, 64},
+                                        {200, 33, 131}, {130, 24, 700}, {1100, 8, 37}, {2050, 5, 11}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         for (int every = 0; every < 4; every++)
             head_of(d, shapes[i][0], shapes[i][1], shapes[i][2], every, i % 2 ? PAWL_ADD : PAWL_SET);
@@ -114,7 +121,8 @@ static void a_large_vocabulary_goes_in_chunks(void **state)
     (void)state;
     enum { N = 300, D = 4, V = 300000 };
     assert_true(pawl_head_chunk(N, V) < N);
-    const pawl_shapes most = {.positions = N, .tokens = N, .width = D, .heads = 1, .kv_heads = 1, .head_dim = 4, .ff = 4, .vocab = V};
+    const pawl_shapes most = {
+        .positions = N, .tokens = N, .width = D, .heads = 1, .kv_heads = 1, .head_dim = 4, .ff = 4, .vocab = V};
     pawl_device *d;
     assert_done(pawl_device_open_cpu(2, "auto", &d));
     assert_done(pawl_device_reserve(d, &most));
@@ -128,8 +136,13 @@ static void check_ends(pawl_device *d)
 {
     float hidden[] = {1000, -1000, 1, NAN, INFINITY}, w[] = {1, 0, -1}, loss[5], dhidden[5], dw[3];
     const int32_t targets[] = {0, 0, 1, 2, 1};
-    const pawl_head h = {.hidden = matrix(hidden, 5, 1), .w = matrix(w, 3, 1), .targets = targets, .scale = 1, .loss = vector(loss, 5),
-                         .dhidden = matrix(dhidden, 5, 1), .dw = matrix(dw, 3, 1)};
+    const pawl_head h = {.hidden = matrix(hidden, 5, 1),
+                         .w = matrix(w, 3, 1),
+                         .targets = targets,
+                         .scale = 1,
+                         .loss = vector(loss, 5),
+                         .dhidden = matrix(dhidden, 5, 1),
+                         .dw = matrix(dw, 3, 1)};
     assert_done(pawl_head_loss(d, &h));
     assert_true(loss[0] == 0 && loss[1] == 2000 && fabsf(loss[2] - 1.4076059f) < 1e-6f);
     assert_true(dhidden[0] == 0 && dhidden[1] == -2);

@@ -415,8 +415,10 @@ static pawl_status summary(pawl_trainer *t)
 
 static pawl_status finish(pawl_trainer *t, int *stopped)
 {
+    const int64_t evaluated = t->evaluated;
     PAWL_TRY(evaluate(t, stopped));
     if (*stopped) return PAWL_OK;
+    if (t->evaluated != evaluated) t->saved = -1; /* a stop had saved this step before its last scores were known */
     PAWL_TRY(begin_save(t));
     PAWL_TRY(finish_save(t));
     PAWL_CHECK(t->saved == t->step, PAWL_EIO, "the last checkpoint could not be written: %s", pawl_last_error()->what);

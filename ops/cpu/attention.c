@@ -47,23 +47,31 @@ static void backward_keys(void *self, int64_t i, int thread)
 pawl_status attention_cpu(pawl_device *d, const pawl_attend *a, pawl_tensor qkv, pawl_tensor out, pawl_tensor lse)
 {
     pawl_cpu *cpu = pawl_cpu_of(d);
-    attend_call c = {.cpu = cpu, .args = {.over = a, .qkv = qkv.data, .out = out.data, .lse = lse.data},
+    attend_call c = {.cpu = cpu,
+                     .args = {.over = a, .qkv = qkv.data, .out = out.data, .lse = lse.data},
                      .blocks = pawl_blocks(a->tokens, PAWL_ATTEND_QUERIES)};
     pawl_pool_run(cpu->pool, a->rows * a->heads * c.blocks, forward, &c);
     return PAWL_OK;
 }
 
 /* One pass by one thread for each key/value head of each row, where there are that many; else two passes in smaller
- * pieces, which cost two products more for every five (half as much time again). The shape decides, not the number of threads. */
+ * pieces, which cost two products more for every five (half as much time again). The shape decides, not the number of
+ * threads. */
 enum { HEADS_ENOUGH = 4 };
 
-pawl_status attention_backward_cpu(pawl_device *d, const pawl_attend *a, pawl_tensor dout, pawl_tensor qkv, pawl_tensor out,
-                                   pawl_tensor lse, pawl_tensor dqkv)
+pawl_status attention_backward_cpu(pawl_device *d, const pawl_attend *a, pawl_tensor dout, pawl_tensor qkv,
+                                   pawl_tensor out, pawl_tensor lse, pawl_tensor dqkv)
 {
     pawl_cpu *cpu = pawl_cpu_of(d);
-    attend_call c = {.cpu = cpu, .args = {.over = a, .qkv = qkv.data, .dout = dout.data, .out_read = out.data,
-                                          .lse_read = lse.data, .dqkv = dqkv.data},
-                     .blocks = pawl_blocks(a->tokens, PAWL_ATTEND_QUERIES), .panels = pawl_blocks(a->tokens, PAWL_ATTEND_PANEL)};
+    attend_call c = {.cpu = cpu,
+                     .args = {.over = a,
+                              .qkv = qkv.data,
+                              .dout = dout.data,
+                              .out_read = out.data,
+                              .lse_read = lse.data,
+                              .dqkv = dqkv.data},
+                     .blocks = pawl_blocks(a->tokens, PAWL_ATTEND_QUERIES),
+                     .panels = pawl_blocks(a->tokens, PAWL_ATTEND_PANEL)};
     const int64_t heads = a->rows * a->kv_heads;
     if (heads >= HEADS_ENOUGH || c.panels == 1) {
         pawl_pool_run(cpu->pool, heads, backward, &c);
@@ -89,8 +97,8 @@ static void cached(void *self, int64_t head, int thread)
     c->kernels->attend_cached(c->over, c->q, c->keys, c->values, c->first, c->last, head, c->out);
 }
 
-pawl_status attention_cached_cpu(pawl_device *d, const pawl_attend *a, pawl_tensor q, pawl_tensor keys, pawl_tensor values,
-                                 int64_t first, int64_t last, pawl_tensor out)
+pawl_status attention_cached_cpu(pawl_device *d, const pawl_attend *a, pawl_tensor q, pawl_tensor keys,
+                                 pawl_tensor values, int64_t first, int64_t last, pawl_tensor out)
 {
     pawl_cpu *cpu = pawl_cpu_of(d);
     cached_call c = {cpu->kernels, a, q.data, keys.data, values.data, first, last, out.data};

@@ -24,7 +24,8 @@ static inline pawl_cpu *pawl_cpu_of(pawl_device *d)
     return (pawl_cpu *)d;
 }
 
-/* A scratch to be carved from the start; an op measures first and fails with EBUG when more is needed than was reserved. */
+/* A scratch to be carved from the start; an op measures first and fails with EBUG when more is needed than was
+ * reserved. */
 PAWL_MUST pawl_status pawl_cpu_scratch(pawl_cpu *cpu, const char *op, size_t bytes, pawl_arena *out);
 
 /* Rows are shared out in blocks of this many. */
@@ -43,10 +44,12 @@ static inline int64_t pawl_block_size(int64_t count, int64_t each, int64_t i)
 }
 
 /* A library of products other than the one found, for tests and benchmarks. */
-PAWL_MUST pawl_status pawl_cpu_open_with(int threads, const char *isa, const pawl_gemm_library *library, pawl_device **out);
+PAWL_MUST pawl_status pawl_cpu_open_with(int threads, const char *isa, const pawl_gemm_library *library,
+                                         pawl_device **out);
 
 /* sums [width] = (put) the sums of x's columns, each in the order of the rows. */
-void pawl_cpu_column_sums(pawl_cpu *cpu, const float *x, int64_t ldx, int64_t rows, int64_t width, pawl_put put, float *sums);
+void pawl_cpu_column_sums(pawl_cpu *cpu, const float *x, int64_t ldx, int64_t rows, int64_t width, pawl_put put,
+                          float *sums);
 
 size_t pawl_norm_scratch_bytes(const pawl_shapes *most);
 size_t pawl_head_scratch_bytes(const pawl_shapes *most);
@@ -57,28 +60,30 @@ double pawl_cpu_gemm_rate(pawl_device *d);
 
 pawl_status linear_cpu(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_put put, pawl_tensor y);
 pawl_status linear_dx_cpu(pawl_device *d, pawl_tensor dy, pawl_tensor w, pawl_put put, pawl_tensor dx);
-pawl_status linear_dw_cpu(pawl_device *d, pawl_tensor dy, pawl_tensor x, pawl_put put, pawl_tensor dw, pawl_tensor dbias);
+pawl_status linear_dw_cpu(pawl_device *d, pawl_tensor dy, pawl_tensor x, pawl_put put, pawl_tensor dw,
+                          pawl_tensor dbias);
 pawl_status embedding_cpu(pawl_device *d, pawl_tensor table, pawl_tensor ids, pawl_tensor out);
 pawl_status embedding_dw_cpu(pawl_device *d, pawl_tensor dout, pawl_tensor ids, pawl_tensor dtable);
 pawl_status rmsnorm_cpu(pawl_device *d, pawl_tensor residual, pawl_tensor x, pawl_tensor w, float eps, pawl_tensor sum,
                         pawl_tensor y, pawl_tensor rstd);
-pawl_status rmsnorm_backward_cpu(pawl_device *d, pawl_tensor dy, pawl_tensor sum, pawl_tensor w, pawl_tensor rstd, pawl_put put,
-                                 pawl_tensor dsum, pawl_tensor dw);
-pawl_status head_norm_cpu(pawl_device *d, pawl_tensor x, pawl_tensor w, float eps, int64_t first, int64_t heads, pawl_tensor y,
-                          pawl_tensor rstd);
-pawl_status head_norm_backward_cpu(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor rstd, int64_t first, int64_t heads,
-                                   pawl_put put, pawl_tensor dy, pawl_tensor dw);
-pawl_status rope_cpu(pawl_device *d, pawl_tensor x, int64_t heads, pawl_tensor cos, pawl_tensor sin, pawl_tensor positions,
-                     int direction);
+pawl_status rmsnorm_backward_cpu(pawl_device *d, pawl_tensor dy, pawl_tensor sum, pawl_tensor w, pawl_tensor rstd,
+                                 pawl_put put, pawl_tensor dsum, pawl_tensor dw);
+pawl_status head_norm_cpu(pawl_device *d, pawl_tensor x, pawl_tensor w, float eps, int64_t first, int64_t heads,
+                          pawl_tensor y, pawl_tensor rstd);
+pawl_status head_norm_backward_cpu(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor rstd, int64_t first,
+                                   int64_t heads, pawl_put put, pawl_tensor dy, pawl_tensor dw);
+pawl_status rope_cpu(pawl_device *d, pawl_tensor x, int64_t heads, pawl_tensor cos, pawl_tensor sin,
+                     pawl_tensor positions, int direction);
 pawl_status attention_cpu(pawl_device *d, const pawl_attend *a, pawl_tensor qkv, pawl_tensor out, pawl_tensor lse);
-pawl_status attention_backward_cpu(pawl_device *d, const pawl_attend *a, pawl_tensor dout, pawl_tensor qkv, pawl_tensor out,
-                                   pawl_tensor lse, pawl_tensor dqkv);
-pawl_status attention_cached_cpu(pawl_device *d, const pawl_attend *a, pawl_tensor q, pawl_tensor keys, pawl_tensor values,
-                                 int64_t first, int64_t last, pawl_tensor out);
+pawl_status attention_backward_cpu(pawl_device *d, const pawl_attend *a, pawl_tensor dout, pawl_tensor qkv,
+                                   pawl_tensor out, pawl_tensor lse, pawl_tensor dqkv);
+pawl_status attention_cached_cpu(pawl_device *d, const pawl_attend *a, pawl_tensor q, pawl_tensor keys,
+                                 pawl_tensor values, int64_t first, int64_t last, pawl_tensor out);
 pawl_status swiglu_cpu(pawl_device *d, pawl_tensor gate_up, pawl_tensor out);
 pawl_status swiglu_backward_cpu(pawl_device *d, pawl_tensor dout, pawl_tensor gate_up, pawl_tensor dgate_up);
 pawl_status head_loss_cpu(pawl_device *d, const pawl_head *h);
-pawl_status adamw_cpu(pawl_device *d, float *w, const float *g, float *m, float *v, int64_t count, const pawl_adamw_step *k);
+pawl_status adamw_cpu(pawl_device *d, float *w, const float *g, float *m, float *v, int64_t count,
+                      const pawl_adamw_step *k);
 pawl_status sum_squares_cpu(pawl_device *d, const float *x, int64_t count, double *blocks);
 pawl_status add_cpu(pawl_device *d, float *a, const float *b, int64_t count);
 pawl_status zero_cpu(pawl_device *d, float *a, int64_t count);

@@ -12,7 +12,8 @@ static void close_cpu(pawl_device *d)
     pawl_free(cpu);
 }
 
-/* The products of a step: of every pair of widths that a linear layer joins, forward and both gradients; and the head's. */
+/* The products of a step: of every pair of widths that a linear layer joins, forward and both gradients; and the
+ * head's. */
 static pawl_status prepare_linear(pawl_gemm *g, int64_t N, int64_t I, int64_t O, size_t *most)
 {
     const pawl_panel products[] = {
@@ -79,8 +80,8 @@ static pawl_status reserve_cpu(pawl_device *d, const pawl_shapes *most)
 pawl_status pawl_cpu_scratch(pawl_cpu *cpu, const char *op, size_t bytes, pawl_arena *out)
 {
     PAWL_CHECK(bytes <= cpu->scratch.size, PAWL_EBUG,
-               "%s needs %zu bytes of scratch and %zu are reserved: pawl_device_reserve was called for smaller shapes", op,
-               bytes, cpu->scratch.size);
+               "%s needs %zu bytes of scratch and %zu are reserved: pawl_device_reserve was called for smaller shapes",
+               op, bytes, cpu->scratch.size);
     *out = cpu->scratch;
     out->used = 0;
     return PAWL_OK;
@@ -166,7 +167,9 @@ pawl_status pawl_cpu_open_with(int threads, const char *isa, const pawl_gemm_lib
     PAWL_CHECK(kernels, PAWL_EUSAGE, "there is no instruction set '%s': it is one of auto, generic, avx2, avx512", isa);
     PAWL_CHECK(runs, PAWL_EUSAGE, "this machine does not have the instruction set '%s': use auto", isa);
     PAWL_TRY(pawl_alloc((void **)&cpu, sizeof *cpu, "the CPU backend"));
-    *cpu = (pawl_cpu){.device = {&cpu_ops}, .kernels = kernels, .tiles = {.name = "attention tiles"},
+    *cpu = (pawl_cpu){.device = {&cpu_ops},
+                      .kernels = kernels,
+                      .tiles = {.name = "attention tiles"},
                       .scratch = {.name = "scratch of the ops"}};
     PAWL_TRY_OUT(fill(cpu, threads, library));
     *out = &cpu->device;

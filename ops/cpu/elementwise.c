@@ -19,14 +19,16 @@ static void swiglu_block(void *self, int64_t i, int thread)
     (void)thread;
     const rows_call *c = self;
     const int64_t row = i * PAWL_ROW_BLOCK;
-    c->kernels->swiglu(c->a + row * 2 * c->width, pawl_block_size(c->rows, PAWL_ROW_BLOCK, i), c->width, c->out + row * c->width);
+    c->kernels->swiglu(c->a + row * 2 * c->width, pawl_block_size(c->rows, PAWL_ROW_BLOCK, i), c->width,
+                       c->out + row * c->width);
 }
 
 pawl_status swiglu_cpu(pawl_device *d, pawl_tensor gate_up, pawl_tensor out)
 {
     pawl_cpu *cpu = pawl_cpu_of(d);
     const int64_t F = out.dim[out.ndim - 1];
-    rows_call c = {.kernels = cpu->kernels, .rows = pawl_tensor_count(out) / F, .width = F, .a = gate_up.data, .out = out.data};
+    rows_call c = {
+        .kernels = cpu->kernels, .rows = pawl_tensor_count(out) / F, .width = F, .a = gate_up.data, .out = out.data};
     pawl_pool_run(cpu->pool, pawl_blocks(c.rows, PAWL_ROW_BLOCK), swiglu_block, &c);
     return PAWL_OK;
 }
@@ -36,15 +38,19 @@ static void swiglu_backward_block(void *self, int64_t i, int thread)
     (void)thread;
     const rows_call *c = self;
     const int64_t row = i * PAWL_ROW_BLOCK;
-    c->kernels->swiglu_backward(c->a + row * c->width, c->b + row * 2 * c->width, pawl_block_size(c->rows, PAWL_ROW_BLOCK, i),
-                                c->width, c->out + row * 2 * c->width);
+    c->kernels->swiglu_backward(c->a + row * c->width, c->b + row * 2 * c->width,
+                                pawl_block_size(c->rows, PAWL_ROW_BLOCK, i), c->width, c->out + row * 2 * c->width);
 }
 
 pawl_status swiglu_backward_cpu(pawl_device *d, pawl_tensor dout, pawl_tensor gate_up, pawl_tensor dgate_up)
 {
     pawl_cpu *cpu = pawl_cpu_of(d);
     const int64_t F = dout.dim[dout.ndim - 1];
-    rows_call c = {.kernels = cpu->kernels, .rows = pawl_tensor_count(dout) / F, .width = F, .a = dout.data, .b = gate_up.data,
+    rows_call c = {.kernels = cpu->kernels,
+                   .rows = pawl_tensor_count(dout) / F,
+                   .width = F,
+                   .a = dout.data,
+                   .b = gate_up.data,
                    .out = dgate_up.data};
     pawl_pool_run(cpu->pool, pawl_blocks(c.rows, PAWL_ROW_BLOCK), swiglu_backward_block, &c);
     return PAWL_OK;
@@ -55,17 +61,25 @@ static void rope_block(void *self, int64_t i, int thread)
     (void)thread;
     const rows_call *c = self;
     const int64_t row = i * PAWL_ROW_BLOCK;
-    c->kernels->rope(c->out + row * c->stride, pawl_block_size(c->rows, PAWL_ROW_BLOCK, i), c->stride, c->heads, c->width,
-                     c->cos->data, c->sin->data, (const int32_t *)c->positions->data + row, c->direction);
+    c->kernels->rope(c->out + row * c->stride, pawl_block_size(c->rows, PAWL_ROW_BLOCK, i), c->stride, c->heads,
+                     c->width, c->cos->data, c->sin->data, (const int32_t *)c->positions->data + row, c->direction);
 }
 
-pawl_status rope_cpu(pawl_device *d, pawl_tensor x, int64_t heads, pawl_tensor cos, pawl_tensor sin, pawl_tensor positions,
-                     int direction)
+pawl_status rope_cpu(pawl_device *d, pawl_tensor x, int64_t heads, pawl_tensor cos, pawl_tensor sin,
+                     pawl_tensor positions, int direction)
 {
     pawl_cpu *cpu = pawl_cpu_of(d);
     const int64_t N = pawl_tensor_count(positions);
-    rows_call c = {.kernels = cpu->kernels, .rows = N, .width = cos.dim[1], .stride = pawl_tensor_count(x) / N, .out = x.data,
-                   .cos = &cos, .sin = &sin, .positions = &positions, .heads = heads, .direction = direction};
+    rows_call c = {.kernels = cpu->kernels,
+                   .rows = N,
+                   .width = cos.dim[1],
+                   .stride = pawl_tensor_count(x) / N,
+                   .out = x.data,
+                   .cos = &cos,
+                   .sin = &sin,
+                   .positions = &positions,
+                   .heads = heads,
+                   .direction = direction};
     pawl_pool_run(cpu->pool, pawl_blocks(N, PAWL_ROW_BLOCK), rope_block, &c);
     return PAWL_OK;
 }
@@ -97,7 +111,8 @@ static void adamw_block(void *self, int64_t i, int thread)
     c->kernels->adamw(c->a + at, c->b + at, c->m + at, c->v + at, pawl_block_size(c->count, ARRAY_BLOCK, i), c->adamw);
 }
 
-pawl_status adamw_cpu(pawl_device *d, float *w, const float *g, float *m, float *v, int64_t count, const pawl_adamw_step *k)
+pawl_status adamw_cpu(pawl_device *d, float *w, const float *g, float *m, float *v, int64_t count,
+                      const pawl_adamw_step *k)
 {
     run_array(d, adamw_block, ARRAY_BLOCK,
               (array_call){.count = count, .a = w, .b = g, .m = m, .v = v, .adamw = pawl_adamw_prepare(k)});

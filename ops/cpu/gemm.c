@@ -88,7 +88,12 @@ static int same_shape(const pawl_panel *a, const pawl_panel *b)
 
 static uint64_t hash_shape(const pawl_panel *p)
 {
-    const uint64_t words[] = {(uint64_t)p->m, (uint64_t)p->n, (uint64_t)p->k, (uint64_t)p->lda, (uint64_t)p->ldb, (uint64_t)p->ldc,
+    const uint64_t words[] = {(uint64_t)p->m,
+                              (uint64_t)p->n,
+                              (uint64_t)p->k,
+                              (uint64_t)p->lda,
+                              (uint64_t)p->ldb,
+                              (uint64_t)p->ldc,
                               (uint64_t)(p->a_transposed * 4 + p->b_transposed * 2 + p->add)};
     uint64_t h = 0;
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
@@ -179,7 +184,8 @@ static void run_panel(void *self, int64_t i, int thread)
     if (k->bias) /* the product is then added to it */
         k->g->kernels->add_bias(c, p->ldc, k->bias + column, one.m, one.n, k->shape->add ? PAWL_ADD : PAWL_SET);
     one.add = p->add || k->bias;
-    k->status[i] = k->g->library->run(i + 1 < k->cut.count ? k->first : k->last, &one, thread, a, b, c, scratch_of(k->g, thread));
+    k->status[i] =
+        k->g->library->run(i + 1 < k->cut.count ? k->first : k->last, &one, thread, a, b, c, scratch_of(k->g, thread));
 }
 
 pawl_status pawl_gemm_run(pawl_gemm *g, pawl_gemm_use use, const pawl_panel *p, const float *a, const float *b,

@@ -20,7 +20,8 @@ typedef struct pawl_gemm_library {
     /* A plan is the library's own, never NULL; scratch_bytes is what one thread needs while it runs it. */
     pawl_status (*plan)(void *self, const pawl_panel *p, void **plan, size_t *scratch_bytes);
     void (*forget)(void *plan);
-    pawl_status (*run)(void *plan, const pawl_panel *p, int thread, const float *a, const float *b, float *c, void *scratch);
+    pawl_status (*run)(void *plan, const pawl_panel *p, int thread, const float *a, const float *b, float *c,
+                       void *scratch);
 } pawl_gemm_library;
 
 extern const pawl_gemm_library pawl_gemm_portable;
@@ -29,7 +30,8 @@ const pawl_gemm_library *pawl_gemm_found(void);
 
 typedef struct pawl_gemm pawl_gemm;
 
-PAWL_MUST pawl_status pawl_gemm_open(const pawl_gemm_library *library, pawl_pool *pool, const pawl_kernels *k, pawl_gemm **out);
+PAWL_MUST pawl_status pawl_gemm_open(const pawl_gemm_library *library, pawl_pool *pool, const pawl_kernels *k,
+                                     pawl_gemm **out);
 void pawl_gemm_close(pawl_gemm *g);
 const char *pawl_gemm_name(const pawl_gemm *g);
 
@@ -37,8 +39,8 @@ const char *pawl_gemm_name(const pawl_gemm *g);
 typedef enum pawl_gemm_use { PAWL_OVER_WIDTH, PAWL_OVER_POSITIONS } pawl_gemm_use;
 
 /* c = a b, or c += a b, of the whole shape p. bias: NULL, or [n] numbers added to every row of c. */
-PAWL_MUST pawl_status pawl_gemm_run(pawl_gemm *g, pawl_gemm_use use, const pawl_panel *p, const float *a, const float *b,
-                                    const float *bias, float *c);
+PAWL_MUST pawl_status pawl_gemm_run(pawl_gemm *g, pawl_gemm_use use, const pawl_panel *p, const float *a,
+                                    const float *b, const float *bias, float *c);
 /* Makes the plans of shape p and returns what one thread needs to run them. */
 PAWL_MUST pawl_status pawl_gemm_prepare(pawl_gemm *g, pawl_gemm_use use, const pawl_panel *p, size_t *scratch_bytes);
 /* Scratch for plans to come, for each thread. A plan that needs more than was reserved grows it when it is made. */

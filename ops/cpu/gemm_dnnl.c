@@ -1,5 +1,5 @@
-/* oneDNN's matmul primitives, one thread each. Version 2 has descriptors that are passed by value, version 3 opaque ones:
- * describe(), undescribe() and create() know the difference, nothing else does. */
+/* oneDNN's matmul primitives, one thread each. Version 2 has descriptors that are passed by value, version 3 opaque
+ * ones: describe(), undescribe() and create() know the difference, nothing else does. */
 #include <dnnl.h>
 #include <omp.h>
 #include <stdio.h>
@@ -22,12 +22,12 @@ typedef struct plan {
     dnnl_memory_t memory[]; /* [threads][ARGUMENTS] */
 } plan;
 
-#define TRY_DNNL(call)                                                                                             \
-    do {                                                                                                           \
-        const dnnl_status_t s_ = (call);                                                                           \
-        if (s_ != dnnl_success)                                                                                    \
-            return PAWL_FAIL(s_ == dnnl_out_of_memory ? PAWL_EMEM : PAWL_EBUG, "oneDNN: %s failed with status %d", \
-                             #call, (int)s_);                                                                      \
+#define TRY_DNNL(call)                                                                                                 \
+    do {                                                                                                               \
+        const dnnl_status_t s_ = (call);                                                                               \
+        if (s_ != dnnl_success)                                                                                        \
+            return PAWL_FAIL(s_ == dnnl_out_of_memory ? PAWL_EMEM : PAWL_EBUG, "oneDNN: %s failed with status %d",     \
+                             #call, (int)s_);                                                                          \
     } while (0)
 
 /* A matrix of rows x columns with that leading dimension, stored turned when transposed. */
@@ -115,7 +115,8 @@ static void close_dnnl(void *self)
 static pawl_status fill(dnnl *d)
 {
     TRY_DNNL(dnnl_engine_create(&d->engine, dnnl_cpu, 0));
-    for (int t = 0; t < d->threads; t++) TRY_DNNL(dnnl_stream_create(&d->streams[t], d->engine, dnnl_stream_default_flags));
+    for (int t = 0; t < d->threads; t++)
+        TRY_DNNL(dnnl_stream_create(&d->streams[t], d->engine, dnnl_stream_default_flags));
     return PAWL_OK;
 }
 
@@ -162,7 +163,8 @@ static pawl_status set_attributes(dnnl_primitive_attr_t attributes, int add)
     return PAWL_OK;
 }
 
-static pawl_status add_memory(plan *p, const description d[3], const_dnnl_primitive_desc_t primitive, size_t *scratch_bytes)
+static pawl_status add_memory(plan *p, const description d[3], const_dnnl_primitive_desc_t primitive,
+                              size_t *scratch_bytes)
 {
     const dnnl_engine_t engine = p->library->engine;
     const void *scratch = dnnl_primitive_desc_query_md(primitive, dnnl_query_scratchpad_md, 0);
@@ -197,7 +199,8 @@ static pawl_status plan_dnnl(void *self, const pawl_panel *shape, void **out, si
     dnnl_primitive_attr_t attributes = NULL;
     memset(d, 0, sizeof d);
     omp_set_num_threads(1); /* a primitive runs on as many threads as it was made on */
-    PAWL_TRY(pawl_alloc((void **)&p, sizeof *p + (size_t)library->threads * ARGUMENTS * sizeof *p->memory, "a oneDNN primitive"));
+    PAWL_TRY(pawl_alloc((void **)&p, sizeof *p + (size_t)library->threads * ARGUMENTS * sizeof *p->memory,
+                        "a oneDNN primitive"));
     p->library = library;
     const dnnl_status_t described[] = {
         describe(&d[A], (matrix){shape->m, shape->k, shape->lda, shape->a_transposed}),
@@ -210,8 +213,10 @@ static pawl_status plan_dnnl(void *self, const pawl_panel *shape, void **out, si
     if (status == PAWL_OK) status = fill_plan(p, shape, d, attributes, scratch_bytes);
     for (int i = A; i <= C; i++) undescribe(&d[i]);
     if (attributes) dnnl_primitive_attr_destroy(attributes);
-    if (status == PAWL_OK) *out = p;
-    else forget_dnnl(p);
+    if (status == PAWL_OK)
+        *out = p;
+    else
+        forget_dnnl(p);
     return status;
 }
 

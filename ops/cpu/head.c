@@ -1,12 +1,13 @@
-/* The output head: logits of a chunk of positions, their loss, and both gradients while the chunk is in memory. Positions
- * that are not trained cost nothing: the others are gathered, unless they already lie side by side. */
+/* The output head: logits of a chunk of positions, their loss, and both gradients while the chunk is in memory.
+ * Positions that are not trained cost nothing: the others are gathered, unless they already lie side by side. */
 #include <string.h>
 
 #include "core/batch.h"
 #include "ops/cpu/cpu.h"
 
 enum {
-    CHUNK_MOST = 1024, CHUNK_LEAST = 128,
+    CHUNK_MOST = 1024,
+    CHUNK_LEAST = 128,
     CHUNK_BYTES = 128 << 20, /* of logits */
     GATHER_STEP = 64,        /* gathered chunks have a multiple of this many positions: few shapes, few plans */
     LOSS_ROWS = 8            /* of a task */
@@ -50,10 +51,10 @@ typedef struct head_call {
     head_scratch scratch;
     int64_t N, D, V;
     /* the chunk at hand */
-    const int32_t *chosen;   /* its positions */
-    int64_t count, padded;   /* of them; padded with empty rows */
+    const int32_t *chosen; /* its positions */
+    int64_t count, padded; /* of them; padded with rows of zeros, which add nothing to dw */
     int gathered;
-    const float *hidden;     /* [padded, D] */
+    const float *hidden; /* [padded, D] */
     float *dhidden;
 } head_call;
 
@@ -86,8 +87,10 @@ static void gather_rows(void *self, int64_t i, int thread)
     const float *hidden = c->head->hidden.data;
     const size_t bytes = (size_t)c->D * sizeof *hidden;
     for (int64_t r = i * PAWL_ROW_BLOCK; r < i * PAWL_ROW_BLOCK + pawl_block_size(c->padded, PAWL_ROW_BLOCK, i); r++) {
-        if (r < c->count) memcpy(c->scratch.hidden + r * c->D, hidden + c->chosen[r] * c->D, bytes);
-        else memset(c->scratch.hidden + r * c->D, 0, bytes);
+        if (r < c->count)
+            memcpy(c->scratch.hidden + r * c->D, hidden + c->chosen[r] * c->D, bytes);
+        else
+            memset(c->scratch.hidden + r * c->D, 0, bytes);
     }
 }
 
@@ -119,17 +122,22 @@ static void lose_rows(void *self, int64_t i, int thread)
     const head_call *c = self;
     float *loss = c->head->loss.data;
     const float *scale = c->head->dhidden.data ? &c->head->scale : NULL;
-    for (int64_t r = i * LOSS_ROWS; r < i * LOSS_ROWS + pawl_block_size(c->padded, LOSS_ROWS, i); r++) {
-        float *logits = c->scratch.logits + r * c->V;
-        if (r < c->count) loss[c->chosen[r]] = c->cpu->kernels->cross_entropy(logits, c->V, c->head->targets[c->chosen[r]], scale);
-        else memset(logits, 0, (size_t)c->V * sizeof *logits);
+    for (int64_t r = i * LOSS_ROWS; r < i * LOSS_ROWS + pawl_block_size(c->count, LOSS_ROWS, i); r++) {
+        const int32_t n = c->chosen[r];
+        loss[n] = c->cpu->kernels->cross_entropy(c->scratch.logits + r * c->V, c->V, c->head->targets[n], scale);
     }
 }
 
 static pawl_status differentiate(head_call *c, pawl_put put)
 {
     const pawl_panel dhidden = {.m = c->padded, .n = c->D, .k = c->V, .lda = c->V, .ldb = c->D, .ldc = c->D};
-    const pawl_panel dw = {.m = c->V, .n = c->D, .k = c->padded, .lda = c->V, .ldb = c->D, .ldc = c->D, .a_transposed = 1,
+    const pawl_panel dw = {.m = c->V,
+                           .n = c->D,
+                           .k = c->padded,
+                           .lda = c->V,
+                           .ldb = c->D,
+                           .ldc = c->D,
+                           .a_transposed = 1,
                            .add = put == PAWL_ADD};
     const float *w = c->head->w.data, *dlogits = c->scratch.logits;
     PAWL_TRY(pawl_gemm_run(c->cpu->gemm, PAWL_OVER_WIDTH, &dhidden, dlogits, w, NULL, c->dhidden));
@@ -139,9 +147,11 @@ static pawl_status differentiate(head_call *c, pawl_put put)
 
 static pawl_status run_chunk(head_call *c, pawl_put put)
 {
-    const pawl_panel logits = {.m = c->padded, .n = c->V, .k = c->D, .lda = c->D, .ldb = c->D, .ldc = c->V, .b_transposed = 1};
-    PAWL_TRY(pawl_gemm_run(c->cpu->gemm, PAWL_OVER_WIDTH, &logits, c->hidden, c->head->w.data, NULL, c->scratch.logits));
-    pawl_pool_run(c->cpu->pool, pawl_blocks(c->padded, LOSS_ROWS), lose_rows, c);
+    const pawl_panel logits = {
+        .m = c->padded, .n = c->V, .k = c->D, .lda = c->D, .ldb = c->D, .ldc = c->V, .b_transposed = 1};
+    PAWL_TRY(
+        pawl_gemm_run(c->cpu->gemm, PAWL_OVER_WIDTH, &logits, c->hidden, c->head->w.data, NULL, c->scratch.logits));
+    pawl_pool_run(c->cpu->pool, pawl_blocks(c->count, LOSS_ROWS), lose_rows, c);
     return c->head->dhidden.data ? differentiate(c, put) : PAWL_OK;
 }
 

@@ -52,26 +52,29 @@ typedef struct pawl_kernels {
     double (*sum_squares)(const float *x, int64_t count);
 
     /* sum = residual + x where x is not NULL; y = norm of sum. */
-    void (*norm)(pawl_norm_rows r, const float *residual, const float *x, const float *w, float *sum, float *y, float *rstd);
+    void (*norm)(pawl_norm_rows r, const float *residual, const float *x, const float *w, float *sum, float *y,
+                 float *rstd);
     /* dx += or =; dw [width] is added to. */
-    void (*norm_backward)(pawl_norm_rows r, const float *dy, const float *x, const float *w, const float *rstd, pawl_put put,
-                          float *dx, float *dw);
+    void (*norm_backward)(pawl_norm_rows r, const float *dy, const float *x, const float *w, const float *rstd,
+                          pawl_put put, float *dx, float *dw);
     /* half = K/2; direction +1 or -1. */
-    void (*rope)(float *x, int64_t rows, int64_t stride, int64_t heads, int64_t half, const float *cos, const float *sin,
-                 const int32_t *positions, int direction);
+    void (*rope)(float *x, int64_t rows, int64_t stride, int64_t heads, int64_t half, const float *cos,
+                 const float *sin, const int32_t *positions, int direction);
     void (*swiglu)(const float *gate_up, int64_t rows, int64_t width, float *out);
     void (*swiglu_backward)(const float *dout, const float *gate_up, int64_t rows, int64_t width, float *dgate_up);
 
     /* One block of PAWL_ATTEND_QUERIES queries of a head. */
     void (*attend)(const pawl_attend_args *a, int64_t row, int64_t head, int64_t block, float *scratch);
-    /* All gradients of a key/value head and its queries at once; or, recomputing the scores, those of one block of queries
-     * and those of one panel of PAWL_ATTEND_PANEL keys and their values. */
+    /* All gradients of a key/value head and its queries at once; or, recomputing the scores, those of one block of
+     * queries and those of one panel of PAWL_ATTEND_PANEL keys and their values. */
     void (*attend_backward)(const pawl_attend_args *a, int64_t row, int64_t kv_head, float *scratch);
-    void (*attend_backward_queries)(const pawl_attend_args *a, int64_t row, int64_t head, int64_t block, float *scratch);
-    void (*attend_backward_keys)(const pawl_attend_args *a, int64_t row, int64_t kv_head, int64_t panel, float *scratch);
+    void (*attend_backward_queries)(const pawl_attend_args *a, int64_t row, int64_t head, int64_t block,
+                                    float *scratch);
+    void (*attend_backward_keys)(const pawl_attend_args *a, int64_t row, int64_t kv_head, int64_t panel,
+                                 float *scratch);
     /* One query against a cache. */
-    void (*attend_cached)(const pawl_attend *over, const float *q, const float *keys, const float *values, int64_t first,
-                          int64_t last, int64_t head, float *out);
+    void (*attend_cached)(const pawl_attend *over, const float *q, const float *keys, const float *values,
+                          int64_t first, int64_t last, int64_t head, float *out);
 
     /* Loss of a row of logits; they become their gradients where scale is not NULL. */
     float (*cross_entropy)(float *logits, int64_t vocab, int64_t target, const float *scale);

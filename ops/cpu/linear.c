@@ -5,7 +5,8 @@
 pawl_status linear_cpu(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_put put, pawl_tensor y)
 {
     const int64_t O = w.dim[0], I = w.dim[1], N = pawl_tensor_count(x) / I;
-    const pawl_panel p = {.m = N, .n = O, .k = I, .lda = I, .ldb = I, .ldc = O, .b_transposed = 1, .add = put == PAWL_ADD};
+    const pawl_panel p = {
+        .m = N, .n = O, .k = I, .lda = I, .ldb = I, .ldc = O, .b_transposed = 1, .add = put == PAWL_ADD};
     return pawl_gemm_run(pawl_cpu_of(d)->gemm, PAWL_OVER_WIDTH, &p, x.data, w.data, bias.data, y.data);
 }
 
@@ -29,20 +30,24 @@ static void sum_columns(void *self, int64_t i, int thread)
     (void)thread;
     const columns *c = self;
     const int64_t at = i * PAWL_ROW_BLOCK;
-    c->kernels->column_sums(c->x + at, c->ldx, c->rows, pawl_block_size(c->width, PAWL_ROW_BLOCK, i), c->put, c->sums + at);
+    c->kernels->column_sums(c->x + at, c->ldx, c->rows, pawl_block_size(c->width, PAWL_ROW_BLOCK, i), c->put,
+                            c->sums + at);
 }
 
-void pawl_cpu_column_sums(pawl_cpu *cpu, const float *x, int64_t ldx, int64_t rows, int64_t width, pawl_put put, float *sums)
+void pawl_cpu_column_sums(pawl_cpu *cpu, const float *x, int64_t ldx, int64_t rows, int64_t width, pawl_put put,
+                          float *sums)
 {
     columns c = {cpu->kernels, x, ldx, rows, width, put, sums};
     pawl_pool_run(cpu->pool, pawl_blocks(width, PAWL_ROW_BLOCK), sum_columns, &c);
 }
 
-pawl_status linear_dw_cpu(pawl_device *d, pawl_tensor dy, pawl_tensor x, pawl_put put, pawl_tensor dw, pawl_tensor dbias)
+pawl_status linear_dw_cpu(pawl_device *d, pawl_tensor dy, pawl_tensor x, pawl_put put, pawl_tensor dw,
+                          pawl_tensor dbias)
 {
     pawl_cpu *cpu = pawl_cpu_of(d);
     const int64_t O = dw.dim[0], I = dw.dim[1], N = pawl_tensor_count(dy) / O;
-    const pawl_panel p = {.m = O, .n = I, .k = N, .lda = O, .ldb = I, .ldc = I, .a_transposed = 1, .add = put == PAWL_ADD};
+    const pawl_panel p = {
+        .m = O, .n = I, .k = N, .lda = O, .ldb = I, .ldc = I, .a_transposed = 1, .add = put == PAWL_ADD};
     PAWL_TRY(pawl_gemm_run(cpu->gemm, PAWL_OVER_POSITIONS, &p, dy.data, x.data, NULL, dw.data));
     if (dbias.data) pawl_cpu_column_sums(cpu, dy.data, O, N, O, put, dbias.data);
     return PAWL_OK;

@@ -45,8 +45,8 @@ static void forward(void *self, int64_t i, int thread)
     (void)thread;
     const norm_call *c = self;
     const int64_t at = i * c->each * c->shape.stride, row = i * c->each * c->shape.groups;
-    c->kernels->norm(block_of(c, i), c->residual + at, c->x ? c->x + at : NULL, c->w, c->sum ? c->sum + at : NULL, c->y + at,
-                     c->rstd + row);
+    c->kernels->norm(block_of(c, i), c->residual + at, c->x ? c->x + at : NULL, c->w, c->sum ? c->sum + at : NULL,
+                     c->y + at, c->rstd + row);
 }
 
 static void backward(void *self, int64_t i, int thread)
@@ -56,7 +56,8 @@ static void backward(void *self, int64_t i, int thread)
     const int64_t at = i * c->each * c->shape.stride, row = i * c->each * c->shape.groups;
     float *partial = c->partials + i * c->shape.width;
     memset(partial, 0, (size_t)c->shape.width * sizeof *partial);
-    c->kernels->norm_backward(block_of(c, i), c->dy + at, c->x + at, c->w, c->rstd_read + row, c->put, c->dx + at, partial);
+    c->kernels->norm_backward(block_of(c, i), c->dy + at, c->x + at, c->w, c->rstd_read + row, c->put, c->dx + at,
+                              partial);
 }
 
 static pawl_status run_backward(pawl_cpu *cpu, norm_call *c, pawl_put put_dw, float *dw)
@@ -78,20 +79,31 @@ pawl_status rmsnorm_cpu(pawl_device *d, pawl_tensor residual, pawl_tensor x, paw
 {
     pawl_cpu *cpu = pawl_cpu_of(d);
     const int64_t D = pawl_tensor_count(w), N = pawl_tensor_count(rstd);
-    norm_call c = {
-        .kernels = cpu->kernels, .shape = {.rows = N, .groups = 1, .width = D, .stride = D, .eps = eps}, .each = PAWL_ROW_BLOCK,
-        .residual = residual.data, .x = x.data, .w = w.data, .sum = sum.data, .y = y.data, .rstd = rstd.data};
+    norm_call c = {.kernels = cpu->kernels,
+                   .shape = {.rows = N, .groups = 1, .width = D, .stride = D, .eps = eps},
+                   .each = PAWL_ROW_BLOCK,
+                   .residual = residual.data,
+                   .x = x.data,
+                   .w = w.data,
+                   .sum = sum.data,
+                   .y = y.data,
+                   .rstd = rstd.data};
     if (!x.data && sum.data != residual.data) PAWL_TRY(copy_cpu(d, sum.data, residual.data, N * D));
     pawl_pool_run(cpu->pool, pawl_blocks(N, c.each), forward, &c);
     return PAWL_OK;
 }
 
-pawl_status rmsnorm_backward_cpu(pawl_device *d, pawl_tensor dy, pawl_tensor sum, pawl_tensor w, pawl_tensor rstd, pawl_put put,
-                                 pawl_tensor dsum, pawl_tensor dw)
+pawl_status rmsnorm_backward_cpu(pawl_device *d, pawl_tensor dy, pawl_tensor sum, pawl_tensor w, pawl_tensor rstd,
+                                 pawl_put put, pawl_tensor dsum, pawl_tensor dw)
 {
     const int64_t D = pawl_tensor_count(w), N = pawl_tensor_count(rstd);
     norm_call c = {.shape = {.rows = N, .groups = 1, .width = D, .stride = D},
-                   .dy = dy.data, .x = sum.data, .w = w.data, .rstd_read = rstd.data, .dx = dsum.data, .put = PAWL_ADD};
+                   .dy = dy.data,
+                   .x = sum.data,
+                   .w = w.data,
+                   .rstd_read = rstd.data,
+                   .dx = dsum.data,
+                   .put = PAWL_ADD};
     return run_backward(pawl_cpu_of(d), &c, put, dw.data);
 }
 
@@ -101,22 +113,32 @@ static pawl_norm_rows heads_of(pawl_tensor x, pawl_tensor w, pawl_tensor rstd, i
     return (pawl_norm_rows){rows, heads, pawl_tensor_count(w), pawl_tensor_count(x) / rows, eps};
 }
 
-pawl_status head_norm_cpu(pawl_device *d, pawl_tensor x, pawl_tensor w, float eps, int64_t first, int64_t heads, pawl_tensor y,
-                          pawl_tensor rstd)
+pawl_status head_norm_cpu(pawl_device *d, pawl_tensor x, pawl_tensor w, float eps, int64_t first, int64_t heads,
+                          pawl_tensor y, pawl_tensor rstd)
 {
     pawl_cpu *cpu = pawl_cpu_of(d);
     const int64_t at = first * pawl_tensor_count(w);
-    norm_call c = {.kernels = cpu->kernels, .shape = heads_of(x, w, rstd, heads, eps), .each = PAWL_ROW_BLOCK,
-                   .residual = (float *)x.data + at, .w = w.data, .y = (float *)y.data + at, .rstd = rstd.data};
+    norm_call c = {.kernels = cpu->kernels,
+                   .shape = heads_of(x, w, rstd, heads, eps),
+                   .each = PAWL_ROW_BLOCK,
+                   .residual = (float *)x.data + at,
+                   .w = w.data,
+                   .y = (float *)y.data + at,
+                   .rstd = rstd.data};
     pawl_pool_run(cpu->pool, pawl_blocks(c.shape.rows, c.each), forward, &c);
     return PAWL_OK;
 }
 
-pawl_status head_norm_backward_cpu(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor rstd, int64_t first, int64_t heads,
-                                   pawl_put put, pawl_tensor dy, pawl_tensor dw)
+pawl_status head_norm_backward_cpu(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor rstd, int64_t first,
+                                   int64_t heads, pawl_put put, pawl_tensor dy, pawl_tensor dw)
 {
     const int64_t at = first * pawl_tensor_count(w);
-    norm_call c = {.shape = heads_of(x, w, rstd, heads, 0), .dy = (float *)dy.data + at, .x = (float *)x.data + at,
-                   .w = w.data, .rstd_read = rstd.data, .dx = (float *)dy.data + at, .put = PAWL_SET};
+    norm_call c = {.shape = heads_of(x, w, rstd, heads, 0),
+                   .dy = (float *)dy.data + at,
+                   .x = (float *)x.data + at,
+                   .w = w.data,
+                   .rstd_read = rstd.data,
+                   .dx = (float *)dy.data + at,
+                   .put = PAWL_SET};
     return run_backward(pawl_cpu_of(d), &c, put, dw.data);
 }

@@ -23,10 +23,12 @@ static pawl_status measure(pawl_cpu *cpu, float *numbers, double *median)
 {
     const pawl_panel p = {.m = SIDE, .n = SIDE, .k = SIDE, .lda = SIDE, .ldb = SIDE, .ldc = SIDE};
     double seconds[1 + RUNS];
-    for (int i = 0; i < 2 * SIDE * SIDE; i++) numbers[i] = (float)(i % 251) / 251.0f - 0.5f; /* zeros would run faster */
+    for (int i = 0; i < 2 * SIDE * SIDE; i++)
+        numbers[i] = (float)(i % 251) / 251.0f - 0.5f; /* zeros would run faster */
     for (int run = 0; run <= RUNS; run++) {
         const double start = seconds_now();
-        PAWL_TRY(pawl_gemm_run(cpu->gemm, PAWL_OVER_WIDTH, &p, numbers, numbers + SIDE * SIDE, NULL, numbers + 2 * SIDE * SIDE));
+        PAWL_TRY(pawl_gemm_run(cpu->gemm, PAWL_OVER_WIDTH, &p, numbers, numbers + SIDE * SIDE, NULL,
+                               numbers + 2 * SIDE * SIDE));
         seconds[run] = seconds_now() - start;
     }
     qsort(seconds + 1, RUNS, sizeof *seconds, by_size);

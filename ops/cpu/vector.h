@@ -18,7 +18,8 @@ enum { W = 8, TILE_ROWS = 4, TILE_VECS = 2 };
 enum { W = 4, TILE_ROWS = 4, TILE_VECS = 2 };
 #endif
 
-/* Before a loop whose arrays are the same one or apart, never shifted against each other: no iteration waits for another. */
+/* Before a loop whose arrays are the same one or apart, never shifted against each other: no iteration waits for
+ * another. */
 #if defined(__clang__)
 #define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
 #else
