@@ -5,6 +5,17 @@
 #include <string.h>
 #include <sys/mman.h>
 
+/* Under AddressSanitizer what lies between two takes is poisoned, so that running over the end of one is an error there
+ * too, although they share a block. */
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+enum { REDZONE = 64 };
+#else
+enum { REDZONE = 0 };
+#define ASAN_POISON_MEMORY_REGION(at, bytes) ((void)(at))
+#define ASAN_UNPOISON_MEMORY_REGION(at, bytes) ((void)(at))
+#endif
+
 static atomic_long allocations, fail_at;
 
 static int allowed(void)
@@ -48,9 +59,11 @@ void *pawl_take_bytes(pawl_arena *a, size_t bytes)
 {
     size_t at = (a->used + PAWL_ALIGN - 1) / PAWL_ALIGN * PAWL_ALIGN;
     PAWL_ASSERT(bytes <= SIZE_MAX / 2 && at <= SIZE_MAX / 2); /* sizes were checked where they came in */
-    a->used = at + bytes;
+    a->used = at + bytes + REDZONE;
     if (!a->base) return NULL;
     PAWL_ASSERT(a->used <= a->size);
+    ASAN_UNPOISON_MEMORY_REGION(a->base + at, bytes);
+    ASAN_POISON_MEMORY_REGION(a->base + at + bytes, REDZONE);
     return a->base + at;
 }
 
@@ -77,7 +90,10 @@ pawl_status pawl_arena_open(pawl_arena *a)
 
 void pawl_arena_close(pawl_arena *a)
 {
-    if (a->base) munmap(a->base, a->size);
+    if (a->base) {
+        ASAN_UNPOISON_MEMORY_REGION(a->base, a->size);
+        munmap(a->base, a->size);
+    }
     a->base = NULL;
     a->size = a->used = 0;
 }

@@ -42,18 +42,11 @@ static pawl_status check_all(const char *op, const argument *list, size_t count)
         const argument list_[] = {__VA_ARGS__};                                                                        \
         PAWL_TRY(check_all((op), list_, sizeof list_ / sizeof *list_));                                                \
     } while (0)
-#define MATRIX(t, rows, columns)                                                                                       \
-    {                                                                                                                  \
-#t, t, PAWL_F32, rows, columns                                                                                 \
-    }
-#define VECTOR(t, count)                                                                                               \
-    {                                                                                                                  \
-#t, t, PAWL_F32, 0, count                                                                                      \
-    }
-#define INDICES(t, count)                                                                                              \
-    {                                                                                                                  \
-#t, t, PAWL_I32, 0, count                                                                                      \
-    }
+/* clang-format off */
+#define MATRIX(t, rows, columns) {#t, t, PAWL_F32, rows, columns}
+#define VECTOR(t, count) {#t, t, PAWL_F32, 0, count}
+#define INDICES(t, count) {#t, t, PAWL_I32, 0, count}
+/* clang-format on */
 
 static int64_t last_dim(pawl_tensor t)
 {

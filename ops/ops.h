@@ -2,6 +2,7 @@
  *
  * Letters: N positions of a slot (rows x tokens), B rows, T tokens of a row, D width, H heads, G key/value heads,
  * K head size, F feed-forward width, V vocabulary.
+ * A tensor of more dimensions than stated is taken as rows of its last one: [B,T,D] is [N,D].
  * Every function here checks its arguments once and dispatches; backends compute and assume them checked. All numbers
  * are f32 in this version; dtypes ride in the tensors so that backends may widen. All calls are local. Results do not
  * depend on the number of threads: work is cut into panels by shape alone (decisions 2 and 10). */
@@ -34,7 +35,9 @@ typedef struct pawl_shapes {
  * machine lacks or that does not exist. */
 PAWL_MUST pawl_status pawl_device_open_cpu(int threads, const char *isa, pawl_device **out);
 void pawl_device_close(pawl_device *d);
-/* Bytes of scratch for these shapes (the plan), and the taking of it; again for larger shapes is allowed. */
+/* Bytes of scratch for these shapes (the plan), and the taking of it; again for larger shapes is allowed. Ops that need
+ * more than was reserved fail with EBUG; only the plan of a matrix product in a shape of its own (an adapter's, say) is
+ * made, and takes what it lacks, the first time it is asked for. */
 size_t pawl_device_scratch_bytes(const pawl_device *d, const pawl_shapes *most);
 PAWL_MUST pawl_status pawl_device_reserve(pawl_device *d, const pawl_shapes *most);
 int pawl_device_threads(const pawl_device *d);
@@ -89,7 +92,7 @@ PAWL_MUST pawl_status pawl_rope(pawl_device *d, pawl_tensor x, int64_t heads, pa
 /* What attention is over: n attends to j in [max(starts[n], n - window + 1), n]. */
 typedef struct pawl_attend {
     int64_t rows, tokens; /* N = rows * tokens; nothing attends across rows */
-    int64_t heads, kv_heads, head_dim;
+    int64_t heads, kv_heads, head_dim; /* head_dim: at most 256 */
     int64_t window;        /* 0: none */
     float scale;           /* of the scores, 1/sqrt(K) as a rule */
     const int32_t *starts; /* [N]: index in [0,N) of the first position of n's document; padding: n itself */

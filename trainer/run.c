@@ -345,6 +345,16 @@ static pawl_status begin_save(pawl_trainer *t)
     return pawl_agree(t->p->comm, s);
 }
 
+/* A save that the run ends with: tried again when it fails, until after_save gives up. */
+static pawl_status save_surely(pawl_trainer *t)
+{
+    do {
+        PAWL_TRY(begin_save(t));
+        PAWL_TRY(finish_save(t));
+    } while (t->saved != t->step);
+    return PAWL_OK;
+}
+
 /* ---- the boundary between steps ---- */
 
 static pawl_status poll_save(pawl_trainer *t)
@@ -388,8 +398,7 @@ static pawl_status begin(pawl_trainer *t)
 
 static pawl_status stop(pawl_trainer *t)
 {
-    PAWL_TRY(begin_save(t));
-    PAWL_TRY(finish_save(t));
+    PAWL_TRY(save_surely(t));
     PAWL_TRY(pawl_agree(t->p->comm, record_event(t, "stop", NULL)));
     PAWL_TRY(pawl_agree(t->p->comm, pawl_metrics_sync(t->metrics)));
     pawl_screen_line(t->p, "stopped at step %lld of %lld, saved; start the same command again to go on", (long long)t->step,
@@ -419,9 +428,7 @@ static pawl_status finish(pawl_trainer *t, int *stopped)
     PAWL_TRY(evaluate(t, stopped));
     if (*stopped) return PAWL_OK;
     if (t->evaluated != evaluated) t->saved = -1; /* a stop had saved this step before its last scores were known */
-    PAWL_TRY(begin_save(t));
-    PAWL_TRY(finish_save(t));
-    PAWL_CHECK(t->saved == t->step, PAWL_EIO, "the last checkpoint could not be written: %s", pawl_last_error()->what);
+    PAWL_TRY(save_surely(t));
     PAWL_TRY(pawl_agree(t->p->comm, pawl_metrics_sync(t->metrics)));
     return summary(t);
 }

@@ -12,8 +12,7 @@ static void close_cpu(pawl_device *d)
     pawl_free(cpu);
 }
 
-/* The products of a step: of every pair of widths that a linear layer joins, forward and both gradients; and the
- * head's. */
+/* The products of a step: for every pair of widths that a linear layer joins, forward and both gradients. */
 static pawl_status prepare_linear(pawl_gemm *g, int64_t N, int64_t I, int64_t O, size_t *most)
 {
     const pawl_panel products[] = {

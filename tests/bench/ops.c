@@ -2,9 +2,11 @@
  *
  *   ops [SHAPE...] [--threads N] [--isa NAME] [--seconds S] [--portable] [--cpu-time]
  *
- * One line an op: how often a step calls it, milliseconds a call, GFLOP/s (or GB/s where it computes little), share of the
- * step. Last line of a shape: model GFLOP/s of the sum (6 N + 12 L d T per token) and its share of the library's rate.
- * --cpu-time counts the processor's time rather than the clock's: with one thread, figures that busy neighbours do not spoil. */
+ * One line an op: how often a step calls it, milliseconds a call, GFLOP/s (or GB/s where it computes little), share of
+ * the step. Last line of a shape: model GFLOP/s of the sum (6 N + 12 L d T per token) and its share of the library's
+ * rate.
+ * --cpu-time counts the processor's time rather than the clock's: with one thread, figures that busy neighbours do not
+ * spoil. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,8 +40,15 @@ typedef struct bench {
     int32_t *targets, *starts;
 } bench;
 
-#define MUST(call) do { if ((call) != PAWL_OK) { fprintf(stderr, "%s\n", pawl_last_error()->what); exit(1); } } while (0)
+#define MUST(call)                                                                                                     \
+    do {                                                                                                               \
+        if ((call) != PAWL_OK) {                                                                                       \
+            fprintf(stderr, "%s\n", pawl_last_error()->what);                                                          \
+            exit(1);                                                                                                   \
+        }                                                                                                              \
+    } while (0)
 
+/* clang-format off */
 static void linear_qkv(bench *b) { MUST(pawl_linear(b->device, b->x, b->w_qkv, (pawl_tensor){0}, PAWL_SET, b->qkv)); }
 static void linear_qkv_dx(bench *b) { MUST(pawl_linear_dx(b->device, b->dqkv, b->w_qkv, PAWL_SET, b->x)); }
 static void linear_qkv_dw(bench *b) { MUST(pawl_linear_dw(b->device, b->dqkv, b->x, PAWL_ADD, b->w_qkv, (pawl_tensor){0})); }
@@ -76,14 +85,17 @@ static void head(bench *b)
     MUST(pawl_head_loss(b->device, &h));
 }
 
+/* clang-format on */
+
 typedef struct row {
     const char *name;
     void (*run)(bench *b);
-    int per_layer, per_step;      /* calls in a step */
+    int per_layer, per_step; /* calls in a step */
     double (*flops)(const bench *b);
     double (*bytes)(const bench *b); /* used where there are no flops */
 } row;
 
+/* clang-format off */
 static double flops_qkv(const bench *b) { return 2.0 * (double)(b->N * b->s.D * b->Q); }
 static double flops_out(const bench *b) { return 2.0 * (double)(b->N * b->s.D * b->s.H * b->K); }
 static double flops_up(const bench *b) { return 4.0 * (double)(b->N * b->s.D * b->s.F); }
@@ -128,6 +140,8 @@ static const row rows[] = {
 };
 enum { ROWS = sizeof rows / sizeof *rows };
 
+/* clang-format on */
+
 static pawl_tensor take(pawl_arena *a, int64_t r, int64_t c)
 {
     return pawl_take(a, PAWL_F32, 2, (const int64_t[]){r, c});
@@ -143,7 +157,8 @@ static void lay_out(pawl_arena *a, bench *b)
     const shape *s = &b->s;
     const int64_t N = b->N, K = b->K, Q = b->Q;
     b->x = take(a, N, s->D), b->y = take(a, N, s->D), b->z = take(a, N, s->D), b->rstd = take(a, 1, N);
-    b->wide = take(a, N, 2 * s->F), b->dwide = take(a, N, 2 * s->F), b->act = take(a, N, s->F), b->dact = take(a, N, s->F);
+    b->wide = take(a, N, 2 * s->F), b->dwide = take(a, N, 2 * s->F), b->act = take(a, N, s->F),
+    b->dact = take(a, N, s->F);
     b->qkv = take(a, N, Q), b->dqkv = take(a, N, Q), b->out = take(a, N, s->H * K), b->dout = take(a, N, s->H * K);
     b->lse = take(a, N, s->H), b->loss = take(a, 1, N), b->norm = take(a, 1, s->D);
     b->w_qkv = take(a, Q, s->D), b->w_out = take(a, s->D, s->H * K), b->w_up = take(a, 2 * s->F, s->D);
@@ -165,7 +180,8 @@ static void fill_numbers(pawl_tensor t, float size)
 
 static void fill(bench *b)
 {
-    const pawl_tensor all[] = {b->x, b->y, b->z, b->wide, b->dwide, b->act, b->dact, b->qkv, b->dqkv, b->out, b->dout, b->norm};
+    const pawl_tensor all[] = {b->x,    b->y,   b->z,    b->wide, b->dwide, b->act,
+                               b->dact, b->qkv, b->dqkv, b->out,  b->dout,  b->norm};
     const pawl_tensor weights[] = {b->w_qkv, b->w_out, b->w_up, b->w_down, b->w_head};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) fill_numbers(all[i], 1);
     for (size_t i = 0; i < sizeof weights / sizeof *weights; i++) fill_numbers(weights[i], 0.1f);
@@ -239,13 +255,13 @@ static void measure(pawl_device *d, shape s, double seconds)
     for (int i = 0; i < ROWS; i++) {
         const double calls = (double)(rows[i].per_layer * s.L + rows[i].per_step);
         printf("  %-16s %4.0f x %9.3f ms  %7.1f %s  %5.1f%%\n", rows[i].name, calls, 1e3 * took[i],
-               1e-9 * (rows[i].flops ? rows[i].flops(&b) : rows[i].bytes(&b)) / took[i], rows[i].flops ? "GFLOP/s" : "GB/s   ",
-               100 * calls * took[i] / step);
+               1e-9 * (rows[i].flops ? rows[i].flops(&b) : rows[i].bytes(&b)) / took[i],
+               rows[i].flops ? "GFLOP/s" : "GB/s   ", 100 * calls * took[i] / step);
     }
     matmul_weights = (double)(s.L * s.D * (b.Q + s.H * b.K + 3 * s.F) + s.V * s.D);
     const double rate = (double)b.N * (6 * matmul_weights + 12.0 * (double)(s.L * s.D * s.T)) / step;
-    printf("%s fp32 step %.2f ms %.0f tok/s %.0f GFLOP/s %.0f%% of gemm\n", s.name, 1e3 * step, (double)b.N / step, 1e-9 * rate,
-           100 * rate / gemm_rate(&b));
+    printf("%s fp32 step %.2f ms %.0f tok/s %.0f GFLOP/s %.0f%% of gemm\n", s.name, 1e3 * step, (double)b.N / step,
+           1e-9 * rate, 100 * rate / gemm_rate(&b));
     pawl_arena_close(&a);
 }
 
@@ -255,12 +271,18 @@ int main(int argc, char **argv)
     int threads = 2, portable = 0, count = 0;
     double seconds = 0.2;
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--portable") == 0) portable = 1;
-        else if (strcmp(argv[i], "--cpu-time") == 0) clock_used = CLOCK_PROCESS_CPUTIME_ID;
-        else if (strcmp(argv[i], "--threads") == 0 && i + 1 < argc) threads = (int)strtol(argv[++i], NULL, 10);
-        else if (strcmp(argv[i], "--isa") == 0 && i + 1 < argc) isa = argv[++i];
-        else if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc) seconds = strtod(argv[++i], NULL);
-        else if (count < 16) wanted[count++] = argv[i];
+        if (strcmp(argv[i], "--portable") == 0)
+            portable = 1;
+        else if (strcmp(argv[i], "--cpu-time") == 0)
+            clock_used = CLOCK_PROCESS_CPUTIME_ID;
+        else if (strcmp(argv[i], "--threads") == 0 && i + 1 < argc)
+            threads = (int)strtol(argv[++i], NULL, 10);
+        else if (strcmp(argv[i], "--isa") == 0 && i + 1 < argc)
+            isa = argv[++i];
+        else if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc)
+            seconds = strtod(argv[++i], NULL);
+        else if (count < 16)
+            wanted[count++] = argv[i];
     }
     pawl_device *d;
     const pawl_gemm_library *library = portable || !pawl_gemm_found() ? &pawl_gemm_portable : pawl_gemm_found();
