@@ -66,8 +66,8 @@ int pawl_save_busy(const pawl_saver *s); /* the same on all ranks */
 typedef struct pawl_save_vote { int32_t phase, done; } pawl_save_vote;
 pawl_save_vote pawl_save_vote_now(pawl_saver *s);
 PAWL_MUST pawl_status pawl_save_poll(pawl_saver *s, const pawl_save_vote *all, int *published);
-/* Collective. Polls until the save under way has ended. */
-PAWL_MUST pawl_status pawl_save_finish(pawl_saver *s, int *published);
+/* Collective. Polls until the save under way has ended; the watchdog allows each of its phases phase_seconds. */
+PAWL_MUST pawl_status pawl_save_finish(pawl_saver *s, double phase_seconds, int *published);
 /* Digests of the last published save. */
 typedef struct pawl_save_result { int64_t step; double seconds; uint64_t bytes_written; pawl_digest weights, state, root; } pawl_save_result;
 pawl_save_result pawl_save_last(const pawl_saver *s);

@@ -370,10 +370,11 @@ pawl_status pawl_save_poll(pawl_saver *s, const pawl_save_vote *all, int *publis
     }
 }
 
-pawl_status pawl_save_finish(pawl_saver *s, int *published)
+pawl_status pawl_save_finish(pawl_saver *s, double phase_seconds, int *published)
 {
     *published = 0;
     while (pawl_save_busy(s)) {
+        pawl_watch("saving a checkpoint", phase_seconds);
         pawl_save_thread_wait(s);
         const pawl_save_vote mine = pawl_save_vote_now(s);
         PAWL_TRY(pawl_allgather(s->comm, &mine, sizeof mine, s->votes));

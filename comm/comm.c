@@ -110,11 +110,31 @@ pawl_status pawl_allgather(pawl_comm *c, const void *mine, size_t bytes, void *a
                            "MPI_Allgather");
 }
 
+enum { SMALL_RANKS = 1024 };
+
+static int fits_ints(const pawl_comm *c, const size_t *lengths, const size_t *offsets)
+{
+    int fits = c->size <= SMALL_RANKS;
+    for (int r = 0; r < c->size; r++) fits &= lengths[r] <= MESSAGE_BYTES && offsets[r] <= MESSAGE_BYTES;
+    return fits;
+}
+
+static pawl_status gather_small(pawl_comm *c, const size_t *lengths, const size_t *offsets, void *all)
+{
+    int counts[SMALL_RANKS], places[SMALL_RANKS];
+    for (int r = 0; r < c->size; r++) {
+        counts[r] = (int)lengths[r];
+        places[r] = (int)offsets[r];
+    }
+    return pawl_mpi_status(MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, all, counts, places, MPI_BYTE, pawl_mpi(c)), "MPI_Allgatherv");
+}
+
 pawl_status pawl_allgather_blocks(pawl_comm *c, const void *mine, const size_t *lengths, const size_t *offsets, void *all)
 {
     if (lengths[c->rank]) memmove((char *)all + offsets[c->rank], mine, lengths[c->rank]);
     if (c->size == 1) return PAWL_OK;
     c->bytes_sent += lengths[c->rank] * (uint64_t)(c->size - 1);
+    if (fits_ints(c, lengths, offsets)) return gather_small(c, lengths, offsets, all);
     for (int root = 0; root < c->size; root++) { /* blocks may be longer than an int counts: pieces, from each in turn */
         for (size_t at = 0; at < lengths[root]; at += MESSAGE_BYTES) {
             const size_t n = lengths[root] - at < MESSAGE_BYTES ? lengths[root] - at : MESSAGE_BYTES;

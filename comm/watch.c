@@ -24,8 +24,8 @@ static void *watch(void *unused)
     while (!dog.closing) {
         const double left = dog.deadline - pawl_seconds();
         if (dog.deadline > 0 && left <= 0) {
-            char sentence[256];
-            snprintf(sentence, sizeof sentence, "waited %.0f s for %s, longer than allowed; this rank ends, start the job again",
+            char sentence[384];
+            snprintf(sentence, sizeof sentence, "waited %.0f s for %s, longer than allowed; this rank ends: start the job again, with a higher watchdog_seconds or phase_seconds if it was at work all the time",
                      dog.limit, dog.what);
             dog.ended(sentence);
         }

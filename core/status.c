@@ -43,20 +43,27 @@ static const char *short_path(const char *file)
     return tail;
 }
 
-static void begin(pawl_status code, const char *file, int line)
+/* The sentence is made before the record is cleared: one of its arguments may be the record's old sentence. */
+static void begin(pawl_status code, const char *file, int line, const char *where, const char *format, va_list args)
 {
+    char what[sizeof last.what] = "";
+    size_t used = where ? strlen(where) : 0;
+    if (used >= sizeof what) used = sizeof what - 1;
+    if (used) memcpy(what, where, used);
+    vsnprintf(what + used, sizeof what - used, format, args);
     memset(&last, 0, sizeof last);
     last.code = code;
     last.rank = -1;
+    last.located = where != NULL;
+    memcpy(last.what, what, sizeof what);
     snprintf(last.trail, sizeof last.trail, "%s:%d", short_path(file), line);
 }
 
 pawl_status pawl_fail_(pawl_status code, const char *file, int line, const char *format, ...)
 {
     va_list args;
-    begin(code, file, line);
     va_start(args, format);
-    vsnprintf(last.what, sizeof last.what, format, args);
+    begin(code, file, line, NULL, format, args);
     va_end(args);
     return code;
 }
@@ -64,19 +71,13 @@ pawl_status pawl_fail_(pawl_status code, const char *file, int line, const char 
 pawl_status pawl_fail_at_(pawl_status code, const char *file, int line, const char *where, long at_line, long at_col,
                           const char *format, ...)
 {
+    char place[768];
     va_list args;
-    int n;
-    begin(code, file, line);
-    last.located = 1;
-    if (at_line > 0 && at_col > 0)
-        n = snprintf(last.what, sizeof last.what, "%s:%ld:%ld: error: ", where, at_line, at_col);
-    else if (at_line > 0)
-        n = snprintf(last.what, sizeof last.what, "%s:%ld: error: ", where, at_line);
-    else
-        n = snprintf(last.what, sizeof last.what, "%s: error: ", where);
-    if (n < 0 || n >= (int)sizeof last.what) return code;
+    if (at_line > 0 && at_col > 0) snprintf(place, sizeof place, "%s:%ld:%ld: error: ", where, at_line, at_col);
+    else if (at_line > 0) snprintf(place, sizeof place, "%s:%ld: error: ", where, at_line);
+    else snprintf(place, sizeof place, "%s: error: ", where);
     va_start(args, format);
-    vsnprintf(last.what + n, sizeof last.what - (size_t)n, format, args);
+    begin(code, file, line, place, format, args);
     va_end(args);
     return code;
 }

@@ -1,6 +1,8 @@
 /* The table of subcommands, and what every one of them needs: MPI where ranks take part, errors shown once, exit codes. */
 #include <mpi.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -45,16 +47,29 @@ static int wants_help(int argc, char **argv)
     return 0;
 }
 
-static int my_rank; /* for handlers that run outside main's flow */
+/* For what runs outside main's flow: a failed assertion, on any thread, and the watchdog. */
+static struct {
+    int rank;
+    pthread_t main_thread;
+} here;
 
+/* Only the main thread speaks MPI, and only before MPI_Finalize; elsewhere this rank ends, and mpirun ends the job. */
 static void abort_job(void)
 {
-    MPI_Abort(MPI_COMM_WORLD, PAWL_EBUG);
+    int finalized = 0;
+    if (pthread_equal(pthread_self(), here.main_thread)) {
+        MPI_Finalized(&finalized);
+        if (!finalized) MPI_Abort(MPI_COMM_WORLD, PAWL_EBUG);
+    }
+    _exit(PAWL_EBUG);
 }
 
+/* write(2), not stdio: the main thread may hold the stream's lock, blocked on a full pipe. */
 static void end_this_rank(const char *sentence)
 {
-    fprintf(stderr, "rank %d: %s\n", my_rank, sentence);
+    char line[512];
+    const int n = snprintf(line, sizeof line, "rank %d: %s\n", here.rank, sentence);
+    if (n > 0 && write(STDERR_FILENO, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1) < 0) _exit(PAWL_EXIT_AGAIN);
     _exit(PAWL_EXIT_AGAIN);
 }
 
@@ -89,6 +104,8 @@ static void end_with_error(const pawl_comm *c)
     if (c->size > 1 && (!e->agreed || e->code == PAWL_ECOMM)) MPI_Abort(MPI_COMM_WORLD, e->code);
 }
 
+enum { FINALIZE_SECONDS = 600 }; /* another rank may be waiting for its last fsync */
+
 static int run_on_ranks(const pawl_command *c, const pawl_args *a, int argc, char **argv)
 {
     pawl_comm *comm;
@@ -98,29 +115,41 @@ static int run_on_ranks(const pawl_command *c, const pawl_args *a, int argc, cha
         fprintf(stderr, "pawl: MPI_Init_thread failed; start with: mpirun -n N pawl %s %s\n", c->name, c->usage);
         return PAWL_ECOMM;
     }
+    here.main_thread = pthread_self();
     pawl_abort_hook = abort_job;
     pawl_status s = pawl_comm_open(&comm);
     if (s != PAWL_OK) {
         pawl_show_error(pawl_last_error());
         MPI_Abort(MPI_COMM_WORLD, s);
     }
-    my_rank = comm->rank;
+    here.rank = comm->rank;
     pawl_log_open(comm->rank, PAWL_LOG_INFO);
     s = pawl_agree(comm, pawl_watch_open(end_this_rank));
     if (s == PAWL_OK) s = c->run(comm, a, &exit_status);
     if (s == PAWL_OK) s = pawl_agree(comm, flush_facts());
     if (s != PAWL_OK) end_with_error(comm);
-    pawl_watch("the other ranks to end", 30);
+    pawl_watch("the other ranks to end", FINALIZE_SECONDS);
     MPI_Finalize();
     pawl_watch_close();
     pawl_comm_close(comm);
     return s == PAWL_OK ? exit_status : (int)s;
 }
 
+/* A command line is the same on all ranks, and is read before they know of each other. Open MPI, PMIx and Slurm say in the
+ * environment which one this is: the first speaks for all. */
+static int speaks_for_all(void)
+{
+    static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *rank = getenv(names[i]);
+        if (rank) return strcmp(rank, "0") == 0;
+    }
+    return 1;
+}
+
 static int fail_before_ranks(void)
 {
-    pawl_last_error()->located = 1; /* no rank is to blame for a command line */
-    fprintf(stderr, "%s\n", pawl_last_error()->what);
+    if (speaks_for_all()) fprintf(stderr, "%s\n", pawl_last_error()->what);
     return PAWL_EUSAGE;
 }
 
@@ -129,6 +158,7 @@ static int unknown_command(const char *word)
     const char *names[16] = {0};
     for (int i = 0; commands[i]; i++) names[i] = commands[i]->name;
     const char *near = pawl_nearest(word, names);
+    if (!speaks_for_all()) return PAWL_EUSAGE;
     fprintf(stderr, "pawl: unknown command '%s'%s%s%s; see pawl --help\n", word, near ? " (did you mean " : "", near ? near : "",
             near ? "?)" : "");
     return PAWL_EUSAGE;

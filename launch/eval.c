@@ -26,8 +26,9 @@ static pawl_status evaluate(pawl_comm *c, pawl_opened *o, const char *path, int 
     pawl_evaluator *e = NULL;
     pawl_status status;
     const int domains = pawl_data_domains(o->data, PAWL_HELD_OUT);
-    PAWL_CHECK(domains > 0, PAWL_EUSAGE, "there is nothing to evaluate: set val_set_size above 0, or name test_datasets");
-    status = pawl_alloc((void **)&weights, (size_t)pawl_model_count(o->model) * sizeof(float), "the weights");
+    pawl_watch("loading the weights", (double)o->config.comm.phase_seconds);
+    status = domains > 0 ? PAWL_OK : PAWL_FAIL(PAWL_EUSAGE, "there is nothing to evaluate: set val_set_size above 0, or name test_datasets");
+    if (status == PAWL_OK) status = pawl_alloc((void **)&weights, (size_t)pawl_model_count(o->model) * sizeof(float), "the weights");
     if (status == PAWL_OK) status = pawl_alloc((void **)&scores, (size_t)domains * sizeof *scores, "scores");
     if (status == PAWL_OK) status = pawl_load_weights(path, o->model, weights);
     if (status == PAWL_OK) status = pawl_evaluator_open(&o->parts, &e);
@@ -46,8 +47,9 @@ static pawl_status run(pawl_comm *c, const pawl_args *a, int *exit_status)
     pawl_opened *o;
     int stopped = 0;
     const char *path = a->option[CHECKPOINT];
-    PAWL_CHECK(path, PAWL_EUSAGE, "pawl eval: --checkpoint is missing: a checkpoint, a run's folder or a model's folder");
-    PAWL_TRY(pawl_agree(c, pawl_alloc((void **)&o, sizeof *o, "the run")));
+    pawl_status mine = path ? pawl_alloc((void **)&o, sizeof *o, "the run")
+                            : PAWL_FAIL(PAWL_EUSAGE, "pawl eval: --checkpoint is missing: a checkpoint, a run's folder or a model's folder");
+    PAWL_TRY(pawl_agree(c, mine));
     pawl_status s = pawl_open_config(c, a->words[0], (char *const *)(a->words + 1), a->word_count - 1, o);
     if (s == PAWL_OK) s = pawl_open_run(c, o, &stopped);
     if (s == PAWL_OK && !stopped) s = evaluate(c, o, path, a->option[JSON] != NULL, &stopped);

@@ -4,7 +4,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/file.h"
 #include "launch/launch.h"
+
+/* Whole cores that a control group grants this machine's processes together; many when there is no quota. */
+static int quota(void)
+{
+    char *text;
+    size_t bytes;
+    double most, period;
+    if (pawl_file_read("/sys/fs/cgroup/cpu.max", 4096, &text, &bytes) != PAWL_OK) return CPU_SETSIZE;
+    const int limited = sscanf(text, "%lf %lf", &most, &period) == 2 && period > 0;
+    pawl_free(text);
+    return limited ? (int)(most / period + 0.999) : CPU_SETSIZE;
+}
 
 /* Ranks with the same set of cores share it; ranks bound to cores of their own do not. */
 pawl_status pawl_threads_here(pawl_comm *c, int64_t asked, int *threads)
@@ -21,7 +34,8 @@ pawl_status pawl_threads_here(pawl_comm *c, int64_t asked, int *threads)
         sharing += all[r].machine == mine.machine && CPU_EQUAL(&all[r].cores, &mine.cores);
     pawl_free(all);
     PAWL_TRY(s);
-    const int share = CPU_COUNT(&mine.cores) / (sharing > 0 ? sharing : 1);
+    const int bound = CPU_COUNT(&mine.cores) / (sharing > 0 ? sharing : 1), granted = quota() / (c->local_size > 0 ? c->local_size : 1);
+    const int share = bound < granted ? bound : granted;
     *threads = asked > 0 ? (int)asked : share > 0 ? share : 1;
     return PAWL_OK;
 }

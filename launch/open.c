@@ -164,6 +164,19 @@ static pawl_status open_model(pawl_opened *o, int threads)
     return pawl_device_open_cpu(threads, "auto", &o->device);
 }
 
+/* Ranks that compute with other instructions round otherwise, and their copies of the weights would drift apart. */
+static pawl_status same_device(pawl_comm *c, const pawl_device *d)
+{
+    char first[64] = "";
+    snprintf(first, sizeof first, "%s", pawl_device_describe(d));
+    PAWL_TRY(pawl_bcast(c, first, sizeof first, 0));
+    pawl_status mine = PAWL_OK;
+    if (strcmp(first, pawl_device_describe(d)) != 0)
+        mine = PAWL_FAIL(PAWL_EUSAGE, "this rank computes on '%s' and rank 0 on '%s': a run needs one kind of processor and library",
+                         pawl_device_describe(d), first);
+    return pawl_agree(c, mine);
+}
+
 pawl_status pawl_open_run(pawl_comm *c, pawl_opened *o, int *stopped)
 {
     char cache[1024];
@@ -171,6 +184,7 @@ pawl_status pawl_open_run(pawl_comm *c, pawl_opened *o, int *stopped)
     pawl_watch("opening the model", (double)o->config.comm.phase_seconds);
     PAWL_TRY(pawl_threads_here(c, o->config.train.threads, &threads));
     PAWL_TRY(pawl_agree(c, open_model(o, threads)));
+    PAWL_TRY(same_device(c, o->device));
     pawl_cache_folder(cache, sizeof cache);
     if (!cache[0]) snprintf(cache, sizeof cache, "%.1000s/prepared", o->config.train.output_dir);
     pawl_watch("preparing the data", (double)o->config.comm.phase_seconds);

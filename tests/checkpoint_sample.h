@@ -110,7 +110,7 @@ static inline pawl_status sample_save(pawl_saver *saver, int64_t step, int is_be
     json_decref(run);
     json_decref(lineage);
     *published = 0;
-    return status == PAWL_OK ? pawl_save_finish(saver, published) : status;
+    return status == PAWL_OK ? pawl_save_finish(saver, 60, published) : status;
 }
 
 /* A path below output_dir/checkpoints, in a buffer of its own (a few at a time). */

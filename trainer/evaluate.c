@@ -81,6 +81,7 @@ static pawl_status score_slot(pawl_evaluator *e, const float *weights, int domai
 static pawl_status score_slots(pawl_evaluator *e, const float *weights, int domain, int64_t rows, int64_t first, int64_t end)
 {
     for (int64_t slot = first; slot < end && !pawl_stop_asked; slot++) {
+        pawl_watch("evaluation", (double)e->p->reduce->phase_seconds);
         const int64_t at = slot * e->micro, to = at + e->micro < rows ? at + e->micro : rows;
         PAWL_TRY(score_slot(e, weights, domain, at, to));
     }
@@ -125,10 +126,8 @@ static pawl_status score_domain(pawl_evaluator *e, const float *weights, int dom
 pawl_status pawl_evaluate(pawl_evaluator *e, const float *weights, pawl_score *scores, int *stopped)
 {
     *stopped = 0;
-    for (int d = 0; d < pawl_data_domains(e->p->data, PAWL_HELD_OUT) && !*stopped; d++) {
-        pawl_watch("evaluation", (double)e->p->reduce->phase_seconds);
+    for (int d = 0; d < pawl_data_domains(e->p->data, PAWL_HELD_OUT) && !*stopped; d++)
         PAWL_TRY(score_domain(e, weights, d, &scores[d], stopped));
-    }
     return PAWL_OK;
 }
 

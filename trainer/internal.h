@@ -20,7 +20,6 @@ typedef struct pawl_ballot {
     int32_t stop, save_now;   /* asked to stop; rank 0's clock says save */
     int64_t tokens;           /* this rank's, of this step */
     uint64_t bytes_sent;      /* this rank's, of this step */
-    double seconds;           /* this rank's local work */
     double grad_norm;         /* as this rank summed it: ranks that differ have diverged */
 } pawl_ballot;
 
@@ -51,7 +50,7 @@ const pawl_row_result *pawl_step_results(const pawl_stepper *s);
 
 /* ---- metrics.jsonl (metrics.c); rank 0 writes, others do nothing ---- */
 typedef struct pawl_metrics pawl_metrics;
-/* Opens DIR/metrics.jsonl and cuts it back to lines of at most `step`. Local. */
+/* Opens DIR/metrics.jsonl and cuts it back to lines of at most `step` (-1: a new run, to nothing). Local. */
 PAWL_MUST pawl_status pawl_metrics_open(const pawl_comm *c, const char *dir, int64_t step, pawl_metrics **out);
 void pawl_metrics_close(pawl_metrics *m);
 /* Appends an object as a line; takes the reference. */
@@ -63,6 +62,48 @@ void pawl_screen_start(const pawl_parts *p, const pawl_plan *plan, int64_t first
 void pawl_screen_step(const pawl_parts *p, const pawl_step_report *r, int64_t step, int64_t steps, double tokens_per_second);
 void pawl_screen_scores(const pawl_parts *p, int64_t step, const pawl_score *scores);
 void pawl_screen_line(const pawl_parts *p, const char *format, ...) PAWL_PRINTF(2, 3);
+
+/* ---- The loop's state (run.c) ---- */
+enum { PAWL_RECENT_STEPS = 31 };
+
+struct pawl_trainer {
+    const pawl_parts *p;
+    pawl_plan plan;
+    pawl_stepper *stepper;
+    pawl_evaluator *evaluator;
+    pawl_saver *saver;
+    pawl_metrics *metrics;
+    json_t *lineage;
+    pawl_score *scores;    /* [held-out domains] */
+    pawl_ballot *ballots;  /* [ranks] */
+    pawl_save_vote *votes; /* [ranks] */
+    int64_t *tokens;       /* [training domains], at the first dataset of each domain's name */
+    int64_t step, tokens_total; /* done */
+    int64_t evaluated, saved;   /* at which step last; -1: not yet */
+    int64_t resumed;            /* from which step; -1: not */
+    char from[1200];            /* and from which checkpoint */
+    int skips, failed_saves;    /* in a row */
+    double recent[PAWL_RECENT_STEPS]; /* seconds of the last steps */
+    int recent_count;
+    double started, last_save;
+    uint64_t bytes_sent_before;
+};
+
+/* ---- Saving (saving.c); all collective ---- */
+/* Starts a save of the present step, unless it is saved already; waits for one under way first. */
+PAWL_MUST pawl_status pawl_saving_begin(pawl_trainer *t);
+/* Moves a save under way on, by the votes in t->ballots. */
+PAWL_MUST pawl_status pawl_saving_poll(pawl_trainer *t);
+/* Saves the present step and waits for it; tries again when it fails, until the failures are too many. */
+PAWL_MUST pawl_status pawl_saving_surely(pawl_trainer *t);
+
+/* ---- Records (record.c); local ---- */
+PAWL_MUST pawl_status pawl_record_step(pawl_trainer *t, const pawl_step_report *r, double seconds);
+/* rest: what the event says beside its name, or NULL; taken over. */
+PAWL_MUST pawl_status pawl_record_event(pawl_trainer *t, const char *event, json_t *rest);
+PAWL_MUST pawl_status pawl_record_scores(pawl_trainer *t); /* into metrics and lineage */
+/* Names the rows of a step that was not finite. */
+PAWL_MUST pawl_status pawl_record_skip(pawl_trainer *t, const pawl_step_report *r);
 
 /* ---- Lineage (lineage.c) ---- */
 /* The record of decision 8 at the start of a run. */

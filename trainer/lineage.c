@@ -42,6 +42,7 @@ pawl_status pawl_lineage_new(const pawl_parts *p, json_t **out)
 static int same_json(const json_t *a, const json_t *b)
 {
     pawl_text x = {0}, y = {0};
+    if (!a || !b) return a == b;
     const int same = pawl_json_canonical(a, &x) == PAWL_OK && pawl_json_canonical(b, &y) == PAWL_OK && x.bytes == y.bytes &&
                      memcmp(x.data, y.data, x.bytes) == 0;
     pawl_text_close(&x);
@@ -78,6 +79,8 @@ static pawl_status require_same(const pawl_parts *p, const json_t *before, const
     compare(before, now, "tokenizer", "it is not the one that the run began with", &text, &count);
     compare(before, now, "base", "the base model's files have changed", &text, &count);
     compare(before, now, "parent", "the parent checkpoint is another one", &text, &count);
+    compare(json_object_get(before, "topology"), json_object_get(now, "topology"), "lanes",
+            "reduction_lanes is not as the run began, and sums would have another shape", &text, &count);
     pawl_status s = PAWL_OK;
     if (count)
         s = PAWL_FAIL(PAWL_EUSAGE, "cannot resume %s, the run has changed: %s. Undo that, or start another run in another output_dir",
@@ -90,7 +93,7 @@ static pawl_status require_same(const pawl_parts *p, const json_t *before, const
 static void warn_of_another_device(const pawl_parts *p, const json_t *before)
 {
     const char *device = json_string_value(json_object_get(json_object_get(before, "topology"), "device"));
-    if (device && strcmp(device, pawl_device_describe(p->device)) != 0)
+    if (p->comm->rank == 0 && device && strcmp(device, pawl_device_describe(p->device)) != 0)
         pawl_log(PAWL_LOG_WARN, "resume: the run computed on '%s' and goes on with '%s': it goes on exactly, but not with the same bits",
                  device, pawl_device_describe(p->device));
 }
@@ -101,7 +104,8 @@ pawl_status pawl_lineage_resume(const pawl_parts *p, const pawl_checkpoint *k, j
     char stamp[32];
     const time_t clock = time(NULL);
     struct tm utc;
-    PAWL_CHECK(json_is_object(before), PAWL_EDATA, "%s/manifest.json: expected an object 'lineage'", pawl_checkpoint_path(k));
+    PAWL_CHECK(json_is_object(before) && json_is_object(json_object_get(before, "configuration")), PAWL_EDATA,
+               "%s/manifest.json: expected an object 'lineage' with an object 'configuration'", pawl_checkpoint_path(k));
     PAWL_TRY(pawl_lineage_new(p, &now));
     pawl_status s = require_same(p, before, now, pawl_checkpoint_path(k));
     if (s == PAWL_OK) {

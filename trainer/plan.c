@@ -71,9 +71,9 @@ pawl_status pawl_plan_of(const pawl_parts *p, pawl_plan *out)
     add(&plan, "scratch", pawl_device_scratch_bytes(p->device, &shapes));
     add(&plan, "checkpoint snapshot", snapshot);
     plan.steps = pawl_total_steps(p);
-    plan.tokens = plan.steps * p->train->global_batch_size * T;
+    plan.tokens = (double)plan.steps * (double)p->train->global_batch_size * (double)T;
     plan.flops = (6.0 * (double)pawl_model_matmul_parameters(p->model) +
-                  12.0 * (double)(m->num_hidden_layers * m->num_attention_heads * m->head_dim) * (double)T) * (double)plan.tokens;
+                  12.0 * (double)(m->num_hidden_layers * m->num_attention_heads * m->head_dim) * (double)T) * plan.tokens;
     *out = plan;
     return PAWL_OK;
 }

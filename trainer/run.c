@@ -1,41 +1,24 @@
 /* The loop: steps, and at every step boundary what all ranks decide alike - evaluation, saving, stopping. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/log.h"
 #include "trainer/internal.h"
 
-enum { RECENT_STEPS = 31, SKIPS_IN_A_ROW = 10, FAILED_SAVES_IN_A_ROW = 2 };
-
-struct pawl_trainer {
-    const pawl_parts *p;
-    pawl_plan plan;
-    pawl_stepper *stepper;
-    pawl_evaluator *evaluator;
-    pawl_saver *saver;
-    pawl_metrics *metrics;
-    json_t *lineage;
-    pawl_score *scores;    /* [held-out domains] */
-    pawl_ballot *ballots;  /* [ranks] */
-    int64_t *tokens;       /* [training domains], at the first dataset of each domain's name */
-    int64_t step, tokens_total; /* done */
-    int64_t evaluated, saved;   /* at which step last; -1: not yet */
-    int64_t resumed;            /* from which step; -1: not */
-    int skips, failed_saves;    /* in a row */
-    double recent[RECENT_STEPS]; /* seconds of the last steps */
-    int recent_count;
-    double started, last_save;
-    uint64_t bytes_sent_before;
-};
+/* On all ranks before any of them takes memory, so that none counts what another has taken already. */
+static pawl_status plan(pawl_trainer *t)
+{
+    PAWL_TRY(pawl_plan_of(t->p, &t->plan));
+    return pawl_plan_fits(t->p, &t->plan);
+}
 
 static pawl_status take(pawl_trainer *t)
 {
     const pawl_parts *p = t->p;
     const size_t domains = (size_t)pawl_data_domains(p->data, PAWL_HELD_OUT) + 1;
-    PAWL_TRY(pawl_plan_of(p, &t->plan));
-    PAWL_TRY(pawl_plan_fits(p, &t->plan));
     PAWL_TRY(pawl_alloc((void **)&t->scores, domains * sizeof *t->scores, "scores"));
+    PAWL_TRY(pawl_alloc((void **)&t->votes, (size_t)p->comm->size * sizeof *t->votes, "votes"));
     PAWL_TRY(pawl_alloc((void **)&t->ballots, (size_t)p->comm->size * sizeof *t->ballots, "ballots"));
     PAWL_TRY(pawl_alloc((void **)&t->tokens, (size_t)pawl_data_domains(p->data, PAWL_TRAIN) * sizeof *t->tokens, "token counts"));
     PAWL_TRY(pawl_stepper_open(p, &t->stepper));
@@ -49,7 +32,9 @@ pawl_status pawl_trainer_open(const pawl_parts *p, pawl_trainer **out)
     PAWL_TRY(pawl_alloc((void **)&t, sizeof *t, "the trainer"));
     t->p = p;
     t->evaluated = t->saved = t->resumed = -1;
-    pawl_status s = pawl_agree(p->comm, take(t));
+    pawl_watch("opening the trainer", (double)p->reduce->phase_seconds);
+    pawl_status s = pawl_agree(p->comm, plan(t));
+    if (s == PAWL_OK) s = pawl_agree(p->comm, take(t));
     if (s == PAWL_OK)
         s = pawl_saver_open(p->comm, p->train->output_dir, pawl_stepper_state(t->stepper), p->save->save_total_limit, &t->saver);
     if (s != PAWL_OK) {
@@ -70,6 +55,7 @@ void pawl_trainer_close(pawl_trainer *t)
     json_decref(t->lineage);
     pawl_free(t->scores);
     pawl_free(t->ballots);
+    pawl_free(t->votes);
     pawl_free(t->tokens);
     pawl_free(t);
 }
@@ -103,6 +89,7 @@ static pawl_status take_over(pawl_trainer *t, const pawl_checkpoint *k)
     if ((last = json_array_get(evaluations, json_array_size(evaluations) - 1)) != NULL)
         t->evaluated = json_integer_value(json_object_get(last, "step"));
     t->step = t->resumed = t->saved = pawl_checkpoint_step(k);
+    snprintf(t->from, sizeof t->from, "%s", pawl_checkpoint_path(k));
     return pawl_checkpoint_read(k, pawl_stepper_state(t->stepper));
 }
 
@@ -135,39 +122,6 @@ pawl_status pawl_trainer_continue(pawl_trainer *t, const char *path)
     return s;
 }
 
-/* ---- metrics ---- */
-
-static pawl_status record_step(pawl_trainer *t, const pawl_step_report *r, double seconds)
-{
-    const int size = t->p->comm->size;
-    json_t *line = json_object(), *per_rank = json_array();
-    uint64_t bytes = 0;
-    for (int i = 0; i < size; i++) {
-        bytes += t->ballots[i].bytes_sent;
-        json_array_append_new(per_rank, json_integer(t->ballots[i].tokens));
-    }
-    json_object_set_new(line, "step", json_integer(t->step));
-    json_object_set_new(line, "stage", json_string("main"));
-    json_object_set_new(line, "loss", isfinite(r->loss) ? json_real(r->loss) : json_null());
-    json_object_set_new(line, "lr", json_real(r->lr));
-    json_object_set_new(line, "grad_norm", isfinite(r->grad_norm) ? json_real(r->grad_norm) : json_null());
-    json_object_set_new(line, "tokens", json_integer(r->tokens));
-    json_object_set_new(line, "tokens_total", json_integer(t->tokens_total));
-    json_object_set_new(line, "tokens_per_second", json_real((double)r->tokens / seconds));
-    json_object_set_new(line, "tokens_per_rank", per_rank);
-    json_object_set_new(line, "replay_rows", json_integer(0));
-    json_object_set_new(line, "seconds", json_real(seconds));
-    json_object_set_new(line, "bytes_sent", json_integer((json_int_t)bytes));
-    return pawl_metrics_add(t->metrics, line);
-}
-
-static pawl_status record_event(pawl_trainer *t, const char *event, json_t *rest)
-{
-    json_t *line = json_pack("{s:I,s:s}", "step", (json_int_t)t->step, "event", event);
-    if (rest) json_object_update_new(line, rest);
-    return pawl_metrics_add(t->metrics, line);
-}
-
 /* ---- one step ---- */
 
 static int compare_doubles(const void *a, const void *b)
@@ -179,8 +133,8 @@ static int compare_doubles(const void *a, const void *b)
 /* How long a step may take before this rank gives the others up. */
 static double step_limit(const pawl_trainer *t)
 {
-    double sorted[RECENT_STEPS];
-    const int n = t->recent_count < RECENT_STEPS ? t->recent_count : RECENT_STEPS;
+    double sorted[PAWL_RECENT_STEPS];
+    const int n = t->recent_count < PAWL_RECENT_STEPS ? t->recent_count : PAWL_RECENT_STEPS;
     if (t->p->reduce->watchdog_seconds > 0) return (double)t->p->reduce->watchdog_seconds;
     if (n == 0) return (double)t->p->reduce->phase_seconds; /* the first step also makes the kernels */
     memcpy(sorted, t->recent, (size_t)n * sizeof *sorted);
@@ -188,30 +142,14 @@ static double step_limit(const pawl_trainer *t)
     return fmax(30, 5 * sorted[n / 2]);
 }
 
-static pawl_status report_skip(pawl_trainer *t, const pawl_step_report *r)
+static pawl_status skip(pawl_trainer *t, const pawl_step_report *r)
 {
-    enum { NAMED = 8 };
-    const pawl_row *rows = pawl_step_rows(t->stepper);
-    const pawl_row_result *results = pawl_step_results(t->stepper);
-    json_t *names = json_array();
-    pawl_text text = {0};
-    int bad = 0;
-    for (int64_t g = 0; g < t->p->train->global_batch_size; g++) {
-        char name[512];
-        if (!results[g].bad || bad++ >= NAMED) continue;
-        pawl_row_describe(t->p->data, PAWL_TRAIN, rows[g], name, sizeof name);
-        json_array_append_new(names, json_string(name));
-        pawl_text_add(&text, "%s%s", bad > 1 ? "; " : "", name);
-    }
-    if (t->p->comm->rank == 0)
-        pawl_log(PAWL_LOG_WARN, "step %lld skipped, weights unchanged: %s is not finite, from %s%s", (long long)t->step,
-                 isfinite(r->loss) ? "the gradient" : "the loss", bad ? text.data : "no single row that could be found",
-                 bad > NAMED ? "; ..." : "");
-    pawl_text_close(&text);
-    PAWL_TRY(record_event(t, "skip", json_pack("{s:i,s:o}", "bad_rows", bad, "rows", names)));
-    PAWL_CHECK(++t->skips < SKIPS_IN_A_ROW, PAWL_EDATA,
-               "%d steps in a row were not finite: the run has diverged; lower learning_rate, or look at the rows named above", t->skips);
-    return PAWL_OK;
+    enum { IN_A_ROW = 10 };
+    pawl_status s = pawl_record_skip(t, r);
+    if (s == PAWL_OK && ++t->skips >= IN_A_ROW)
+        s = PAWL_FAIL(PAWL_EDATA, "%d steps in a row were not finite: the run has diverged; lower learning_rate, or look at the rows named above",
+                      t->skips);
+    return pawl_agree(t->p->comm, s);
 }
 
 static void count_tokens(pawl_trainer *t, const pawl_step_report *r)
@@ -223,8 +161,8 @@ static void count_tokens(pawl_trainer *t, const pawl_step_report *r)
         t->tokens[first_of_name(t->p->data, rows[g].domain)] += results[g].length;
 }
 
-/* Every rank's ballot to all. Ranks that summed different norms from the same numbers have diverged. */
-static pawl_status vote(pawl_trainer *t, const pawl_step_report *r, double local_seconds)
+/* Every rank's ballot to all. Norms are of one gathered gradient: ranks that differ in them do not hold the same numbers. */
+static pawl_status vote(pawl_trainer *t, const pawl_step_report *r)
 {
     pawl_comm *c = t->p->comm;
     const double minutes = t->p->save->save_minutes;
@@ -233,7 +171,6 @@ static pawl_status vote(pawl_trainer *t, const pawl_step_report *r, double local
                         .save_now = c->rank == 0 && minutes > 0 && pawl_seconds() - t->last_save >= 60 * minutes,
                         .tokens = r->my_tokens,
                         .bytes_sent = c->bytes_sent - t->bytes_sent_before,
-                        .seconds = local_seconds,
                         .grad_norm = r->grad_norm};
     t->bytes_sent_before = c->bytes_sent;
     PAWL_TRY(pawl_allgather(c, &mine, sizeof mine, t->ballots));
@@ -258,34 +195,20 @@ static pawl_status one_step(pawl_trainer *t)
     pawl_step_report r;
     pawl_watch("a training step", step_limit(t));
     const pawl_status mine = pawl_step_compute(t->stepper, t->step * p->train->global_batch_size);
-    const double local = pawl_seconds() - began;
     PAWL_TRY(pawl_step_update(t->stepper, mine, t->step, t->plan.steps, &r));
     t->step++;
     count_tokens(t, &r);
-    PAWL_TRY(vote(t, &r, local));
+    PAWL_TRY(vote(t, &r));
     const double seconds = pawl_seconds() - began;
-    t->recent[t->recent_count++ % RECENT_STEPS] = seconds;
-    PAWL_TRY(pawl_agree(p->comm, record_step(t, &r, seconds)));
-    if (r.skipped) return pawl_agree(p->comm, report_skip(t, &r));
+    t->recent[t->recent_count++ % PAWL_RECENT_STEPS] = seconds;
+    PAWL_TRY(pawl_agree(p->comm, pawl_record_step(t, &r, seconds)));
+    if (r.skipped) return skip(t, &r);
     t->skips = 0;
     pawl_screen_step(p, &r, t->step, t->plan.steps, (double)r.tokens / seconds);
     return PAWL_OK;
 }
 
 /* ---- evaluation ---- */
-
-static pawl_status record_scores(pawl_trainer *t)
-{
-    json_t *scores, *losses = json_object();
-    PAWL_TRY(pawl_scores_json(t->p->data, t->scores, &scores));
-    for (int d = 0; d < pawl_data_domains(t->p->data, PAWL_HELD_OUT); d++)
-        json_object_set(losses, pawl_data_domain(t->p->data, PAWL_HELD_OUT, d),
-                        json_object_get(json_object_get(scores, pawl_data_domain(t->p->data, PAWL_HELD_OUT, d)), "loss"));
-    pawl_status s = pawl_lineage_evaluation(t->lineage, t->step, scores);
-    json_decref(scores);
-    json_t *line = json_pack("{s:I,s:o}", "step", (json_int_t)t->step, "eval", losses);
-    return s == PAWL_OK ? pawl_metrics_add(t->metrics, line) : s;
-}
 
 static pawl_status evaluate(pawl_trainer *t, int *stopped)
 {
@@ -294,78 +217,12 @@ static pawl_status evaluate(pawl_trainer *t, int *stopped)
     PAWL_TRY(pawl_evaluate(t->evaluator, pawl_stepper_weights(t->stepper), t->scores, stopped));
     if (*stopped) return PAWL_OK;
     t->evaluated = t->step;
+    t->saved = -1; /* a checkpoint of this step, made on a stop, lacks these scores */
     pawl_screen_scores(t->p, t->step, t->scores);
-    return pawl_agree(t->p->comm, record_scores(t));
-}
-
-/* ---- saving ---- */
-
-/* A save that failed is a loud warning; two in a row stop the run. */
-static pawl_status after_save(pawl_trainer *t, pawl_status s, int published)
-{
-    if (s == PAWL_ECOMM || s == PAWL_EBUG) return s;
-    if (s != PAWL_OK) {
-        const pawl_error e = *pawl_last_error();
-        t->saved = -1;
-        if (++t->failed_saves >= FAILED_SAVES_IN_A_ROW) return s;
-        if (t->p->comm->rank == 0) pawl_log(PAWL_LOG_WARN, "a checkpoint could not be written, the run goes on without it: %s", e.what);
-        return pawl_agree(t->p->comm, record_event(t, "save", json_pack("{s:s}", "error", e.what)));
-    }
-    if (!published) return PAWL_OK;
-    t->failed_saves = 0;
-    const pawl_save_result r = pawl_save_last(t->saver);
-    json_t *rest = json_pack("{s:I,s:f,s:I,s:s,s:s}", "saved_step", (json_int_t)r.step, "save_seconds", r.seconds, "bytes",
-                             (json_int_t)r.bytes_written, "state_sha256", pawl_digest_hex(r.state).text, "root_sha256",
-                             pawl_digest_hex(r.root).text);
-    return pawl_agree(t->p->comm, record_event(t, "save", rest));
-}
-
-static pawl_status finish_save(pawl_trainer *t)
-{
-    int published = 0;
-    if (!pawl_save_busy(t->saver)) return PAWL_OK;
-    pawl_watch("saving a checkpoint", (double)t->p->reduce->phase_seconds);
-    pawl_status s = pawl_save_finish(t->saver, &published);
-    return after_save(t, s, published);
-}
-
-static pawl_status begin_save(pawl_trainer *t)
-{
-    if (t->saved == t->step) return PAWL_OK;
-    PAWL_TRY(finish_save(t)); /* one at a time */
-    PAWL_TRY(pawl_agree(t->p->comm, pawl_metrics_sync(t->metrics)));
-    PAWL_TRY(pawl_lineage_tokens(t->p, t->lineage, t->tokens));
-    json_t *run = json_pack("{s:I,s:s,s:I,s:I}", "step", (json_int_t)t->step, "stage", "main", "rows_consumed",
-                            (json_int_t)(t->step * t->p->train->global_batch_size), "tokens_total", (json_int_t)t->tokens_total);
-    const pawl_save what = {.step = t->step, .run = run, .lineage = t->lineage};
-    pawl_status s = pawl_save_begin(t->saver, &what);
-    json_decref(run);
-    t->saved = t->step;
-    t->last_save = pawl_seconds();
-    return pawl_agree(t->p->comm, s);
-}
-
-/* A save that the run ends with: tried again when it fails, until after_save gives up. */
-static pawl_status save_surely(pawl_trainer *t)
-{
-    do {
-        PAWL_TRY(begin_save(t));
-        PAWL_TRY(finish_save(t));
-    } while (t->saved != t->step);
-    return PAWL_OK;
+    return pawl_agree(t->p->comm, pawl_record_scores(t));
 }
 
 /* ---- the boundary between steps ---- */
-
-static pawl_status poll_save(pawl_trainer *t)
-{
-    pawl_save_vote votes[1024];
-    int published = 0;
-    if (!pawl_save_busy(t->saver)) return PAWL_OK;
-    for (int i = 0; i < t->p->comm->size; i++) votes[i] = t->ballots[i].save;
-    pawl_status s = pawl_save_poll(t->saver, votes, &published);
-    return after_save(t, s, published);
-}
 
 static int due(int64_t step, int64_t every)
 {
@@ -374,11 +231,11 @@ static int due(int64_t step, int64_t every)
 
 static pawl_status boundary(pawl_trainer *t, int *stopped)
 {
-    PAWL_TRY(poll_save(t));
+    PAWL_TRY(pawl_saving_poll(t));
     *stopped = any_stop(t);
     if (*stopped || t->step == t->plan.steps) return PAWL_OK; /* the end of the run does what is left */
     if (due(t->step, t->p->train->eval_steps)) PAWL_TRY(evaluate(t, stopped));
-    if (!*stopped && (due(t->step, t->p->save->save_steps) || t->ballots[0].save_now)) PAWL_TRY(begin_save(t));
+    if (!*stopped && (due(t->step, t->p->save->save_steps) || t->ballots[0].save_now)) PAWL_TRY(pawl_saving_begin(t));
     return PAWL_OK;
 }
 
@@ -387,26 +244,26 @@ static pawl_status boundary(pawl_trainer *t, int *stopped)
 static pawl_status begin(pawl_trainer *t)
 {
     const pawl_parts *p = t->p;
-    PAWL_TRY(pawl_agree(p->comm, pawl_metrics_open(p->comm, p->train->output_dir, t->step, &t->metrics)));
+    PAWL_TRY(pawl_agree(p->comm, pawl_metrics_open(p->comm, p->train->output_dir, t->resumed, &t->metrics)));
     t->started = t->last_save = pawl_seconds();
     t->bytes_sent_before = p->comm->bytes_sent;
     pawl_screen_start(p, &t->plan, t->step);
     if (t->resumed < 0) return PAWL_OK;
     pawl_screen_line(p, "  resumed  from step %lld", (long long)t->resumed);
-    return pawl_agree(p->comm, record_event(t, "resume", json_pack("{s:i}", "ranks", p->comm->size)));
+    return pawl_agree(p->comm, pawl_record_event(t, "resume", json_pack("{s:i,s:s}", "ranks", p->comm->size, "from", t->from)));
 }
 
 static pawl_status stop(pawl_trainer *t)
 {
-    PAWL_TRY(save_surely(t));
-    PAWL_TRY(pawl_agree(t->p->comm, record_event(t, "stop", NULL)));
+    PAWL_TRY(pawl_saving_surely(t));
+    PAWL_TRY(pawl_agree(t->p->comm, pawl_record_event(t, "stop", NULL)));
     PAWL_TRY(pawl_agree(t->p->comm, pawl_metrics_sync(t->metrics)));
     pawl_screen_line(t->p, "stopped at step %lld of %lld, saved; start the same command again to go on", (long long)t->step,
                      (long long)t->plan.steps);
     return pawl_barrier(t->p->comm); /* nobody leaves before LATEST names what was saved */
 }
 
-/* The last word: what is on disk is what every rank holds in memory. */
+/* The last word: every rank holds the same in memory, and that is what was written. */
 static pawl_status summary(pawl_trainer *t)
 {
     const pawl_parts *p = t->p;
@@ -414,6 +271,9 @@ static pawl_status summary(pawl_trainer *t)
     pawl_watch("the digest of the weights", (double)p->reduce->phase_seconds);
     pawl_state_digests(pawl_stepper_state(t->stepper), &digest[0], &digest[1]);
     PAWL_TRY(pawl_same(p->comm, digest, sizeof digest, "the digest of weights and optimizer state"));
+    const pawl_save_result last = pawl_save_last(t->saver); /* none when a finished run was started again */
+    PAWL_CHECK(last.step != t->step || pawl_digest_equal(last.state, digest[1]), PAWL_EBUG,
+               "the checkpoint of step %lld is not what the ranks hold in memory", (long long)t->step);
     const double seconds = pawl_seconds() - t->started;
     pawl_screen_line(p, "finished: %lld steps, %lld tokens, %.1f s", (long long)t->step, (long long)t->tokens_total, seconds);
     pawl_screen_line(p, "checkpoint %s/checkpoints/step-%09lld", p->train->output_dir, (long long)t->step);
@@ -424,20 +284,19 @@ static pawl_status summary(pawl_trainer *t)
 
 static pawl_status finish(pawl_trainer *t, int *stopped)
 {
-    const int64_t evaluated = t->evaluated;
     PAWL_TRY(evaluate(t, stopped));
     if (*stopped) return PAWL_OK;
-    if (t->evaluated != evaluated) t->saved = -1; /* a stop had saved this step before its last scores were known */
-    PAWL_TRY(save_surely(t));
+    PAWL_TRY(pawl_saving_surely(t));
     PAWL_TRY(pawl_agree(t->p->comm, pawl_metrics_sync(t->metrics)));
     return summary(t);
 }
 
 pawl_status pawl_trainer_run(pawl_trainer *t, pawl_outcome *outcome)
 {
+    const pawl_parts *p = t->p;
     int stopped = 0;
     PAWL_TRY(begin(t));
-    if (t->step == 0) PAWL_TRY(evaluate(t, &stopped));
+    if (t->step == 0 || (t->step < t->plan.steps && due(t->step, p->train->eval_steps))) PAWL_TRY(evaluate(t, &stopped));
     while (t->step < t->plan.steps && !stopped) {
         PAWL_TRY(one_step(t));
         PAWL_TRY(boundary(t, &stopped));

@@ -63,8 +63,8 @@ typedef struct pawl_plan {
     struct { const char *name; size_t bytes; } category[8];
     int categories;
     size_t peak_bytes;
-    int64_t steps, tokens;
-    double flops; /* of the whole run: 6 N + 12 L d T a token */
+    int64_t steps;
+    double tokens, flops; /* of the whole run: 6 N + 12 L d T a token */
 } pawl_plan;
 /* Local; allocates nothing but the list it measures with. */
 PAWL_MUST pawl_status pawl_plan_of(const pawl_parts *p, pawl_plan *out);

@@ -1,0 +1,93 @@
+/* What a run says of itself in metrics.jsonl: steps, evaluations, events. Rank 0 writes. */
+#include <math.h>
+
+#include "core/log.h"
+#include "trainer/internal.h"
+
+/* JSON has no infinities: a figure that is not finite is null. */
+static json_t *number(double x)
+{
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
+pawl_status pawl_record_step(pawl_trainer *t, const pawl_step_report *r, double seconds)
+{
+    if (t->p->comm->rank != 0) return PAWL_OK;
+    json_t *line = json_object(), *per_rank = json_array();
+    uint64_t bytes = 0;
+    for (int i = 0; i < t->p->comm->size; i++) {
+        bytes += t->ballots[i].bytes_sent;
+        json_array_append_new(per_rank, json_integer(t->ballots[i].tokens));
+    }
+    json_object_set_new(line, "step", json_integer(t->step));
+    json_object_set_new(line, "stage", json_string("main"));
+    json_object_set_new(line, "loss", number(r->loss));
+    json_object_set_new(line, "lr", number(r->lr));
+    json_object_set_new(line, "grad_norm", number(r->grad_norm));
+    json_object_set_new(line, "tokens", json_integer(r->tokens));
+    json_object_set_new(line, "tokens_total", json_integer(t->tokens_total));
+    json_object_set_new(line, "tokens_per_second", number((double)r->tokens / seconds));
+    json_object_set_new(line, "tokens_per_rank", per_rank);
+    json_object_set_new(line, "replay_rows", json_integer(0));
+    json_object_set_new(line, "seconds", number(seconds));
+    json_object_set_new(line, "bytes_sent", json_integer((json_int_t)bytes));
+    return pawl_metrics_add(t->metrics, line);
+}
+
+pawl_status pawl_record_event(pawl_trainer *t, const char *event, json_t *rest)
+{
+    json_t *line = json_pack("{s:I,s:s}", "step", (json_int_t)t->step, "event", event);
+    if (rest) json_object_update_new(line, rest);
+    return pawl_metrics_add(t->metrics, line);
+}
+
+pawl_status pawl_record_scores(pawl_trainer *t)
+{
+    const pawl_data *d = t->p->data;
+    json_t *scores, *losses = json_object();
+    pawl_status s = pawl_scores_json(d, t->scores, &scores);
+    for (int i = 0; s == PAWL_OK && i < pawl_data_domains(d, PAWL_HELD_OUT); i++) {
+        const char *domain = pawl_data_domain(d, PAWL_HELD_OUT, i);
+        json_object_set(losses, domain, json_object_get(json_object_get(scores, domain), "loss"));
+    }
+    if (s == PAWL_OK) {
+        s = pawl_lineage_evaluation(t->lineage, t->step, scores);
+        json_decref(scores);
+    }
+    json_t *line = json_pack("{s:I,s:o}", "step", (json_int_t)t->step, "eval", losses);
+    if (s == PAWL_OK) return pawl_metrics_add(t->metrics, line);
+    json_decref(line);
+    return s;
+}
+
+/* Names the rows that are not finite; where only their sum is not, the rows of the step. At most NAMED of them. */
+static int name_rows(const pawl_trainer *t, json_t *names, pawl_text *text)
+{
+    enum { NAMED = 8 };
+    const pawl_row *rows = pawl_step_rows(t->stepper);
+    const pawl_row_result *results = pawl_step_results(t->stepper);
+    const int64_t count = t->p->train->global_batch_size;
+    int bad = 0, named = 0;
+    for (int64_t g = 0; g < count; g++) bad += results[g].bad != 0;
+    for (int64_t g = 0; g < count && named < NAMED; g++) {
+        char name[512];
+        if (bad && !results[g].bad) continue;
+        pawl_row_describe(t->p->data, PAWL_TRAIN, rows[g], name, sizeof name);
+        json_array_append_new(names, json_string(name));
+        pawl_text_add(text, "%s%s", named++ ? "; " : "", name);
+    }
+    if ((bad ? bad : count) > named) pawl_text_add(text, "; ...");
+    return bad;
+}
+
+pawl_status pawl_record_skip(pawl_trainer *t, const pawl_step_report *r)
+{
+    json_t *names = json_array();
+    pawl_text text = {0};
+    const int bad = name_rows(t, names, &text);
+    if (t->p->comm->rank == 0)
+        pawl_log(PAWL_LOG_WARN, "step %lld skipped, weights unchanged: %s is not finite, from %s%s", (long long)t->step,
+                 isfinite(r->loss) ? "the gradient" : "the loss", bad ? "" : "the sum over ", text.data ? text.data : "");
+    pawl_text_close(&text);
+    return pawl_record_event(t, "skip", json_pack("{s:i,s:o}", "bad_rows", bad, "rows", names));
+}

@@ -1,0 +1,77 @@
+/* Saving behind the steps: begun at a boundary, polled at every one, waited for only where the run ends. */
+#include "core/log.h"
+#include "trainer/internal.h"
+
+enum { FAILED_SAVES_IN_A_ROW = 2 };
+
+/* A save that failed is a loud warning; two in a row stop the run. */
+static pawl_status after_failure(pawl_trainer *t, pawl_status s)
+{
+    const pawl_error e = *pawl_last_error();
+    t->saved = -1;
+    if (s == PAWL_ECOMM || s == PAWL_EBUG || ++t->failed_saves >= FAILED_SAVES_IN_A_ROW) return s;
+    if (t->p->comm->rank == 0) pawl_log(PAWL_LOG_WARN, "a checkpoint could not be written: %s", e.what);
+    return pawl_agree(t->p->comm, pawl_record_event(t, "save", json_pack("{s:s}", "error", e.what)));
+}
+
+static pawl_status after_success(pawl_trainer *t)
+{
+    const pawl_save_result r = pawl_save_last(t->saver);
+    t->failed_saves = 0;
+    json_t *rest = json_pack("{s:I,s:f,s:I,s:s,s:s}", "saved_step", (json_int_t)r.step, "save_seconds", r.seconds, "bytes",
+                             (json_int_t)r.bytes_written, "state_sha256", pawl_digest_hex(r.state).text, "root_sha256",
+                             pawl_digest_hex(r.root).text);
+    return pawl_agree(t->p->comm, pawl_record_event(t, "save", rest));
+}
+
+pawl_status pawl_saving_poll(pawl_trainer *t)
+{
+    int published = 0;
+    if (!pawl_save_busy(t->saver)) return PAWL_OK;
+    for (int i = 0; i < t->p->comm->size; i++) t->votes[i] = t->ballots[i].save;
+    const pawl_status s = pawl_save_poll(t->saver, t->votes, &published);
+    if (s != PAWL_OK) return after_failure(t, s);
+    return published ? after_success(t) : PAWL_OK;
+}
+
+static pawl_status finish(pawl_trainer *t)
+{
+    int published = 0;
+    if (!pawl_save_busy(t->saver)) return PAWL_OK;
+    const pawl_status s = pawl_save_finish(t->saver, (double)t->p->reduce->phase_seconds, &published);
+    return s == PAWL_OK ? after_success(t) : after_failure(t, s);
+}
+
+/* Local. What the steps have said must not be less durable than the checkpoint they lead to. */
+static pawl_status start(pawl_trainer *t)
+{
+    PAWL_TRY(pawl_metrics_sync(t->metrics));
+    PAWL_TRY(pawl_lineage_tokens(t->p, t->lineage, t->tokens));
+    json_t *run = json_pack("{s:I,s:s,s:I,s:I}", "step", (json_int_t)t->step, "stage", "main", "rows_consumed",
+                            (json_int_t)(t->step * t->p->train->global_batch_size), "tokens_total", (json_int_t)t->tokens_total);
+    PAWL_CHECK(run, PAWL_EMEM, "no memory for a checkpoint's record");
+    const pawl_save what = {.step = t->step, .run = run, .lineage = t->lineage};
+    const pawl_status s = pawl_save_begin(t->saver, &what);
+    json_decref(run);
+    return s;
+}
+
+pawl_status pawl_saving_begin(pawl_trainer *t)
+{
+    if (t->saved == t->step) return PAWL_OK;
+    PAWL_TRY(finish(t)); /* one at a time */
+    pawl_watch("saving a checkpoint", (double)t->p->reduce->phase_seconds);
+    PAWL_TRY(pawl_agree(t->p->comm, start(t)));
+    t->saved = t->step;
+    t->last_save = pawl_seconds();
+    return PAWL_OK;
+}
+
+pawl_status pawl_saving_surely(pawl_trainer *t)
+{
+    do { /* until after_failure gives up */
+        PAWL_TRY(pawl_saving_begin(t));
+        PAWL_TRY(finish(t));
+    } while (t->saved != t->step);
+    return PAWL_OK;
+}
