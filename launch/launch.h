@@ -56,6 +56,8 @@ PAWL_MUST pawl_status pawl_print_json(json_t *value);
 PAWL_MUST pawl_status pawl_threads_here(pawl_comm *c, int64_t asked, int *threads);
 /* The user's cache folder for prepared data; "" when there is none. */
 void pawl_cache_folder(char *out, size_t room);
+/* Whether what this rank writes to stderr ends on a terminal: its own, or that of the mpirun on this machine that passes it on. */
+int pawl_on_terminal(void);
 /* From here on SIGUSR1, SIGTERM and SIGINT set pawl_stop_asked. */
 void pawl_catch_signals(void);
 

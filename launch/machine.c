@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/file.h"
 #include "launch/launch.h"
@@ -48,6 +49,18 @@ void pawl_cache_folder(char *out, size_t room)
     if (cache && cache[0] == '/') n = snprintf(out, room, "%s/pawl/prepared", cache);
     else if (home && home[0] == '/') n = snprintf(out, room, "%s/.cache/pawl/prepared", home);
     if (n < 0 || (size_t)n >= room) out[0] = 0;
+}
+
+int pawl_on_terminal(void)
+{
+    char link[64], target[64];
+    if (isatty(STDERR_FILENO)) return 1;
+    if (!getenv("OMPI_COMM_WORLD_RANK")) return 0; /* a pipe or a file that somebody else reads */
+    snprintf(link, sizeof link, "/proc/%ld/fd/2", (long)getppid());
+    const ssize_t n = readlink(link, target, sizeof target - 1);
+    if (n <= 0) return 0;
+    target[n] = 0;
+    return strncmp(target, "/dev/pts/", 9) == 0 || strncmp(target, "/dev/tty", 8) == 0;
 }
 
 static void ask_to_stop(int signal_number)

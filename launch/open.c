@@ -202,6 +202,7 @@ pawl_status pawl_open_run(pawl_comm *c, pawl_opened *o, int *stopped)
                             .configuration = o->configuration,
                             .configuration_diff = pawl_config_diff,
                             .base = o->base,
+                            .live = pawl_on_terminal(),
                             .parent = o->parent};
     return PAWL_OK;
 }

@@ -2,7 +2,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "trainer/internal.h"
 
@@ -83,7 +82,7 @@ static void format_seconds(double s, char out[32])
 void pawl_screen_step(const pawl_parts *p, const pawl_step_report *r, int64_t step, int64_t steps, double tokens_per_second)
 {
     char eta[32];
-    const int live = isatty(STDERR_FILENO);
+    const int live = p->live;
     if (p->comm->rank != 0) return;
     if (!live && step % p->train->logging_steps != 0 && step != steps) return;
     format_seconds(tokens_per_second > 0 ? (double)r->tokens / tokens_per_second * (double)(steps - step) : 0, eta);

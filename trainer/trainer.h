@@ -45,6 +45,7 @@ typedef struct pawl_parts {
     json_t *configuration; /* as resolved: lineage carries it, resuming compares it with ... */
     int (*configuration_diff)(const json_t *before, const json_t *after, int fixed_only, pawl_text *out); /* pawl_config_diff */
     json_t *base;         /* lineage of the base model; NULL: from scratch */
+    int live;                    /* 1: progress is one line that is written over, on a terminal */
     json_t *parent;       /* {path, root_sha256} of parent_checkpoint; NULL: none */
 } pawl_parts;
 

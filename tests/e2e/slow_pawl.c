@@ -1,7 +1,9 @@
 /* pawl, with an I/O table that takes its time over checkpoints and notes what it is doing, for tests that kill it.
  *
  * PAWL_NOTES is a folder: each process keeps a file there, named by its process id, with "operation path" while it is
- * inside an operation on a checkpoint and nothing otherwise. PAWL_SLOW_MS is how long such an operation waits first. */
+ * inside an operation on a checkpoint and nothing otherwise. PAWL_SLOW_MS is how long such an operation waits first.
+ * PAWL_FULL is a number of saves, for whose manifest there is no room on the disk. */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +18,7 @@ enum { NOTE_BYTES = 512, FILES = 1024 };
 
 static char *note;
 static useconds_t wait_us;
+static long full;
 static char path_of[FILES][256]; /* by descriptor: which are checkpoint files */
 
 static int is_save(const char *path)
@@ -56,6 +59,12 @@ static int close_slow(int fd)
 static ssize_t pwrite_slow(int fd, const void *data, size_t bytes, off_t at)
 {
     begin("pwrite", known(fd));
+    if (full > 0 && known(fd) && strstr(known(fd), "manifest.json")) {
+        full--;
+        end();
+        errno = ENOSPC;
+        return -1;
+    }
     const ssize_t n = pawl_fs_posix.pwrite(fd, data, bytes, at);
     end();
     return n;
@@ -96,20 +105,23 @@ static int fallocate_slow(int fd, off_t bytes)
 static void open_note(void)
 {
     char path[600];
-    snprintf(path, sizeof path, "%s/%ld", getenv("PAWL_NOTES"), (long)getpid());
+    const char *notes = getenv("PAWL_NOTES");
+    snprintf(path, sizeof path, "%s/%ld", notes ? notes : "/tmp", (long)getpid());
     const int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0666);
     if (fd < 0 || ftruncate(fd, NOTE_BYTES) != 0) exit(1);
     note = mmap(NULL, NOTE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0); /* outlives a kill -9 */
     if (note == MAP_FAILED) exit(1);
     close(fd);
+    if (!notes) unlink(path);
 }
 
 int main(int argc, char **argv)
 {
     static pawl_fs slow;
-    const char *ms = getenv("PAWL_SLOW_MS");
+    const char *ms = getenv("PAWL_SLOW_MS"), *saves = getenv("PAWL_FULL");
     open_note();
     wait_us = (useconds_t)(ms ? strtol(ms, NULL, 10) * 1000 : 0);
+    full = saves ? strtol(saves, NULL, 10) : 0;
     slow = pawl_fs_posix;
     slow.open = open_slow;
     slow.close = close_slow;
