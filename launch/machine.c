@@ -69,12 +69,18 @@ static void ask_to_stop(int signal_number)
     pawl_stop_asked = 1;
 }
 
+/* The handler has a stack of its own: oneDNN's matrix products run with the stack pointer inside a heap block, and a signal
+ * frame pushed there would overwrite what lies before it. Signals are blocked in all other threads. */
+static char handler_stack[1 << 16];
+
 void pawl_catch_signals(void)
 {
+    const stack_t stack = {.ss_sp = handler_stack, .ss_size = sizeof handler_stack};
     struct sigaction action;
+    sigaltstack(&stack, NULL);
     memset(&action, 0, sizeof action);
     action.sa_handler = ask_to_stop;
-    action.sa_flags = SA_RESTART;
+    action.sa_flags = SA_RESTART | SA_ONSTACK;
     sigaction(SIGUSR1, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
