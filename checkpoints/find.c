@@ -65,10 +65,15 @@ static int named_by_latest(const search *s)
     if (!s->has_latest || !pawl_step_parse(s->latest.name, &step)) return -1;
     for (int i = 0; i < s->count && at < 0; i++)
         if (s->list[i].step == step && (!s->list[i].replaced || has_latest_root(s, i))) at = i;
-    if (at < 0)
-        pawl_log(PAWL_LOG_WARN, "checkpoints: %s/%s names %s, which is missing", s->folder, PAWL_LATEST_FILE,
-                 s->latest.name);
     return at;
+}
+
+/* 1 when a crash came between the renames that replaced entry i and the writing of LATEST, which still means the old one. */
+static int was_replaced(const search *s, int i)
+{
+    for (int j = 0; j < s->count; j++)
+        if (s->list[j].replaced && s->list[j].step == s->list[i].step && has_latest_root(s, j)) return 1;
+    return 0;
 }
 
 static pawl_status check_entry(const search *s, int i, int every_chunk)
@@ -77,10 +82,10 @@ static pawl_status check_entry(const search *s, int i, int every_chunk)
     PAWL_TRY(load(s, i, &k));
     pawl_status status = every_chunk ? pawl_files_check_all(k) : PAWL_OK;
     if (status == PAWL_OK && s->has_latest && strcmp(s->list[i].name, s->latest.name) == 0 &&
-        !pawl_digest_equal(k->sums.root, s->latest.root))
-        pawl_log(PAWL_LOG_WARN,
-                 "checkpoints: %s has another root digest than %s states (it was replaced, or a file copied)", k->path,
-                 PAWL_LATEST_FILE);
+        !pawl_digest_equal(k->sums.root, s->latest.root) && !was_replaced(s, i))
+        status = PAWL_FAIL(PAWL_EDATA,
+                           "%s has another root digest than %s/%s states: one of the two was changed; set resume_fallback: true, "
+                           "or name the checkpoint in resume_from_checkpoint", k->path, s->folder, PAWL_LATEST_FILE);
     pawl_checkpoint_close(k);
     return status;
 }
@@ -110,6 +115,10 @@ static pawl_status choose(const search *s, int fallback, char *path, size_t room
         *lost_steps = 0;
         return PAWL_OK;
     }
+    /* Older ones may be whole, but going back to them unasked would lose steps silently. */
+    PAWL_CHECK(fallback || !s->has_latest || named >= 0, PAWL_EDATA,
+               "%s/%s names %s, which is missing: put it back, or set resume_fallback: true to go on from an older one, or name "
+               "one in resume_from_checkpoint", s->folder, PAWL_LATEST_FILE, s->latest.name);
     if (fallback || named < 0)
         PAWL_TRY(newest_whole(s, named, fallback, &at));
     else

@@ -89,6 +89,17 @@ void pawl_watch_close(void);
 /* From now on this rank does `what` (a string that lives on), for at most `seconds`; again for the next phase. */
 void pawl_watch(const char *what, double seconds);
 
+/* The present phase has got on: its time begins again. */
+void pawl_watch_renew(void);
+
+/* ---- Rank 0 works alone ---- */
+/* Collective. Rank 0 runs work(self), the others sleep; each gives the others up when it has seen no sign of life for as
+ * long as pawl_watch allows. A stop that is asked of any rank reaches rank 0. Returns the agreed status of the work. */
+PAWL_MUST pawl_status pawl_alone(pawl_comm *c, pawl_status (*work)(void *self), void *self);
+/* For every turn of a long local loop of the main thread: 0 when this rank is asked to stop, else 1. Shows that it is alive,
+ * to the watchdog and to ranks that wait in pawl_alone. Cheap. */
+int pawl_keep_going(void);
+
 /* ---- Stopping on purpose ---- */
 /* Set by signal handlers in launch/; read by every loop. */
 extern volatile sig_atomic_t pawl_stop_asked;

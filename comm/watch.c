@@ -77,6 +77,14 @@ void pawl_watch_close(void)
     dog.open = 0;
 }
 
+void pawl_watch_renew(void)
+{
+    if (!dog.open) return;
+    pthread_mutex_lock(&dog.lock);
+    if (dog.deadline > 0) dog.deadline = pawl_seconds() + dog.limit;
+    pthread_mutex_unlock(&dog.lock);
+}
+
 void pawl_watch(const char *what, double seconds)
 {
     if (!dog.open) return;

@@ -48,14 +48,30 @@ static pawl_status io_error(const char *verb, const char *path)
     return PAWL_FAIL(PAWL_EIO, "cannot %s %s: %s", verb, path, strerror(errno));
 }
 
+/* A pipe under a name where a file is expected would be waited for without end. Those that the user's shell hands over,
+ * /dev/stdin and /dev/fd/N, are read. */
+static pawl_status refuse_pipe(int fd, const char *path)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0 || !S_ISFIFO(st.st_mode)) return PAWL_OK;
+    if (strncmp(path, "/dev/", 5) == 0) {
+        const int flags = fcntl(fd, F_GETFL);
+        return flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0 ? io_error("read", path) : PAWL_OK;
+    }
+    return PAWL_FAIL(PAWL_EDATA, "expected a file, found a pipe: %s", path);
+}
+
 pawl_status pawl_file_open(const char *path, int flags, int *fd)
 {
+    const int reads = (flags & O_ACCMODE) == O_RDONLY;
     int got;
-    do got = pawl_fs_in_use->open(path, flags, 0666);
+    do got = pawl_fs_in_use->open(path, flags | (reads ? O_NONBLOCK : 0), 0666); /* which pipes need to be opened at all */
     while (got < 0 && errno == EINTR);
-    if (got < 0) return io_error((flags & O_ACCMODE) == O_RDONLY ? "open" : "write", path);
-    *fd = got;
-    return PAWL_OK;
+    if (got < 0) return io_error(reads ? "open" : "write", path);
+    pawl_status s = reads ? refuse_pipe(got, path) : PAWL_OK;
+    if (s == PAWL_OK) *fd = got;
+    else pawl_fs_in_use->close(got);
+    return s;
 }
 
 void pawl_file_close(int fd)

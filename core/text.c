@@ -35,6 +35,28 @@ void pawl_text_add_bytes(pawl_text *t, const void *data, size_t bytes)
     t->data[t->bytes] = 0;
 }
 
+/* Bytes of the valid sequence at s, or minus those of the maximal invalid part. Unicode 15, table 3-7. */
+static int utf8_at(const unsigned char *s, size_t bytes)
+{
+    const int lead = s[0], length = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
+    const int low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80, high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
+    if (length == 0) return -1;
+    for (int i = 1; i < length; i++)
+        if ((size_t)i >= bytes || s[i] < (i == 1 ? low : 0x80) || s[i] > (i == 1 ? high : 0xbf)) return -i;
+    return length;
+}
+
+void pawl_text_add_utf8(pawl_text *t, const void *data, size_t bytes)
+{
+    const unsigned char *s = data;
+    for (size_t at = 0; at < bytes;) {
+        const int n = utf8_at(s + at, bytes - at);
+        if (n > 0) pawl_text_add_bytes(t, s + at, (size_t)n);
+        else pawl_text_add_bytes(t, "\xef\xbf\xbd", 3);
+        at += (size_t)(n > 0 ? n : -n);
+    }
+}
+
 void pawl_text_add(pawl_text *t, const char *format, ...)
 {
     va_list args;

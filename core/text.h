@@ -23,6 +23,8 @@ enum { PAWL_TEXT_MAX = 1 << 28 };
 
 void pawl_text_add(pawl_text *t, const char *format, ...) PAWL_PRINTF(2, 3);
 void pawl_text_add_bytes(pawl_text *t, const void *data, size_t bytes);
+/* Bytes as UTF-8: what is not valid becomes U+FFFD, one for each maximal part, as Unicode recommends. */
+void pawl_text_add_utf8(pawl_text *t, const void *data, size_t bytes);
 PAWL_MUST pawl_status pawl_text_status(const pawl_text *t);
 void pawl_text_close(pawl_text *t);
 

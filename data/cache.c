@@ -140,7 +140,7 @@ static pawl_status make(const char *folder, const pawl_recipe *r, const char *en
     workshop w;
     PAWL_TRY(workshop_open(entry, &w));
     pawl_status s = pawl_prepare(r, w.path);
-    if (s == PAWL_OK && !pawl_stop_asked) s = publish(folder, &w, entry);
+    if (s == PAWL_OK && pawl_keep_going()) s = publish(folder, &w, entry);
     const pawl_error why = *pawl_last_error();
     workshop_close(&w);
     if (s != PAWL_OK) pawl_adopt_error(&why);
@@ -152,7 +152,7 @@ static pawl_status find_or_make(const char *folder, const pawl_recipe *r, const 
     enum { ATTEMPTS = 4 }; /* one is the rule, two after damage; more when other jobs repair the same entry */
     PAWL_TRY(pawl_dir_make(folder));
     PAWL_TRY(pawl_path_join(e->path, sizeof e->path, folder, key));
-    for (int attempt = 0; attempt < ATTEMPTS && !pawl_stop_asked; attempt++) {
+    for (int attempt = 0; attempt < ATTEMPTS && pawl_keep_going(); attempt++) {
         if (pawl_path_exists(e->path)) {
             const pawl_status s = prove(e);
             if (s == PAWL_OK || s == PAWL_EMEM) return s;

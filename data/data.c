@@ -83,20 +83,29 @@ static pawl_status prepare_one(const pawl_data *d, int i, const pawl_data_config
     pawl_status status = PAWL_OK;
     PAWL_TRY_OUT(pawl_sources_find(recipe.dataset, &sources));
     PAWL_TRY_OUT(pawl_sources_hash(&sources));
-    if (!pawl_stop_asked) PAWL_TRY_OUT(pawl_cache_get(folder, &recipe, out));
+    if (pawl_keep_going()) PAWL_TRY_OUT(pawl_cache_get(folder, &recipe, out));
 out:
     pawl_sources_close(&sources);
     return status;
 }
 
-/* Local; rank 0 alone. */
-static pawl_status prepare_all(const pawl_data *d, const pawl_data_config *cfg, const pawl_tokenizer *t,
-                               const char *cache, prepared_list *out)
+/* What rank 0 prepares, alone. */
+typedef struct preparation {
+    const pawl_data *data;
+    const pawl_data_config *cfg;
+    const pawl_tokenizer *tokenizer;
+    const char *cache;
+    prepared_list *list;
+} preparation;
+
+static pawl_status prepare_all(void *self)
 {
-    const char *folder = cfg->dataset_prepared_path[0] ? cfg->dataset_prepared_path : cache;
+    const preparation *p = self;
+    const char *folder = p->cfg->dataset_prepared_path[0] ? p->cfg->dataset_prepared_path : p->cache;
     PAWL_CHECK(folder && folder[0], PAWL_EUSAGE, "no folder for prepared data; set dataset_prepared_path");
-    for (int i = 0; i < d->count && !pawl_stop_asked; i++) PAWL_TRY(prepare_one(d, i, cfg, t, folder, &out->entry[i]));
-    out->stopped = pawl_stop_asked != 0;
+    for (int i = 0; i < p->data->count && pawl_keep_going(); i++)
+        PAWL_TRY(prepare_one(p->data, i, p->cfg, p->tokenizer, folder, &p->list->entry[i]));
+    p->list->stopped = pawl_stop_asked != 0;
     return PAWL_OK;
 }
 
@@ -147,7 +156,8 @@ static void warn_of_nothing_held_out(const pawl_data *d, const pawl_data_config 
 static pawl_status open_all(pawl_comm *c, pawl_data *d, const pawl_data_config *cfg, const pawl_tokenizer *t,
                             const char *cache, prepared_list *list)
 {
-    PAWL_TRY(pawl_agree(c, c->rank == 0 ? prepare_all(d, cfg, t, cache, list) : PAWL_OK));
+    preparation all = {d, cfg, t, cache, list};
+    PAWL_TRY(pawl_alone(c, prepare_all, &all));
     PAWL_TRY(pawl_bcast(c, list, sizeof *list, 0));
     if (list->stopped) return PAWL_OK;
     PAWL_TRY(pawl_agree(c, map_all(d, list)));

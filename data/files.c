@@ -126,7 +126,7 @@ static pawl_status hash_file(pawl_source *source, pawl_hash *hash, char *block)
     pawl_status s = PAWL_OK;
     PAWL_TRY(pawl_file_size(source->path, &source->bytes));
     PAWL_TRY(pawl_file_open(source->path, O_RDONLY, &fd));
-    for (int64_t at = 0; at < source->bytes && s == PAWL_OK && !pawl_stop_asked; at += PAWL_CHUNK_BYTES) {
+    for (int64_t at = 0; at < source->bytes && s == PAWL_OK && pawl_keep_going(); at += PAWL_CHUNK_BYTES) {
         const int64_t left = source->bytes - at, n = left < PAWL_CHUNK_BYTES ? left : PAWL_CHUNK_BYTES;
         s = pawl_file_pread(fd, source->path, block, (size_t)n, at);
         if (s == PAWL_OK) pawl_hash_add(hash, block, (size_t)n);
@@ -140,7 +140,7 @@ pawl_status pawl_sources_hash(pawl_sources *s)
     char *block;
     pawl_status status = PAWL_OK;
     PAWL_TRY(pawl_alloc((void **)&block, PAWL_CHUNK_BYTES, "reading data files"));
-    for (int i = 0; i < s->count && status == PAWL_OK && !pawl_stop_asked; i++) {
+    for (int i = 0; i < s->count && status == PAWL_OK && pawl_keep_going(); i++) {
         pawl_hash *hash;
         PAWL_TRY_OUT(pawl_hash_open(&hash));
         status = hash_file(&s->items[i], hash, block);

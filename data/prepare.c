@@ -146,7 +146,7 @@ static pawl_status read_documents(maker *m, pawl_reader *r, int source)
     pawl_passage p;
     int more = 1;
     int64_t empty;
-    while (!pawl_stop_asked) {
+    while (pawl_keep_going()) {
         PAWL_TRY(pawl_reader_next(r, &p, &more));
         if (!more) break;
         PAWL_TRY(add_document(m, source, &p));
@@ -160,7 +160,7 @@ static pawl_status read_documents(maker *m, pawl_reader *r, int source)
 static pawl_status read_sources(maker *m)
 {
     const pawl_sources *s = m->recipe->sources;
-    for (int i = 0; i < s->count && !pawl_stop_asked; i++) {
+    for (int i = 0; i < s->count && pawl_keep_going(); i++) {
         pawl_reader *r;
         PAWL_TRY(pawl_reader_open(m->recipe->dataset, &s->items[i], &r));
         const pawl_status status = read_documents(m, r, i);
@@ -228,7 +228,7 @@ static pawl_status make(maker *m)
     PAWL_TRY(pawl_blob_open(&m->tokens, m->dir, pawl_prepared_names[PAWL_FILE_TOKENS]));
     PAWL_TRY(pawl_blob_open(&m->documents, m->dir, pawl_prepared_names[PAWL_FILE_DOCUMENTS]));
     PAWL_TRY(read_sources(m));
-    for (int part = 0; part < PAWL_PARTS && !pawl_stop_asked; part++) PAWL_TRY(pack_part(m, part));
+    for (int part = 0; part < PAWL_PARTS && pawl_keep_going(); part++) PAWL_TRY(pack_part(m, part));
     return pawl_stop_asked ? PAWL_OK : seal(m);
 }
 

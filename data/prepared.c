@@ -77,7 +77,7 @@ static pawl_status check_digest(const char *path, const void *data, size_t bytes
     size_t at = 0;
     PAWL_TRY(pawl_digest_parse(hex, &said));
     PAWL_TRY(pawl_hash_open(&hash));
-    for (; at < bytes && !pawl_stop_asked; at += PIECE)
+    for (; at < bytes && pawl_keep_going(); at += PIECE)
         pawl_hash_add(hash, (const char *)data + at, bytes - at < PIECE ? bytes - at : PIECE);
     const pawl_digest found = pawl_hash_close(hash);
     PAWL_CHECK(at < bytes || pawl_digest_equal(said, found), PAWL_EDATA, "%s is not what its digest says", path);

@@ -1,4 +1,5 @@
 /* The table of subcommands, and what every one of them needs: MPI where ranks take part, errors shown once, exit codes. */
+#include <limits.h>
 #include <mpi.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -45,6 +46,24 @@ static int wants_help(int argc, char **argv)
     for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return 1;
     return 0;
+}
+
+/* Open MPI, PMIx and Slurm say in the environment which rank this is, before MPI is initialised; 0 without them. */
+static int rank_in_environment(void)
+{
+    static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"};
+    int64_t rank;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *text = getenv(names[i]);
+        if (text && pawl_parse_i64(text, &rank) && rank >= 0 && rank <= INT_MAX) return (int)rank;
+    }
+    return 0;
+}
+
+/* A command line is the same on all ranks: the first speaks for all. */
+static int speaks_for_all(void)
+{
+    return rank_in_environment() == 0;
 }
 
 /* For what runs outside main's flow: a failed assertion, on any thread, and the watchdog. */
@@ -104,13 +123,22 @@ static void end_with_error(const pawl_comm *c)
     if (c->size > 1 && (!e->agreed || e->code == PAWL_ECOMM)) MPI_Abort(MPI_COMM_WORLD, e->code);
 }
 
-enum { FINALIZE_SECONDS = 600 }; /* another rank may be waiting for its last fsync */
+enum {
+    START_SECONDS = 120,   /* from the first rank's start to all ranks having read the configuration */
+    FINALIZE_SECONDS = 600 /* another rank may be waiting for its last fsync */
+};
 
 static int run_on_ranks(const pawl_command *c, const pawl_args *a, int argc, char **argv)
 {
     pawl_comm *comm;
     int level, exit_status = 0;
     pawl_catch_signals();
+    here.rank = rank_in_environment();
+    if (pawl_watch_open(end_this_rank) != PAWL_OK) {
+        pawl_show_error(pawl_last_error());
+        return PAWL_EMEM;
+    }
+    pawl_watch("the ranks to start", START_SECONDS);
     if (MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level) != MPI_SUCCESS) {
         fprintf(stderr, "pawl: MPI_Init_thread failed; start with: mpirun -n N pawl %s %s\n", c->name, c->usage);
         return PAWL_ECOMM;
@@ -124,8 +152,7 @@ static int run_on_ranks(const pawl_command *c, const pawl_args *a, int argc, cha
     }
     here.rank = comm->rank;
     pawl_log_open(comm->rank, PAWL_LOG_INFO);
-    s = pawl_agree(comm, pawl_watch_open(end_this_rank));
-    if (s == PAWL_OK) s = c->run(comm, a, &exit_status);
+    s = c->run(comm, a, &exit_status);
     if (s == PAWL_OK) s = pawl_agree(comm, flush_facts());
     if (s != PAWL_OK) end_with_error(comm);
     pawl_watch("the other ranks to end", FINALIZE_SECONDS);
@@ -133,18 +160,6 @@ static int run_on_ranks(const pawl_command *c, const pawl_args *a, int argc, cha
     pawl_watch_close();
     pawl_comm_close(comm);
     return s == PAWL_OK ? exit_status : (int)s;
-}
-
-/* A command line is the same on all ranks, and is read before they know of each other. Open MPI, PMIx and Slurm say in the
- * environment which one this is: the first speaks for all. */
-static int speaks_for_all(void)
-{
-    static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        const char *rank = getenv(names[i]);
-        if (rank) return strcmp(rank, "0") == 0;
-    }
-    return 1;
 }
 
 static int fail_before_ranks(void)

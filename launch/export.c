@@ -13,6 +13,18 @@ static pawl_status save(const pawl_loaded *l, pawl_dtype dtype, const char *dir)
     return pawl_tokenizer_save(l->tokenizer, dir);
 }
 
+/* Another model, or a run, may lie there: it is not for an export to write over it. */
+static pawl_status require_empty(const char *dir)
+{
+    char **names;
+    int count;
+    if (!pawl_path_exists(dir)) return PAWL_OK;
+    PAWL_TRY(pawl_dir_list(dir, &names, &count));
+    pawl_free(names);
+    PAWL_CHECK(count == 0, PAWL_EUSAGE, "%s is not empty: export into a new folder", dir);
+    return PAWL_OK;
+}
+
 static pawl_status run(pawl_comm *c, const pawl_args *a, int *exit_status)
 {
     const char *name = a->option[DTYPE] ? a->option[DTYPE] : "f32";
@@ -22,6 +34,7 @@ static pawl_status run(pawl_comm *c, const pawl_args *a, int *exit_status)
     (void)exit_status;
     PAWL_CHECK(dtype == PAWL_F32 || dtype == PAWL_BF16 || dtype == PAWL_F16, PAWL_EUSAGE,
                "pawl export: --dtype: expected f32, bf16 or f16, found '%s'", name);
+    PAWL_TRY(require_empty(a->words[1]));
     PAWL_TRY(pawl_load_model(a->words[0], &l));
     pawl_status s = save(&l, dtype, a->words[1]);
     if (s == PAWL_OK)

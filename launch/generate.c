@@ -79,10 +79,12 @@ static pawl_status print_result(const pawl_loaded *l, const int32_t *ids, int64_
     pawl_status s = pawl_text_status(&text);
     if (s == PAWL_OK && !as_json) puts(text.data ? text.data : "");
     if (s == PAWL_OK && as_json) {
-        json_t *tokens = json_array(), *string = json_stringn(text.data ? text.data : "", text.bytes);
+        json_t *tokens = json_array();
+        pawl_text valid = {0}; /* a model may well say bytes that are no UTF-8; the tokens tell which */
+        pawl_text_add_utf8(&valid, text.data, text.bytes);
         for (int64_t i = prompt; i < count; i++) json_array_append_new(tokens, json_integer(ids[i]));
-        if (!string) string = json_null(); /* the model's bytes are not UTF-8: the tokens say what they were */
-        s = pawl_print_json(json_pack("{s:o,s:o,s:s}", "text", string, "tokens", tokens, "stop", stop));
+        s = pawl_print_json(json_pack("{s:s,s:o,s:s}", "text", valid.data ? valid.data : "", "tokens", tokens, "stop", stop));
+        pawl_text_close(&valid);
     }
     pawl_text_close(&text);
     return s;

@@ -63,8 +63,36 @@ static pawl_status find_start(job *j)
     return PAWL_OK;
 }
 
+static int same_bytes(const char *a, const char *b)
+{
+    char *x = NULL, *y = NULL;
+    size_t n = 0, m = 0;
+    const int same = pawl_file_read(a, 1 << 20, &x, &n) == PAWL_OK && pawl_file_read(b, 1 << 20, &y, &m) == PAWL_OK && n == m &&
+                     memcmp(x, y, n) == 0;
+    pawl_free(x);
+    pawl_free(y);
+    return same;
+}
+
+/* A folder that no run has used, which a lock file would show, but which holds files of the names that a run writes. */
+static pawl_status require_no_strangers(const job *j)
+{
+    static const char *const names[] = {"metrics.jsonl", "resolved.yaml", "run.yaml"};
+    const char *dir = j->o.config.train.output_dir;
+    char path[PATH_ROOM];
+    PAWL_TRY(pawl_path_join(path, sizeof path, dir, ".lock"));
+    if (pawl_path_exists(path)) return PAWL_OK;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        PAWL_TRY(pawl_path_join(path, sizeof path, dir, names[i]));
+        PAWL_CHECK(!pawl_path_exists(path) || same_bytes(path, j->yaml), PAWL_EUSAGE,
+                   "%s is there already and is not of a run of pawl's: it would be overwritten; choose another output_dir", path);
+    }
+    return PAWL_OK;
+}
+
 static pawl_status claim_output(job *j)
 {
+    PAWL_TRY(require_no_strangers(j));
     PAWL_TRY(pawl_dir_make(j->o.config.train.output_dir));
     PAWL_TRY(pawl_lock_open(j->o.config.train.output_dir, &j->lock));
     return find_start(j);

@@ -1,5 +1,6 @@
 /* Runs: ranks 1 2 3 */
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "comm/lanes.h"
 #include "core/rng.h"
@@ -67,6 +68,27 @@ static void blocks_arrive_in_rank_order(pawl_comm *c)
     CHECK_OK(pawl_bcast_block(c, &block, &bytes));
     CHECK(bytes == 11 && memcmp(block, "from rank 0", 11) == 0);
     free(block);
+}
+
+static pawl_status until_stopped(void *self)
+{
+    int *turns = self;
+    while (pawl_keep_going()) {
+        ++*turns;
+        usleep(1000);
+    }
+    return PAWL_FAIL(PAWL_EDATA, "stopped after %d turns", *turns);
+}
+
+/* The last rank is asked to stop; rank 0 hears of it in its loop, and its status is everyone's. */
+static void a_stop_reaches_rank_0_at_work(pawl_comm *c)
+{
+    int turns = 0;
+    pawl_stop_asked = c->rank == c->size - 1;
+    CHECK(pawl_alone(c, until_stopped, &turns) == PAWL_EDATA);
+    CHECK(strstr(pawl_last_error()->what, "stopped after") != NULL);
+    pawl_stop_asked = 0;
+    CHECK_OK(pawl_barrier(c)); /* no message is left over */
 }
 
 static void lanes_are_dealt_whole_and_in_order(pawl_comm *c)
@@ -172,6 +194,7 @@ int main(int argc, char **argv)
         {"different_lines_are_noticed", different_lines_are_noticed},
         {"differing_values_are_noticed", differing_values_are_noticed},
         {"blocks_arrive_in_rank_order", blocks_arrive_in_rank_order},
+        {"a_stop_reaches_rank_0_at_work", a_stop_reaches_rank_0_at_work},
         {"lanes_are_dealt_whole_and_in_order", lanes_are_dealt_whole_and_in_order},
         {"a_full_rank_needs_log2_buffers", a_full_rank_needs_log2_buffers},
         {"sums_have_the_shape_of_the_tree", sums_have_the_shape_of_the_tree},

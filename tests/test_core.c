@@ -275,6 +275,27 @@ static void slips_find_the_word_that_was_meant(void **unused)
     assert_int_equal(pawl_edit_distance("", "abc"), 3);
 }
 
+/* The examples of Unicode 15, section 3.9, tables 3-8 to 3-11. */
+static void what_is_not_utf8_is_replaced(void **unused)
+{
+    (void)unused;
+#define R "\xef\xbf\xbd"
+    static const char *const cases[][2] = {
+        {"a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80z", "a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80z"},
+        {"\xc0\xaf\xe0\x80\xbf\xf0\x81\x82\x41", R R R R R R R R "A"},
+        {"\xed\xa0\x80\xed\xbf\xbf\xed\xaf\x41", R R R R R R R R "A"},
+        {"\xf4\x91\x92\x93\xff\x41\x80\xbf\x42", R R R R R "A" R R "B"},
+        {"\xe1\x80\xe2\xf0\x91\x92\xf1\xbf\x41", R R R R "A"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        pawl_text t = {0};
+        pawl_text_add_utf8(&t, cases[i][0], strlen(cases[i][0]));
+        assert_string_equal(t.data, cases[i][1]);
+        pawl_text_close(&t);
+    }
+#undef R
+}
+
 static void text_has_a_maximum(void **unused)
 {
     (void)unused;
@@ -364,6 +385,7 @@ int main(void)
         cmocka_unit_test(rounding_is_to_nearest_even),
         cmocka_unit_test(numbers_are_read_whole_or_not_at_all),
         cmocka_unit_test(slips_find_the_word_that_was_meant),
+        cmocka_unit_test(what_is_not_utf8_is_replaced),
         cmocka_unit_test(text_has_a_maximum),
         cmocka_unit_test(files_are_replaced_whole),
         cmocka_unit_test(short_writes_and_signals_lose_nothing),

@@ -75,7 +75,7 @@ static pawl_status require_same(const pawl_parts *p, const json_t *before, const
     pawl_text lines = {0}, text = {0};
     int count = p->configuration_diff(json_object_get(before, "configuration"), p->configuration, 1, &lines);
     if (count) join_lines(&lines, &text, 1);
-    compare(before, now, "datasets", "the files are not those that the run began with", &text, &count);
+    compare(before, now, "datasets", "files, domains, licences or weights are not those that the run began with", &text, &count);
     compare(before, now, "tokenizer", "it is not the one that the run began with", &text, &count);
     compare(before, now, "base", "the base model's files have changed", &text, &count);
     compare(before, now, "parent", "the parent checkpoint is another one", &text, &count);
