@@ -70,6 +70,7 @@ says() { # says WORDS COMMAND...: COMMAND fails with 10 or 1 and says WORDS
 says 'usage: sbatch' bash "$root/launch/slurm/pawl.sbatch"
 says 'unknown option --nonsense' "$root/launch/setup" --nonsense
 says 'unknown option --nonsense' "$root/launch/test" --nonsense
+says "not a quickstart's" "$root/launch/quickstart" "$root/launch"
 
 printf '%d passed, %d failed\n' "$passed" "$failed"
 [ "$failed" -eq 0 ]
