@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/file.h"
 #include "trainer/internal.h"
 
 /* On all ranks before any of them takes memory, so that none counts what another has taken already. */
@@ -73,6 +74,14 @@ static int first_of_name(const pawl_data *data, int d)
     return i;
 }
 
+/* A run may go on from a checkpoint that lies elsewhere; then its own folder has none of that step. */
+static int lies_in(const char *output_dir, int64_t step)
+{
+    char path[1200];
+    const int n = snprintf(path, sizeof path, "%s/checkpoints/step-%09lld", output_dir, (long long)step);
+    return n > 0 && n < (int)sizeof path && pawl_path_exists(path);
+}
+
 static pawl_status take_over(pawl_trainer *t, const pawl_checkpoint *k)
 {
     const pawl_data *data = t->p->data;
@@ -88,7 +97,8 @@ static pawl_status take_over(pawl_trainer *t, const pawl_checkpoint *k)
     const json_t *evaluations = json_object_get(lineage, "evaluations"), *last;
     if ((last = json_array_get(evaluations, json_array_size(evaluations) - 1)) != NULL)
         t->evaluated = json_integer_value(json_object_get(last, "step"));
-    t->step = t->resumed = t->saved = pawl_checkpoint_step(k);
+    t->step = t->resumed = pawl_checkpoint_step(k);
+    t->saved = lies_in(t->p->train->output_dir, t->step) ? t->step : -1;
     snprintf(t->from, sizeof t->from, "%s", pawl_checkpoint_path(k));
     return pawl_checkpoint_read(k, pawl_stepper_state(t->stepper));
 }
