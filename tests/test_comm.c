@@ -91,6 +91,28 @@ static void a_stop_reaches_rank_0_at_work(pawl_comm *c)
     CHECK_OK(pawl_barrier(c)); /* no message is left over */
 }
 
+static pawl_status for_five_seconds(void *self)
+{
+    for (const double began = pawl_seconds(); pawl_seconds() - began < 5; usleep(1000))
+        if (!pawl_keep_going()) return PAWL_FAIL(PAWL_EBUG, "nobody asked to stop %s", (const char *)self);
+    return PAWL_OK;
+}
+
+static void give_up(const char *sentence)
+{
+    fprintf(stderr, "%s\n", sentence);
+    _exit(75);
+}
+
+/* Five seconds of work on rank 0 under a deadline of two: no rank is ended, because rank 0 shows that it gets on. */
+static void work_that_gets_on_has_time(pawl_comm *c)
+{
+    CHECK_OK(pawl_watch_open(give_up));
+    pawl_watch("the work of rank 0", 2);
+    CHECK_OK(pawl_alone(c, for_five_seconds, "this"));
+    pawl_watch_close();
+}
+
 static void lanes_are_dealt_whole_and_in_order(pawl_comm *c)
 {
     (void)c;
@@ -195,6 +217,7 @@ int main(int argc, char **argv)
         {"differing_values_are_noticed", differing_values_are_noticed},
         {"blocks_arrive_in_rank_order", blocks_arrive_in_rank_order},
         {"a_stop_reaches_rank_0_at_work", a_stop_reaches_rank_0_at_work},
+        {"work_that_gets_on_has_time", work_that_gets_on_has_time},
         {"lanes_are_dealt_whole_and_in_order", lanes_are_dealt_whole_and_in_order},
         {"a_full_rank_needs_log2_buffers", a_full_rank_needs_log2_buffers},
         {"sums_have_the_shape_of_the_tree", sums_have_the_shape_of_the_tree},

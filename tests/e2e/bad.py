@@ -33,6 +33,16 @@ yaml = write_run(where, "rows.yaml", datasets=[dict(path=data, domain="rows")])
 status, _, stderr = run(2, "train", yaml)
 check(status == 20 and "rows.jsonl:2:" in stderr and stderr.count("rows.jsonl") == 1, "a bad row: FILE:LINE, once, exit 20")
 
+# A pipe where a file is expected is refused, not waited for.
+pipe = os.path.join(where, "pipe.jsonl")
+os.mkfifo(pipe)
+status, _, stderr = run(2, "train", write_run(where, "pipe.yaml", datasets=[dict(path=pipe, domain="pipe")]), seconds=30)
+check(status in (10, 20) and "pipe.jsonl" in stderr, f"a pipe as a dataset: exit {status}")
+os.mkdir(os.path.join(where, "model"))
+os.mkfifo(os.path.join(where, "model", "config.json"))
+status, _, stderr = run(0, "generate", os.path.join(where, "model"), "--prompt", "x", seconds=30)
+check(status == 20 and "config.json" in stderr, f"a pipe as config.json: exit {status}")
+
 # Two jobs on one output directory: the second refuses.
 out = os.path.join(where, "two")
 yaml = write_run(where, "two.yaml", output=out, max_steps=100000)

@@ -59,6 +59,19 @@ status, stdout, stderr = run(2, "train", child)
 check(status == 0, "train from a parent checkpoint" + stderr[-300:] * (status != 0))
 check(pawl_json("show", third)["parent"] == shown["root_sha256"], "its checkpoint names the parent's root digest")
 
+# A finished run's last checkpoint, taken into another folder, is saved there.
+elsewhere = os.path.join(where, "elsewhere")
+status, stdout, stderr = run(2, "train", yaml, f"resume_from_checkpoint={newest}", f"output_dir={elsewhere}")
+check(status == 0 and pawl_json("show", elsewhere)["weights_sha256"] == shown["weights_sha256"], "the last checkpoint taken into another folder is saved there" + stderr[-300:] * (status != 0))
+
+# Exports do not write over what is there; nor does a run over a stranger's files.
+status, _, stderr = run(0, "export", out, exported)
+check(status == 10 and "not empty" in stderr, "an export over a model is refused")
+os.mkdir(os.path.join(where, "mine"))
+open(os.path.join(where, "mine", "metrics.jsonl"), "w").write("mine\n")
+status, _, stderr = run(1, "train", yaml, f"output_dir={os.path.join(where, 'mine')}")
+check(status == 10 and "metrics.jsonl" in stderr, "a run over a stranger's metrics.jsonl is refused")
+
 # Verify: whole; then one flipped bit is found and named.
 status, stdout, _ = run(0, "verify", out)
 check(status == 0, "verify: whole")
