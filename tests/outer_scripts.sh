@@ -5,6 +5,7 @@
 #   tests/outer_scripts.sh [ROOT]
 # shellcheck disable=SC2016  # the stand-ins expand their own dollars
 set -euo pipefail
+unset PAWL PAWL_LAUNCHER # what ctest or a user has set is not for the stand-ins
 root=$(cd -- "${1:-${PAWL_SOURCE:-.}}" && pwd)
 bench=$(mktemp -d)
 trap 'rm -rf "$bench"' EXIT
@@ -71,6 +72,12 @@ says 'usage: sbatch' bash "$root/launch/slurm/pawl.sbatch"
 says 'unknown option --nonsense' "$root/launch/setup" --nonsense
 says 'unknown option --nonsense' "$root/launch/test" --nonsense
 says "not a quickstart's" "$root/launch/quickstart" "$root/launch"
+
+# Every link of a page to another file of the tree leads somewhere.
+while IFS=: read -r page link; do
+    if [ -e "$root/$(dirname "$page")/${link%%#*}" ]; then passed=$((passed + 1)); continue; fi
+    failed=$((failed + 1)); printf 'FAILED %s: the link to %s leads nowhere\n' "$page" "$link"
+done < <(cd "$root" && grep -oE '\]\([^):#]+(#[^)]*)?\)' ./*.md docs/*.md docs/decisions/*.md | sed -E 's/\]\(([^)]*)\)/\1/')
 
 printf '%d passed, %d failed\n' "$passed" "$failed"
 [ "$failed" -eq 0 ]

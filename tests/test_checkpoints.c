@@ -36,7 +36,8 @@ static int holds(const char *path, int generation)
     if (pawl_checkpoint_open(path, &k) != PAWL_OK) return 0;
     int same =
         sample_open(&expected, 0, SAMPLE_ROWS, generation) && sample_open(&found, 0, SAMPLE_ROWS, generation + 1000);
-    memset(found.memory.base, 0xee, found.memory.size);
+    for (int i = 0; i < found.state.count; i++)
+        memset(found.state.items[i].tensor.data, 0xee, pawl_tensor_bytes(found.state.items[i].tensor));
     same = same && pawl_checkpoint_read(k, &found.state) == PAWL_OK && sample_same(&expected, &found);
     sample_close(&expected);
     sample_close(&found);

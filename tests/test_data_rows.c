@@ -117,7 +117,9 @@ static void check_slots(ledger *l, const pawl_data *d, int64_t rows_per_slot)
         const int64_t n = at + rows_per_slot < count ? rows_per_slot : count - at;
         int64_t longest = 0;
         for (int64_t i = 0; i < n; i++) rows[i] = (pawl_row){0, at + i};
-        memset(b.ids, 0x55, a.size - (size_t)((char *)b.ids - a.base)); /* nothing is left from before */
+        int32_t *const arrays[] = {b.ids, b.targets, b.positions, b.starts};
+        for (int k = 0; k < 4; k++) /* nothing is left from before */
+            memset(arrays[k], 0x55, (size_t)(rows_per_slot * d->sequence_len) * sizeof(int32_t));
         pawl_slot_fill(d, PAWL_TRAIN, rows, n, &b);
         assert_int_equal(b.rows, n);
         assert_int_equal(b.tokens, pawl_slot_tokens(d, PAWL_TRAIN, rows, n));
