@@ -90,16 +90,6 @@ pawl_status pawl_bcast(pawl_comm *c, void *data, size_t bytes, int root)
     return PAWL_OK;
 }
 
-pawl_status pawl_bcast_block(pawl_comm *c, char **data, size_t *bytes)
-{
-    uint64_t length = *bytes;
-    PAWL_TRY(pawl_bcast(c, &length, sizeof length, 0));
-    pawl_status mine = c->rank == 0 ? PAWL_OK : pawl_alloc((void **)data, (size_t)length + 1, "a message");
-    PAWL_TRY(pawl_agree(c, mine));
-    *bytes = (size_t)length;
-    return pawl_bcast(c, *data, (size_t)length, 0);
-}
-
 pawl_status pawl_allgather(pawl_comm *c, const void *mine, size_t bytes, void *all)
 {
     PAWL_ASSERT(bytes <= MESSAGE_BYTES);

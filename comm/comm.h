@@ -49,8 +49,6 @@ PAWL_MUST pawl_status pawl_agree_(pawl_comm *c, pawl_status mine, const char *fi
 /* Collective. EBUG, naming what, when bytes differ between ranks. */
 PAWL_MUST pawl_status pawl_same(pawl_comm *c, const void *data, size_t bytes, const char *what);
 PAWL_MUST pawl_status pawl_bcast(pawl_comm *c, void *data, size_t bytes, int root);
-/* Collective. Rank 0's block of any length (json text, say) to all; others get a new block to pawl_free. */
-PAWL_MUST pawl_status pawl_bcast_block(pawl_comm *c, char **data, size_t *bytes);
 /* Collective. Each rank's `bytes` bytes, in rank order, to all. */
 PAWL_MUST pawl_status pawl_allgather(pawl_comm *c, const void *mine, size_t bytes, void *all);
 /* Collective. Blocks of different lengths: rank r's lies at offsets[r], lengths[r] long, in all. */

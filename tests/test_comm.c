@@ -58,16 +58,6 @@ static void blocks_arrive_in_rank_order(pawl_comm *c)
     memset(mine, 'a' + c->rank, sizeof mine);
     CHECK_OK(pawl_allgather_blocks(c, mine, lengths, offsets, all));
     CHECK(strcmp(all, c->size == 1 ? "" : c->size == 2 ? "b" : "bcc") == 0);
-
-    char *block = NULL;
-    size_t bytes = 0;
-    if (c->rank == 0) {
-        block = strdup("from rank 0");
-        bytes = 11;
-    }
-    CHECK_OK(pawl_bcast_block(c, &block, &bytes));
-    CHECK(bytes == 11 && memcmp(block, "from rank 0", 11) == 0);
-    free(block);
 }
 
 static pawl_status until_stopped(void *self)
