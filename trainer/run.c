@@ -254,7 +254,7 @@ static pawl_status boundary(pawl_trainer *t, int *stopped)
 static pawl_status begin(pawl_trainer *t)
 {
     const pawl_parts *p = t->p;
-    PAWL_TRY(pawl_agree(p->comm, pawl_metrics_open(p->comm, p->train->output_dir, t->resumed, &t->metrics)));
+    PAWL_TRY(pawl_agree(p->comm, pawl_metrics_open(p->comm, p->train->output_dir, t->resumed, t->evaluated, &t->metrics)));
     t->started = t->last_save = pawl_seconds();
     t->bytes_sent_before = p->comm->bytes_sent;
     pawl_screen_start(p, &t->plan, t->step);

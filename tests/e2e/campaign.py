@@ -1,0 +1,78 @@
+"""A long campaign: random runs, stopped and killed at random and resumed at random numbers of ranks and threads, against the
+same run undisturbed on one rank. PAWL_CAMPAIGN is how many (40), PAWL_CAMPAIGN_SEED where the dice begin (1)."""
+import os, random, signal, time
+from e2e import *
+
+COUNT, seed = int(os.environ.get("PAWL_CAMPAIGN", "40")), int(os.environ.get("PAWL_CAMPAIGN_SEED", "1"))
+where = folder()
+stops = kills = 0
+
+
+def architecture(dice):
+    kv = dice.choice([1, 2, 3])
+    heads, head = kv * dice.choice([1, 2, 3]), 2 * dice.randint(1, 10)
+    return (f"model:\n  hidden_size: {dice.randint(8, 70)}\n  intermediate_size: {dice.randint(8, 150)}\n  num_hidden_layers: {dice.randint(1, 3)}\n"
+            f"  num_attention_heads: {heads}\n  num_key_value_heads: {kv}\n  head_dim: {head}\n  max_position_embeddings: 256\n  vocab_size: {dice.randint(260, 300)}\n"
+            f"  tie_word_embeddings: {dice.choice(['true', 'false'])}\n  attention_bias: {dice.choice(['true', 'false'])}\n  mlp_bias: {dice.choice(['true', 'false'])}\n"
+            "tokenizer: bytes\n")
+
+
+def settings(dice):
+    micro = dice.randint(1, 4)
+    slots = dice.randint(2, 7)
+    return dict(micro_batch_size=micro, global_batch_size=micro * slots - dice.randint(0, micro - 1), reduction_lanes=dice.randint(2, slots),
+                sequence_len=dice.choice([16, 33, 64, 128]), sample_packing=dice.choice(["true", "false"]), max_steps=dice.randint(10, 60),
+                save_steps=dice.choice([0, 1, 3, 7]), save_total_limit=dice.choice([0, 1, 2]), eval_steps=dice.choice([0, 1, 5]), val_set_size=0,
+                lr_scheduler=dice.choice(["constant", "linear", "cosine"]), warmup_ratio=dice.choice([0, 0.1]), warmup_steps=None,
+                weight_decay=dice.choice([0, 0.1]), max_grad_norm=dice.choice([0, 1]), seed=dice.randint(0, 2**31))
+
+
+def datasets(dice):
+    all_of = [dict(path=os.path.join(SOURCE, d), domain=d, weight=dice.choice([0.3, 1, 2.5]), **({} if d == "docs" else dict(type="text")))
+              for d in ("docs", "README.md", "LICENSE")]
+    return dice.sample(all_of, dice.randint(1, 3))
+
+
+def disturbed(dice, yaml, out, lanes):
+    """Runs to the end through stops and kills."""
+    global stops, kills
+    for attempt in range(12):
+        ranks = dice.randint(1, min(lanes, 4))
+        p = start(ranks, "train", yaml, f"threads={dice.randint(1, 2)}")
+        before = count_lines(os.path.join(out, "metrics.jsonl"))
+        if attempt < 4 and dice.random() < 0.8:
+            wait_for(lambda: count_lines(os.path.join(out, "metrics.jsonl")) > before + dice.randint(1, 6) or p.poll() is not None)
+            time.sleep(dice.uniform(0, 0.05))
+            if dice.random() < 0.5:
+                p.send_signal(signal.SIGUSR1)
+            else:
+                for pid in ranks_of(p)[:1]:
+                    os.kill(pid, signal.SIGKILL)
+        _, stderr = p.communicate(timeout=120)
+        if p.returncode == 0:
+            return ""
+        stops, kills = stops + (p.returncode == 75), kills + (p.returncode == 137)
+        if p.returncode not in (75, 137):
+            return f"exit {p.returncode}: {stderr[-300:]}"
+    return "did not come to an end"
+
+
+for number in range(COUNT):
+    dice = random.Random(seed * 1000 + number)
+    model, keys, data = architecture(dice), settings(dice), datasets(dice)
+    names = [os.path.join(where, f"{number}-{kind}") for kind in ("calm", "rough")]
+    calm, rough = (write_run(where, os.path.basename(n) + ".yaml", output=n, model=model, datasets=data, **keys) for n in names)
+    for yaml in (calm, rough):
+        with open(yaml, "a") as f:
+            f.write(f"test_datasets:\n  - path: {os.path.join(SOURCE, 'CONTRIBUTING.md')}\n    domain: held\n")
+    status, _, stderr = run(1, "train", calm, "threads=1")
+    trouble = f"undisturbed: exit {status}: {stderr[-300:]}" if status else disturbed(dice, rough, names[1], keys["reduction_lanes"])
+    same = not trouble and state(names[0]) == state(names[1])
+    same = same and [(m["step"], m["loss"]) for m in steps(names[0])] == [(m["step"], m["loss"]) for m in steps(names[1])]
+    same = same and [(m["step"], m["eval"]) for m in metrics(names[0]) if "eval" in m] == [(m["step"], m["eval"]) for m in metrics(names[1]) if "eval" in m]
+    check(same, f"run {number} of seed {seed}" + ("" if same else f": {trouble or 'other bits, losses or evaluations'}: {keys}"))
+    for n in names:
+        shutil.rmtree(n, ignore_errors=True)
+print(f"{COUNT} runs, {stops} stops, {kills} kills")
+check(stops + kills > COUNT // 4, "the dice did disturb them")
+done()
