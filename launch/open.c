@@ -55,6 +55,8 @@ static pawl_status describe(const char *path, pawl_model_config *model, char spe
 {
     pawl_checkpoint *k;
     PAWL_CHECK(strlen(path) < 1024, PAWL_EUSAGE, "path too long: %s", path);
+    PAWL_CHECK(pawl_path_exists(path), PAWL_EUSAGE,
+               "there is no %s: expected a Hugging Face directory, a checkpoint, or the folder of a run", path);
     if (is_hugging_face(path)) {
         memcpy(spec, path, strlen(path) + 1);
         return pawl_hf_config(path, model);
@@ -145,6 +147,7 @@ static pawl_status fit_vocabulary(pawl_opened *o, pawl_model_config *model)
     const int32_t size = pawl_tokenizer_size(o->tokenizer);
     if (model->vocab_size == 0) model->vocab_size = size;
     if (model->eos_token_id < 0) model->eos_token_id = pawl_tokenizer_end(o->tokenizer);
+    if (model->bos_token_id < 0 && o->config.model.model.present) model->bos_token_id = pawl_tokenizer_end(o->tokenizer);
     PAWL_CHECK(model->vocab_size >= size, PAWL_EUSAGE,
                "the tokenizer %s has %d ids but the model's vocab_size is %lld: use the model's own tokenizer, or a larger vocab_size",
                o->tokenizer_spec, size, (long long)model->vocab_size);

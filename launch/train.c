@@ -48,6 +48,24 @@ static pawl_status require_unused(const char *dir)
     return PAWL_OK;
 }
 
+/* Going back by name is allowed; that later checkpoints will be replaced on the way is said. */
+static pawl_status warn_of_newer(const job *j)
+{
+    char newest[PATH_ROOM] = "";
+    int64_t lost;
+    pawl_checkpoint *from, *last;
+    if (pawl_checkpoint_find(j->o.config.train.output_dir, 1, newest, sizeof newest, &lost) != PAWL_OK || !newest[0]) return PAWL_OK;
+    PAWL_TRY(pawl_checkpoint_open(j->resume, &from));
+    const int64_t step = pawl_checkpoint_step(from);
+    pawl_checkpoint_close(from);
+    PAWL_TRY(pawl_checkpoint_open(newest, &last));
+    if (pawl_checkpoint_step(last) > step)
+        pawl_log(PAWL_LOG_WARN, "resuming from step %lld, as asked: the later checkpoints here, up to step %lld, are replaced as the run comes to them",
+                 (long long)step, (long long)pawl_checkpoint_step(last));
+    pawl_checkpoint_close(last);
+    return PAWL_OK;
+}
+
 static pawl_status find_start(job *j)
 {
     const pawl_checkpoint_config *c = &j->o.config.checkpoint;
@@ -56,7 +74,7 @@ static pawl_status find_start(job *j)
     if (strcmp(c->resume_from_checkpoint, "none") == 0) return require_unused(dir);
     if (strcmp(c->resume_from_checkpoint, "auto") != 0) {
         memcpy(j->resume, c->resume_from_checkpoint, sizeof c->resume_from_checkpoint);
-        return PAWL_OK;
+        return warn_of_newer(j);
     }
     PAWL_TRY(pawl_checkpoint_find(dir, c->resume_fallback, j->resume, sizeof j->resume, &lost));
     if (lost > 0) pawl_log(PAWL_LOG_WARN, "resuming from %s: %lld steps are lost with the damaged checkpoints after it", j->resume, (long long)lost);

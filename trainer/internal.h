@@ -61,6 +61,7 @@ PAWL_MUST pawl_status pawl_metrics_sync(pawl_metrics *m);
 /* ---- What people see (screen.c); rank 0 speaks ---- */
 void pawl_screen_start(const pawl_parts *p, const pawl_plan *plan, int64_t first_step);
 void pawl_screen_step(const pawl_parts *p, const pawl_step_report *r, int64_t step, int64_t steps, double tokens_per_second);
+void pawl_screen_evaluating(const pawl_parts *p);
 void pawl_screen_scores(const pawl_parts *p, int64_t step, const pawl_score *scores);
 void pawl_screen_line(const pawl_parts *p, const char *format, ...) PAWL_PRINTF(2, 3);
 

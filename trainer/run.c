@@ -224,6 +224,7 @@ static pawl_status evaluate(pawl_trainer *t, int *stopped)
 {
     *stopped = 0;
     if (t->evaluated == t->step || pawl_data_domains(t->p->data, PAWL_HELD_OUT) == 0) return PAWL_OK;
+    pawl_screen_evaluating(t->p);
     PAWL_TRY(pawl_evaluate(t->evaluator, pawl_stepper_weights(t->stepper), t->scores, stopped));
     if (*stopped) return PAWL_OK;
     t->evaluated = t->step;

@@ -65,7 +65,11 @@ void pawl_screen_start(const pawl_parts *p, const pawl_plan *plan, int64_t first
     }
     pawl_text_close(&data);
     show_memory(p, plan);
-    pawl_screen_line(p, "  plan     steps %lld to %lld, each %lld rows in %lld slots of %lld, %d lanes, %s reduction, %s to %.3g, %.3g FLOP",
+    if (first_step >= plan->steps) {
+        pawl_screen_line(p, "  plan     nothing: the run is finished, at step %lld", (long long)first_step);
+        return;
+    }
+    pawl_screen_line(p, "  plan     steps %lld to %lld, each %lld rows in %lld slots of %lld, %d lanes, %s reduction, %s from %.3g, %.3g FLOP",
                      (long long)first_step + 1, (long long)plan->steps, (long long)cut.rows, (long long)cut.slots,
                      (long long)cut.micro, cut.lanes, pawl_reduction_names[p->reduce->reduction],
                      pawl_schedule_names[p->optim->lr_scheduler], p->optim->learning_rate, plan->flops);
@@ -90,6 +94,15 @@ void pawl_screen_step(const pawl_parts *p, const pawl_step_report *r, int64_t st
             (long long)steps, r->loss, r->lr, r->grad_norm, tokens_per_second, eta, live ? "\033[K" : "\n");
     live_line = live;
     if (step == steps) end_live_line();
+}
+
+void pawl_screen_evaluating(const pawl_parts *p)
+{
+    int64_t rows = 0;
+    for (int d = 0; d < pawl_data_domains(p->data, PAWL_HELD_OUT); d++) rows += pawl_data_rows_of(p->data, PAWL_HELD_OUT, d);
+    if (p->comm->rank != 0) return;
+    end_live_line();
+    fprintf(stderr, "measuring %lld held-out rows\n", (long long)rows);
 }
 
 void pawl_screen_scores(const pawl_parts *p, int64_t step, const pawl_score *scores)
