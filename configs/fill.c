@@ -160,6 +160,27 @@ static void fill_list(pawl_problems *p, const pawl_field *row, void *section, pa
     inherit(n);
 }
 
+/* A list of texts; one text alone is a list of one. */
+static void fill_texts(pawl_problems *p, const pawl_field *row, void *section, pawl_node *n, const char *path)
+{
+    char why[700];
+    const int alone = n->kind == PAWL_NODE_SCALAR && !pawl_node_is_null(n);
+    if (!alone && n->kind != PAWL_NODE_LIST) {
+        complain_kind(p, row, n, path);
+        return;
+    }
+    memset((char *)section + row->at, 0, row->body_at + row->room * (size_t)row->most); /* the default makes way */
+    for (pawl_node *item = alone ? n : n->first; item; item = alone ? NULL : item->next) {
+        if (item->refused) item->bad = 1;
+        else if (item->kind != PAWL_NODE_SCALAR || pawl_node_is_null(item)) complain_kind(p, row, item, path);
+        else if (!pawl_field_append(row, section, item->text, why, sizeof why)) {
+            complain(p, item, item->at, "%s: %s", path, why);
+            break;
+        }
+    }
+    if (!alone) inherit(n);
+}
+
 static void fill_field(pawl_problems *p, const pawl_field *row, void *section, pawl_node *n, const char *path)
 {
     const int32_t present = 1;
@@ -167,6 +188,8 @@ static void fill_field(pawl_problems *p, const pawl_field *row, void *section, p
         n->bad = 1; /* reported where it was read */
     } else if (row->kind == PAWL_KIND_list) {
         fill_list(p, row, section, n, path);
+    } else if (row->kind == PAWL_KIND_texts) {
+        fill_texts(p, row, section, n, path);
     } else if (row->kind != PAWL_KIND_record) {
         fill_scalar(p, row, section, n, path);
     } else if (n->kind == PAWL_NODE_KEYS) {

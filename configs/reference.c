@@ -35,6 +35,7 @@ static const char *type_name(const pawl_field *row)
     case PAWL_KIND_flag: return "boolean";
     case PAWL_KIND_choice: return "word";
     case PAWL_KIND_text: return "text";
+    case PAWL_KIND_texts: return "list of texts";
     case PAWL_KIND_list: return "list";
     case PAWL_KIND_record: return "keys";
     }
@@ -49,6 +50,7 @@ static void range_of(const pawl_field *row, char *out, size_t room)
     case PAWL_KIND_f64: pawl_field_range(row, out, room); break;
     case PAWL_KIND_flag: snprintf(out, room, "`true`, `false`"); break;
     case PAWL_KIND_text: snprintf(out, room, "%s%zu bytes", row->dflt ? "up to " : "1 to ", row->room - 1); break;
+    case PAWL_KIND_texts:
     case PAWL_KIND_list: snprintf(out, room, "up to %d items", row->most); break;
     case PAWL_KIND_record: snprintf(out, room, "or `null`"); break;
     case PAWL_KIND_choice:
@@ -60,7 +62,8 @@ static void range_of(const pawl_field *row, char *out, size_t room)
 static void default_of(const pawl_field *row, char *out, size_t room)
 {
     if (!row->dflt) snprintf(out, room, "*required*");
-    else if (row->kind == PAWL_KIND_list) snprintf(out, room, "`[]`");
+    else if (row->kind == PAWL_KIND_list || (row->kind == PAWL_KIND_texts && !row->dflt[0])) snprintf(out, room, "`[]`");
+    else if (row->kind == PAWL_KIND_texts) snprintf(out, room, "`[%s]`", row->dflt);
     else if (row->kind == PAWL_KIND_record) snprintf(out, room, "`null`");
     else if (row->kind == PAWL_KIND_text && !row->dflt[0]) snprintf(out, room, "`\"\"`");
     else snprintf(out, room, "`%s`", row->dflt);

@@ -35,6 +35,14 @@ static void add_choice(json_t *s, const pawl_field *row, int *failed)
     set(s, "enum", names, failed);
 }
 
+/* A list of texts, or one text alone. */
+static void add_texts(json_t *s, const pawl_field *row, int *failed)
+{
+    json_t *item = json_pack("{s:s,s:i,s:I}", "type", "string", "minLength", 1, "maxLength", (json_int_t)row->room - 1);
+    json_t *list = json_pack("{s:s,s:i,s:O}", "type", "array", "maxItems", row->most, "items", item);
+    set(s, "anyOf", json_pack("[o,o]", list, item), failed);
+}
+
 static void add_list(json_t *s, const pawl_field *row, int *failed)
 {
     set(s, "type", json_string("array"), failed);
@@ -53,6 +61,7 @@ static json_t *schema_of_row(const pawl_field *row)
     case PAWL_KIND_flag: set(s, "type", json_string("boolean"), &failed); break;
     case PAWL_KIND_choice: add_choice(s, row, &failed); break;
     case PAWL_KIND_text: add_text(s, row, &failed); break;
+    case PAWL_KIND_texts: add_texts(s, row, &failed); break;
     case PAWL_KIND_list: add_list(s, row, &failed); break;
     case PAWL_KIND_record: break;
     }

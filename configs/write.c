@@ -23,11 +23,23 @@ static void put_list(pawl_text *out, const pawl_field *row, const void *section,
     for (int i = 0; i < count; i++) put_rows(out, row->fields, pawl_field_item(row, section, i), indent + 4, "- ");
 }
 
+static void put_texts(pawl_text *out, const pawl_field *row, const void *section)
+{
+    pawl_text_add(out, " [");
+    for (int i = 0; i < pawl_field_count(row, section); i++) {
+        if (i) pawl_text_add(out, ", ");
+        put_text(out, pawl_field_item(row, section, i));
+    }
+    pawl_text_add(out, "]\n");
+}
+
 static void put_value(pawl_text *out, const pawl_field *row, const void *section, int indent)
 {
     char text[64];
     if (row->kind == PAWL_KIND_list) {
         put_list(out, row, section, indent);
+    } else if (row->kind == PAWL_KIND_texts) {
+        put_texts(out, row, section);
     } else if (row->kind == PAWL_KIND_record && pawl_field_count(row, section)) {
         pawl_text_add(out, "\n");
         put_rows(out, row->fields, pawl_field_item(row, section, 0), indent + 2, "");

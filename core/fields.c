@@ -63,6 +63,9 @@ void pawl_field_expects(const pawl_field *row, char *out, size_t room)
     case PAWL_KIND_flag: snprintf(out, room, "true or false"); break;
     case PAWL_KIND_choice: list_choices(row, out, room); break;
     case PAWL_KIND_text: snprintf(out, room, "a text of at most %zu bytes", row->room - 1); break;
+    case PAWL_KIND_texts:
+        snprintf(out, room, "a list of at most %d texts of 1 to %zu bytes", row->most, row->room - 1);
+        break;
     case PAWL_KIND_list: snprintf(out, room, "a list of at most %d items", row->most); break;
     case PAWL_KIND_record: snprintf(out, room, "keys and values, or null"); break;
     }
@@ -153,18 +156,30 @@ static int unprintable(const char *text)
     return 0;
 }
 
-static int set_text(const pawl_field *row, void *section, const char *text, char *why, size_t room)
+static int take_text(const pawl_field *row, int may_be_empty, void *to, const char *text, char *why, size_t room)
 {
     const size_t bytes = strlen(text);
     char advice[64] = "";
-    if (bytes == 0 && !row->dflt) return refuse(row, text, "", why, room);
+    if (bytes == 0 && !may_be_empty) return refuse(row, text, "", why, room);
     if (unprintable(text)) return refuse(row, text, " (it has a line break or a control character)", why, room);
     if (bytes >= row->room) {
         snprintf(advice, sizeof advice, " (%zu bytes)", bytes);
         return refuse(row, text, advice, why, room);
     }
-    memset(member(row, section), 0, row->room); /* what is behind the NUL is hashed with the rest */
-    memcpy(member(row, section), text, bytes);
+    memset(to, 0, row->room); /* what is behind the NUL is hashed with the rest */
+    memcpy(to, text, bytes);
+    return 1;
+}
+
+int pawl_field_append(const pawl_field *row, void *section, const char *text, char *why, size_t room)
+{
+    const int32_t count = pawl_field_count(row, section), after = count + 1;
+    if (count >= row->most) {
+        snprintf(why, room, "expected at most %d items", row->most);
+        return 0;
+    }
+    if (!take_text(row, 0, (void *)(uintptr_t)pawl_field_item(row, section, count), text, why, room)) return 0;
+    memcpy(member(row, section), &after, sizeof after);
     return 1;
 }
 
@@ -175,7 +190,8 @@ int pawl_field_set(const pawl_field *row, void *section, const char *text, char 
     case PAWL_KIND_f64: return set_number(row, section, text, why, room);
     case PAWL_KIND_flag: return set_flag(row, section, text, why, room);
     case PAWL_KIND_choice: return set_choice(row, section, text, why, room);
-    case PAWL_KIND_text: return set_text(row, section, text, why, room);
+    case PAWL_KIND_text: return take_text(row, row->dflt != NULL, member(row, section), text, why, room);
+    case PAWL_KIND_texts:
     case PAWL_KIND_list:
     case PAWL_KIND_record: break;
     }
@@ -191,6 +207,7 @@ static size_t extent(const pawl_field *row)
     case PAWL_KIND_flag: return sizeof(pawl_flag);
     case PAWL_KIND_choice: return sizeof(int32_t);
     case PAWL_KIND_text: return row->room;
+    case PAWL_KIND_texts:
     case PAWL_KIND_list: return row->body_at + row->room * (size_t)row->most;
     case PAWL_KIND_record: return row->body_at + row->room;
     }
@@ -203,7 +220,10 @@ void pawl_fields_default(const pawl_field *rows, void *section)
     for (; rows->key; rows++) {
         memset(member(rows, section), 0, extent(rows));
         if (!rows->dflt || rows->kind == PAWL_KIND_list || rows->kind == PAWL_KIND_record) continue;
-        PAWL_ASSERT(pawl_field_set(rows, section, rows->dflt, why, sizeof why)); /* a default outside its own range */
+        if (rows->kind == PAWL_KIND_texts && !rows->dflt[0]) continue;
+        const int taken = rows->kind == PAWL_KIND_texts ? pawl_field_append(rows, section, rows->dflt, why, sizeof why)
+                                                        : pawl_field_set(rows, section, rows->dflt, why, sizeof why);
+        PAWL_ASSERT(taken); /* a default outside its own range */
     }
 }
 
@@ -257,6 +277,7 @@ void pawl_field_get(const pawl_field *row, const void *section, char *out, size_
     case PAWL_KIND_flag: snprintf(out, room, "%s", get_i32(row, section) ? "true" : "false"); break;
     case PAWL_KIND_choice: snprintf(out, room, "%s", get_choice(row, section)); break;
     case PAWL_KIND_text: snprintf(out, room, "%s", (const char *)const_member(row, section)); break;
+    case PAWL_KIND_texts:
     case PAWL_KIND_list:
     case PAWL_KIND_record: PAWL_ASSERT(!"a scalar row");
     }
@@ -273,7 +294,8 @@ static pawl_status list_json(const pawl_field *row, const void *section, json_t 
     pawl_status status = PAWL_OK;
     for (int i = 0; array && i < get_i32(row, section); i++) {
         json_t *item;
-        PAWL_TRY_OUT(pawl_fields_json(row->fields, pawl_field_item(row, section, i), &item));
+        if (row->kind == PAWL_KIND_texts) item = json_string(pawl_field_item(row, section, i));
+        else PAWL_TRY_OUT(pawl_fields_json(row->fields, pawl_field_item(row, section, i), &item));
         if (json_array_append_new(array, item) < 0) PAWL_TRY_OUT(PAWL_FAIL(PAWL_EMEM, "no memory for JSON"));
     }
     *out = array;
@@ -291,6 +313,7 @@ static pawl_status field_json(const pawl_field *row, const void *section, json_t
     case PAWL_KIND_flag: *out = json_boolean(get_i32(row, section)); break;
     case PAWL_KIND_choice: *out = json_string(get_choice(row, section)); break;
     case PAWL_KIND_text: *out = json_string(const_member(row, section)); break;
+    case PAWL_KIND_texts:
     case PAWL_KIND_list: PAWL_TRY(list_json(row, section, out)); break;
     case PAWL_KIND_record:
         if (get_i32(row, section)) PAWL_TRY(pawl_fields_json(row->fields, pawl_field_item(row, section, 0), out));
@@ -321,6 +344,7 @@ json_t *pawl_field_default_json(const pawl_field *row)
     int64_t whole = 0;
     double real = 0;
     switch (row->kind) {
+    case PAWL_KIND_texts: return row->dflt[0] ? json_pack("[s]", row->dflt) : json_array();
     case PAWL_KIND_list: return json_array();
     case PAWL_KIND_record: return json_null();
     case PAWL_KIND_i64: return row->dflt && pawl_parse_i64(row->dflt, &whole) ? json_integer(whole) : json_null();
@@ -409,6 +433,19 @@ static pawl_status json_as_text(const json_t *value, const char *where, const ch
     }
 }
 
+static pawl_status texts_from_json(const pawl_field *row, const json_t *value, const char *where, void *section)
+{
+    char why[512];
+    PAWL_CHECK(json_is_array(value), PAWL_EDATA, "%s: '%s' is not a list", where, row->key);
+    memset(member(row, section), 0, extent(row));
+    for (size_t i = 0; i < json_array_size(value); i++) {
+        const char *text = json_string_value(json_array_get(value, i));
+        PAWL_CHECK(text, PAWL_EDATA, "%s: '%s': item %zu is not a text", where, row->key, i);
+        PAWL_CHECK(pawl_field_append(row, section, text, why, sizeof why), PAWL_EDATA, "%s: '%s': %s", where, row->key, why);
+    }
+    return PAWL_OK;
+}
+
 pawl_status pawl_fields_from_json(const pawl_field *rows, const json_t *json, const char *where, void *section)
 {
     char text[1024], why[512];
@@ -421,6 +458,10 @@ pawl_status pawl_fields_from_json(const pawl_field *rows, const json_t *json, co
             char *member = (char *)section + rows->at;
             if (present) PAWL_TRY(pawl_fields_from_json(rows->fields, value, where, member + rows->body_at));
             memcpy(member, &present, sizeof present);
+            continue;
+        }
+        if (rows->kind == PAWL_KIND_texts) {
+            PAWL_TRY(texts_from_json(rows, value, where, section));
             continue;
         }
         PAWL_TRY(json_as_text(value, where, rows->key, text));

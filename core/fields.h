@@ -8,6 +8,8 @@
  *         F(f64, learning_rate, NULL, 1e-12, 1, "", FIXED, "peak learning rate")                             \
  *         T(run_name,      "", 128, FREE, "name of the run in logs")
  *
+ * (F numbers and flags, C one of some words, T a text, W a list of texts, L a list of records, R a record or null),
+ *
  *     typedef struct pawl_optim_config { PAWL_OPTIM_FIELDS(PAWL_MEMBER_F, PAWL_MEMBER_C, PAWL_MEMBER_T) } pawl_optim_config;
  *
  * and defines the rows once in a .c file with PAWL_ROW_F and friends (PAWL_SECTION names the struct). Structs are plain
@@ -36,6 +38,7 @@ typedef enum pawl_kind {
     PAWL_KIND_flag,
     PAWL_KIND_choice, /* int32_t: index into choices */
     PAWL_KIND_text,   /* char[room] */
+    PAWL_KIND_texts,  /* struct { int32_t count; char items[most][room]; } */
     PAWL_KIND_list,   /* of records: struct { int32_t count; RECORD items[most]; } */
     PAWL_KIND_record  /* of rows:    struct { int32_t present; RECORD value; } */
 } pawl_kind;
@@ -51,9 +54,9 @@ typedef struct pawl_field {
     double lo, hi;       /* numbers: both ends allowed */
     const char *unit;    /* "steps", "tokens"; "" when there is none */
     const char *const *choices; /* choice: names, ended by NULL */
-    size_t room;         /* text: bytes with the NUL; list and record: bytes of one RECORD */
-    int most;            /* list: items at most */
-    size_t body_at;      /* list and record: offset of the first RECORD behind `at` */
+    size_t room;         /* text, texts: bytes with the NUL; list and record: bytes of one RECORD */
+    int most;            /* list, texts: items at most */
+    size_t body_at;      /* list, texts and record: offset of the first item behind `at` */
     const struct pawl_field *fields; /* list and record: rows of the RECORD, ended by key NULL */
     pawl_change change;
     const char *doc;
@@ -63,6 +66,7 @@ typedef struct pawl_field {
 #define PAWL_MEMBER_F(type, key, dflt, lo, hi, unit, change, doc) pawl_##type key;
 #define PAWL_MEMBER_C(key, dflt, choices, change, doc) int32_t key;
 #define PAWL_MEMBER_T(key, dflt, room, change, doc) char key[room];
+#define PAWL_MEMBER_W(key, dflt, most, room, change, doc) struct { int32_t count; char items[most][room]; } key;
 #define PAWL_MEMBER_L(key, record, most, rows, change, doc) struct { int32_t count; record items[most]; } key;
 #define PAWL_MEMBER_R(key, record, rows, change, doc) struct { int32_t present; record value; } key;
 
@@ -76,6 +80,11 @@ typedef struct pawl_field {
 #define PAWL_ROW_T(key_, dflt_, room_, change_, doc_)                                                           \
     {.key = #key_, .kind = PAWL_KIND_text, .at = offsetof(PAWL_SECTION, key_), .dflt = dflt_, .unit = "",       \
      .room = room_, .change = PAWL_CHANGE_##change_, .doc = doc_},
+#define PAWL_ROW_W(key_, dflt_, most_, room_, change_, doc_)                                                    \
+    {.key = #key_, .kind = PAWL_KIND_texts, .at = offsetof(PAWL_SECTION, key_), .dflt = dflt_, .unit = "",      \
+     .room = room_, .most = most_,                                                                              \
+     .body_at = offsetof(PAWL_SECTION, key_.items) - offsetof(PAWL_SECTION, key_),                              \
+     .change = PAWL_CHANGE_##change_, .doc = doc_},
 #define PAWL_ROW_L(key_, record_, most_, rows_, change_, doc_)                                                  \
     {.key = #key_, .kind = PAWL_KIND_list, .at = offsetof(PAWL_SECTION, key_), .dflt = "", .unit = "",          \
      .room = sizeof(record_), .most = most_,                                                                    \
@@ -99,10 +108,13 @@ void pawl_field_range(const pawl_field *row, char *out, size_t room);
  * "expected a number in [0, 1], found '3'"; the member is untouched. Returns 1 when it was taken. */
 int pawl_field_set(const pawl_field *row, void *section, const char *text, char *why, size_t room);
 
+/* Appends one text to a list of texts, checked as by pawl_field_set; the list is untouched when it is refused. */
+int pawl_field_append(const pawl_field *row, void *section, const char *text, char *why, size_t room);
+
 /* The member as text that pawl_field_set reads back to the same value (scalars only). */
 void pawl_field_get(const pawl_field *row, const void *section, char *out, size_t room);
 
-/* A list's count or a record's presence (0 or 1), and one of its RECORDs (a record has item 0 only). */
+/* A list's count or a record's presence (0 or 1), and one of its items (a record has item 0 only). */
 int pawl_field_count(const pawl_field *row, const void *section);
 const void *pawl_field_item(const pawl_field *row, const void *section, int item);
 /* The JSON value that the row's default stands for; null for a required key and an absent record. */

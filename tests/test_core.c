@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/arena.h"
+#include "core/fields.h"
 #include "core/file.h"
 #include "core/hash.h"
 #include "core/rng.h"
@@ -41,6 +42,41 @@ static void the_first_speaker_is_heard(void **unused)
     assert_int_equal(PAWL_FAIL_AT(PAWL_EUSAGE, "run.yaml", 3, 5, "expected a number"), PAWL_EUSAGE);
     assert_string_equal(pawl_last_error()->what, "run.yaml:3:5: error: expected a number");
     assert_int_equal(pawl_last_error()->located, 1);
+}
+
+/* ---- rows of configuration ---- */
+
+typedef struct sample {
+    struct { int32_t count; char items[2][8]; } names, none;
+} sample;
+#define PAWL_SECTION sample
+static const pawl_field sample_rows[] = {PAWL_ROW_W(names, "first", 2, 8, FIXED, "names") PAWL_ROW_W(none, "", 2, 8, FREE, "none") PAWL_ROW_END};
+#undef PAWL_SECTION
+
+static void a_list_of_texts_is_checked_and_reads_back(void **unused)
+{
+    (void)unused;
+    sample s, again;
+    char why[256];
+    json_t *json;
+    pawl_fields_default(sample_rows, &s);
+    assert_int_equal(s.names.count, 1);
+    assert_string_equal(s.names.items[0], "first");
+    assert_int_equal(s.none.count, 0);
+    assert_int_equal(pawl_field_append(sample_rows, &s, "too long", why, sizeof why), 0);
+    assert_string_equal(why, "expected a list of at most 2 texts of 1 to 7 bytes, found 'too long' (8 bytes)");
+    assert_int_equal(pawl_field_append(sample_rows, &s, "", why, sizeof why), 0);
+    assert_int_equal(pawl_field_append(sample_rows, &s, "second", why, sizeof why), 1);
+    assert_int_equal(pawl_field_append(sample_rows, &s, "third", why, sizeof why), 0);
+    assert_string_equal(why, "expected at most 2 items");
+    assert_int_equal(pawl_fields_json(sample_rows, &s, &json), PAWL_OK);
+    assert_int_equal(pawl_fields_from_json(sample_rows, json, "here", &again), PAWL_OK);
+    assert_memory_equal(&s, &again, sizeof s);
+    assert_int_equal(pawl_fields_diff(sample_rows, "", json, json, 0, NULL), 0);
+    json_array_set_new(json_object_get(json, "names"), 1, json_integer(3));
+    assert_int_equal(pawl_fields_from_json(sample_rows, json, "here", &again), PAWL_EDATA);
+    assert_string_equal(pawl_last_error()->what, "here: 'names': item 1 is not a text");
+    json_decref(json);
 }
 
 /* ---- arenas ---- */
@@ -373,6 +409,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_speaker_is_heard),
+        cmocka_unit_test(a_list_of_texts_is_checked_and_reads_back),
         cmocka_unit_test(what_is_measured_is_what_is_carved),
         cmocka_unit_test(the_nth_allocation_fails_on_demand),
         cmocka_unit_test(philox_gives_the_published_answers),
