@@ -102,6 +102,11 @@ static pawl_status norm(pawl_decoder *g, const float *x, pawl_tensor w)
     return PAWL_OK;
 }
 
+static pawl_status linear(const pawl_decoder *g, int64_t l, pawl_slot w, pawl_slot bias, pawl_tensor x, pawl_tensor y)
+{
+    return pawl_linear(g->d, x, weight(g, l, w), weight(g, l, bias), PAWL_SET, y);
+}
+
 static pawl_status norm_heads(pawl_decoder *g, int64_t l)
 {
     const pawl_model_config *c = &g->m->config;
@@ -136,24 +141,20 @@ static pawl_status attention(pawl_decoder *g, int64_t l, pawl_tensor position)
     const pawl_model_config *c = &g->m->config;
     const int64_t D = c->hidden_size, W = pawl_qkv_width(c), pairs = c->head_dim / 2;
     const int normed = (g->m->has & PAWL_QK_NORM) != 0;
-    PAWL_TRY(pawl_linear(g->d, one(g->s.in, D), weight(g, l, PAWL_Q), weight(g, l, PAWL_Q_BIAS), PAWL_SET,
-                         one(normed ? g->s.qkv_raw : g->s.qkv, W)));
+    PAWL_TRY(linear(g, l, PAWL_Q, PAWL_Q_BIAS, one(g->s.in, D), one(normed ? g->s.qkv_raw : g->s.qkv, W)));
     if (normed) PAWL_TRY(norm_heads(g, l));
     PAWL_TRY(pawl_rope(g->d, one(g->s.qkv, W), c->num_attention_heads + c->num_key_value_heads,
                        pawl_view(g->s.cos, g->room, pairs), pawl_view(g->s.sin, g->room, pairs), position, +1));
     PAWL_TRY(attend(g, l));
-    return pawl_linear(g->d, one(g->s.attended, pawl_query_width(c)), weight(g, l, PAWL_O), weight(g, l, PAWL_O_BIASES),
-                       PAWL_SET, one(g->s.out, D));
+    return linear(g, l, PAWL_O, PAWL_O_BIASES, one(g->s.attended, pawl_query_width(c)), one(g->s.out, D));
 }
 
 static pawl_status mlp(pawl_decoder *g, int64_t l)
 {
     const int64_t D = g->m->config.hidden_size, F = g->m->config.intermediate_size;
-    PAWL_TRY(pawl_linear(g->d, one(g->s.in, D), weight(g, l, PAWL_GATE), weight(g, l, PAWL_GATE_BIAS), PAWL_SET,
-                         one(g->s.gate_up, 2 * F)));
+    PAWL_TRY(linear(g, l, PAWL_GATE, PAWL_GATE_BIAS, one(g->s.in, D), one(g->s.gate_up, 2 * F)));
     PAWL_TRY(pawl_swiglu(g->d, one(g->s.gate_up, 2 * F), one(g->s.act, F)));
-    return pawl_linear(g->d, one(g->s.act, F), weight(g, l, PAWL_DOWN), weight(g, l, PAWL_DOWN_BIAS), PAWL_SET,
-                       one(g->s.out, D));
+    return linear(g, l, PAWL_DOWN, PAWL_DOWN_BIAS, one(g->s.act, F), one(g->s.out, D));
 }
 
 pawl_status pawl_decoder_step(pawl_decoder *g, int32_t id, const float **logits)

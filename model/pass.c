@@ -85,6 +85,12 @@ static pawl_status open_pass(pass *p)
 
 /* --- forward ----------------------------------------------------------------------------------------------- */
 
+/* y = x w^T + bias: every product of a layer goes through here, w and bias being the groups that begin at two slots. */
+static pawl_status linear(const pass *p, int64_t l, pawl_slot w, pawl_slot bias, pawl_tensor x, pawl_tensor y)
+{
+    return pawl_linear(p->d, x, weight(p, l, w), weight(p, l, bias), PAWL_SET, y);
+}
+
 static pawl_status norm(const pass *p, pawl_tensor residual, const float *x, pawl_tensor w, float *sum, float *y,
                         float *rstd)
 {
@@ -121,24 +127,20 @@ static pawl_status attention(const pass *p, int64_t l, const pawl_kept *k)
     const int normed = (p->m->has & PAWL_QK_NORM) != 0;
     const pawl_attend a = attend_in(p, l);
     const pawl_tensor attended = view(p, k->attended, pawl_query_width(c));
-    PAWL_TRY(pawl_linear(p->d, view(p, k->attention_in, D), weight(p, l, PAWL_Q), weight(p, l, PAWL_Q_BIAS), PAWL_SET,
-                         view(p, normed ? k->qkv_raw : k->qkv, W)));
+    PAWL_TRY(linear(p, l, PAWL_Q, PAWL_Q_BIAS, view(p, k->attention_in, D), view(p, normed ? k->qkv_raw : k->qkv, W)));
     if (normed) PAWL_TRY(norm_heads(p, l, k));
     PAWL_TRY(rotate(p, k->qkv, +1));
     PAWL_TRY(pawl_attention(p->d, &a, view(p, k->qkv, W), attended, view(p, k->lse, c->num_attention_heads)));
-    return pawl_linear(p->d, attended, weight(p, l, PAWL_O), weight(p, l, PAWL_O_BIASES), PAWL_SET,
-                       view(p, p->x->out, D));
+    return linear(p, l, PAWL_O, PAWL_O_BIASES, attended, view(p, p->x->out, D));
 }
 
 static pawl_status mlp(const pass *p, int64_t l, const pawl_kept *k)
 {
     const int64_t D = p->m->config.hidden_size, F = p->m->config.intermediate_size;
     const pawl_tensor gate_up = view(p, k->gate_up, 2 * F), act = view(p, k->act, F);
-    PAWL_TRY(pawl_linear(p->d, view(p, k->mlp_in, D), weight(p, l, PAWL_GATE), weight(p, l, PAWL_GATE_BIAS), PAWL_SET,
-                         gate_up));
+    PAWL_TRY(linear(p, l, PAWL_GATE, PAWL_GATE_BIAS, view(p, k->mlp_in, D), gate_up));
     PAWL_TRY(pawl_swiglu(p->d, gate_up, act));
-    return pawl_linear(p->d, act, weight(p, l, PAWL_DOWN), weight(p, l, PAWL_DOWN_BIAS), PAWL_SET,
-                       view(p, p->x->out, D));
+    return linear(p, l, PAWL_DOWN, PAWL_DOWN_BIAS, act, view(p, p->x->out, D));
 }
 
 /* Leaves the normed hidden states in final_in. What a sub-layer adds (out) joins the stream in the next norm. */
@@ -163,7 +165,7 @@ static pawl_status forward(const pass *p)
 
 /* --- backward ---------------------------------------------------------------------------------------------- */
 
-/* Gradients of y = x w^T + bias, where w and bias begin at two slots. */
+/* The transpose of linear. */
 static pawl_status linear_backward(const pass *p, int64_t l, pawl_slot w, pawl_slot bias, pawl_tensor dy, pawl_tensor x,
                                    pawl_tensor dx)
 {
