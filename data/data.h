@@ -47,18 +47,48 @@ typedef struct pawl_data_config {
 extern const pawl_field pawl_data_rows[];
 
 /* ---- Tokenizer ---- */
+/* Immutable once open: any number of threads may encode with one, each with a pawl_encoding of its own. */
 typedef struct pawl_tokenizer pawl_tokenizer;
-/* spec: "bytes", or a folder. Errors: EDATA for what is not supported, by name. */
+/* spec: "bytes", or a folder with tokenizer.json (Hugging Face's tokenizers; model BPE). Errors: EDATA for what is not
+ * supported or malformed, naming the file and the JSON path. */
 PAWL_MUST pawl_status pawl_tokenizer_open(const char *spec, pawl_tokenizer **out);
 void pawl_tokenizer_close(pawl_tokenizer *t);
-int32_t pawl_tokenizer_size(const pawl_tokenizer *t);   /* ids are below this */
-int32_t pawl_tokenizer_end(const pawl_tokenizer *t);    /* the id that ends a document */
+int32_t pawl_tokenizer_size(const pawl_tokenizer *t); /* the highest id + 1; a model's vocab_size may be larger */
+/* eos_token and bos_token of tokenizer_config.json, else eos_token_id (the first of a list) and bos_token_id of
+ * generation_config.json, then config.json; -1: there is none. */
+int32_t pawl_tokenizer_end(const pawl_tokenizer *t);
+int32_t pawl_tokenizer_begin(const pawl_tokenizer *t);
+/* The id of an added token or, else, a vocabulary entry with exactly this content; -1. */
+int32_t pawl_tokenizer_id(const pawl_tokenizer *t, const char *content);
+/* The other way: as it stands in the file (vocabularies of bytes write bytes in letters of their own); NULL: no such id. */
+const char *pawl_tokenizer_content(const pawl_tokenizer *t, int32_t id);
+/* Over all that determines ids, and the ids that end and begin a text. */
 pawl_digest pawl_tokenizer_digest(const pawl_tokenizer *t);
-/* Ids of text, appended at ids (room for bytes + 1 of them is always enough); returns how many. */
-int64_t pawl_tokenize(const pawl_tokenizer *t, const char *text, size_t bytes, int32_t *ids);
-/* Bytes of ids; specials are left out. */
-void pawl_detokenize(const pawl_tokenizer *t, const int32_t *ids, int64_t count, pawl_text *out);
-/* Writes tokenizer.json and tokenizer_config.json so that Hugging Face's tokenizers computes the same ids. */
+
+/* Ids of a text; start it as {0} and use it for many texts: it keeps what the tokenizer learns about words on the way. */
+typedef struct pawl_encoding {
+    int32_t *ids;
+    int64_t *at; /* byte of the original text at which the token begins; -1: added by the post-processor */
+    int64_t count, room;
+    struct pawl_encoder *encoder; /* scratch, and a cache of words */
+} pawl_encoding;
+
+typedef enum pawl_specials {
+    PAWL_WITHOUT_SPECIALS, /* Hugging Face's add_special_tokens=False */
+    PAWL_WITH_SPECIALS,    /* =True: what the post-processor adds (a begin token, say) */
+    PAWL_RAW_TEXT          /* as PAWL_WITH_SPECIALS; but where the tokenizer is `bytes`, text that spells <|endoftext|> stays
+                              thirteen bytes, so that a raw document cannot end another */
+} pawl_specials;
+
+/* Replaces out's content. Text is UTF-8, NUL allowed; broken UTF-8 is EDATA, except that `bytes` takes any bytes.
+ * Time is linear in bytes but for a logarithm in the longest word. */
+PAWL_MUST pawl_status pawl_encode(const pawl_tokenizer *t, const char *text, size_t bytes, pawl_specials s, pawl_encoding *out);
+void pawl_encoding_close(pawl_encoding *e);
+/* Appends the text of ids, as Hugging Face's decode (without clean_up_tokenization_spaces); ids that are none have no
+ * text. A token that holds part of a character gives U+FFFD; `bytes` gives the bytes as they are. */
+PAWL_MUST pawl_status pawl_decode(const pawl_tokenizer *t, const int32_t *ids, int64_t count, int skip_specials, pawl_text *out);
+/* Writes tokenizer.json, tokenizer_config.json and what else belongs to them, byte for byte as they were read; `bytes`
+ * writes its own, with which Hugging Face's tokenizers computes the same ids. */
 PAWL_MUST pawl_status pawl_tokenizer_save(const pawl_tokenizer *t, const char *dir);
 
 /* ---- Prepared data ---- */

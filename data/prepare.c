@@ -21,9 +21,9 @@ typedef struct maker {
     pawl_blob tokens, documents;
     json_t *files; /* records of the files that are finished, in order */
     segment_list part[PAWL_PARTS];
-    int32_t *ids;   /* of the document in hand */
-    uint16_t *half; /* the same, narrow */
-    size_t id_room;
+    pawl_encoding encoding; /* of the document in hand */
+    uint16_t *half;         /* its ids, narrow */
+    int64_t half_room;
     int64_t token_count, document_count, empty;
 } maker;
 
@@ -80,32 +80,41 @@ static pawl_status finish_blob(maker *m, pawl_blob *b, pawl_prepared_file file)
     return PAWL_OK;
 }
 
-static pawl_status make_room(maker *m, size_t ids)
+static pawl_status write_tokens(maker *m)
 {
-    if (ids <= m->id_room) return PAWL_OK;
-    const size_t room = ids + ids / 2;
-    PAWL_TRY(pawl_realloc((void **)&m->ids, room * sizeof *m->ids, "the tokens of a document"));
-    PAWL_TRY(pawl_realloc((void **)&m->half, room * sizeof *m->half, "the tokens of a document"));
-    m->id_room = room;
+    const pawl_encoding *e = &m->encoding;
+    if (m->wide) return pawl_blob_add(&m->tokens, e->ids, (size_t)e->count * sizeof *e->ids);
+    if (e->count > m->half_room) {
+        PAWL_TRY(pawl_realloc((void **)&m->half, (size_t)e->room * sizeof *m->half, "the tokens of a document"));
+        m->half_room = e->room;
+    }
+    for (int64_t i = 0; i < e->count; i++) m->half[i] = (uint16_t)e->ids[i];
+    return pawl_blob_add(&m->tokens, m->half, (size_t)e->count * sizeof *m->half);
+}
+
+/* Ids of the document and its end, with places for all of them: one that the tokenizer added stands where the next
+ * does. */
+static pawl_status encode(maker *m, const pawl_passage *p)
+{
+    pawl_encoding *e = &m->encoding;
+    PAWL_TRY(pawl_encode(m->recipe->tokenizer, p->text, p->bytes, PAWL_RAW_TEXT, e));
+    PAWL_TRY(pawl_encoding_add(e, m->end, (int64_t)p->bytes));
+    for (int64_t i = e->count - 2; i >= 0; i--)
+        if (e->at[i] < 0) e->at[i] = e->at[i + 1];
     return PAWL_OK;
 }
 
-static pawl_status write_tokens(maker *m, int64_t count)
+/* Bytes of text that the tokens of [first + 1, end) stand for. */
+static int32_t bytes_of_targets(const maker *m, const pawl_passage *p, int64_t first, int64_t end)
 {
-    if (m->wide) return pawl_blob_add(&m->tokens, m->ids, (size_t)count * sizeof *m->ids);
-    for (int64_t i = 0; i < count; i++) m->half[i] = (uint16_t)m->ids[i];
-    return pawl_blob_add(&m->tokens, m->half, (size_t)count * sizeof *m->half);
+    const pawl_encoding *e = &m->encoding;
+    if (first + 1 >= end) return 0;
+    return (int32_t)((end < e->count ? e->at[end] : (int64_t)p->bytes) - e->at[first + 1]);
 }
 
-static int32_t bytes_of_targets(const maker *m, int64_t first, int64_t end)
+static pawl_status add_segments(maker *m, segment_list *list, const pawl_passage *p)
 {
-    int32_t bytes = 0;
-    for (int64_t i = first + 1; i < end; i++) bytes += pawl_token_bytes(m->recipe->tokenizer, m->ids[i]);
-    return bytes;
-}
-
-static pawl_status add_segments(maker *m, segment_list *list, int64_t tokens)
-{
+    const int64_t tokens = m->encoding.count;
     const int64_t n = pawl_segment_count(tokens, m->recipe->sequence_len);
     if (list->count + n > list->room) {
         const int64_t room = 2 * (list->count + n) + 1024;
@@ -118,7 +127,7 @@ static pawl_status add_segments(maker *m, segment_list *list, int64_t tokens)
         list->items[list->count++] = (pawl_segment){.tokens_at = m->token_count + first,
                                                     .document = m->document_count,
                                                     .tokens = (int32_t)(end - first),
-                                                    .bytes = bytes_of_targets(m, first, end)};
+                                                    .bytes = bytes_of_targets(m, p, first, end)};
     }
     list->documents++;
     list->tokens += tokens;
@@ -128,14 +137,13 @@ static pawl_status add_segments(maker *m, segment_list *list, int64_t tokens)
 static pawl_status add_document(maker *m, int source, const pawl_passage *p)
 {
     const pawl_part part = side_of(p, m->recipe->held_out);
-    PAWL_TRY(make_room(m, p->bytes + 2));
-    int64_t tokens = pawl_tokenize(m->recipe->tokenizer, p->text, p->bytes, m->ids);
-    m->ids[tokens++] = m->end;
+    PAWL_TRY(encode(m, p));
+    const int64_t tokens = m->encoding.count;
     const pawl_document d = {
         .tokens_at = m->token_count, .tokens = tokens, .line = p->line, .source = source, .part = (int32_t)part};
-    PAWL_TRY(write_tokens(m, tokens));
+    PAWL_TRY(write_tokens(m));
     PAWL_TRY(pawl_blob_add(&m->documents, &d, sizeof d));
-    PAWL_TRY(add_segments(m, &m->part[part], tokens));
+    PAWL_TRY(add_segments(m, &m->part[part], p));
     m->token_count += tokens;
     m->document_count++;
     return PAWL_OK;
@@ -245,7 +253,7 @@ pawl_status pawl_prepare(const pawl_recipe *r, const char *dir)
     pawl_blob_close(&m.tokens);
     pawl_blob_close(&m.documents);
     json_decref(m.files);
-    pawl_free(m.ids);
+    pawl_encoding_close(&m.encoding);
     pawl_free(m.half);
     return s;
 }

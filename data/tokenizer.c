@@ -1,5 +1,4 @@
-/* The tokenizer `bytes`: id b is the byte b, and four specials follow. Text never becomes a special: one that spells
- * <|endoftext|> stays thirteen bytes, so a document cannot end another. */
+/* The tokenizer `bytes`: id b is the byte b, and four specials follow. */
 #include "data/tokenizer.h"
 
 #include <limits.h>
@@ -13,7 +12,8 @@ enum { BYTES = 256, END_OF_TEXT = BYTES, PAD, IM_START, IM_END, SIZE };
 static const char *const specials[SIZE - BYTES] = {"<|endoftext|>", "<|pad|>", "<|im_start|>", "<|im_end|>"};
 
 struct pawl_tokenizer {
-    pawl_digest digest; /* of the canonical form of tokenizer.json */
+    pawl_digest digest;   /* of the canonical form of tokenizer.json */
+    char names[BYTES][3]; /* of the bytes, in tokenizer.json */
 };
 
 int32_t pawl_tokenizer_size(const pawl_tokenizer *t)
@@ -33,25 +33,78 @@ pawl_digest pawl_tokenizer_digest(const pawl_tokenizer *t)
     return t->digest;
 }
 
-int32_t pawl_token_bytes(const pawl_tokenizer *t, int32_t id)
+int32_t pawl_tokenizer_begin(const pawl_tokenizer *t)
 {
     (void)t;
-    return id >= 0 && id < BYTES;
+    return END_OF_TEXT;
 }
 
-int64_t pawl_tokenize(const pawl_tokenizer *t, const char *text, size_t bytes, int32_t *ids)
+int32_t pawl_tokenizer_id(const pawl_tokenizer *t, const char *content)
+{
+    for (int id = BYTES; id < SIZE; id++)
+        if (strcmp(content, specials[id - BYTES]) == 0) return id;
+    for (int b = 0; b < BYTES; b++)
+        if (strcmp(content, t->names[b]) == 0) return b;
+    return -1;
+}
+
+const char *pawl_tokenizer_content(const pawl_tokenizer *t, int32_t id)
+{
+    if (id < 0 || id >= SIZE) return NULL;
+    return id < BYTES ? t->names[id] : specials[id - BYTES];
+}
+
+pawl_status pawl_encoding_add(pawl_encoding *e, int32_t id, int64_t at)
+{
+    if (e->count == e->room) {
+        const int64_t room = 2 * e->room + 256;
+        PAWL_TRY(pawl_realloc((void **)&e->ids, (size_t)room * sizeof *e->ids, "the tokens of a text"));
+        PAWL_TRY(pawl_realloc((void **)&e->at, (size_t)room * sizeof *e->at, "the places of tokens"));
+        e->room = room;
+    }
+    e->ids[e->count] = id;
+    e->at[e->count++] = at;
+    return PAWL_OK;
+}
+
+void pawl_encoding_close(pawl_encoding *e)
+{
+    pawl_free(e->ids);
+    pawl_free(e->at);
+    memset(e, 0, sizeof *e);
+}
+
+/* The special that text begins with, or -1. */
+static int special_at(const char *text, size_t bytes)
+{
+    for (int i = 0; i < SIZE - BYTES; i++)
+        if (strlen(specials[i]) <= bytes && memcmp(text, specials[i], strlen(specials[i])) == 0) return i;
+    return -1;
+}
+
+pawl_status pawl_encode(const pawl_tokenizer *t, const char *text, size_t bytes, pawl_specials s, pawl_encoding *out)
 {
     (void)t;
-    for (size_t i = 0; i < bytes; i++) ids[i] = (uint8_t)text[i];
-    return (int64_t)bytes;
+    out->count = 0;
+    for (size_t i = 0; i < bytes; i++) {
+        const int special = s == PAWL_RAW_TEXT || text[i] != '<' ? -1 : special_at(text + i, bytes - i);
+        PAWL_TRY(pawl_encoding_add(out, special < 0 ? (uint8_t)text[i] : BYTES + special, (int64_t)i));
+        if (special >= 0) i += strlen(specials[special]) - 1;
+    }
+    return PAWL_OK;
 }
 
-void pawl_detokenize(const pawl_tokenizer *t, const int32_t *ids, int64_t count, pawl_text *out)
+pawl_status pawl_decode(const pawl_tokenizer *t, const int32_t *ids, int64_t count, int skip_specials, pawl_text *out)
 {
+    (void)t;
     for (int64_t i = 0; i < count; i++) {
         const uint8_t byte = (uint8_t)ids[i];
-        if (pawl_token_bytes(t, ids[i])) pawl_text_add_bytes(out, &byte, 1);
+        if (ids[i] >= 0 && ids[i] < BYTES)
+            pawl_text_add_bytes(out, &byte, 1);
+        else if (ids[i] >= BYTES && ids[i] < SIZE && !skip_specials)
+            pawl_text_add(out, "%s", specials[ids[i] - BYTES]);
     }
+    return pawl_text_status(out);
 }
 
 /* The character that byte-level vocabularies write for a byte (GPT-2): itself where it is printable in Latin-1, else
@@ -157,6 +210,7 @@ pawl_status pawl_tokenizer_open(const char *spec, pawl_tokenizer **out)
     if (strcmp(spec, "bytes") != 0) PAWL_TRY_OUT(recognise(spec, ours));
     PAWL_TRY_OUT(pawl_alloc((void **)&t, sizeof *t, "the tokenizer"));
     PAWL_TRY_OUT(canonical_digest(ours, &t->digest));
+    for (int b = 0; b < BYTES; b++) byte_level_name(b, t->names[b]);
     *out = t;
     t = NULL;
 out:

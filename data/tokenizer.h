@@ -4,7 +4,7 @@
 
 #include "data/data.h"
 
-/* Bytes of text that the id stands for; 0 for specials. */
-int32_t pawl_token_bytes(const pawl_tokenizer *t, int32_t id);
+/* Appends one token. */
+PAWL_MUST pawl_status pawl_encoding_add(pawl_encoding *e, int32_t id, int64_t at);
 
 #endif

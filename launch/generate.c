@@ -75,8 +75,7 @@ static pawl_status print_result(const pawl_loaded *l, const int32_t *ids, int64_
 {
     pawl_text text = {0};
     const int64_t from = as_json ? prompt : 0; /* people read the prompt with it; programs have it */
-    pawl_detokenize(l->tokenizer, ids + from, count - from, &text);
-    pawl_status s = pawl_text_status(&text);
+    pawl_status s = pawl_decode(l->tokenizer, ids + from, count - from, 1, &text);
     if (s == PAWL_OK && !as_json) puts(text.data ? text.data : "");
     if (s == PAWL_OK && as_json) {
         json_t *tokens = json_array();
@@ -93,10 +92,10 @@ static pawl_status print_result(const pawl_loaded *l, const int32_t *ids, int64_
 static pawl_status answer(const pawl_command *c, const pawl_args *a, pawl_loaded *l, pawl_device *d)
 {
     const char *prompt = a->option[PROMPT], *stop = "";
-    const size_t bytes = strlen(prompt);
     int64_t max_tokens, seed, count = 0;
     sampler s = {.size = pawl_tokenizer_size(l->tokenizer)};
     int32_t *ids = NULL;
+    pawl_encoding encoding = {0};
     pawl_decoder *g = NULL;
     pawl_status status;
     PAWL_TRY(pawl_option_i64(c, a, MAX_TOKENS, 1, 1000000, 256, &max_tokens));
@@ -105,9 +104,11 @@ static pawl_status answer(const pawl_command *c, const pawl_args *a, pawl_loaded
     PAWL_TRY(pawl_option_f64(c, a, TOP_P, 0, 1, 1, &s.top_p));
     s.seed = (uint64_t)seed;
     PAWL_TRY_OUT(pawl_alloc((void **)&s.candidates, (size_t)s.size * sizeof *s.candidates, "candidates"));
-    PAWL_TRY_OUT(pawl_alloc((void **)&ids, (bytes + 1 + (size_t)max_tokens) * sizeof *ids, "tokens"));
-    int64_t n = pawl_tokenize(l->tokenizer, prompt, bytes, ids);
-    if (n == 0) ids[n++] = pawl_tokenizer_end(l->tokenizer); /* an empty prompt begins a document */
+    PAWL_TRY_OUT(pawl_encode(l->tokenizer, prompt, strlen(prompt), PAWL_WITH_SPECIALS, &encoding));
+    int64_t n = encoding.count;
+    PAWL_TRY_OUT(pawl_alloc((void **)&ids, (size_t)(n + 1 + max_tokens) * sizeof *ids, "tokens"));
+    if (n) memcpy(ids, encoding.ids, (size_t)n * sizeof *ids);
+    else ids[n++] = pawl_tokenizer_end(l->tokenizer); /* an empty prompt begins a document */
     const int64_t context = pawl_model_settings(l->model)->max_position_embeddings;
     if (n >= context)
         PAWL_TRY_OUT(PAWL_FAIL(PAWL_EUSAGE, "the prompt has %lld tokens and the model's context %lld: shorten it", (long long)n, (long long)context));
@@ -117,6 +118,7 @@ static pawl_status answer(const pawl_command *c, const pawl_args *a, pawl_loaded
     PAWL_TRY_OUT(print_result(l, ids, n, count, stop, a->option[JSON] != NULL));
 out:
     pawl_decoder_close(g);
+    pawl_encoding_close(&encoding);
     pawl_free(ids);
     pawl_free(s.candidates);
     return status;

@@ -112,7 +112,7 @@ static inline void row_text(const pawl_data *d, const pawl_tokenizer *t, pawl_pa
     pawl_slot_fill(d, part, &r, 1, &b);
     while (n < b.tokens && b.starts[n] == 0) n++;
     pawl_text_add_bytes(out, "", 0);
-    pawl_detokenize(t, b.ids, n, out);
+    must(pawl_decode(t, b.ids, n, 1, out));
     pawl_arena_close(&a);
 }
 

@@ -15,20 +15,25 @@ static void every_byte_is_its_own_id(void **state)
     (void)state;
     pawl_tokenizer *t;
     char text[256];
-    int32_t ids[257];
+    pawl_encoding e = {0};
     pawl_text back = {0};
     assert_int_equal(pawl_tokenizer_open("bytes", &t), PAWL_OK);
     for (int i = 0; i < 256; i++) text[i] = (char)i;
-    assert_int_equal(pawl_tokenize(t, text, sizeof text, ids), 256);
-    for (int i = 0; i < 256; i++) assert_int_equal(ids[i], i);
-    pawl_detokenize(t, ids, 256, &back);
+    assert_int_equal(pawl_encode(t, text, sizeof text, PAWL_WITH_SPECIALS, &e), PAWL_OK);
+    assert_int_equal(e.count, 256);
+    for (int i = 0; i < 256; i++) {
+        assert_int_equal(e.ids[i], i);
+        assert_int_equal(e.at[i], i);
+    }
+    assert_int_equal(pawl_decode(t, e.ids, 256, 0, &back), PAWL_OK);
     assert_int_equal(back.bytes, 256);
     assert_memory_equal(back.data, text, 256);
     pawl_text_close(&back);
+    pawl_encoding_close(&e);
     pawl_tokenizer_close(t);
 }
 
-static void specials_come_after_the_bytes_and_have_no_text(void **state)
+static void specials_come_after_the_bytes(void **state)
 {
     (void)state;
     pawl_tokenizer *t;
@@ -37,20 +42,35 @@ static void specials_come_after_the_bytes_and_have_no_text(void **state)
     assert_int_equal(pawl_tokenizer_open("bytes", &t), PAWL_OK);
     assert_int_equal(pawl_tokenizer_size(t), 260);
     assert_int_equal(pawl_tokenizer_end(t), 256);
-    pawl_detokenize(t, ids, 8, &text);
+    assert_int_equal(pawl_tokenizer_begin(t), 256);
+    assert_int_equal(pawl_tokenizer_id(t, "<|im_end|>"), 259);
+    assert_int_equal(pawl_tokenizer_id(t, "Ġ"), 32);
+    assert_int_equal(pawl_tokenizer_id(t, "<|none|>"), -1);
+    assert_string_equal(pawl_tokenizer_content(t, 257), "<|pad|>");
+    assert_null(pawl_tokenizer_content(t, 260));
+    assert_int_equal(pawl_decode(t, ids, 8, 1, &text), PAWL_OK);
     assert_string_equal(text.data, "ab");
+    assert_int_equal(pawl_decode(t, ids, 2, 0, &text), PAWL_OK);
+    assert_string_equal(text.data, "aba<|endoftext|>");
     pawl_text_close(&text);
     pawl_tokenizer_close(t);
 }
 
-static void text_that_spells_a_special_stays_text(void **state)
+static void raw_text_that_spells_a_special_stays_text(void **state)
 {
     (void)state;
     pawl_tokenizer *t;
-    int32_t ids[32];
+    pawl_encoding e = {0};
     assert_int_equal(pawl_tokenizer_open("bytes", &t), PAWL_OK);
-    assert_int_equal(pawl_tokenize(t, "<|endoftext|>", 13, ids), 13);
-    assert_int_equal(ids[0], '<');
+    assert_int_equal(pawl_encode(t, "<|endoftext|>", 13, PAWL_RAW_TEXT, &e), PAWL_OK);
+    assert_int_equal(e.count, 13);
+    assert_int_equal(e.ids[0], '<');
+    assert_int_equal(pawl_encode(t, "a<|endoftext|>b", 15, PAWL_WITHOUT_SPECIALS, &e), PAWL_OK);
+    assert_int_equal(e.count, 3); /* as in Hugging Face, with what is exported */
+    assert_int_equal(e.ids[1], 256);
+    assert_int_equal(e.at[1], 1);
+    assert_int_equal(e.at[2], 14);
+    pawl_encoding_close(&e);
     pawl_tokenizer_close(t);
 }
 
@@ -146,8 +166,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_byte_is_its_own_id),
-        cmocka_unit_test(specials_come_after_the_bytes_and_have_no_text),
-        cmocka_unit_test(text_that_spells_a_special_stays_text),
+        cmocka_unit_test(specials_come_after_the_bytes),
+        cmocka_unit_test(raw_text_that_spells_a_special_stays_text),
         cmocka_unit_test(saved_vocabulary_is_byte_level),
         cmocka_unit_test(an_exported_folder_opens_as_the_same_tokenizer),
         cmocka_unit_test(the_digest_does_not_drift),
