@@ -146,6 +146,13 @@ void pawl_format_bytes(double bytes, char out[32])
     snprintf(out, 32, u == 0 || bytes >= 100 ? "%.0f %s" : "%.1f %s", bytes, units[u]);
 }
 
+void pawl_format_seconds(double seconds, char out[32])
+{
+    const long long all = seconds > 0 ? (long long)seconds : 0;
+    if (all >= 3600) snprintf(out, 32, "%lld:%02lld:%02lld", all / 3600, all / 60 % 60, all % 60);
+    else snprintf(out, 32, "%lld:%02lld", all / 60, all % 60);
+}
+
 static int least(int a, int b, int c)
 {
     const int ab = a < b ? a : b;

@@ -37,6 +37,8 @@ int pawl_parse_f64(const char *s, double *out);
 void pawl_format_f64(double x, char out[32]);
 /* 1536 -> "1.5 KiB". */
 void pawl_format_bytes(double bytes, char out[32]);
+/* "0:09", "12:30", "3:00:59". */
+void pawl_format_seconds(double seconds, char out[32]);
 
 /* Edits (insert, delete, replace, swap of neighbours) that make b of a; words longer than 63 bytes count as far apart. */
 int pawl_edit_distance(const char *a, const char *b);

@@ -1,3 +1,4 @@
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -129,25 +130,29 @@ static pawl_status parent_lineage(const char *path, json_t **out)
 static pawl_status choose_model(pawl_opened *o, pawl_model_config *model)
 {
     const pawl_run_config *c = &o->config;
-    if (c->model.base_model[0]) {
-        PAWL_TRY(describe(c->model.base_model, model, o->tokenizer_spec));
-        PAWL_TRY(pawl_hf_lineage(c->model.base_model, &o->base));
-    } else if (c->checkpoint.parent_checkpoint[0]) {
-        PAWL_TRY(describe(c->checkpoint.parent_checkpoint, model, o->tokenizer_spec));
-        PAWL_TRY(parent_lineage(c->checkpoint.parent_checkpoint, &o->parent));
-    } else {
-        *model = c->model.model.value;
-    }
+    const char *start = c->model.base_model[0] ? c->model.base_model : c->checkpoint.parent_checkpoint;
+    if (start[0]) PAWL_TRY(describe(start, model, o->tokenizer_spec));
+    else *model = c->model.model.value;
     if (c->data.tokenizer[0]) memcpy(o->tokenizer_spec, c->data.tokenizer, sizeof c->data.tokenizer);
     return PAWL_OK;
 }
 
-static pawl_status fit_vocabulary(pawl_opened *o, pawl_model_config *model)
+/* What lineage will say of the start; reads all of a base model. */
+static pawl_status start_lineage(pawl_opened *o)
 {
-    const int32_t size = pawl_tokenizer_size(o->tokenizer);
+    const pawl_run_config *c = &o->config;
+    if (c->model.base_model[0]) return pawl_hf_lineage(c->model.base_model, &o->base);
+    return c->checkpoint.parent_checkpoint[0] ? parent_lineage(c->checkpoint.parent_checkpoint, &o->parent) : PAWL_OK;
+}
+
+/* The tokenizer may be missing in a plan (NULL). */
+static pawl_status fit_model(pawl_opened *o, pawl_model_config *model)
+{
+    const int32_t size = o->tokenizer ? pawl_tokenizer_size(o->tokenizer) : 0, end = o->tokenizer ? pawl_tokenizer_end(o->tokenizer) : -1;
     if (model->vocab_size == 0) model->vocab_size = size;
-    if (model->eos_token_id < 0) model->eos_token_id = pawl_tokenizer_end(o->tokenizer);
-    if (model->bos_token_id < 0 && o->config.model.model.present) model->bos_token_id = pawl_tokenizer_end(o->tokenizer);
+    if (model->eos_token_id < 0) model->eos_token_id = end;
+    if (model->bos_token_id < 0 && o->config.model.model.present) model->bos_token_id = end;
+    PAWL_CHECK(model->vocab_size > 0, PAWL_EUSAGE, "vocab_size is not given, and there is no tokenizer in %s to tell it", o->tokenizer_spec);
     PAWL_CHECK(model->vocab_size >= size, PAWL_EUSAGE,
                "the tokenizer %s has %d ids but the model's vocab_size is %lld: use the model's own tokenizer, or a larger vocab_size",
                o->tokenizer_spec, size, (long long)model->vocab_size);
@@ -161,8 +166,9 @@ static pawl_status open_model(pawl_opened *o, int threads)
 {
     pawl_model_config model;
     PAWL_TRY(choose_model(o, &model));
+    PAWL_TRY(start_lineage(o));
     PAWL_TRY(pawl_tokenizer_open(o->tokenizer_spec, &o->tokenizer));
-    PAWL_TRY(fit_vocabulary(o, &model));
+    PAWL_TRY(fit_model(o, &model));
     PAWL_TRY(pawl_model_open(&model, &o->model));
     return pawl_device_open_cpu(threads, "auto", &o->device);
 }
@@ -180,24 +186,24 @@ static pawl_status same_device(pawl_comm *c, const pawl_device *d)
     return pawl_agree(c, mine);
 }
 
-pawl_status pawl_open_run(pawl_comm *c, pawl_opened *o, int *stopped)
+static pawl_status open_data(pawl_comm *c, pawl_opened *o, int *stopped)
 {
     char cache[1024];
-    int threads;
-    pawl_watch("opening the model", (double)o->config.comm.phase_seconds);
-    PAWL_TRY(pawl_threads_here(c, o->config.train.threads, &threads));
-    PAWL_TRY(pawl_agree(c, open_model(o, threads)));
-    PAWL_TRY(same_device(c, o->device));
     pawl_cache_folder(cache, sizeof cache);
     if (!cache[0]) snprintf(cache, sizeof cache, "%.1000s/prepared", o->config.train.output_dir);
     pawl_watch("preparing the data", (double)o->config.comm.phase_seconds);
-    PAWL_TRY(pawl_data_open(c, &o->config.data, o->tokenizer, (uint64_t)o->config.train.seed, cache, &o->data, stopped));
+    return pawl_data_open(c, &o->config.data, o->tokenizer, (uint64_t)o->config.train.seed, cache, &o->data, stopped);
+}
+
+static void fill_parts(pawl_comm *c, pawl_opened *o)
+{
     o->parts = (pawl_parts){.comm = c,
                             .device = o->device,
                             .model = o->model,
                             .tokenizer = o->tokenizer,
                             .tokenizer_spec = o->tokenizer_spec,
                             .data = o->data,
+                            .sequence_len = o->config.data.sequence_len,
                             .train = &o->config.train,
                             .optim = &o->config.optim,
                             .reduce = &o->config.comm,
@@ -207,7 +213,60 @@ pawl_status pawl_open_run(pawl_comm *c, pawl_opened *o, int *stopped)
                             .base = o->base,
                             .live = pawl_on_terminal(),
                             .parent = o->parent};
+}
+
+pawl_status pawl_open_run(pawl_comm *c, pawl_opened *o, int *stopped)
+{
+    int threads;
+    pawl_watch("opening the model", (double)o->config.comm.phase_seconds);
+    PAWL_TRY(pawl_threads_here(c, o->config.train.threads, &threads));
+    PAWL_TRY(pawl_agree(c, open_model(o, threads)));
+    PAWL_TRY(same_device(c, o->device));
+    PAWL_TRY(open_data(c, o, stopped));
+    fill_parts(c, o);
     return PAWL_OK;
+}
+
+/* ---- a run that is only planned ---- */
+
+static int is_there(const pawl_dataset_config *d)
+{
+    glob_t found = {0};
+    const int matched = pawl_path_exists(d->path) || (glob(d->path, 0, NULL, &found) == 0 && found.gl_pathc > 0);
+    globfree(&found);
+    return matched;
+}
+
+static const char *first_missing(const pawl_data_config *c)
+{
+    for (int i = 0; i < c->datasets.count; i++)
+        if (!is_there(&c->datasets.items[i])) return c->datasets.items[i].path;
+    for (int i = 0; i < c->test_datasets.count; i++)
+        if (!is_there(&c->test_datasets.items[i])) return c->test_datasets.items[i].path;
+    return NULL;
+}
+
+static int has_tokenizer(const char *spec)
+{
+    char file[1100];
+    if (strcmp(spec, "bytes") == 0) return 1;
+    return pawl_path_join(file, sizeof file, spec, "tokenizer.json") == PAWL_OK && pawl_path_exists(file);
+}
+
+pawl_status pawl_open_plan(pawl_comm *c, int threads, pawl_opened *o, pawl_text *missing, int *stopped)
+{
+    pawl_model_config model;
+    PAWL_TRY(choose_model(o, &model));
+    const char *path = first_missing(&o->config.data);
+    if (path) pawl_text_add(missing, "there is no %s", path);
+    else if (!has_tokenizer(o->tokenizer_spec)) pawl_text_add(missing, "there is no tokenizer.json in %s", o->tokenizer_spec);
+    if (has_tokenizer(o->tokenizer_spec)) PAWL_TRY(pawl_tokenizer_open(o->tokenizer_spec, &o->tokenizer));
+    PAWL_TRY(fit_model(o, &model));
+    PAWL_TRY(pawl_model_open(&model, &o->model));
+    PAWL_TRY(pawl_device_open_cpu(threads, "auto", &o->device));
+    if (!missing->bytes) PAWL_TRY(open_data(c, o, stopped));
+    fill_parts(c, o);
+    return pawl_text_status(missing);
 }
 
 void pawl_close_run(pawl_opened *o)

@@ -29,6 +29,7 @@ void pawl_slot_rows(const pawl_cut *c, int64_t slot, int64_t *first, int64_t *en
 int64_t pawl_total_steps(const pawl_parts *p)
 {
     if (p->train->max_steps > 0) return p->train->max_steps;
+    if (!p->data) return PAWL_STEPS_UNKNOWN;
     /* The last batch is filled from the next epoch's order, so it counts whole. */
     return (int64_t)ceil(p->train->num_epochs * (double)pawl_data_epoch_rows(p->data) / (double)p->train->global_batch_size);
 }
@@ -54,10 +55,37 @@ out:
     return status;
 }
 
+/* A token through the run costs 2 N forward and 4 N backward, attention 4 L d T and 8 L d T (d: all query heads together). */
+static double flops_per_token(const pawl_parts *p, int64_t T)
+{
+    const pawl_model_config *m = pawl_model_settings(p->model);
+    return 6.0 * (double)pawl_model_matmul_parameters(p->model) +
+           12.0 * (double)(m->num_hidden_layers * m->num_attention_heads * m->head_dim) * (double)T;
+}
+
+/* Tokens in a row, without padding: of the run's first rows, which are all of them in a run that is short. */
+static double tokens_per_row(const pawl_parts *p, int64_t rows)
+{
+    enum { ENOUGH = 1 << 16 };
+    const int64_t count = rows < ENOUGH ? rows : ENOUGH;
+    double tokens = 0;
+    if (!p->data || count <= 0) return (double)p->sequence_len;
+    for (int64_t at = 0; at < count; at++) tokens += (double)pawl_row_length(p->data, PAWL_TRAIN, pawl_data_row_at(p->data, at));
+    return tokens / (double)count;
+}
+
+static void plan_work(const pawl_parts *p, int64_t T, pawl_plan *plan)
+{
+    const int64_t rows = plan->steps * p->train->global_batch_size;
+    if (plan->steps == PAWL_STEPS_UNKNOWN) return;
+    plan->tokens = (double)rows * tokens_per_row(p, rows);
+    plan->flops = flops_per_token(p, T) * plan->tokens;
+}
+
 pawl_status pawl_plan_of(const pawl_parts *p, pawl_plan *out)
 {
-    const int64_t micro = p->train->micro_batch_size, T = pawl_data_longest(p->data), count = pawl_model_count(p->model);
-    const pawl_model_config *m = pawl_model_settings(p->model);
+    const int64_t micro = p->train->micro_batch_size, T = p->data ? pawl_data_longest(p->data) : p->sequence_len;
+    const int64_t count = pawl_model_count(p->model);
     const pawl_shapes shapes = pawl_model_shapes(p->model, micro, T);
     const pawl_cut cut = pawl_cut_of(p->train, p->reduce);
     pawl_plan plan = {0};
@@ -71,15 +99,13 @@ pawl_status pawl_plan_of(const pawl_parts *p, pawl_plan *out)
     add(&plan, "scratch", pawl_device_scratch_bytes(p->device, &shapes));
     add(&plan, "checkpoint snapshot", snapshot);
     plan.steps = pawl_total_steps(p);
-    plan.tokens = (double)plan.steps * (double)p->train->global_batch_size * (double)T;
-    plan.flops = (6.0 * (double)pawl_model_matmul_parameters(p->model) +
-                  12.0 * (double)(m->num_hidden_layers * m->num_attention_heads * m->head_dim) * (double)T) * plan.tokens;
+    plan_work(p, T, &plan);
     *out = plan;
     return PAWL_OK;
 }
 
-/* MemAvailable of /proc/meminfo in bytes, lowered to what a memory control group leaves; 0 when nothing is known. */
-static double available_memory(void)
+/* MemAvailable of /proc/meminfo, and what the control group's limit leaves. */
+double pawl_memory_available(void)
 {
     char *text;
     size_t bytes;
@@ -104,7 +130,7 @@ static double available_memory(void)
 pawl_status pawl_plan_fits(const pawl_parts *p, const pawl_plan *plan)
 {
     char need[32], have[32], each[32];
-    const double available = available_memory(), wanted = (double)plan->peak_bytes * p->comm->local_size;
+    const double available = pawl_memory_available(), wanted = (double)plan->peak_bytes * p->comm->local_size;
     pawl_format_bytes(wanted, need);
     pawl_format_bytes(available, have);
     pawl_format_bytes((double)plan->peak_bytes, each);

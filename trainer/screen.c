@@ -76,20 +76,13 @@ void pawl_screen_start(const pawl_parts *p, const pawl_plan *plan, int64_t first
     pawl_screen_line(p, "  output   %s", p->train->output_dir);
 }
 
-static void format_seconds(double s, char out[32])
-{
-    const long long all = s > 0 ? (long long)s : 0;
-    if (all >= 3600) snprintf(out, 32, "%lld:%02lld:%02lld", all / 3600, all / 60 % 60, all % 60);
-    else snprintf(out, 32, "%lld:%02lld", all / 60, all % 60);
-}
-
 void pawl_screen_step(const pawl_parts *p, const pawl_step_report *r, int64_t step, int64_t steps, double tokens_per_second)
 {
     char eta[32];
     const int live = p->live;
     if (p->comm->rank != 0) return;
     if (!live && step % p->train->logging_steps != 0 && step != steps) return;
-    format_seconds(tokens_per_second > 0 ? (double)r->tokens / tokens_per_second * (double)(steps - step) : 0, eta);
+    pawl_format_seconds(tokens_per_second > 0 ? (double)r->tokens / tokens_per_second * (double)(steps - step) : 0, eta);
     fprintf(stderr, "%sstep %lld/%lld  loss %.4f  lr %.3g  norm %.3g  %.0f tokens/s  ETA %s%s", live ? "\r" : "", (long long)step,
             (long long)steps, r->loss, r->lr, r->grad_norm, tokens_per_second, eta, live ? "\033[K" : "\n");
     live_line = live;

@@ -38,6 +38,7 @@ typedef struct pawl_parts {
     const pawl_tokenizer *tokenizer;
     const char *tokenizer_spec;  /* what opens it again: "bytes" or a folder */
     const pawl_data *data;
+    int64_t sequence_len; /* longest row */
     const pawl_train_config *train;
     const pawl_optim_config *optim;
     const pawl_comm_config *reduce;
@@ -64,11 +65,15 @@ typedef struct pawl_plan {
     struct { const char *name; size_t bytes; } category[8];
     int categories;
     size_t peak_bytes;
-    int64_t steps;
-    double tokens, flops; /* of the whole run: 6 N + 12 L d T a token */
+    int64_t steps;        /* PAWL_STEPS_UNKNOWN without data and max_steps */
+    double tokens, flops; /* of the whole run, without padding: 6 N + 12 L d T a token; 0 when steps are not known */
 } pawl_plan;
-/* Local; allocates nothing but the list it measures with. */
+enum { PAWL_STEPS_UNKNOWN = -1 };
+/* For the rank that p->comm says, on as many ranks as it says; only its numbers are looked at. p->data may be NULL: then rows
+ * are taken to be full. Local; allocates nothing but the list it measures with. */
 PAWL_MUST pawl_status pawl_plan_of(const pawl_parts *p, pawl_plan *out);
+/* Bytes that this machine can still give: what is free, lowered to what a memory control group leaves; 0: not known. */
+double pawl_memory_available(void);
 /* Errors: EMEM, with the numbers, when this machine's ranks together would take more memory than is available. */
 PAWL_MUST pawl_status pawl_plan_fits(const pawl_parts *p, const pawl_plan *plan);
 

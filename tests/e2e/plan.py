@@ -1,0 +1,65 @@
+"""pawl plan: what it says beforehand is what the run then does, takes and tells."""
+import json, os, re, resource, shutil
+from e2e import *
+
+where = folder()
+out = os.path.join(where, "out")
+SHAPE = """model:
+  hidden_size: 256
+  intermediate_size: 768
+  num_hidden_layers: 12
+  num_attention_heads: 4
+  max_position_embeddings: 512
+tokenizer: bytes
+"""
+yaml = write_run(where, model=SHAPE, max_steps=0, num_epochs=0.02, sequence_len=256, global_batch_size=4, micro_batch_size=4, warmup_steps=1)
+plan = pawl_json("plan", yaml, "--rate", "100")
+check(not os.path.exists(out), "a plan leaves output_dir alone")
+check(set(plan) >= set("ranks bytes_per_rank peak_bytes fits steps tokens flops seconds".split()), "every promised key")
+check(plan["ranks"] == 1 and plan["fits"] is True and plan["peak_bytes"] == sum(plan["bytes_per_rank"].values()), "the peak is the sum of the categories")
+check(abs(plan["seconds"] * 100e9 / plan["flops"] - 1) < 1e-9, "the time is the work at the rate that was given")
+
+# Arithmetic by hand: parameters, and 6 N + 12 L d T for a token.
+D, F, L, V, T = 256, 768, 12, 260, 256
+products = L * (4 * D * D + 3 * D * F) + V * D
+parameters = products + V * D + D * (2 * L + 1)
+check(0 <= plan["bytes_per_rank"]["weights"] - 4 * parameters < 4096, "weights: four bytes a parameter")
+check(abs(plan["flops"] / (plan["tokens"] * (6 * products + 12 * L * D * T)) - 1) < 1e-9, "work: 6 N + 12 L d T a token")
+
+# The run itself, alone, so that its memory is this child's.
+resident = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+status, stdout, stderr = run(0, "train", yaml)
+taken = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+check(status == 0, "the planned run runs" + stderr[-300:] * (status != 0))
+done_steps = steps(out)
+check(len(done_steps) == plan["steps"] and done_steps[-1]["tokens_total"] == plan["tokens"], "it has the steps and tokens of the plan")
+check(resident * 1024 < taken and 0.8 < taken / plan["peak_bytes"] < 1.25, f"and took what was planned: {taken / 2**20:.0f} MiB, planned {plan['peak_bytes'] / 2**20:.0f}")
+
+# For more ranks than there are, and what cannot be.
+two, four = (pawl_json("plan", yaml, "-n", str(n), "micro_batch_size=1", "--rate", "1") for n in (2, 4))
+check(four["bytes_per_rank"]["checkpoint snapshot"] < two["bytes_per_rank"]["checkpoint snapshot"], "more ranks share the snapshot")
+check(four["steps"] == two["steps"] == plan["steps"], "and take the same steps")
+status, stdout, _ = run(2, "train", yaml, "micro_batch_size=1", f"output_dir={out}2")
+m = re.search(r"memory   ([\d.]+ \w+) a rank", stdout)
+told = run(0, "plan", yaml, "-n", "2", "micro_batch_size=1", "--rate", "1")[1]
+check(status == 0 and m is not None and re.search(rf"a rank +{re.escape(m.group(1))} ", told) is not None, "two ranks plan for themselves what was planned for them")
+status, _, stderr = run(0, "plan", yaml, "-n", "5", "micro_batch_size=1")
+check(status == 10 and "4 lanes" in stderr, "more ranks than lanes are refused")
+huge = pawl_json("plan", yaml, "model.hidden_size=16384", "model.intermediate_size=65536", "model.num_hidden_layers=100", "--rate", "1")
+check(huge["fits"] is False and huge["peak_bytes"] > 1e12, "what does not fit is planned, not taken")
+status, _, stderr = run(0, "train", yaml, "model.hidden_size=16384", "model.intermediate_size=65536", "model.num_hidden_layers=100", f"output_dir={out}3")
+check(status == 30, "and the run is refused")
+
+# Without the data, or the tokenizer that reads them: memory, and the steps only where max_steps says them.
+gone = pawl_json("plan", yaml, "datasets.0.path=nowhere.jsonl")
+check([gone[k] for k in ("steps", "tokens", "flops", "seconds")] == [None] * 4 and gone["bytes_per_rank"]["weights"] == plan["bytes_per_rank"]["weights"], "without data the length is not known")
+status, stdout, _ = run(0, "plan", yaml, "datasets.0.path=nowhere.jsonl")
+check(status == 0 and "there is no nowhere.jsonl" in stdout, "and it says which")
+some = pawl_json("plan", yaml, "datasets.0.path=nowhere.jsonl", "max_steps=7", "--rate", "1")
+check((some["steps"], some["tokens"]) == (7, 7 * 4 * T), "max_steps says the length")
+config = os.path.join(where, "config-only")
+os.mkdir(config)
+shutil.copy(os.path.join(SOURCE, "tests/fixtures/hf/llama3-scaled/model/config.json"), config)
+base = write_run(where, "base.yaml", model=f"base_model: {config}\n", max_steps=5)
+check(pawl_json("plan", base, "--rate", "1")["steps"] == 5, "of a model its config.json is enough")
+done()
