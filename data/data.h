@@ -14,21 +14,68 @@
 extern "C" {
 #endif
 
-enum { PAWL_DATASETS_MAX = 64 };
+enum { PAWL_DATASETS_MAX = 64, PAWL_ROLES_MAX = 8 };
 
-extern const char *const pawl_dataset_types[]; /* "completion", "text", NULL */
+/* What the rows of a dataset are (data/sample.h); the order is that of the names. */
+typedef enum pawl_dataset_type {
+    PAWL_COMPLETION,
+    PAWL_PLAIN_TEXT,
+    PAWL_ALPACA,
+    PAWL_CHAT,
+    PAWL_CHAT_TEMPLATE, /* Axolotl's name of chat */
+    PAWL_PROMPT_COMPLETION,
+    PAWL_INPUT_OUTPUT
+} pawl_dataset_type;
+extern const char *const pawl_dataset_types[]; /* "completion", "text", ..., NULL */
+
+typedef enum pawl_train_on { PAWL_TRAIN_ON_TURN, PAWL_TRAIN_ON_ALL, PAWL_TRAIN_ON_LAST, PAWL_TRAIN_ON_NONE } pawl_train_on;
+extern const char *const pawl_train_on_names[]; /* "turn", "all", "last", "none", NULL */
 
 /* clang-format off */
-#define PAWL_DATASET_FIELDS(F, C, T)                                                                                           \
+#define PAWL_MESSAGE_FIELDS(T)                                                                                                 \
+    T(role,    "role",    64, FIXED, "the key that says who speaks")                                                           \
+    T(content, "content", 64, FIXED, "the key that holds what is said")
+
+#define PAWL_ROLE_FIELDS(W)                                                                                                    \
+    W(user,      "", PAWL_ROLES_MAX, 32, FIXED, "what the data call the user")                                                 \
+    W(assistant, "", PAWL_ROLES_MAX, 32, FIXED, "what the data call the assistant")                                            \
+    W(system,    "", PAWL_ROLES_MAX, 32, FIXED, "what the data call the system")                                               \
+    W(tool,      "", PAWL_ROLES_MAX, 32, FIXED, "what the data call a tool")
+
+/* clang-format on */
+typedef struct pawl_message_fields { PAWL_MESSAGE_FIELDS(PAWL_MEMBER_T) } pawl_message_fields;
+typedef struct pawl_role_names { PAWL_ROLE_FIELDS(PAWL_MEMBER_W) } pawl_role_names;
+extern const pawl_field pawl_message_rows[], pawl_role_rows[];
+
+/* clang-format off */
+#define PAWL_DATASET_FIELDS(F, C, T, W, R)                                                                                     \
     T(path,    NULL, 1024, FIXED, "a .jsonl or text file, or a folder of them")                                                \
-    C(type,    "completion", pawl_dataset_types, FIXED, "completion: JSONL rows with a text, or whole text files")             \
-    T(field,   "text", 64, FIXED, "the key of a JSONL row that holds its text")                                                \
+    C(type,    "completion", pawl_dataset_types, FIXED, "completion: JSONL rows with a text, or whole text files; text: whole files; alpaca: instruction, input, output; chat (or chat_template): messages; prompt_completion: two texts or lists of messages; input_output: segments") \
+    T(field,   "text", 64, FIXED, "completion: the key of a row's text")                                                       \
+    T(field_instruction, "instruction", 64, FIXED, "alpaca: the key of the instruction")                                       \
+    T(field_input,   "input",  64, FIXED, "alpaca: the key of the input; a row may lack it")                                   \
+    T(field_output,  "output", 64, FIXED, "alpaca: the key of the answer")                                                     \
+    T(field_system,  "system", 64, FIXED, "alpaca and chat: the key of a system text beside the others; a row may lack it")    \
+    T(field_prompt,  "prompt", 64, FIXED, "prompt_completion: the key of what is given")                                       \
+    T(field_completion, "completion", 64, FIXED, "prompt_completion: the key of what is learnt")                               \
+    T(field_messages, "", 64, FIXED, "chat: the key of the list of messages; empty: messages or conversations")                \
+    T(field_tools,   "tools", 64, FIXED, "chat: the key of the tools' descriptions, for the template; a row may lack it")      \
+    R(message_property_mappings, pawl_message_fields, pawl_message_rows, FIXED, "chat: keys of a message; null: role and content, or from and value") \
+    R(roles, pawl_role_names, pawl_role_rows, FIXED, "chat: names of the roles in the data; null: user or human, assistant or gpt or model, system, tool") \
+    W(roles_to_train, "assistant", PAWL_ROLES_MAX, 32, FIXED, "chat: whose messages are trained")                              \
+    C(train_on_eos, "turn", pawl_train_on_names, FIXED, "chat: which ends of turns are trained: of trained turns, of all, the last, none") \
+    T(message_field_training, "", 64, FIXED, "chat: the key of a message that says by true or false whether it is trained; empty: roles_to_train alone") \
+    F(flag, drop_system_message, "false", 0, 1, "", FIXED, "chat: leave system messages out")                                  \
+    T(chat_template, "", 64, FIXED, "as chat_template of the run, for this dataset; empty: the run's")                         \
+    T(chat_template_jinja, "", 1024, FIXED, "as chat_template_jinja of the run, for this dataset")                             \
     T(split,   "",     64, FIXED, "a file (without its ending) or folder of that name in path; empty: all files")              \
     T(domain,  "",     64, FIXED, "name of the domain in figures and lineage; empty: the last part of path")                   \
     F(f64, weight, "1", 0, 1e6, "", FIXED, "how many times the rows count in an epoch of the mixture")                         \
     T(license, "",     64, FIXED, "SPDX identifier that lineage and releases carry")
 /* clang-format on */
-typedef struct pawl_dataset_config { PAWL_DATASET_FIELDS(PAWL_MEMBER_F, PAWL_MEMBER_C, PAWL_MEMBER_T) } pawl_dataset_config;
+typedef struct pawl_dataset_config {
+    PAWL_DATASET_FIELDS(PAWL_MEMBER_F, PAWL_MEMBER_C, PAWL_MEMBER_T, PAWL_MEMBER_W, PAWL_MEMBER_R)
+} pawl_dataset_config;
 extern const pawl_field pawl_dataset_rows[];
 
 /* clang-format off */
@@ -36,6 +83,11 @@ extern const pawl_field pawl_dataset_rows[];
     L(datasets,      pawl_dataset_config, PAWL_DATASETS_MAX, pawl_dataset_rows, FIXED, "what is learnt")                       \
     L(test_datasets, pawl_dataset_config, PAWL_DATASETS_MAX, pawl_dataset_rows, FIXED, "what is only measured, beside val_set_size") \
     F(f64, val_set_size, "0", 0, 0.9, "", FIXED, "share of each dataset's documents held out, chosen by content digest")       \
+    T(chat_template, "tokenizer_default", 64, FIXED, "chatml, llama3, mistral, gemma, zephyr, alpaca, smollm2; tokenizer_default: the tokenizer's own; tokenizer_default_fallback_NAME: that, or NAME when it has none; jinja: chat_template_jinja") \
+    T(chat_template_jinja, "", 4096, FIXED, "a Jinja template, or the path of a file that holds one")                          \
+    T(chat_template_kwargs, "", 1024, FIXED, "a JSON object of more variables for the template, as text, like {\"enable_thinking\": false}") \
+    T(chat_template_date, "2024-07-26", 16, FIXED, "the day, YYYY-MM-DD, that templates take for today: fixed, so that equal data give equal rows") \
+    F(flag, train_on_inputs, "false", 0, 1, "", FIXED, "train on prompts too, not on answers alone")                           \
     T(tokenizer,     "", 1024, FIXED, "bytes, or a folder with tokenizer.json; empty: base_model's")                           \
     F(i64, sequence_len, "2048", 2, 1e7, "tokens", FIXED, "longest row")                                                       \
     F(flag, sample_packing, "true", 0, 1, "", FIXED, "pack documents into rows; attention stays inside each")                  \
@@ -90,6 +142,36 @@ PAWL_MUST pawl_status pawl_decode(const pawl_tokenizer *t, const int32_t *ids, i
 /* Writes tokenizer.json, tokenizer_config.json and what else belongs to them, byte for byte as they were read; `bytes`
  * writes its own, with which Hugging Face's tokenizers computes the same ids. */
 PAWL_MUST pawl_status pawl_tokenizer_save(const pawl_tokenizer *t, const char *dir);
+
+/* ---- Rows as text ---- */
+typedef struct pawl_span { int64_t first, end; } pawl_span; /* bytes [first, end) of a text */
+
+/* A row as the text that the model reads, and which of it is learnt. Start it as {0} and use it for many rows. */
+typedef struct pawl_sample {
+    pawl_text text;     /* UTF-8 without NUL */
+    pawl_span *trained; /* [count], in order, apart from each other; the last may be empty, at the text's end */
+    int64_t count, room;
+    pawl_specials specials; /* what the tokenizer is to add */
+    int with_end;           /* 1: the tokenizer's end follows the text; learnt when the last span reaches the text's end */
+} pawl_sample;
+void pawl_sample_close(pawl_sample *s);
+
+typedef struct pawl_renderer pawl_renderer;
+/* For rows of dataset's type. tokenizer: where t was opened (its folder's chat template is read), or NULL; t may be NULL,
+ * then named templates write the marks that they are published with. Both must outlive the renderer, and so must the
+ * configurations. Any number of threads may render with one, each into a sample of its own. Local.
+ * Errors: EUSAGE for a template that is not there or not understood, by its line; EIO. */
+PAWL_MUST pawl_status pawl_renderer_open(const pawl_data_config *cfg, const pawl_dataset_config *dataset,
+                                         const char *tokenizer, const pawl_tokenizer *t, pawl_renderer **out);
+void pawl_renderer_close(pawl_renderer *r);
+/* Replaces out's content with the row's. Errors: EDATA, a sentence without file and line: the reader knows them. */
+PAWL_MUST pawl_status pawl_render(const pawl_renderer *r, const json_t *row, pawl_sample *out);
+/* The same for a whole file (types completion and text). */
+PAWL_MUST pawl_status pawl_render_text(const char *text, size_t bytes, pawl_sample *out);
+/* Over all that determines what the renderer writes and trains; part of the prepared data's key. */
+pawl_digest pawl_renderer_digest(const pawl_renderer *r);
+/* What stands for the tokenizer's end in the text ("" when there is none). */
+const char *pawl_renderer_eos(const pawl_renderer *r);
 
 /* ---- Prepared data ---- */
 typedef struct pawl_data pawl_data;

@@ -27,6 +27,8 @@ pawl_status pawl_reader_open(const pawl_dataset_config *cfg, const pawl_source *
                      strcasecmp(pawl_name_ending(source->name), ".jsonl") == 0;
     pawl_reader *r;
     pawl_status status = PAWL_OK;
+    PAWL_CHECK(cfg->type <= PAWL_PLAIN_TEXT, PAWL_EUSAGE, "datasets of type %s cannot be prepared yet",
+               pawl_dataset_types[cfg->type]);
     if (source->bytes == 0 && source->named)
         return PAWL_FAIL_AT(PAWL_EDATA, source->path, 1, 1, "the file is empty; expected %s",
                             rows ? "a JSON object a line" : "text");
