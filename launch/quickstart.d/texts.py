@@ -1,6 +1,7 @@
-"""Makes the two domains of the quickstart: folders with train.jsonl and test.jsonl, one document a line.
+"""Makes texts for the quickstart: folders with train.jsonl and test.jsonl, one document a line.
 
     texts.py english FOLDER OUT     FOLDER: the data of the R package janeaustenr
+    texts.py excerpts FOLDER OUT    of what `english` tests, the first pages: enough to measure a large model on
     texts.py python OUT             the standard library of this Python, modules of up to 40 kB
 
 What is tested is never trained: of each novel the middle chapter, of the modules every fortieth by name.
@@ -18,6 +19,7 @@ CHAPTER = re.compile(r"(VOLUME|CHAPTER|Chapter) [IVXLC\d]+\.?$")
 EDITORS_NOTE = "A NOTE ON THE TEXT"  # by a modern editor, behind Northanger Abbey
 MODULE_BYTES = 40_000  # a few long modules would outweigh the rest
 TEST_EVERY = 40
+EXCERPT = 2500  # characters
 
 
 def chapters(lines):
@@ -35,6 +37,13 @@ def english(folder):
             yield n == len(texts) // 2, f"{novel}, {n + 1} of {len(texts)}", text
 
 
+def excerpts(folder):
+    """Whole paragraphs."""
+    for tested, source, text in english(folder):
+        if tested:
+            yield True, source, text[: text.index("\n\n", EXCERPT)] + "\n"
+
+
 def python():
     folder = sysconfig.get_path("stdlib")
     modules = [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name.endswith(".py")]
@@ -44,10 +53,10 @@ def python():
             yield n % TEST_EVERY == TEST_EVERY // 2, os.path.basename(path), file.read()
 
 
-def write(documents, out):
+def write(documents, out, splits=("train", "test")):
     os.makedirs(out, exist_ok=True)
-    counts = {"train": [0, 0], "test": [0, 0]}
-    files = {split: open(os.path.join(out, split + ".jsonl"), "w", encoding="utf-8") for split in counts}
+    counts = {split: [0, 0] for split in splits}
+    files = {split: open(os.path.join(out, split + ".jsonl"), "w", encoding="utf-8") for split in splits}
     for tested, source, text in documents:
         split = "test" if tested else "train"
         counts[split][0] += 1
@@ -64,6 +73,8 @@ def write(documents, out):
 if __name__ == "__main__":
     if len(sys.argv) == 4 and sys.argv[1] == "english":
         write(english(sys.argv[2]), sys.argv[3])
+    elif len(sys.argv) == 4 and sys.argv[1] == "excerpts":
+        write(excerpts(sys.argv[2]), sys.argv[3], ("test",))
     elif len(sys.argv) == 3 and sys.argv[1] == "python":
         write(python(), sys.argv[2])
     else:
