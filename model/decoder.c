@@ -205,6 +205,12 @@ int pawl_model_extents(const pawl_model *m, const pawl_extent **out)
     return m->count;
 }
 
+pawl_slot pawl_group_of(pawl_slot s)
+{
+    while (slots[s].joins) s--;
+    return s;
+}
+
 pawl_slot pawl_head_slot(const pawl_model *m)
 {
     return m->has & PAWL_TIED_HEAD ? PAWL_EMBED : PAWL_HEAD;

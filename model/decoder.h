@@ -93,6 +93,8 @@ pawl_model_config pawl_model_config_resolve(const pawl_model_config *c);
 /* The group that begins at slot s (all of q, k, v for PAWL_Q) in a flat run of weights or gradients; data NULL when the
  * model does not have it or flat is NULL. layer is ignored outside the layers. */
 pawl_tensor pawl_part(const pawl_model *m, const float *flat, int64_t layer, pawl_slot s);
+/* The slot at which the fused group of slot s begins. */
+pawl_slot pawl_group_of(pawl_slot s);
 /* The slot of the output head: its own or the embedding. */
 pawl_slot pawl_head_slot(const pawl_model *m);
 

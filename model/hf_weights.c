@@ -6,10 +6,11 @@
 #include "core/file.h"
 #include "core/safetensors.h"
 #include "model/decoder.h"
+#include "model/hf.h"
 
 #define SHARD_BYTES ((int64_t)5 << 30)
 
-static void shape_text(const pawl_tensor *t, char out[96])
+void pawl_hf_shape_text(const pawl_tensor *t, char out[96])
 {
     size_t n = (size_t)snprintf(out, 96, "[");
     for (int i = 0; i < t->ndim; i++)
@@ -17,7 +18,7 @@ static void shape_text(const pawl_tensor *t, char out[96])
     snprintf(out + n, 96 - n, "]");
 }
 
-static int same_shape(const pawl_tensor *a, const pawl_tensor *b)
+int pawl_hf_same_shape(const pawl_tensor *a, const pawl_tensor *b)
 {
     if (a->ndim != b->ndim) return 0;
     for (int i = 0; i < a->ndim; i++)
@@ -26,7 +27,7 @@ static int same_shape(const pawl_tensor *a, const pawl_tensor *b)
 }
 
 /* Through an aligned buffer: safetensors does not promise that a tensor begins at a multiple of its type's size. */
-static void to_floats(const pawl_tensor *from, float *to)
+void pawl_hf_to_floats(const pawl_tensor *from, float *to)
 {
     enum { SOME = 2048 };
     _Alignas(PAWL_ALIGN) char buffer[SOME * sizeof(double)];
@@ -45,19 +46,19 @@ static pawl_status load_weight(const pawl_safetensors *s, const pawl_weight *w, 
     const pawl_named *found = pawl_safetensors_find(s, w->name);
     const pawl_tensor expected = pawl_view(NULL, w->dim[0], w->ndim == 2 ? w->dim[1] : 0);
     char wanted[96], got[96];
-    shape_text(&expected, wanted);
+    pawl_hf_shape_text(&expected, wanted);
     PAWL_CHECK(found, PAWL_EDATA, "%s: tensor %s %s is missing%s", dir, w->name, wanted,
                strcmp(w->name, "lm_head.weight") == 0
                    ? "; if the head is the embedding, config.json must say tie_word_embeddings"
                    : "");
     const pawl_tensor *t = &found->tensor;
-    shape_text(t, got);
-    PAWL_CHECK(same_shape(t, &expected), PAWL_EDATA,
+    pawl_hf_shape_text(t, got);
+    PAWL_CHECK(pawl_hf_same_shape(t, &expected), PAWL_EDATA,
                "%s: tensor %s: expected the shape %s that config.json implies, found %s", dir, w->name, wanted, got);
     PAWL_CHECK(t->dtype == PAWL_F32 || t->dtype == PAWL_F16 || t->dtype == PAWL_BF16, PAWL_EDATA,
                "%s: tensor %s: expected numbers of f32, f16 or bf16, found %s", dir, w->name,
                pawl_dtype_name(t->dtype));
-    to_floats(t, flat + w->first);
+    pawl_hf_to_floats(t, flat + w->first);
     return PAWL_OK;
 }
 
@@ -71,7 +72,7 @@ static int ends_with(const char *s, const char *end)
 static pawl_status check_tied_head(const pawl_safetensors *s, const pawl_named *head, const char *dir)
 {
     const pawl_named *embed = pawl_safetensors_find(s, "model.embed_tokens.weight");
-    PAWL_CHECK(embed && same_shape(&embed->tensor, &head->tensor) && embed->tensor.dtype == head->tensor.dtype &&
+    PAWL_CHECK(embed && pawl_hf_same_shape(&embed->tensor, &head->tensor) && embed->tensor.dtype == head->tensor.dtype &&
                    memcmp(embed->tensor.data, head->tensor.data, pawl_tensor_bytes(head->tensor)) == 0,
                PAWL_EDATA,
                "%s: config.json says tie_word_embeddings, but lm_head.weight differs from model.embed_tokens.weight",
@@ -96,7 +97,7 @@ static pawl_status check_others(const pawl_model *m, const pawl_safetensors *s, 
             continue;
         }
         char shape[96];
-        shape_text(&n->tensor, shape);
+        pawl_hf_shape_text(&n->tensor, shape);
         return PAWL_FAIL(PAWL_EDATA, "%s: tensor %s %s does not belong to the model that config.json describes", dir,
                          n->name, shape);
     }
@@ -118,7 +119,7 @@ out:
 
 /* --- writing ----------------------------------------------------------------------------------------------- */
 
-static pawl_status write_json(const char *dir, const char *name, json_t *value)
+pawl_status pawl_hf_write_json(const char *dir, const char *name, json_t *value)
 {
     char path[PATH_MAX];
     pawl_text text = {.data = NULL};
@@ -152,10 +153,10 @@ pawl_status pawl_hf_save(const pawl_model *m, const float *flat, pawl_dtype dtyp
     PAWL_TRY_OUT(pawl_dir_make(dir));
     PAWL_TRY_OUT(pawl_model_state(m, (float *)(uintptr_t)flat, "", &state)); /* read only */
     PAWL_TRY_OUT(pawl_safetensors_write_dir(dir, &state, dtype, SHARD_BYTES));
-    PAWL_TRY_OUT(write_json(dir, "generation_config.json",
+    PAWL_TRY_OUT(pawl_hf_write_json(dir, "generation_config.json",
                             json_pack("{s:b,s:o,s:o}", "_from_model_config", 1, "bos_token_id", token(c->bos_token_id),
                                       "eos_token_id", token(c->eos_token_id))));
-    PAWL_TRY_OUT(write_json(dir, "config.json", json_incref(config))); /* last: with it the folder is a model */
+    PAWL_TRY_OUT(pawl_hf_write_json(dir, "config.json", json_incref(config))); /* last: with it the folder is a model */
 out:
     json_decref(config);
     pawl_state_close(&state);

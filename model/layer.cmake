@@ -1,3 +1,4 @@
 pawl_layer(model
-  SOURCES activations.c config.c decoder.c generate.c hf_config.c hf_weights.c init.c pass.c rope.c
+  SOURCES activations.c adapter.c adapter_pass.c adapter_settings.c config.c decoder.c frozen.c generate.c hf_config.c
+          hf_weights.c init.c merge.c pass.c peft.c rope.c
   USES pawl_core pawl_ops)

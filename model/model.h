@@ -86,8 +86,75 @@ PAWL_MUST pawl_status pawl_model_state(const pawl_model *m, float *flat, const c
 /* Where the i-th tensor of pawl_model_state lies in the flat run. Returns the number of tensors (out may be NULL). */
 int pawl_model_extents(const pawl_model *m, const pawl_extent **out);
 
+/* ---- Adapters: low-rank additions that are trained while the model's own weights stay (decision 0015) ---- */
+
+extern const char *const pawl_adapter_names[]; /* "none", "lora", "qlora", NULL */
+
+/* What a run says of its adapter. */
+/* clang-format off */
+#define PAWL_ADAPTER_FIELDS(F, C, T, W)                                                                                        \
+    C(adapter,               "none", pawl_adapter_names, FIXED, "what is trained: none (all weights), or a low-rank adapter")  \
+    F(i64, lora_r,           "0", 0, 65536, "", FIXED, "rank of the adapter; 0: that of lora_model_dir")                       \
+    F(f64, lora_alpha,       "0", 0, 1e6, "", FIXED, "scale of the adapter, times 1/r; 0: that of lora_model_dir")             \
+    F(f64, lora_dropout,     "0", 0, 0.99, "", FIXED, "share of an adapter's inputs that training drops")                      \
+    W(lora_target_modules,   "", 64, 128, FIXED, "linear modules that get an adapter, by name or end of name; or all-linear")  \
+    F(flag, lora_target_linear, "false", 0, 1, "", FIXED, "the same as lora_target_modules: all-linear")                       \
+    F(flag, peft_use_rslora, "false", 0, 1, "", FIXED, "scale by alpha / sqrt(r) instead of alpha / r")                        \
+    F(flag, peft_use_dora,   "false", 0, 1, "", FIXED, "train the length of each row of a weight apart from its direction")    \
+    T(lora_model_dir,        "", 1024, FIXED, "folder of a PEFT adapter to start from")
+/* clang-format on */
+typedef struct pawl_adapter_config {
+    PAWL_ADAPTER_FIELDS(PAWL_MEMBER_F, PAWL_MEMBER_C, PAWL_MEMBER_T, PAWL_MEMBER_W)
+} pawl_adapter_config;
+extern const pawl_field pawl_adapter_rows[];
+
+/* The settings of an adapter are an object in the words of PEFT's adapter_config.json, wherever they come from: a run's
+ * keys (this function; json_decref it), a PEFT directory, a checkpoint's lineage. */
+PAWL_MUST pawl_status pawl_adapter_settings(const pawl_adapter_config *c, json_t **out);
+
+/* Lays an adapter out on m. where names the settings in errors. Errors: EUSAGE for modules that m does not have, naming
+ * those it has; EDATA for settings that are not supported, by name; EMEM. */
+typedef struct pawl_adapter pawl_adapter;
+PAWL_MUST pawl_status pawl_adapter_open(const pawl_model *m, const json_t *settings, const char *where,
+                                        pawl_adapter **out);
+void pawl_adapter_close(pawl_adapter *a);
+/* Settings that open the same adapter again; json_decref them. */
+PAWL_MUST pawl_status pawl_adapter_json(const pawl_adapter *a, json_t **out);
+/* Initial weights, counted from seed: A uniform within 1/sqrt(I), B zero. DoRA's magnitudes are those of the base, and
+ * set by pawl_adapter_measure. */
+void pawl_adapter_init(const pawl_adapter *a, uint64_t seed, float *flat);
+
+/* Works an adapter into the model's weights: w + s b a, with DoRA m (w + s b a) / ||w + s b a||. */
+void pawl_adapter_merge(const pawl_adapter *a, const float *adapter, float *flat);
+
+/* What training changes: the adapter's weights, or all of the model's for an adapter of NULL. Layout, names (PEFT's) and
+ * numbers as above for a model. */
+int64_t pawl_trained_count(const pawl_model *m, const pawl_adapter *a);
+int64_t pawl_trained_parameters(const pawl_model *m, const pawl_adapter *a);
+PAWL_MUST pawl_status pawl_trained_state(const pawl_model *m, const pawl_adapter *a, float *flat, const char *prefix,
+                                         pawl_state *out);
+int pawl_trained_extents(const pawl_model *m, const pawl_adapter *a, const pawl_extent **out);
+
 /* Initial weights, counted from seed: normal(0, initializer_range), norms 1, biases 0. */
 void pawl_model_init(const pawl_model *m, uint64_t seed, float *flat);
+
+/* ---- Frozen weights: those of a base model under an adapter, read and never changed ---- */
+
+typedef struct pawl_frozen pawl_frozen;
+PAWL_MUST pawl_status pawl_frozen_open(const pawl_model *m, pawl_frozen **out);
+void pawl_frozen_close(pawl_frozen *f);
+size_t pawl_frozen_bytes(const pawl_model *m); /* the plan */
+/* Where the weights are put, laid out as m. */
+float *pawl_frozen_flat(pawl_frozen *f);
+
+/* DoRA's magnitudes in an adapter's flat run: the norms of the rows that it stands on (w + s b a). Local. */
+PAWL_MUST pawl_status pawl_adapter_measure(const pawl_adapter *a, pawl_device *d, const pawl_frozen *f, float *flat);
+
+/* What a pass with an adapter needs beside activations: low-rank products, and scratch for dropout and DoRA. */
+typedef struct pawl_adapter_work pawl_adapter_work;
+PAWL_MUST pawl_status pawl_adapter_work_open(const pawl_adapter *a, int64_t positions, pawl_adapter_work **out);
+void pawl_adapter_work_close(pawl_adapter_work *w);
+size_t pawl_adapter_work_bytes(const pawl_adapter *a, int64_t positions); /* the plan */
 
 /* Activations of one slot: measured with a base of NULL, then carved. train: keep what the backward pass needs. */
 typedef struct pawl_activations pawl_activations;
@@ -98,13 +165,25 @@ size_t pawl_activations_bytes(const pawl_model *m, int64_t rows, int64_t tokens,
 /* The largest shapes the ops will see for such a slot (for pawl_device_reserve). */
 pawl_shapes pawl_model_shapes(const pawl_model *m, int64_t rows, int64_t tokens);
 
+/* Of a pass over frozen weights with an adapter on them. */
+typedef struct pawl_over {
+    const pawl_adapter *adapter;
+    const pawl_frozen *base;
+    pawl_adapter_work *work;
+    uint64_t seed;
+    int64_t first_row; /* the number in the run of the slot's first row: dropout is counted by it; -1: no dropout */
+} pawl_over;
+
 /* Forward, and with grads also backward, over one slot. Local.
+ *   over            NULL: all weights are the model's own; else weights and grads are the adapter's, the base's are in
+ *                   `over`, and nothing is computed that only they would need
  *   weights, grads  flat runs; grads is set or added to (put); NULL: forward only
  *   scale           1 / trained tokens of the whole global batch (decision 4)
  *   losses [B*T]    nats per token, unscaled, 0 where not trained
  *   bad_rows [B]    set to 1 for a row whose loss or whose gradient at the embedding is not finite, else 0; may be NULL
  * Errors: EDATA for an id outside the vocabulary. */
 typedef struct pawl_pass {
+    const pawl_over *over;
     const float *weights;
     float *grads;
     pawl_put put;
@@ -116,7 +195,7 @@ PAWL_MUST pawl_status pawl_model_pass(const pawl_model *m, pawl_device *d, pawl_
                                       const pawl_pass *p);
 /* Logits of every position, [B*T, V], for tests and tools (training never makes them whole). */
 PAWL_MUST pawl_status pawl_model_logits(const pawl_model *m, pawl_device *d, pawl_activations *a, const pawl_batch *b,
-                                        const float *weights, float *logits);
+                                        const pawl_over *over, const float *weights, float *logits);
 
 /* Generation with a key/value cache. */
 typedef struct pawl_decoder pawl_decoder;
@@ -134,6 +213,16 @@ PAWL_MUST pawl_status pawl_hf_config(const char *dir, pawl_model_config *out);
 PAWL_MUST pawl_status pawl_hf_load(const pawl_model *m, const char *dir, float *flat);
 /* Writes config.json, generation_config.json and safetensors. dtype: F32, BF16 or F16. */
 PAWL_MUST pawl_status pawl_hf_save(const pawl_model *m, const float *flat, pawl_dtype dtype, const char *dir);
+/* PEFT's directories: adapter_config.json and adapter_model.safetensors. */
+int pawl_is_peft(const char *dir);
+/* The settings that dir holds; where target_modules is a regular expression, the modules it chose. json_decref them. */
+PAWL_MUST pawl_status pawl_peft_settings(const char *dir, json_t **out);
+/* Reads the weights of dir (f32, f16, bf16) into a's flat run: every tensor, in its shape, and no other. Errors: EDATA. */
+PAWL_MUST pawl_status pawl_peft_load(const pawl_adapter *a, const char *dir, float *flat);
+/* Writes dir so that peft loads it over the model at `base`. dtype: F32, BF16 or F16. */
+PAWL_MUST pawl_status pawl_peft_save(const pawl_adapter *a, const float *flat, pawl_dtype dtype, const char *base,
+                                     const char *dir);
+
 /* What a lineage record says of a base model: {path, files: [{name, bytes, sha256}]}. */
 PAWL_MUST pawl_status pawl_hf_lineage(const char *dir, json_t **out);
 

@@ -1,6 +1,6 @@
 /* Forward and hand-written backward over one slot. Nothing is allocated here; every gradient is the exact transpose of
  * the forward line it stands against, so the two halves of this file read side by side. */
-#include "model/decoder.h"
+#include "model/adapter.h"
 
 #include <math.h>
 #include <string.h>
@@ -16,6 +16,7 @@ typedef struct pass {
     int64_t N;
     pawl_tensor ids, positions;
     pawl_attend attend; /* but for the window, which is a layer's own */
+    pawl_adapting adapting; /* over NULL: all weights are trained */
 } pass;
 
 static pawl_tensor view(const pass *p, const float *data, int64_t cols)
@@ -25,12 +26,21 @@ static pawl_tensor view(const pass *p, const float *data, int64_t cols)
 
 static pawl_tensor weight(const pass *p, int64_t layer, pawl_slot s)
 {
-    return pawl_part(p->m, p->weights, layer, s);
+    return p->adapting.over ? pawl_frozen_part(p->adapting.over->base, layer, s)
+                            : pawl_part(p->m, p->weights, layer, s);
 }
 
 static pawl_tensor grad(const pass *p, int64_t layer, pawl_slot s)
 {
-    return pawl_part(p->m, p->grads, layer, s);
+    return pawl_part(p->m, p->adapting.over ? NULL : p->grads, layer, s);
+}
+
+/* Whether nothing that is trained lies below the input of the product that begins at a slot. */
+static int is_lowest(const pass *p, int64_t layer, pawl_slot s)
+{
+    if (!p->adapting.over) return 0;
+    const pawl_module *m = &p->adapting.over->adapter->items[0].module;
+    return m->layer == layer && m->group == s;
 }
 
 static pawl_attend attend_in(const pass *p, int64_t layer)
@@ -70,6 +80,11 @@ static pawl_status open_pass(pass *p)
                "a slot of %lld rows of %lld tokens does not fit activations for %lld positions in rows of up to %lld",
                (long long)b->rows, (long long)b->tokens, (long long)p->x->positions, (long long)p->x->tokens);
     PAWL_CHECK(!p->grads || p->x->train, PAWL_EBUG, "these activations are for forward passes only");
+    PAWL_CHECK(!p->adapting.over || p->N <= p->adapting.over->work->positions, PAWL_EBUG,
+               "a slot of %lld positions does not fit an adapter's scratch for %lld", (long long)p->N,
+               (long long)p->adapting.over->work->positions);
+    p->adapting.N = p->N;
+    p->adapting.tokens = b->tokens;
     for (int64_t n = 0; n < p->N; n++) PAWL_TRY(check_position(p, n));
     p->ids = (pawl_tensor){.data = b->ids, .dtype = PAWL_I32, .ndim = 1, .dim = {p->N}};
     p->positions = (pawl_tensor){.data = b->positions, .dtype = PAWL_I32, .ndim = 1, .dim = {p->N}};
@@ -88,6 +103,7 @@ static pawl_status open_pass(pass *p)
 /* y = x w^T + bias: every product of a layer goes through here, w and bias being the groups that begin at two slots. */
 static pawl_status linear(const pass *p, int64_t l, pawl_slot w, pawl_slot bias, pawl_tensor x, pawl_tensor y)
 {
+    if (p->adapting.over) return pawl_adapted_linear(&p->adapting, l, w, bias, x, y);
     return pawl_linear(p->d, x, weight(p, l, w), weight(p, l, bias), PAWL_SET, y);
 }
 
@@ -169,6 +185,8 @@ static pawl_status forward(const pass *p)
 static pawl_status linear_backward(const pass *p, int64_t l, pawl_slot w, pawl_slot bias, pawl_tensor dy, pawl_tensor x,
                                    pawl_tensor dx)
 {
+    if (is_lowest(p, l, w)) dx.data = NULL;
+    if (p->adapting.over) return pawl_adapted_backward(&p->adapting, l, w, dy, x, dx);
     PAWL_TRY(pawl_linear_dx(p->d, dy, weight(p, l, w), PAWL_SET, dx));
     return pawl_linear_dw(p->d, dy, x, p->put, grad(p, l, w), grad(p, l, bias));
 }
@@ -195,9 +213,11 @@ static pawl_status mlp_backward(const pass *p, int64_t l, const pawl_kept *k)
     const int64_t D = p->m->config.hidden_size, F = p->m->config.intermediate_size;
     const pawl_tensor dgate_up = view(p, p->x->dwide, 2 * F), dact = view(p, p->x->dnarrow, F);
     PAWL_TRY(linear_backward(p, l, PAWL_DOWN, PAWL_DOWN_BIAS, view(p, p->x->dsum, D), view(p, k->act, F), dact));
+    if (is_lowest(p, l, PAWL_DOWN)) return PAWL_OK;
     PAWL_TRY(pawl_swiglu_backward(p->d, dact, view(p, k->gate_up, 2 * F), dgate_up));
     PAWL_TRY(
         linear_backward(p, l, PAWL_GATE, PAWL_GATE_BIAS, dgate_up, view(p, k->mlp_in, D), view(p, p->x->dnorm, D)));
+    if (is_lowest(p, l, PAWL_GATE)) return PAWL_OK;
     return norm_backward(p, l, PAWL_MLP_NORM, k->mlp_sum, k->mlp_rstd);
 }
 
@@ -209,25 +229,35 @@ static pawl_status attention_backward(const pass *p, int64_t l, const pawl_kept 
                       attended = view(p, k->attended, Q);
     const pawl_attend a = attend_in(p, l);
     PAWL_TRY(linear_backward(p, l, PAWL_O, PAWL_O_BIASES, view(p, p->x->dsum, D), attended, dattended));
+    if (is_lowest(p, l, PAWL_O)) return PAWL_OK;
     PAWL_TRY(pawl_attention_backward(p->d, &a, dattended, view(p, k->qkv, W), attended,
                                      view(p, k->lse, c->num_attention_heads), dqkv));
     PAWL_TRY(rotate(p, p->x->dwide, -1));
     if (p->m->has & PAWL_QK_NORM) PAWL_TRY(norm_heads_backward(p, l, k, dqkv));
     PAWL_TRY(linear_backward(p, l, PAWL_Q, PAWL_Q_BIAS, dqkv, view(p, k->attention_in, D), view(p, p->x->dnorm, D)));
+    if (is_lowest(p, l, PAWL_Q)) return PAWL_OK;
     return norm_backward(p, l, PAWL_ATTENTION_NORM, k->attention_sum, k->attention_rstd);
 }
 
-/* dnorm holds the gradient of final_in. dsum is the gradient of the residual stream: sub-layers add to it. */
+static int ends_above_attention(const pass *p, int64_t l)
+{
+    return is_lowest(p, l, PAWL_GATE) || is_lowest(p, l, PAWL_DOWN);
+}
+
+/* dnorm holds the gradient of final_in. dsum is the gradient of the residual stream: sub-layers add to it. Under an adapter
+ * it is followed down to the lowest adapted product. */
 static pawl_status backward(const pass *p)
 {
     const int64_t D = p->m->config.hidden_size;
     const pawl_tensor dembed = grad(p, 0, PAWL_EMBED);
     PAWL_TRY(pawl_zero(p->d, p->x->dsum, p->N * D));
     PAWL_TRY(norm_backward(p, 0, PAWL_FINAL_NORM, p->x->final_sum, p->x->final_rstd));
-    for (int64_t l = p->m->config.num_hidden_layers - 1; l >= 0; l--) {
+    const int64_t lowest = p->adapting.over ? p->adapting.over->adapter->items[0].module.layer : 0;
+    for (int64_t l = p->m->config.num_hidden_layers - 1; l >= lowest; l--) {
         PAWL_TRY(mlp_backward(p, l, &p->x->layers[l]));
-        PAWL_TRY(attention_backward(p, l, &p->x->layers[l]));
+        if (!ends_above_attention(p, l)) PAWL_TRY(attention_backward(p, l, &p->x->layers[l]));
     }
+    if (p->adapting.over) return PAWL_OK;
     /* A tied head has set or added its share already. */
     if (p->put == PAWL_SET && !(p->m->has & PAWL_TIED_HEAD))
         PAWL_TRY(pawl_zero(p->d, dembed.data, pawl_tensor_count(dembed)));
@@ -267,6 +297,7 @@ pawl_status pawl_model_pass(const pawl_model *m, pawl_device *d, pawl_activation
                             const pawl_pass *how)
 {
     pass p = {.m = m, .d = d, .x = a, .b = b, .weights = how->weights, .grads = how->grads, .put = how->put};
+    p.adapting = (pawl_adapting){.over = how->over, .d = d, .weights = how->weights, .grads = how->grads, .put = how->put};
     const int64_t D = m->config.hidden_size;
     const pawl_slot head = pawl_head_slot(m);
     PAWL_TRY(open_pass(&p));
@@ -287,9 +318,10 @@ pawl_status pawl_model_pass(const pawl_model *m, pawl_device *d, pawl_activation
 }
 
 pawl_status pawl_model_logits(const pawl_model *m, pawl_device *d, pawl_activations *a, const pawl_batch *b,
-                              const float *weights, float *logits)
+                              const pawl_over *over, const float *weights, float *logits)
 {
     pass p = {.m = m, .d = d, .x = a, .b = b, .weights = weights};
+    p.adapting = (pawl_adapting){.over = over, .d = d, .weights = weights};
     PAWL_TRY(open_pass(&p));
     PAWL_TRY(forward(&p));
     return pawl_linear(d, view(&p, a->final_in, m->config.hidden_size), weight(&p, 0, pawl_head_slot(m)),

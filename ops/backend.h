@@ -19,10 +19,20 @@ typedef struct pawl_ops {
     double (*gemm_rate)(pawl_device *d);
     void (*parallel)(pawl_device *d, int64_t count, void (*body)(void *self, int64_t i), void *self);
 
-    pawl_status (*linear)(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_put put, pawl_tensor y);
-    pawl_status (*linear_dx)(pawl_device *d, pawl_tensor dy, pawl_tensor w, pawl_put put, pawl_tensor dx);
-    pawl_status (*linear_dw)(pawl_device *d, pawl_tensor dy, pawl_tensor x, pawl_put put, pawl_tensor dw,
+    /* y and dy may be wider than w has rows: columns [first, first + O) are meant. */
+    pawl_status (*linear)(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_put put, int64_t first,
+                          pawl_tensor y);
+    pawl_status (*linear_dx)(pawl_device *d, pawl_tensor dy, int64_t first, pawl_tensor w, pawl_put put,
+                             pawl_tensor dx);
+    pawl_status (*linear_dw)(pawl_device *d, pawl_tensor dy, int64_t first, pawl_tensor x, pawl_put put, pawl_tensor dw,
                              pawl_tensor dbias);
+    pawl_status (*dropout)(pawl_device *d, const pawl_drop *how, pawl_tensor x, pawl_put put, pawl_tensor y);
+    pawl_status (*low_rank_norms)(pawl_device *d, pawl_tensor w, pawl_tensor a, pawl_tensor b, float scale,
+                                  pawl_tensor norms);
+    pawl_status (*scale_columns)(pawl_device *d, pawl_tensor x, int64_t first, pawl_tensor gain, pawl_tensor y);
+    pawl_status (*add_columns)(pawl_device *d, pawl_tensor x, pawl_tensor gain, pawl_tensor y, int64_t first);
+    pawl_status (*column_dots)(pawl_device *d, pawl_tensor x, int64_t first, pawl_tensor y, pawl_put put,
+                               pawl_tensor sums);
     pawl_status (*embedding)(pawl_device *d, pawl_tensor table, pawl_tensor ids, pawl_tensor out);
     pawl_status (*embedding_dw)(pawl_device *d, pawl_tensor dout, pawl_tensor ids, pawl_tensor dtable);
     pawl_status (*rmsnorm)(pawl_device *d, pawl_tensor residual, pawl_tensor x, pawl_tensor w, float eps,
@@ -47,6 +57,7 @@ typedef struct pawl_ops {
                          const pawl_adamw_step *k);
     pawl_status (*sum_squares)(pawl_device *d, const float *x, int64_t count, double *blocks);
     pawl_status (*add)(pawl_device *d, float *a, const float *b, int64_t count);
+    pawl_status (*scale)(pawl_device *d, float *a, float by, int64_t count);
     pawl_status (*zero)(pawl_device *d, float *a, int64_t count);
     pawl_status (*copy)(pawl_device *d, float *to, const float *from, int64_t count);
 } pawl_ops;

@@ -118,13 +118,20 @@ void pawl_parallel(pawl_device *d, int64_t count, void (*body)(void *self, int64
     d->ops->parallel(d, count, body, self);
 }
 
+static pawl_status check_part(const char *op, int64_t first, int64_t columns, int64_t width)
+{
+    PAWL_CHECK(first >= 0 && columns > 0 && first + columns <= width, PAWL_EBUG, "%s: columns [%ld, %ld) of %ld", op,
+               (long)first, (long)(first + columns), (long)width);
+    return PAWL_OK;
+}
+
 pawl_status pawl_linear(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_put put, pawl_tensor y)
 {
     PAWL_TRY(check_matrix("linear", "w", w));
     const int64_t N = rows_of(x), O = rows_of(w), I = last_dim(w);
     CHECK_ALL("linear", MATRIX(x, N, I), MATRIX(w, O, I), MATRIX(y, N, O));
     if (bias.data) CHECK_ALL("linear", VECTOR(bias, O));
-    return d->ops->linear(d, x, w, bias, put, y);
+    return d->ops->linear(d, x, w, bias, put, 0, y);
 }
 
 pawl_status pawl_linear_dx(pawl_device *d, pawl_tensor dy, pawl_tensor w, pawl_put put, pawl_tensor dx)
@@ -132,7 +139,7 @@ pawl_status pawl_linear_dx(pawl_device *d, pawl_tensor dy, pawl_tensor w, pawl_p
     PAWL_TRY(check_matrix("linear_dx", "w", w));
     const int64_t N = rows_of(dy), O = rows_of(w), I = last_dim(w);
     CHECK_ALL("linear_dx", MATRIX(dy, N, O), MATRIX(w, O, I), MATRIX(dx, N, I));
-    return d->ops->linear_dx(d, dy, w, put, dx);
+    return d->ops->linear_dx(d, dy, 0, w, put, dx);
 }
 
 pawl_status pawl_linear_dw(pawl_device *d, pawl_tensor dy, pawl_tensor x, pawl_put put, pawl_tensor dw,
@@ -142,7 +149,84 @@ pawl_status pawl_linear_dw(pawl_device *d, pawl_tensor dy, pawl_tensor x, pawl_p
     const int64_t N = rows_of(dy), O = rows_of(dw), I = last_dim(dw);
     CHECK_ALL("linear_dw", MATRIX(dy, N, O), MATRIX(x, N, I), MATRIX(dw, O, I));
     if (dbias.data) CHECK_ALL("linear_dw", VECTOR(dbias, O));
-    return d->ops->linear_dw(d, dy, x, put, dw, dbias);
+    return d->ops->linear_dw(d, dy, 0, x, put, dw, dbias);
+}
+
+pawl_status pawl_linear_part(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_put put,
+                             int64_t first, pawl_tensor y)
+{
+    PAWL_TRY(check_matrix("linear_part", "w", w));
+    const int64_t N = rows_of(x), O = rows_of(w), I = last_dim(w);
+    PAWL_TRY(check_part("linear_part", first, O, last_dim(y)));
+    CHECK_ALL("linear_part", MATRIX(x, N, I), MATRIX(w, O, I), MATRIX(y, N, last_dim(y)));
+    if (bias.data) CHECK_ALL("linear_part", VECTOR(bias, O));
+    return d->ops->linear(d, x, w, bias, put, first, y);
+}
+
+pawl_status pawl_linear_part_dx(pawl_device *d, pawl_tensor dy, int64_t first, pawl_tensor w, pawl_put put,
+                                pawl_tensor dx)
+{
+    PAWL_TRY(check_matrix("linear_part_dx", "w", w));
+    const int64_t N = rows_of(dy), O = rows_of(w), I = last_dim(w);
+    PAWL_TRY(check_part("linear_part_dx", first, O, last_dim(dy)));
+    CHECK_ALL("linear_part_dx", MATRIX(dy, N, last_dim(dy)), MATRIX(w, O, I), MATRIX(dx, N, I));
+    return d->ops->linear_dx(d, dy, first, w, put, dx);
+}
+
+pawl_status pawl_linear_part_dw(pawl_device *d, pawl_tensor dy, int64_t first, pawl_tensor x, pawl_put put,
+                                pawl_tensor dw)
+{
+    PAWL_TRY(check_matrix("linear_part_dw", "dw", dw));
+    const int64_t N = rows_of(dy), O = rows_of(dw), I = last_dim(dw);
+    PAWL_TRY(check_part("linear_part_dw", first, O, last_dim(dy)));
+    CHECK_ALL("linear_part_dw", MATRIX(dy, N, last_dim(dy)), MATRIX(x, N, I), MATRIX(dw, O, I));
+    return d->ops->linear_dw(d, dy, first, x, put, dw, (pawl_tensor){.dtype = PAWL_F32});
+}
+
+pawl_status pawl_dropout(pawl_device *d, const pawl_drop *how, pawl_tensor x, pawl_put put, pawl_tensor y)
+{
+    const int64_t N = rows_of(x), I = last_dim(x);
+    CHECK_ALL("dropout", MATRIX(x, N, I), MATRIX(y, N, I));
+    PAWL_CHECK(how->rate >= 0 && how->rate < 1, PAWL_EBUG, "dropout: a rate of %g", how->rate);
+    PAWL_CHECK(how->tokens > 0 && N % how->tokens == 0 && how->tokens * (I + 3) / 4 <= (int64_t)1 << 32 &&
+                   how->stream >= 0 && how->stream < 1 << 16,
+               PAWL_EBUG, "dropout: rows of %ld tokens, stream %ld", (long)how->tokens, (long)how->stream);
+    return d->ops->dropout(d, how, x, put, y);
+}
+
+pawl_status pawl_low_rank_norms(pawl_device *d, pawl_tensor w, pawl_tensor a, pawl_tensor b, float scale,
+                                pawl_tensor norms)
+{
+    PAWL_TRY(check_matrix("low_rank_norms", "w", w));
+    PAWL_TRY(check_matrix("low_rank_norms", "a", a));
+    const int64_t O = rows_of(w), I = last_dim(w), r = rows_of(a);
+    CHECK_ALL("low_rank_norms", MATRIX(w, O, I), MATRIX(a, r, I), MATRIX(b, O, r), VECTOR(norms, O));
+    return d->ops->low_rank_norms(d, w, a, b, scale, norms);
+}
+
+pawl_status pawl_scale_columns(pawl_device *d, pawl_tensor x, int64_t first, pawl_tensor gain, pawl_tensor y)
+{
+    const int64_t N = rows_of(x), O = last_dim(y);
+    PAWL_TRY(check_part("scale_columns", first, O, last_dim(x)));
+    CHECK_ALL("scale_columns", MATRIX(x, N, last_dim(x)), VECTOR(gain, O), MATRIX(y, N, O));
+    return d->ops->scale_columns(d, x, first, gain, y);
+}
+
+pawl_status pawl_add_columns(pawl_device *d, pawl_tensor x, pawl_tensor gain, pawl_tensor y, int64_t first)
+{
+    const int64_t N = rows_of(x), O = last_dim(x);
+    PAWL_TRY(check_part("add_columns", first, O, last_dim(y)));
+    CHECK_ALL("add_columns", MATRIX(x, N, O), VECTOR(gain, O), MATRIX(y, N, last_dim(y)));
+    return d->ops->add_columns(d, x, gain, y, first);
+}
+
+pawl_status pawl_column_dots(pawl_device *d, pawl_tensor x, int64_t first, pawl_tensor y, pawl_put put,
+                             pawl_tensor sums)
+{
+    const int64_t N = rows_of(x), O = last_dim(y);
+    PAWL_TRY(check_part("column_dots", first, O, last_dim(x)));
+    CHECK_ALL("column_dots", MATRIX(x, N, last_dim(x)), MATRIX(y, N, O), VECTOR(sums, O));
+    return d->ops->column_dots(d, x, first, y, put, sums);
 }
 
 static pawl_status check_embedding(const char *op, pawl_tensor table, pawl_tensor ids, pawl_tensor out)
@@ -179,7 +263,8 @@ pawl_status pawl_rmsnorm_backward(pawl_device *d, pawl_tensor dy, pawl_tensor su
 {
     const int64_t N = rows_of(dy), D = last_dim(dy);
     CHECK_ALL("rmsnorm_backward", MATRIX(dy, N, D), MATRIX(sum, N, D), VECTOR(w, D), VECTOR(rstd, N),
-              MATRIX(dsum, N, D), VECTOR(dw, D));
+              MATRIX(dsum, N, D));
+    if (dw.data) CHECK_ALL("rmsnorm_backward", VECTOR(dw, D));
     return d->ops->rmsnorm_backward(d, dy, sum, w, rstd, put, dsum, dw);
 }
 
@@ -209,7 +294,8 @@ pawl_status pawl_head_norm_backward(pawl_device *d, pawl_tensor x, pawl_tensor w
     const int64_t N = rows_of(x), K = pawl_tensor_count(w);
     PAWL_TRY(check_heads("head_norm_backward", x, K, first, heads));
     CHECK_ALL("head_norm_backward", MATRIX(x, N, last_dim(x)), VECTOR(w, K), VECTOR(rstd, N * heads),
-              MATRIX(dy, N, last_dim(x)), VECTOR(dw, K));
+              MATRIX(dy, N, last_dim(x)));
+    if (dw.data) CHECK_ALL("head_norm_backward", VECTOR(dw, K));
     return d->ops->head_norm_backward(d, x, w, rstd, first, heads, put, dy, dw);
 }
 
@@ -297,8 +383,9 @@ pawl_status pawl_head_loss(pawl_device *d, const pawl_head *h)
     const int64_t N = rows_of(hidden), V = rows_of(w), D = last_dim(w);
     CHECK_ALL(op, MATRIX(hidden, N, D), MATRIX(w, V, D), VECTOR(loss, N));
     PAWL_CHECK(h->targets, PAWL_EBUG, "%s: there are no targets", op);
-    PAWL_CHECK(!dhidden.data == !dw.data, PAWL_EBUG, "%s: dhidden and dw are asked for together or not at all", op);
-    if (dhidden.data) CHECK_ALL(op, MATRIX(dhidden, N, D), MATRIX(dw, V, D));
+    PAWL_CHECK(dhidden.data || !dw.data, PAWL_EBUG, "%s: dw is asked for without dhidden", op);
+    if (dhidden.data) CHECK_ALL(op, MATRIX(dhidden, N, D));
+    if (dw.data) CHECK_ALL(op, MATRIX(dw, V, D));
     for (int64_t n = 0; n < N; n++)
         PAWL_CHECK(h->targets[n] == PAWL_NOT_TRAINED || (h->targets[n] >= 0 && h->targets[n] < V), PAWL_EDATA,
                    "%s: target %d at position %ld is outside [0, %ld)", op, h->targets[n], (long)n, (long)V);
@@ -335,6 +422,12 @@ pawl_status pawl_add(pawl_device *d, float *a, const float *b, int64_t count)
 {
     CHECK_ARRAYS("add", count, a, b);
     return d->ops->add(d, a, b, count);
+}
+
+pawl_status pawl_scale(pawl_device *d, float *a, float by, int64_t count)
+{
+    CHECK_ARRAYS("scale", count, a);
+    return d->ops->scale(d, a, by, count);
 }
 
 pawl_status pawl_zero(pawl_device *d, float *a, int64_t count)

@@ -59,6 +59,38 @@ PAWL_MUST pawl_status pawl_linear_dx(pawl_device *d, pawl_tensor dy, pawl_tensor
 PAWL_MUST pawl_status pawl_linear_dw(pawl_device *d, pawl_tensor dy, pawl_tensor x, pawl_put put, pawl_tensor dw,
                                      pawl_tensor dbias);
 
+/* The same for a part of a fused group: y and dy [N,W] are wider, columns [first, first + O) of them are meant. */
+PAWL_MUST pawl_status pawl_linear_part(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_put put,
+                                       int64_t first, pawl_tensor y);
+PAWL_MUST pawl_status pawl_linear_part_dx(pawl_device *d, pawl_tensor dy, int64_t first, pawl_tensor w, pawl_put put,
+                                          pawl_tensor dx);
+PAWL_MUST pawl_status pawl_linear_part_dw(pawl_device *d, pawl_tensor dy, int64_t first, pawl_tensor x, pawl_put put,
+                                          pawl_tensor dw);
+
+/* ---- What adapters need beside products (decision 0015) ---- */
+
+/* Which numbers a dropout keeps: element i of position t of row b has word i mod 4 of
+ * pawl_random_at(seed, PAWL_FOR_DROPOUT, first_row + b, stream * 2^32 + (t I + i) / 4) and is kept when that is at least
+ * rate * 2^32. So a mask depends on the row's number in the run and not on who computes it, or when. */
+typedef struct pawl_drop {
+    double rate; /* in [0, 1) */
+    uint64_t seed;
+    int64_t first_row, tokens; /* T; N = rows * T */
+    int64_t stream;            /* tells the masks of one row apart, below 2^16; T I / 4 is at most 2^32 */
+} pawl_drop;
+/* y = (put) x / (1 - rate) where kept, 0 elsewhere.   x, y [N,I] */
+PAWL_MUST pawl_status pawl_dropout(pawl_device *d, const pawl_drop *how, pawl_tensor x, pawl_put put, pawl_tensor y);
+/* norms[o] = ||w[o] + scale (b a)[o]||.   w [O,I]  a [r,I]  b [O,r]  norms [O] */
+PAWL_MUST pawl_status pawl_low_rank_norms(pawl_device *d, pawl_tensor w, pawl_tensor a, pawl_tensor b, float scale,
+                                          pawl_tensor norms);
+/* y = gain * x[:, first : first + O].   x [N,W]  gain [O]  y [N,O] */
+PAWL_MUST pawl_status pawl_scale_columns(pawl_device *d, pawl_tensor x, int64_t first, pawl_tensor gain, pawl_tensor y);
+/* y[:, first : first + O] += gain * x.   x [N,O]  gain [O]  y [N,W] */
+PAWL_MUST pawl_status pawl_add_columns(pawl_device *d, pawl_tensor x, pawl_tensor gain, pawl_tensor y, int64_t first);
+/* sums[o] = (put) the sum over n, in its order, of x[n, first + o] y[n, o].   x [N,W]  y [N,O]  sums [O] */
+PAWL_MUST pawl_status pawl_column_dots(pawl_device *d, pawl_tensor x, int64_t first, pawl_tensor y, pawl_put put,
+                                       pawl_tensor sums);
+
 /* out[n] = table[ids[n]].   table [V,D]  ids [N] i32 in [0,V)  out [N,D] */
 PAWL_MUST pawl_status pawl_embedding(pawl_device *d, pawl_tensor table, pawl_tensor ids, pawl_tensor out);
 /* dtable[ids[n]] += dout[n], in the order of n.  Adds: the caller clears dtable. */
@@ -69,7 +101,7 @@ PAWL_MUST pawl_status pawl_embedding_dw(pawl_device *d, pawl_tensor dout, pawl_t
  * Source: Zhang & Sennrich 2019. */
 PAWL_MUST pawl_status pawl_rmsnorm(pawl_device *d, pawl_tensor residual, pawl_tensor x, pawl_tensor w, float eps,
                                    pawl_tensor sum, pawl_tensor y, pawl_tensor rstd);
-/* dsum += the norm's gradient (dsum carries the residual stream's); dw = (put) the weight's.
+/* dsum += the norm's gradient (dsum carries the residual stream's); dw = (put) the weight's, data NULL: not wanted.
  *   dy, sum, dsum [N,D]   w, dw [D]   rstd [N] */
 PAWL_MUST pawl_status pawl_rmsnorm_backward(pawl_device *d, pawl_tensor dy, pawl_tensor sum, pawl_tensor w,
                                             pawl_tensor rstd, pawl_put put, pawl_tensor dsum, pawl_tensor dw);
@@ -78,7 +110,7 @@ PAWL_MUST pawl_status pawl_rmsnorm_backward(pawl_device *d, pawl_tensor dy, pawl
  *   x, y [N, all*K]: y's other heads are untouched, y may not alias x    w [K]   rstd [N, heads] */
 PAWL_MUST pawl_status pawl_head_norm(pawl_device *d, pawl_tensor x, pawl_tensor w, float eps, int64_t first,
                                      int64_t heads, pawl_tensor y, pawl_tensor rstd);
-/* In place on dy's heads: dy becomes dx. dw [K] (put). */
+/* In place on dy's heads: dy becomes dx. dw [K] (put), data NULL: not wanted. */
 PAWL_MUST pawl_status pawl_head_norm_backward(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor rstd,
                                               int64_t first, int64_t heads, pawl_put put, pawl_tensor dy,
                                               pawl_tensor dw);
@@ -122,7 +154,7 @@ typedef struct pawl_head {
     float scale;            /* of the gradients: 1 / trained tokens of the whole global batch (decision 4) */
     pawl_tensor loss;       /* [N] f32, unscaled nats per token, 0 where not trained */
     pawl_tensor dhidden;    /* [N,D], set; data NULL: loss only */
-    pawl_tensor dw;         /* [V,D], (put); data NULL with dhidden */
+    pawl_tensor dw;         /* [V,D], (put); data NULL: not wanted */
     pawl_put put;
 } pawl_head;
 PAWL_MUST pawl_status pawl_head_loss(pawl_device *d, const pawl_head *h);
@@ -144,6 +176,8 @@ enum { PAWL_SUM_BLOCK = 1 << 16 };
 PAWL_MUST pawl_status pawl_sum_squares(pawl_device *d, const float *x, int64_t count, double *blocks);
 /* a[i] = a[i] + b[i]. */
 PAWL_MUST pawl_status pawl_add(pawl_device *d, float *a, const float *b, int64_t count);
+/* a[i] = by * a[i]. */
+PAWL_MUST pawl_status pawl_scale(pawl_device *d, float *a, float by, int64_t count);
 PAWL_MUST pawl_status pawl_zero(pawl_device *d, float *a, int64_t count);
 PAWL_MUST pawl_status pawl_copy(pawl_device *d, float *to, const float *from, int64_t count);
 

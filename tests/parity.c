@@ -1,5 +1,6 @@
 /* parity DIR... - runs fixture directories made by a reference implementation (tests/fixtures/hf/README.md) and prints,
- * for each, the greatest relative L2 distance of logits, loss, gradients and the weights after AdamW steps. */
+ * for each, the greatest relative L2 distance of logits, loss, gradients and the weights after AdamW steps; where there is an
+ * adapter, also of its loss, gradients and weights after AdamW steps, and of the loss once it is merged. */
 #include <float.h>
 #include <limits.h>
 #include <math.h>
@@ -16,13 +17,11 @@
 
 enum { THREADS = 2 };
 
-static const struct {
-    double logits, loss, grads, adamw;
-} limits = {1e-4, 1e-4, 1e-3, 1e-4};
-
 typedef struct distances {
     double logits, loss, grads, adamw;
 } distances;
+
+static const distances limits = {1e-4, 1e-4, 1e-3, 1e-4};
 
 /* What one fixture needs while it runs. */
 typedef struct fixture {
@@ -34,6 +33,10 @@ typedef struct fixture {
     json_t *expected;
     pawl_arena arena;
     float *weights, *grads, *losses, *logits;
+    pawl_adapter *adapter; /* NULL: all weights are trained, which are `weights`; else `weights` are the adapter's */
+    pawl_frozen *base;
+    pawl_adapter_work *work;
+    pawl_over over;
     pawl_batch batch;
     int64_t rows, tokens;
 } fixture;
@@ -95,7 +98,8 @@ static int64_t fill_batch(fixture *f, const int64_t *ids, const int64_t *labels)
 /* Mean loss of the batch, and its gradients. */
 static pawl_status compute(fixture *f, int64_t trained, double *loss)
 {
-    const pawl_pass pass = {.weights = f->weights,
+    const pawl_pass pass = {.over = f->adapter ? &f->over : NULL,
+                            .weights = f->weights,
                             .grads = f->grads,
                             .put = PAWL_SET,
                             .scale = (float)(1.0 / (double)trained),
@@ -107,6 +111,15 @@ static pawl_status compute(fixture *f, int64_t trained, double *loss)
     return PAWL_OK;
 }
 
+/* A magnitude is called lora_magnitude_vector in files of weights, and has .weight behind it among parameters. */
+static const pawl_named *find_either(const pawl_safetensors *s, const char *name)
+{
+    char other[PAWL_NAME_MAX + 8];
+    const pawl_named *found = pawl_safetensors_find(s, name);
+    snprintf(other, sizeof other, "%s.weight", name);
+    return found ? found : pawl_safetensors_find(s, other);
+}
+
 /* The greatest distance between the tensors of a flat run and those of a file. */
 static pawl_status compare_flat(const fixture *f, float *flat, const char *file, double *most)
 {
@@ -116,11 +129,12 @@ static pawl_status compare_flat(const fixture *f, float *flat, const char *file,
     pawl_status status;
     PAWL_TRY(pawl_path_join(path, sizeof path, f->dir, file));
     PAWL_TRY(pawl_safetensors_open(path, &s));
-    PAWL_TRY_OUT(pawl_model_state(f->model, flat, "", &state));
+    PAWL_TRY_OUT(pawl_trained_state(f->model, f->adapter, flat, "", &state));
     for (int i = 0; i < state.count; i++) {
         const pawl_tensor ours = state.items[i].tensor;
+        const pawl_named *found = find_either(s, state.items[i].name);
         pawl_tensor theirs = {0};
-        PAWL_TRY_OUT(find(f, s, state.items[i].name, PAWL_F32, &theirs));
+        PAWL_TRY_OUT(find(f, s, found ? found->name : state.items[i].name, PAWL_F32, &theirs));
         PAWL_TRY_OUT(pawl_tensor_bytes(ours) == pawl_tensor_bytes(theirs)
                          ? PAWL_OK
                          : PAWL_FAIL(PAWL_EDATA, "%s: tensor %s has another size", path, state.items[i].name));
@@ -140,7 +154,7 @@ static pawl_status one_batch(fixture *f, distances *out)
     PAWL_TRY(find(f, f->io, "labels", PAWL_I64, &labels));
     PAWL_TRY(find(f, f->io, "logits", PAWL_F32, &logits));
     const int64_t trained = fill_batch(f, ids.data, labels.data);
-    PAWL_TRY(pawl_model_logits(f->model, f->device, f->acts, &f->batch, f->weights, f->logits));
+    PAWL_TRY(pawl_model_logits(f->model, f->device, f->acts, &f->batch, NULL, f->weights, f->logits));
     grow(&out->logits, relative(f->logits, logits.data, pawl_tensor_count(logits)));
     PAWL_TRY(compute(f, trained, &loss));
     PAWL_TRY(number(f, f->expected, "loss", &expected));
@@ -180,19 +194,19 @@ static pawl_status train(fixture *f, pawl_optim *o, double lr, const json_t *ste
         grow(&out->adamw, relative_number(loss, expected_loss));
         grow(&out->adamw, relative_number(norm, expected_norm));
     }
-    return compare_flat(f, f->weights, "adamw.safetensors", &out->adamw);
+    return compare_flat(f, f->weights, f->adapter ? "lora_adamw.safetensors" : "adamw.safetensors", &out->adamw);
 }
 
-static pawl_status trajectory(fixture *f, distances *out)
+static pawl_status trajectory(fixture *f, const json_t *steps, distances *out)
 {
-    const json_t *settings = json_object_get(f->expected, "adamw"), *steps = json_object_get(settings, "trajectory");
+    const json_t *settings = json_object_get(f->expected, "adamw");
     const pawl_extent *parts;
-    const int count = pawl_model_extents(f->model, &parts);
+    const int count = pawl_trained_extents(f->model, f->adapter, &parts);
     pawl_optim_config c;
     pawl_optim *o;
     PAWL_TRY(read_settings(f, settings, &c));
     PAWL_CHECK(json_array_size(steps) > 0, PAWL_EDATA, "%s: expected.json has no trajectory", f->dir);
-    PAWL_TRY(pawl_optim_open(&c, f->device, parts, count, pawl_model_count(f->model), &o));
+    PAWL_TRY(pawl_optim_open(&c, f->device, parts, count, pawl_trained_count(f->model, f->adapter), &o));
     const pawl_status status = train(f, o, c.learning_rate, steps, out);
     pawl_optim_close(o);
     return status;
@@ -238,8 +252,68 @@ static pawl_status open_model(fixture *f)
     return pawl_hf_load(f->model, path, f->weights);
 }
 
+/* ---- an adapter over the same model ---- */
+
+static pawl_status open_adapter(fixture *f, const char *dir)
+{
+    char model[PATH_MAX];
+    json_t *settings = NULL;
+    PAWL_TRY(pawl_peft_settings(dir, &settings));
+    const pawl_status status = pawl_adapter_open(f->model, settings, dir, &f->adapter);
+    json_decref(settings);
+    if (status != PAWL_OK) return status;
+    PAWL_TRY(pawl_frozen_open(f->model, &f->base));
+    PAWL_TRY(pawl_adapter_work_open(f->adapter, f->rows * f->tokens, &f->work));
+    f->over = (pawl_over){.adapter = f->adapter, .base = f->base, .work = f->work, .first_row = -1};
+    PAWL_TRY(pawl_path_join(model, sizeof model, f->dir, "model"));
+    PAWL_TRY(pawl_hf_load(f->model, model, pawl_frozen_flat(f->base)));
+    PAWL_CHECK(pawl_trained_count(f->model, f->adapter) <= pawl_model_count(f->model), PAWL_EDATA,
+               "%s: the adapter is larger than the model", dir);
+    return pawl_peft_load(f->adapter, dir, f->weights);
+}
+
+/* The same loss from weights that the adapter has been worked into. */
+static pawl_status merged(fixture *f, int64_t trained, double *loss)
+{
+    pawl_adapter *a = f->adapter;
+    float *weights = f->weights, *grads = f->grads;
+    pawl_adapter_merge(a, f->weights, pawl_frozen_flat(f->base));
+    f->adapter = NULL;
+    f->weights = pawl_frozen_flat(f->base);
+    f->grads = NULL;
+    const pawl_status status = compute(f, trained, loss);
+    f->adapter = a;
+    f->weights = weights;
+    f->grads = grads;
+    return status;
+}
+
+static pawl_status with_adapter(fixture *f, const char *dir, distances *out, double *merged_apart)
+{
+    const json_t *lora = json_object_get(f->expected, "lora");
+    pawl_tensor ids = {0}, labels = {0};
+    double loss = 0, expected = 0;
+    PAWL_TRY(open_adapter(f, dir));
+    PAWL_TRY(find(f, f->io, "input_ids", PAWL_I64, &ids));
+    PAWL_TRY(find(f, f->io, "labels", PAWL_I64, &labels));
+    const int64_t trained = fill_batch(f, ids.data, labels.data);
+    PAWL_TRY(compute(f, trained, &loss));
+    PAWL_TRY(number(f, lora, "loss", &expected));
+    grow(&out->loss, relative_number(loss, expected));
+    PAWL_TRY(compare_flat(f, f->grads, "lora_grads.safetensors", &out->grads));
+    PAWL_TRY(trajectory(f, json_object_get(lora, "trajectory"), out));
+    PAWL_TRY(number(f, lora, "merged_loss_after_steps", &expected));
+    fill_batch(f, ids.data, labels.data);
+    PAWL_TRY(merged(f, trained, &loss));
+    grow(merged_apart, relative_number(loss, expected));
+    return PAWL_OK;
+}
+
 static void close_fixture(fixture *f)
 {
+    pawl_adapter_work_close(f->work);
+    pawl_frozen_close(f->base);
+    pawl_adapter_close(f->adapter);
     pawl_arena_close(&f->arena);
     pawl_activations_close(f->acts);
     pawl_model_close(f->model);
@@ -248,15 +322,25 @@ static void close_fixture(fixture *f)
     pawl_device_close(f->device);
 }
 
-static pawl_status run(const char *dir, distances *out)
+typedef struct result {
+    distances full, lora;
+    double merged;
+    int has_adapter;
+} result;
+
+static pawl_status run(const char *dir, result *out)
 {
     fixture f = {.dir = dir};
+    char lora[PATH_MAX];
     pawl_status status;
     PAWL_TRY_OUT(pawl_device_open_cpu(THREADS, "auto", &f.device));
     PAWL_TRY_OUT(read_inputs(&f));
     PAWL_TRY_OUT(open_model(&f));
-    PAWL_TRY_OUT(one_batch(&f, out));
-    PAWL_TRY_OUT(trajectory(&f, out));
+    PAWL_TRY_OUT(one_batch(&f, &out->full));
+    PAWL_TRY_OUT(trajectory(&f, json_object_get(json_object_get(f.expected, "adamw"), "trajectory"), &out->full));
+    out->has_adapter = json_object_get(f.expected, "lora") != NULL;
+    PAWL_TRY_OUT(pawl_path_join(lora, sizeof lora, dir, "lora"));
+    if (out->has_adapter) PAWL_TRY_OUT(with_adapter(&f, lora, &out->lora, &out->merged));
 out:
     close_fixture(&f);
     return status;
@@ -269,18 +353,25 @@ static const char *name_of(char *dir)
     return slash && slash[1] ? slash + 1 : dir;
 }
 
+static int within(const distances *x)
+{
+    return x->logits <= limits.logits && x->loss <= limits.loss && x->grads <= limits.grads && x->adamw <= limits.adamw;
+}
+
 static int report(char *dir)
 {
-    distances x = {0};
+    result x = {.merged = 0};
     const char *name = name_of(dir);
     if (run(dir, &x) != PAWL_OK) {
         printf("%s FAIL %s\n", name, pawl_last_error()->what);
         return 0;
     }
-    const int ok =
-        x.logits <= limits.logits && x.loss <= limits.loss && x.grads <= limits.grads && x.adamw <= limits.adamw;
-    printf("%s %s logits=%.2e loss=%.2e grads=%.2e adamw=%.2e\n", name, ok ? "ok" : "FAIL", x.logits, x.loss, x.grads,
-           x.adamw);
+    const int ok = within(&x.full) && within(&x.lora) && x.merged <= limits.loss;
+    printf("%s %s logits=%.2e loss=%.2e grads=%.2e adamw=%.2e", name, ok ? "ok" : "FAIL", x.full.logits, x.full.loss,
+           x.full.grads, x.full.adamw);
+    if (x.has_adapter)
+        printf(" lora=%.2e lora_grads=%.2e lora_adamw=%.2e merged=%.2e", x.lora.loss, x.lora.grads, x.lora.adamw, x.merged);
+    printf("\n");
     return ok;
 }
 

@@ -58,10 +58,18 @@ int64_t pawl_head_chunk(int64_t positions, int64_t vocab);
 
 double pawl_cpu_gemm_rate(pawl_device *d);
 
-pawl_status linear_cpu(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_put put, pawl_tensor y);
-pawl_status linear_dx_cpu(pawl_device *d, pawl_tensor dy, pawl_tensor w, pawl_put put, pawl_tensor dx);
-pawl_status linear_dw_cpu(pawl_device *d, pawl_tensor dy, pawl_tensor x, pawl_put put, pawl_tensor dw,
+pawl_status linear_cpu(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_put put, int64_t first,
+                       pawl_tensor y);
+pawl_status linear_dx_cpu(pawl_device *d, pawl_tensor dy, int64_t first, pawl_tensor w, pawl_put put, pawl_tensor dx);
+pawl_status linear_dw_cpu(pawl_device *d, pawl_tensor dy, int64_t first, pawl_tensor x, pawl_put put, pawl_tensor dw,
                           pawl_tensor dbias);
+pawl_status dropout_cpu(pawl_device *d, const pawl_drop *how, pawl_tensor x, pawl_put put, pawl_tensor y);
+pawl_status low_rank_norms_cpu(pawl_device *d, pawl_tensor w, pawl_tensor a, pawl_tensor b, float scale,
+                               pawl_tensor norms);
+pawl_status scale_columns_cpu(pawl_device *d, pawl_tensor x, int64_t first, pawl_tensor gain, pawl_tensor y);
+pawl_status add_columns_cpu(pawl_device *d, pawl_tensor x, pawl_tensor gain, pawl_tensor y, int64_t first);
+pawl_status column_dots_cpu(pawl_device *d, pawl_tensor x, int64_t first, pawl_tensor y, pawl_put put,
+                            pawl_tensor sums);
 pawl_status embedding_cpu(pawl_device *d, pawl_tensor table, pawl_tensor ids, pawl_tensor out);
 pawl_status embedding_dw_cpu(pawl_device *d, pawl_tensor dout, pawl_tensor ids, pawl_tensor dtable);
 pawl_status rmsnorm_cpu(pawl_device *d, pawl_tensor residual, pawl_tensor x, pawl_tensor w, float eps, pawl_tensor sum,
@@ -86,6 +94,7 @@ pawl_status adamw_cpu(pawl_device *d, float *w, const float *g, float *m, float 
                       const pawl_adamw_step *k);
 pawl_status sum_squares_cpu(pawl_device *d, const float *x, int64_t count, double *blocks);
 pawl_status add_cpu(pawl_device *d, float *a, const float *b, int64_t count);
+pawl_status scale_cpu(pawl_device *d, float *a, float by, int64_t count);
 pawl_status zero_cpu(pawl_device *d, float *a, int64_t count);
 pawl_status copy_cpu(pawl_device *d, float *to, const float *from, int64_t count);
 

@@ -94,6 +94,7 @@ typedef struct array_call {
     float *a, *m, *v;
     const float *b;
     double *blocks;
+    float by;
     pawl_adamw_numbers adamw;
 } array_call;
 
@@ -151,6 +152,20 @@ static void zero_block(void *self, int64_t i, int thread)
     (void)thread;
     const array_call *c = self;
     memset(c->a + i * ARRAY_BLOCK, 0, (size_t)pawl_block_size(c->count, ARRAY_BLOCK, i) * sizeof *c->a);
+}
+
+static void scale_block(void *self, int64_t i, int thread)
+{
+    (void)thread;
+    const array_call *c = self;
+    const int64_t at = i * ARRAY_BLOCK;
+    for (int64_t k = at; k < at + pawl_block_size(c->count, ARRAY_BLOCK, i); k++) c->a[k] *= c->by;
+}
+
+pawl_status scale_cpu(pawl_device *d, float *a, float by, int64_t count)
+{
+    run_array(d, scale_block, ARRAY_BLOCK, (array_call){.count = count, .a = a, .by = by});
+    return PAWL_OK;
 }
 
 pawl_status zero_cpu(pawl_device *d, float *a, int64_t count)

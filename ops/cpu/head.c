@@ -142,6 +142,7 @@ static pawl_status differentiate(head_call *c, pawl_put put)
     const float *w = c->head->w.data, *dlogits = c->scratch.logits;
     PAWL_TRY(pawl_gemm_run(c->cpu->gemm, PAWL_OVER_WIDTH, &dhidden, dlogits, w, NULL, c->dhidden));
     if (c->gathered) pawl_pool_run(c->cpu->pool, pawl_blocks(c->count, PAWL_ROW_BLOCK), scatter_rows, c);
+    if (!c->head->dw.data) return PAWL_OK;
     return pawl_gemm_run(c->cpu->gemm, PAWL_OVER_POSITIONS, &dw, dlogits, c->hidden, NULL, c->head->dw.data);
 }
 

@@ -2,19 +2,21 @@
 
 /* N positions, I in, O out; see ops/ops.h. */
 
-pawl_status linear_cpu(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_put put, pawl_tensor y)
+pawl_status linear_cpu(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_put put, int64_t first,
+                       pawl_tensor y)
 {
-    const int64_t O = w.dim[0], I = w.dim[1], N = pawl_tensor_count(x) / I;
+    const int64_t O = w.dim[0], I = w.dim[1], N = pawl_tensor_count(x) / I, W = y.dim[y.ndim - 1];
     const pawl_panel p = {
-        .m = N, .n = O, .k = I, .lda = I, .ldb = I, .ldc = O, .b_transposed = 1, .add = put == PAWL_ADD};
-    return pawl_gemm_run(pawl_cpu_of(d)->gemm, PAWL_OVER_WIDTH, &p, x.data, w.data, bias.data, y.data);
+        .m = N, .n = O, .k = I, .lda = I, .ldb = I, .ldc = W, .b_transposed = 1, .add = put == PAWL_ADD};
+    return pawl_gemm_run(pawl_cpu_of(d)->gemm, PAWL_OVER_WIDTH, &p, x.data, w.data, bias.data, (float *)y.data + first);
 }
 
-pawl_status linear_dx_cpu(pawl_device *d, pawl_tensor dy, pawl_tensor w, pawl_put put, pawl_tensor dx)
+pawl_status linear_dx_cpu(pawl_device *d, pawl_tensor dy, int64_t first, pawl_tensor w, pawl_put put, pawl_tensor dx)
 {
-    const int64_t O = w.dim[0], I = w.dim[1], N = pawl_tensor_count(dy) / O;
-    const pawl_panel p = {.m = N, .n = I, .k = O, .lda = O, .ldb = I, .ldc = I, .add = put == PAWL_ADD};
-    return pawl_gemm_run(pawl_cpu_of(d)->gemm, PAWL_OVER_WIDTH, &p, dy.data, w.data, NULL, dx.data);
+    const int64_t O = w.dim[0], I = w.dim[1], W = dy.dim[dy.ndim - 1], N = pawl_tensor_count(dy) / W;
+    const pawl_panel p = {.m = N, .n = I, .k = O, .lda = W, .ldb = I, .ldc = I, .add = put == PAWL_ADD};
+    const float *from = (const float *)dy.data + first;
+    return pawl_gemm_run(pawl_cpu_of(d)->gemm, PAWL_OVER_WIDTH, &p, from, w.data, NULL, dx.data);
 }
 
 typedef struct columns {
@@ -41,14 +43,15 @@ void pawl_cpu_column_sums(pawl_cpu *cpu, const float *x, int64_t ldx, int64_t ro
     pawl_pool_run(cpu->pool, pawl_blocks(width, PAWL_ROW_BLOCK), sum_columns, &c);
 }
 
-pawl_status linear_dw_cpu(pawl_device *d, pawl_tensor dy, pawl_tensor x, pawl_put put, pawl_tensor dw,
+pawl_status linear_dw_cpu(pawl_device *d, pawl_tensor dy, int64_t first, pawl_tensor x, pawl_put put, pawl_tensor dw,
                           pawl_tensor dbias)
 {
     pawl_cpu *cpu = pawl_cpu_of(d);
-    const int64_t O = dw.dim[0], I = dw.dim[1], N = pawl_tensor_count(dy) / O;
+    const int64_t O = dw.dim[0], I = dw.dim[1], W = dy.dim[dy.ndim - 1], N = pawl_tensor_count(dy) / W;
     const pawl_panel p = {
-        .m = O, .n = I, .k = N, .lda = O, .ldb = I, .ldc = I, .a_transposed = 1, .add = put == PAWL_ADD};
-    PAWL_TRY(pawl_gemm_run(cpu->gemm, PAWL_OVER_POSITIONS, &p, dy.data, x.data, NULL, dw.data));
-    if (dbias.data) pawl_cpu_column_sums(cpu, dy.data, O, N, O, put, dbias.data);
+        .m = O, .n = I, .k = N, .lda = W, .ldb = I, .ldc = I, .a_transposed = 1, .add = put == PAWL_ADD};
+    const float *from = (const float *)dy.data + first;
+    PAWL_TRY(pawl_gemm_run(cpu->gemm, PAWL_OVER_POSITIONS, &p, from, x.data, NULL, dw.data));
+    if (dbias.data) pawl_cpu_column_sums(cpu, from, W, N, O, put, dbias.data);
     return PAWL_OK;
 }

@@ -70,7 +70,7 @@ static pawl_status run_backward(pawl_cpu *cpu, norm_call *c, pawl_put put_dw, fl
     c->partials = lay_out(&scratch, c->shape.rows, c->shape.width);
     const int64_t blocks = pawl_blocks(c->shape.rows, c->each);
     pawl_pool_run(cpu->pool, blocks, backward, c);
-    pawl_cpu_column_sums(cpu, c->partials, c->shape.width, blocks, c->shape.width, put_dw, dw);
+    if (dw) pawl_cpu_column_sums(cpu, c->partials, c->shape.width, blocks, c->shape.width, put_dw, dw);
     return PAWL_OK;
 }
 

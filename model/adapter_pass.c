@@ -1,0 +1,327 @@
+/* What an adapter adds to the products of a layer, and the transpose of it. Formulas: model/adapter.h. */
+#include "model/adapter.h"
+
+/* ---- scratch ---- */
+
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+typedef struct extremes {
+    int64_t r, in, out, all_r, all_out;
+} extremes;
+
+static extremes measure(const pawl_adapter *a)
+{
+    extremes e = {0};
+    for (int i = 0; i < a->count; i++) {
+        const pawl_adapted *t = &a->items[i];
+        e = (extremes){larger(e.r, t->r), larger(e.in, t->module.in), larger(e.out, t->module.out), e.all_r + t->r,
+                       e.all_out + t->module.out};
+    }
+    return e;
+}
+
+static float *floats(pawl_arena *a, int64_t rows, int64_t cols)
+{
+    return pawl_take_bytes(a, (size_t)(rows * cols) * sizeof(float));
+}
+
+static void lay_out(pawl_arena *arena, const pawl_adapter *a, int64_t N, pawl_adapter_work *w)
+{
+    const extremes e = measure(a);
+    w->low = floats(arena, N, e.all_r);
+    w->dlow = floats(arena, N, e.r);
+    if (a->dropout > 0) w->dropped = floats(arena, N, e.in);
+    if (!a->dora) return;
+    w->wide = floats(arena, N, e.out);
+    w->dwide = floats(arena, N, e.out);
+    w->norms = floats(arena, 1, e.all_out);
+    w->gain = floats(arena, 1, e.out);
+    w->gain_less = floats(arena, 1, e.out);
+}
+
+size_t pawl_adapter_work_bytes(const pawl_adapter *a, int64_t positions)
+{
+    pawl_arena arena = {.name = "adapter"};
+    pawl_adapter_work w;
+    lay_out(&arena, a, positions, &w);
+    return arena.used;
+}
+
+pawl_status pawl_adapter_work_open(const pawl_adapter *a, int64_t positions, pawl_adapter_work **out)
+{
+    pawl_adapter_work *w;
+    PAWL_TRY(pawl_alloc((void **)&w, sizeof *w, "an adapter's scratch"));
+    *w = (pawl_adapter_work){.positions = positions, .arena = {.name = "adapter"}};
+    lay_out(&w->arena, a, positions, w);
+    const pawl_status status = pawl_arena_open(&w->arena);
+    if (status != PAWL_OK) {
+        pawl_free(w);
+        return status;
+    }
+    lay_out(&w->arena, a, positions, w);
+    *out = w;
+    return PAWL_OK;
+}
+
+void pawl_adapter_work_close(pawl_adapter_work *w)
+{
+    if (!w) return;
+    pawl_arena_close(&w->arena);
+    pawl_free(w);
+}
+
+/* ---- one adapted module ---- */
+
+typedef struct unit { /* with what belongs to it in this pass */
+    const pawl_adapting *p;
+    const pawl_adapted *t;
+    int64_t stream;
+    pawl_tensor a, b, low, dlow;
+    float *norms;
+    const pawl_tensor *x, *y;
+    pawl_tensor wide;
+    pawl_put put;
+} unit;
+
+static const pawl_tensor nothing = {.dtype = PAWL_F32};
+
+static unit unit_of(const pawl_adapting *p, const pawl_adapted *t)
+{
+    const pawl_adapter *a = p->over->adapter;
+    const pawl_adapter_work *w = p->over->work;
+    int64_t r = 0, out = 0;
+    for (const pawl_adapted *before = a->items; before < t; before++) {
+        r += before->r;
+        out += before->module.out;
+    }
+    return (unit){.p = p,
+                  .t = t,
+                  .stream = t - a->items,
+                  .a = pawl_adapted_a(t, p->weights),
+                  .b = pawl_adapted_b(t, p->weights),
+                  .low = pawl_view(w->low + r * w->positions, p->N, t->r),
+                  .dlow = pawl_view(w->dlow, p->N, t->r),
+                  .norms = w->norms ? w->norms + out : NULL,
+                  .wide = pawl_view(w->wide, p->N, t->module.out)};
+}
+
+static int drops(const pawl_adapting *p)
+{
+    return p->over->adapter->dropout > 0 && p->over->first_row >= 0;
+}
+
+static pawl_status drop(const unit *u, pawl_tensor x, pawl_put put, pawl_tensor y)
+{
+    const pawl_over *o = u->p->over;
+    const pawl_drop how = {.rate = o->adapter->dropout,
+                           .seed = o->seed,
+                           .first_row = o->first_row,
+                           .tokens = u->p->tokens,
+                           .stream = u->stream};
+    return pawl_dropout(u->p->d, &how, x, put, y);
+}
+
+/* drop(x): x itself where nothing is dropped, else made in scratch. */
+static pawl_status dropped(const unit *u, pawl_tensor x, pawl_tensor *out)
+{
+    *out = x;
+    if (!drops(u->p)) return PAWL_OK;
+    *out = pawl_view(u->p->over->work->dropped, u->p->N, u->t->module.in);
+    return drop(u, x, PAWL_SET, *out);
+}
+
+/* ---- the base's rows of a module ---- */
+
+typedef struct base_call {
+    pawl_device *d;
+    pawl_tensor x, y;
+    pawl_put put;
+    int64_t first;
+} base_call;
+
+static pawl_status base_product(void *self, pawl_tensor w, int64_t row)
+{
+    const base_call *c = self;
+    return pawl_linear_part(c->d, c->x, w, nothing, c->put, c->first + row, c->y);
+}
+
+static pawl_status base_gradient(void *self, pawl_tensor w, int64_t row)
+{
+    base_call *c = self;
+    PAWL_TRY(pawl_linear_part_dx(c->d, c->y, c->first + row, w, c->put, c->x));
+    c->put = PAWL_ADD;
+    return PAWL_OK;
+}
+
+static pawl_status base_of(const unit *u, pawl_rows_body body, base_call c)
+{
+    const pawl_module *m = &u->t->module;
+    c.d = u->p->d;
+    return pawl_frozen_rows(u->p->over->base, c.d, m->layer, m->group, m->first, m->out, body, &c);
+}
+
+/* ---- DoRA ---- */
+
+typedef struct norms_call {
+    pawl_device *d;
+    const pawl_adapted *t;
+    pawl_tensor a, b;
+    float *norms;
+} norms_call;
+
+static pawl_status norms_of_rows(void *self, pawl_tensor w, int64_t row)
+{
+    const norms_call *c = self;
+    const pawl_tensor b = pawl_view((float *)c->b.data + row * c->t->r, w.dim[0], c->t->r);
+    return pawl_low_rank_norms(c->d, w, c->a, b, c->t->scale, pawl_view(c->norms + row, w.dim[0], 0));
+}
+
+static pawl_status norms_of(pawl_device *d, const pawl_frozen *f, const pawl_adapted *t, const float *flat,
+                            float *norms)
+{
+    norms_call c = {d, t, pawl_adapted_a(t, flat), pawl_adapted_b(t, flat), norms};
+    return pawl_frozen_rows(f, d, t->module.layer, t->module.group, t->module.first, t->module.out, norms_of_rows, &c);
+}
+
+pawl_status pawl_adapter_measure(const pawl_adapter *a, pawl_device *d, const pawl_frozen *f, float *flat)
+{
+    for (int i = 0; a->dora && i < a->count; i++)
+        PAWL_TRY(norms_of(d, f, &a->items[i], flat, flat + a->items[i].magnitude));
+    return PAWL_OK;
+}
+
+static pawl_tensor gains(const unit *u, pawl_tensor *less)
+{
+    const int64_t O = u->t->module.out;
+    const pawl_adapter_work *w = u->p->over->work;
+    const float *m = pawl_adapted_magnitude(u->t, u->p->weights).data;
+    for (int64_t o = 0; o < O; o++) {
+        w->gain[o] = m[o] / u->norms[o];
+        w->gain_less[o] = w->gain[o] - 1;
+    }
+    *less = pawl_view(w->gain_less, O, 0);
+    return pawl_view(w->gain, O, 0);
+}
+
+static pawl_status dora_forward(const unit *u, pawl_tensor x, pawl_tensor y)
+{
+    const int64_t first = u->t->module.first;
+    pawl_device *d = u->p->d;
+    pawl_tensor less;
+    PAWL_TRY(norms_of(d, u->p->over->base, u->t, u->p->weights, u->norms));
+    const pawl_tensor gain = gains(u, &less);
+    PAWL_TRY(base_of(u, base_product, (base_call){.x = x, .y = u->wide, .put = PAWL_SET}));
+    PAWL_TRY(pawl_add_columns(d, u->wide, less, y, first));
+    PAWL_TRY(pawl_linear(d, u->low, u->b, nothing, PAWL_SET, u->wide));
+    return pawl_add_columns(d, u->wide, gain, y, first);
+}
+
+/* dm = sum over n of dy (x W^T + s x A^T B^T) / norm; the magnitude's gradient, before dy is scaled. */
+static pawl_status magnitude_gradient(const unit *u, pawl_tensor x, pawl_tensor dy)
+{
+    const int64_t O = u->t->module.out;
+    pawl_device *d = u->p->d;
+    float *sums = u->p->over->work->gain; /* free until gains() fills it */
+    float *to = pawl_adapted_magnitude(u->t, u->p->grads).data;
+    PAWL_TRY(base_of(u, base_product, (base_call){.x = x, .y = u->wide, .put = PAWL_SET}));
+    PAWL_TRY(pawl_linear(d, u->low, u->b, nothing, PAWL_ADD, u->wide));
+    PAWL_TRY(pawl_column_dots(d, dy, u->t->module.first, u->wide, PAWL_SET, pawl_view(sums, O, 0)));
+    for (int64_t o = 0; o < O; o++) to[o] = (u->p->put == PAWL_ADD ? to[o] : 0) + sums[o] / u->norms[o];
+    return PAWL_OK;
+}
+
+/* ---- forward ---- */
+
+static pawl_status add_module(const unit *u, pawl_tensor x, pawl_tensor y)
+{
+    pawl_device *d = u->p->d;
+    pawl_tensor in;
+    PAWL_TRY(dropped(u, x, &in));
+    PAWL_TRY(pawl_linear(d, in, u->a, nothing, PAWL_SET, u->low));
+    PAWL_TRY(pawl_scale(d, u->low.data, u->t->scale, u->p->N * u->t->r));
+    if (u->norms) return dora_forward(u, in, y);
+    return pawl_linear_part(d, u->low, u->b, nothing, PAWL_ADD, u->t->module.first, y);
+}
+
+typedef struct whole_call {
+    pawl_device *d;
+    pawl_tensor x, y, bias;
+} whole_call;
+
+static pawl_status whole_product(void *self, pawl_tensor w, int64_t row)
+{
+    const whole_call *c = self;
+    const pawl_tensor bias = c->bias.data ? pawl_view((float *)c->bias.data + row, w.dim[0], 0) : nothing;
+    return pawl_linear_part(c->d, c->x, w, bias, PAWL_SET, row, c->y);
+}
+
+pawl_status pawl_adapted_linear(const pawl_adapting *p, int64_t layer, pawl_slot group, pawl_slot bias, pawl_tensor x,
+                                pawl_tensor y)
+{
+    const pawl_frozen *f = p->over->base;
+    whole_call c = {p->d, x, y, pawl_frozen_part(f, layer, bias)};
+    int count;
+    const pawl_adapted *t = pawl_adapted_in(p->over->adapter, layer, group, &count);
+    PAWL_TRY(pawl_frozen_rows(f, p->d, layer, group, 0, y.dim[y.ndim - 1], whole_product, &c));
+    for (int i = 0; i < count; i++) {
+        const unit u = unit_of(p, &t[i]);
+        PAWL_TRY(add_module(&u, x, y));
+    }
+    return PAWL_OK;
+}
+
+/* ---- backward ---- */
+
+/* dx += the gradient through drop(x), which is dlow A and, with DoRA, (g - 1) dy W. */
+static pawl_status input_gradient(const unit *u, pawl_tensor dy, pawl_tensor dx)
+{
+    const int direct = !drops(u->p);
+    pawl_device *d = u->p->d;
+    const pawl_tensor through = direct ? dx : pawl_view(u->p->over->work->dropped, u->p->N, u->t->module.in);
+    PAWL_TRY(pawl_linear_dx(d, u->dlow, u->a, direct ? PAWL_ADD : PAWL_SET, through));
+    if (u->norms) {
+        pawl_tensor less;
+        gains(u, &less);
+        PAWL_TRY(pawl_scale_columns(d, dy, u->t->module.first, less, u->wide));
+        PAWL_TRY(base_of(u, base_gradient, (base_call){.x = through, .y = u->wide, .put = PAWL_ADD}));
+    }
+    return direct ? PAWL_OK : drop(u, through, PAWL_ADD, dx);
+}
+
+static pawl_status module_backward(const unit *u, pawl_tensor x, pawl_tensor dy, pawl_tensor dx)
+{
+    const pawl_adapting *p = u->p;
+    pawl_device *d = p->d;
+    pawl_tensor in, less, dz = dy;
+    int64_t first = u->t->module.first;
+    PAWL_TRY(dropped(u, x, &in));
+    if (u->norms) { /* behind the gain, dy is dz */
+        PAWL_TRY(magnitude_gradient(u, in, dy));
+        dz = pawl_view(p->over->work->dwide, p->N, u->t->module.out);
+        PAWL_TRY(pawl_scale_columns(d, dy, first, gains(u, &less), dz));
+        first = 0;
+    }
+    PAWL_TRY(pawl_linear_part_dw(d, dz, first, u->low, p->put, pawl_adapted_b(u->t, p->grads)));
+    PAWL_TRY(pawl_linear_part_dx(d, dz, first, u->b, PAWL_SET, u->dlow));
+    PAWL_TRY(pawl_scale(d, u->dlow.data, u->t->scale, p->N * u->t->r));
+    PAWL_TRY(pawl_linear_dw(d, u->dlow, in, p->put, pawl_adapted_a(u->t, p->grads), nothing));
+    return dx.data ? input_gradient(u, dy, dx) : PAWL_OK;
+}
+
+pawl_status pawl_adapted_backward(const pawl_adapting *p, int64_t layer, pawl_slot group, pawl_tensor dy, pawl_tensor x,
+                                  pawl_tensor dx)
+{
+    int count;
+    const pawl_adapted *t = pawl_adapted_in(p->over->adapter, layer, group, &count);
+    base_call c = {.d = p->d, .x = dx, .y = dy, .put = PAWL_SET};
+    if (dx.data)
+        PAWL_TRY(pawl_frozen_rows(p->over->base, p->d, layer, group, 0, dy.dim[dy.ndim - 1], base_gradient, &c));
+    for (int i = 0; i < count; i++) {
+        const unit u = unit_of(p, &t[i]);
+        PAWL_TRY(module_backward(&u, x, dy, dx));
+    }
+    return PAWL_OK;
+}
