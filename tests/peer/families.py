@@ -4,20 +4,14 @@ gradients and the weights after AdamW steps.
     families.py [SEED [COUNT]]     COUNT architectures of each family (2)
 """
 import peer
-import json, math, os, random, subprocess
+import random
 import torch, transformers as tr
-from safetensors.torch import save_file
-from e2e import TESTS, check, done, folder
+from e2e import check, done, folder
+from reference import parity, write_expected
 
 SEED = int(peer.sys.argv[1]) if len(peer.sys.argv) > 1 else 1
 COUNT = int(peer.sys.argv[2]) if len(peer.sys.argv) > 2 else 2
-V, ROWS, TOKENS, CLIP = 320, 2, 96, 1.0
-# A large eps: the gradient of a key's bias is nearly nothing where positions hardly turn, and AdamW would divide its rounding
-# errors by themselves (transformers in double and in single precision differ by as much).
-ADAMW = dict(lr=1e-3, betas=(0.9, 0.95), eps=1e-6, weight_decay=0.1)
-torch.set_num_threads(1)
-tr.utils.logging.disable_progress_bar()
-
+V = 320
 
 def ropes(draw, half):
     """half: pairs that turn."""
@@ -73,36 +67,6 @@ def gpt2(draw):
         scale_attn_by_inverse_layer_idx=draw.random() < 0.3, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=0, eos_token_id=0)
 
 
-def batch(draw):
-    g = torch.Generator().manual_seed(draw.randrange(1 << 30))
-    ids = torch.randint(3, V, (ROWS, TOKENS), generator=g)
-    labels = ids.clone()
-    labels[0, : draw.randrange(1, 40)] = -100
-    labels[1, draw.randrange(50, 95) :] = -100
-    return ids, labels
-
-
-def gradients(params, loss):
-    """As parity compares them; the key third of GPT-2's c_attn.bias has none in exact arithmetic."""
-    found = torch.autograd.grad(loss, list(params.values()))
-    return {name: g.detach().float().contiguous() for name, g in zip(params, found)}
-
-
-def train(model, params, data):
-    optimizer = torch.optim.AdamW([dict(params=[p for p in params.values() if p.ndim >= 2]),
-                                   dict(params=[p for p in params.values() if p.ndim < 2], weight_decay=0.0)], **ADAMW)
-    trajectory = []
-    for step in range(5):
-        ids, labels = data[step % len(data)]
-        loss = model(input_ids=ids, labels=labels).loss
-        optimizer.zero_grad()
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(list(params.values()), CLIP)
-        optimizer.step()
-        trajectory.append(dict(loss=loss.item(), grad_norm=norm.item()))
-    return trajectory
-
-
 def settle(model, draw):
     """Weights large enough that every part matters."""
     torch.manual_seed(draw.randrange(1 << 30))
@@ -113,41 +77,18 @@ def settle(model, draw):
             else: p.normal_(0, 0.1)
 
 
-def copies(params):
-    return {name: p.detach().clone().contiguous() for name, p in params.items()}
-
-
-def write(path, cls, config, draw):
-    """A fixture as tests/fixtures/hf/README.md describes it."""
-    config._attn_implementation = "eager"
-    model = cls(config).float()
-    settle(model, draw)
-    model.save_pretrained(f"{path}/model")
-    model = cls.from_pretrained(f"{path}/model", dtype=torch.float32, attn_implementation="eager").train()
-    data = [batch(draw) for _ in range(3)]
-    params = dict(model.named_parameters())
-    answer = model(input_ids=data[0][0], labels=data[0][1])
-    save_file(dict(input_ids=data[0][0], labels=data[0][1], logits=answer.logits.detach().contiguous(), train_ids=torch.stack([x for x, _ in data]),
-                   train_labels=torch.stack([y for _, y in data])), f"{path}/io.safetensors")
-    grads = gradients(params, answer.loss)
-    save_file(grads, f"{path}/grads.safetensors")
-    norm = math.sqrt(sum(float((g.double() ** 2).sum()) for g in grads.values()))
-    expected = dict(loss=answer.loss.item(), grad_norm=norm, adamw=dict(ADAMW, steps=5, max_grad_norm=CLIP, trajectory=train(model, params, data)))
-    save_file(copies(params), f"{path}/adamw.safetensors")
-    with open(f"{path}/expected.json", "w") as file:
-        json.dump(expected, file)
-
-
 where = folder()
 for family in (llama, mistral, qwen2, qwen3, gpt2):
     for n in range(COUNT):
         draw = random.Random(f"{SEED} {family.__name__} {n}")
         cls, config = family(draw)
         path = f"{where}/{family.__name__}-{n}"
-        write(path, cls, config, draw)
-        p = subprocess.run([f"{TESTS}/parity", path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        line = p.stdout.strip().splitlines()[0] if p.stdout.strip() else f"exit code {p.returncode}"
-        check(p.returncode == 0, line)
-        if p.returncode:
-            print("       " + config.to_json_string(use_diff=True).replace("\n", " "))
+        model = cls(config).float()
+        settle(model, draw)
+        model.save_pretrained(f"{path}/model")
+        write_expected(path, draw)
+        same, line = parity(path)
+        check(same, line)
+        if not same:
+            print("       " + " ".join(config.to_json_string().split()))
 done()
