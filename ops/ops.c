@@ -268,6 +268,27 @@ pawl_status pawl_rmsnorm_backward(pawl_device *d, pawl_tensor dy, pawl_tensor su
     return d->ops->rmsnorm_backward(d, dy, sum, w, rstd, put, dsum, dw);
 }
 
+pawl_status pawl_layernorm(pawl_device *d, pawl_tensor residual, pawl_tensor x, pawl_tensor w, pawl_tensor bias,
+                           float eps, pawl_tensor sum, pawl_tensor y, pawl_tensor mean, pawl_tensor rstd)
+{
+    const int64_t N = rows_of(residual), D = last_dim(residual);
+    CHECK_ALL("layernorm", MATRIX(residual, N, D), VECTOR(w, D), VECTOR(bias, D), MATRIX(sum, N, D), MATRIX(y, N, D),
+              VECTOR(mean, N), VECTOR(rstd, N));
+    if (x.data) CHECK_ALL("layernorm", MATRIX(x, N, D));
+    return d->ops->layernorm(d, residual, x, w, bias, eps, sum, y, mean, rstd);
+}
+
+pawl_status pawl_layernorm_backward(pawl_device *d, pawl_tensor dy, pawl_tensor sum, pawl_tensor w, pawl_tensor mean,
+                                    pawl_tensor rstd, pawl_put put, pawl_tensor dsum, pawl_tensor dw, pawl_tensor dbias)
+{
+    const int64_t N = rows_of(dy), D = last_dim(dy);
+    CHECK_ALL("layernorm_backward", MATRIX(dy, N, D), MATRIX(sum, N, D), VECTOR(w, D), VECTOR(mean, N), VECTOR(rstd, N),
+              MATRIX(dsum, N, D));
+    if (dw.data) CHECK_ALL("layernorm_backward", VECTOR(dw, D));
+    if (dbias.data) CHECK_ALL("layernorm_backward", VECTOR(dbias, D));
+    return d->ops->layernorm_backward(d, dy, sum, w, mean, rstd, put, dsum, dw, dbias);
+}
+
 static pawl_status check_heads(const char *op, pawl_tensor x, int64_t head_dim, int64_t first, int64_t heads)
 {
     const int64_t all = head_dim > 0 ? last_dim(x) / head_dim : 0;
@@ -373,6 +394,29 @@ pawl_status pawl_swiglu_backward(pawl_device *d, pawl_tensor dout, pawl_tensor g
     const int64_t N = rows_of(dout), F = last_dim(dout);
     CHECK_ALL("swiglu_backward", MATRIX(dout, N, F), MATRIX(gate_up, N, 2 * F), MATRIX(dgate_up, N, 2 * F));
     return d->ops->swiglu_backward(d, dout, gate_up, dgate_up);
+}
+
+static pawl_status check_activation(const char *op, pawl_activation which)
+{
+    PAWL_CHECK((unsigned)which < PAWL_ACTIVATION_COUNT, PAWL_EBUG, "%s: there is no activation %d", op, (int)which);
+    return PAWL_OK;
+}
+
+pawl_status pawl_activate(pawl_device *d, pawl_activation which, pawl_tensor x, pawl_tensor out)
+{
+    const int64_t N = rows_of(x), F = last_dim(x);
+    PAWL_TRY(check_activation("activate", which));
+    CHECK_ALL("activate", MATRIX(x, N, F), MATRIX(out, N, F));
+    return d->ops->activate(d, which, x, out);
+}
+
+pawl_status pawl_activate_backward(pawl_device *d, pawl_activation which, pawl_tensor dout, pawl_tensor x,
+                                   pawl_tensor dx)
+{
+    const int64_t N = rows_of(x), F = last_dim(x);
+    PAWL_TRY(check_activation("activate_backward", which));
+    CHECK_ALL("activate_backward", MATRIX(dout, N, F), MATRIX(x, N, F), MATRIX(dx, N, F));
+    return d->ops->activate_backward(d, which, dout, x, dx);
 }
 
 pawl_status pawl_head_loss(pawl_device *d, const pawl_head *h)

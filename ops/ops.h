@@ -96,7 +96,7 @@ PAWL_MUST pawl_status pawl_embedding(pawl_device *d, pawl_tensor table, pawl_ten
 /* dtable[ids[n]] += dout[n], in the order of n.  Adds: the caller clears dtable. */
 PAWL_MUST pawl_status pawl_embedding_dw(pawl_device *d, pawl_tensor dout, pawl_tensor ids, pawl_tensor dtable);
 
-/* sum = residual + x (x.data NULL: sum = residual, and sum may alias it); y = w * sum * rstd,
+/* sum = residual + x (x.data NULL: sum = residual), and sum may alias residual; y = w * sum * rstd,
  * rstd = 1/sqrt(mean(sum^2) + eps).   residual, x, sum, y [N,D]   w [D]   rstd [N]
  * Source: Zhang & Sennrich 2019. */
 PAWL_MUST pawl_status pawl_rmsnorm(pawl_device *d, pawl_tensor residual, pawl_tensor x, pawl_tensor w, float eps,
@@ -105,6 +105,18 @@ PAWL_MUST pawl_status pawl_rmsnorm(pawl_device *d, pawl_tensor residual, pawl_te
  *   dy, sum, dsum [N,D]   w, dw [D]   rstd [N] */
 PAWL_MUST pawl_status pawl_rmsnorm_backward(pawl_device *d, pawl_tensor dy, pawl_tensor sum, pawl_tensor w,
                                             pawl_tensor rstd, pawl_put put, pawl_tensor dsum, pawl_tensor dw);
+
+/* As pawl_rmsnorm, with the mean taken off and a bias put on: y = w * (sum - mean) * rstd + bias,
+ * rstd = 1/sqrt(mean((sum - mean)^2) + eps).   residual, x, sum, y [N,D]   w, bias [D]   mean, rstd [N]
+ * Source: Ba, Kiros & Hinton 2016. */
+PAWL_MUST pawl_status pawl_layernorm(pawl_device *d, pawl_tensor residual, pawl_tensor x, pawl_tensor w,
+                                     pawl_tensor bias, float eps, pawl_tensor sum, pawl_tensor y, pawl_tensor mean,
+                                     pawl_tensor rstd);
+/* dsum += the norm's gradient; dw, dbias = (put) those of weight and bias, data NULL: not wanted.
+ *   dy, sum, dsum [N,D]   w, dw, dbias [D]   mean, rstd [N] */
+PAWL_MUST pawl_status pawl_layernorm_backward(pawl_device *d, pawl_tensor dy, pawl_tensor sum, pawl_tensor w,
+                                              pawl_tensor mean, pawl_tensor rstd, pawl_put put, pawl_tensor dsum,
+                                              pawl_tensor dw, pawl_tensor dbias);
 
 /* RMSNorm of each head's K numbers, for heads [first, first + heads) of a fused [N, all, K] tensor (q/k norm).
  *   x, y [N, all*K]: y's other heads are untouched, y may not alias x    w [K]   rstd [N, heads] */
@@ -123,10 +135,10 @@ PAWL_MUST pawl_status pawl_rope(pawl_device *d, pawl_tensor x, int64_t heads, pa
 
 /* What attention is over: n attends to j in [max(starts[n], n - window + 1), n]. */
 typedef struct pawl_attend {
-    int64_t rows, tokens; /* N = rows * tokens; nothing attends across rows */
+    int64_t rows, tokens;              /* N = rows * tokens; nothing attends across rows */
     int64_t heads, kv_heads, head_dim; /* head_dim: at most 256 */
-    int64_t window;        /* 0: none */
-    float scale;           /* of the scores, 1/sqrt(K) as a rule */
+    int64_t window;                    /* 0: none */
+    float scale;                       /* of the scores, 1/sqrt(K) as a rule */
     const int32_t *starts; /* [N]: index in [0,N) of the first position of n's document; padding: n itself */
 } pawl_attend;
 /* Causal grouped-query attention inside documents. The fused qkv is [N, (H+2G)*K]: queries, then keys, then values.
@@ -145,6 +157,22 @@ PAWL_MUST pawl_status pawl_attention_cached(pawl_device *d, const pawl_attend *a
 PAWL_MUST pawl_status pawl_swiglu(pawl_device *d, pawl_tensor gate_up, pawl_tensor out);
 /* dgate_up is set. */
 PAWL_MUST pawl_status pawl_swiglu_backward(pawl_device *d, pawl_tensor dout, pawl_tensor gate_up, pawl_tensor dgate_up);
+
+/* Activations of a feed-forward layer without a gate (formulas: ops/activation_rule.h). */
+typedef enum pawl_activation {
+    PAWL_GELU,      /* x Phi(x) */
+    PAWL_GELU_TANH, /* its approximation by tanh */
+    PAWL_QUICK_GELU,
+    PAWL_SILU,
+    PAWL_RELU,
+    PAWL_TANH,
+    PAWL_ACTIVATION_COUNT
+} pawl_activation;
+/* out = act(x).   x, out [N,F]   Source: Hendrycks & Gimpel 2016 (the gelus). */
+PAWL_MUST pawl_status pawl_activate(pawl_device *d, pawl_activation which, pawl_tensor x, pawl_tensor out);
+/* dx = dout act'(x). */
+PAWL_MUST pawl_status pawl_activate_backward(pawl_device *d, pawl_activation which, pawl_tensor dout, pawl_tensor x,
+                                             pawl_tensor dx);
 
 /* The output head with its loss, in chunks: logits [N,V] never exist whole. */
 typedef struct pawl_head {

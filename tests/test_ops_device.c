@@ -13,7 +13,8 @@ enum { B = 2, T = 330, N = B * T, H = 4, G = 2, K = 18, D = 72, F = 150, V = 100
 typedef struct outputs {
     float sum[N * D], y[N * D], rstd[N], qkv[N * QKV], normed[N * QKV], head_rstd[N * H], out[N * H * K], lse[N * H];
     float act[N * F], loss[N], dhidden[N * D], dw[V * D], dqkv[N * QKV], dx[N * D], dw_qkv[QKV * D], dbias[QKV];
-    float dsum[N * D], dnorm[D], dact[N * 2 * F], dhead_norm[K], table[V * D], embedded[N * D], wide[200 * 700];
+    float dsum[N * D], dnorm[D], ln_sum[N * D], ln[N * D], mean[N], ln_rstd[N], dln[D], dln_bias[D], gelu[N * 2 * F];
+    float dgelu[N * 2 * F], dact[N * 2 * F], dhead_norm[K], table[V * D], embedded[N * D], wide[200 * 700];
     double squares[(V * D + PAWL_SUM_BLOCK - 1) / PAWL_SUM_BLOCK];
 } outputs;
 
@@ -57,6 +58,10 @@ static void run_forward(pawl_device *d, const inputs *in, outputs *o)
     assert_done(pawl_rope(d, normed, H + G, angles, angles, indices(in->positions, N), 1));
     assert_done(pawl_attention(d, &over, normed, matrix(o->out, N, H * K), matrix(o->lse, N, H)));
     assert_done(pawl_swiglu(d, matrix(in->gate_up, N, 2 * F), matrix(o->act, N, F)));
+    assert_done(pawl_layernorm(d, matrix(in->x, N, D), matrix(o->embedded, N, D), vector(in->norm, D),
+                               vector(in->bias, D), 1e-5f, matrix(o->ln_sum, N, D), matrix(o->ln, N, D),
+                               vector(o->mean, N), vector(o->ln_rstd, N)));
+    assert_done(pawl_activate(d, PAWL_GELU, matrix(in->gate_up, N, 2 * F), matrix(o->gelu, N, 2 * F)));
     assert_done(pawl_linear(d, matrix(in->tall, 200, 333), matrix(in->short_and_wide, 700, 333), nothing, PAWL_SET,
                             matrix(o->wide, 200, 700)));
 }
@@ -80,6 +85,11 @@ static void run_backward(pawl_device *d, const inputs *in, outputs *o)
                                       vector(o->rstd, N), PAWL_SET, matrix(o->dsum, N, D), vector(o->dnorm, D)));
     assert_done(
         pawl_swiglu_backward(d, matrix(o->act, N, F), matrix(in->gate_up, N, 2 * F), matrix(o->dact, N, 2 * F)));
+    assert_done(pawl_layernorm_backward(d, matrix(o->dx, N, D), matrix(o->ln_sum, N, D), vector(in->norm, D),
+                                        vector(o->mean, N), vector(o->ln_rstd, N), PAWL_SET, matrix(o->dsum, N, D),
+                                        vector(o->dln, D), vector(o->dln_bias, D)));
+    assert_done(pawl_activate_backward(d, PAWL_GELU_TANH, matrix(o->gelu, N, 2 * F), matrix(in->gate_up, N, 2 * F),
+                                       matrix(o->dgelu, N, 2 * F)));
     assert_done(pawl_zero(d, o->table, V * D));
     assert_done(pawl_embedding_dw(d, matrix(o->dsum, N, D), indices(in->ids, N), matrix(o->table, V, D)));
     assert_done(pawl_add(d, o->table, o->dw, V * D));

@@ -76,6 +76,11 @@ pawl_status rmsnorm_cpu(pawl_device *d, pawl_tensor residual, pawl_tensor x, paw
                         pawl_tensor y, pawl_tensor rstd);
 pawl_status rmsnorm_backward_cpu(pawl_device *d, pawl_tensor dy, pawl_tensor sum, pawl_tensor w, pawl_tensor rstd,
                                  pawl_put put, pawl_tensor dsum, pawl_tensor dw);
+pawl_status layernorm_cpu(pawl_device *d, pawl_tensor residual, pawl_tensor x, pawl_tensor w, pawl_tensor bias,
+                          float eps, pawl_tensor sum, pawl_tensor y, pawl_tensor mean, pawl_tensor rstd);
+pawl_status layernorm_backward_cpu(pawl_device *d, pawl_tensor dy, pawl_tensor sum, pawl_tensor w, pawl_tensor mean,
+                                   pawl_tensor rstd, pawl_put put, pawl_tensor dsum, pawl_tensor dw,
+                                   pawl_tensor dbias);
 pawl_status head_norm_cpu(pawl_device *d, pawl_tensor x, pawl_tensor w, float eps, int64_t first, int64_t heads,
                           pawl_tensor y, pawl_tensor rstd);
 pawl_status head_norm_backward_cpu(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor rstd, int64_t first,
@@ -89,6 +94,9 @@ pawl_status attention_cached_cpu(pawl_device *d, const pawl_attend *a, pawl_tens
                                  pawl_tensor values, int64_t first, int64_t last, pawl_tensor out);
 pawl_status swiglu_cpu(pawl_device *d, pawl_tensor gate_up, pawl_tensor out);
 pawl_status swiglu_backward_cpu(pawl_device *d, pawl_tensor dout, pawl_tensor gate_up, pawl_tensor dgate_up);
+pawl_status activate_cpu(pawl_device *d, pawl_activation which, pawl_tensor x, pawl_tensor out);
+pawl_status activate_backward_cpu(pawl_device *d, pawl_activation which, pawl_tensor dout, pawl_tensor x,
+                                  pawl_tensor dx);
 pawl_status head_loss_cpu(pawl_device *d, const pawl_head *h);
 pawl_status adamw_cpu(pawl_device *d, float *w, const float *g, float *m, float *v, int64_t count,
                       const pawl_adamw_step *k);

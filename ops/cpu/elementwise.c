@@ -56,6 +56,51 @@ pawl_status swiglu_backward_cpu(pawl_device *d, pawl_tensor dout, pawl_tensor ga
     return PAWL_OK;
 }
 
+typedef struct activate_call {
+    const pawl_kernels *kernels;
+    pawl_activation which;
+    int64_t rows, width;
+    const float *x, *dout; /* dout NULL: forward */
+    float *out;
+} activate_call;
+
+static void activate_block(void *self, int64_t i, int thread)
+{
+    (void)thread;
+    const activate_call *c = self;
+    const int64_t at = i * PAWL_ROW_BLOCK * c->width, count = pawl_block_size(c->rows, PAWL_ROW_BLOCK, i) * c->width;
+    if (c->dout)
+        c->kernels->activate_backward[c->which](c->dout + at, c->x + at, count, c->out + at);
+    else
+        c->kernels->activate[c->which](c->x + at, count, c->out + at);
+}
+
+static pawl_status run_activation(pawl_device *d, pawl_activation which, const float *dout, pawl_tensor x, float *out)
+{
+    pawl_cpu *cpu = pawl_cpu_of(d);
+    const int64_t F = x.dim[x.ndim - 1];
+    activate_call c = {.kernels = cpu->kernels,
+                       .which = which,
+                       .rows = pawl_tensor_count(x) / F,
+                       .width = F,
+                       .x = x.data,
+                       .dout = dout,
+                       .out = out};
+    pawl_pool_run(cpu->pool, pawl_blocks(c.rows, PAWL_ROW_BLOCK), activate_block, &c);
+    return PAWL_OK;
+}
+
+pawl_status activate_cpu(pawl_device *d, pawl_activation which, pawl_tensor x, pawl_tensor out)
+{
+    return run_activation(d, which, NULL, x, out.data);
+}
+
+pawl_status activate_backward_cpu(pawl_device *d, pawl_activation which, pawl_tensor dout, pawl_tensor x,
+                                  pawl_tensor dx)
+{
+    return run_activation(d, which, dout.data, x, dx.data);
+}
+
 static void rope_block(void *self, int64_t i, int thread)
 {
     (void)thread;

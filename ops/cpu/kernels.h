@@ -57,11 +57,19 @@ typedef struct pawl_kernels {
     /* dx += or =; dw [width] is added to. */
     void (*norm_backward)(pawl_norm_rows r, const float *dy, const float *x, const float *w, const float *rstd,
                           pawl_put put, float *dx, float *dw);
+    /* The same with the mean taken off and a bias; dw [2 width]: of the weight, then of the bias. */
+    void (*layernorm)(pawl_norm_rows r, const float *residual, const float *x, const float *w, const float *bias,
+                      float *sum, float *y, float *mean, float *rstd);
+    void (*layernorm_backward)(pawl_norm_rows r, const float *dy, const float *x, const float *w, const float *mean,
+                               const float *rstd, float *dx, float *dw);
     /* half = K/2; direction +1 or -1. */
     void (*rope)(float *x, int64_t rows, int64_t stride, int64_t heads, int64_t half, const float *cos,
                  const float *sin, const int32_t *positions, int direction);
     void (*swiglu)(const float *gate_up, int64_t rows, int64_t width, float *out);
     void (*swiglu_backward)(const float *dout, const float *gate_up, int64_t rows, int64_t width, float *dgate_up);
+
+    void (*activate[PAWL_ACTIVATION_COUNT])(const float *x, int64_t count, float *out);
+    void (*activate_backward[PAWL_ACTIVATION_COUNT])(const float *dout, const float *x, int64_t count, float *dx);
 
     /* One block of PAWL_ATTEND_QUERIES queries of a head. */
     void (*attend)(const pawl_attend_args *a, int64_t row, int64_t head, int64_t block, float *scratch);

@@ -20,7 +20,7 @@ static float *lay_out(pawl_arena *a, int64_t rows, int64_t width)
 size_t pawl_norm_scratch_bytes(const pawl_shapes *most)
 {
     pawl_arena a = {.name = "norm partial sums"};
-    lay_out(&a, most->positions, most->width > most->head_dim ? most->width : most->head_dim);
+    lay_out(&a, most->positions, 2 * (most->width > most->head_dim ? most->width : most->head_dim)); /* weight, bias */
     return a.used;
 }
 
@@ -28,8 +28,8 @@ typedef struct norm_call {
     const pawl_kernels *kernels;
     pawl_norm_rows shape; /* of all rows */
     int64_t each;         /* rows of a block */
-    const float *residual, *x, *w, *dy, *rstd_read;
-    float *sum, *y, *rstd, *dx, *partials;
+    const float *residual, *x, *w, *bias, *dy, *rstd_read, *mean_read;
+    float *sum, *y, *rstd, *mean, *dx, *partials;
     pawl_put put;
 } norm_call;
 
@@ -60,17 +60,21 @@ static void backward(void *self, int64_t i, int thread)
                               partial);
 }
 
-static pawl_status run_backward(pawl_cpu *cpu, norm_call *c, pawl_put put_dw, float *dw)
+/* A row of partial sums has so many parts: the weight's share, and the bias's. Either sum may be unwanted. */
+static pawl_status run_backward(pawl_cpu *cpu, norm_call *c, pawl_task task, int parts, pawl_put put, float *dw,
+                                float *dbias)
 {
     pawl_arena need = {.name = "norm partial sums"}, scratch;
+    const int64_t width = c->shape.width, stride = parts * width;
     c->kernels = cpu->kernels;
     c->each = rows_of_partial(c->shape.rows);
-    lay_out(&need, c->shape.rows, c->shape.width);
+    lay_out(&need, c->shape.rows, stride);
     PAWL_TRY(pawl_cpu_scratch(cpu, "the norm's gradient", need.used, &scratch));
-    c->partials = lay_out(&scratch, c->shape.rows, c->shape.width);
+    c->partials = lay_out(&scratch, c->shape.rows, stride);
     const int64_t blocks = pawl_blocks(c->shape.rows, c->each);
-    pawl_pool_run(cpu->pool, blocks, backward, c);
-    if (dw) pawl_cpu_column_sums(cpu, c->partials, c->shape.width, blocks, c->shape.width, put_dw, dw);
+    pawl_pool_run(cpu->pool, blocks, task, c);
+    if (dw) pawl_cpu_column_sums(cpu, c->partials, stride, blocks, width, put, dw);
+    if (dbias) pawl_cpu_column_sums(cpu, c->partials + width, stride, blocks, width, put, dbias);
     return PAWL_OK;
 }
 
@@ -104,7 +108,62 @@ pawl_status rmsnorm_backward_cpu(pawl_device *d, pawl_tensor dy, pawl_tensor sum
                    .rstd_read = rstd.data,
                    .dx = dsum.data,
                    .put = PAWL_ADD};
-    return run_backward(pawl_cpu_of(d), &c, put, dw.data);
+    return run_backward(pawl_cpu_of(d), &c, backward, 1, put, dw.data, NULL);
+}
+
+static void layernorm_forward(void *self, int64_t i, int thread)
+{
+    (void)thread;
+    const norm_call *c = self;
+    const int64_t row = i * c->each, at = row * c->shape.stride;
+    c->kernels->layernorm(block_of(c, i), c->residual + at, c->x ? c->x + at : NULL, c->w, c->bias, c->sum + at,
+                          c->y + at, c->mean + row, c->rstd + row);
+}
+
+static void layernorm_backward_block(void *self, int64_t i, int thread)
+{
+    (void)thread;
+    const norm_call *c = self;
+    const int64_t row = i * c->each, at = row * c->shape.stride;
+    float *partial = c->partials + i * 2 * c->shape.width;
+    memset(partial, 0, (size_t)(2 * c->shape.width) * sizeof *partial);
+    c->kernels->layernorm_backward(block_of(c, i), c->dy + at, c->x + at, c->w, c->mean_read + row, c->rstd_read + row,
+                                   c->dx + at, partial);
+}
+
+pawl_status layernorm_cpu(pawl_device *d, pawl_tensor residual, pawl_tensor x, pawl_tensor w, pawl_tensor bias,
+                          float eps, pawl_tensor sum, pawl_tensor y, pawl_tensor mean, pawl_tensor rstd)
+{
+    pawl_cpu *cpu = pawl_cpu_of(d);
+    const int64_t D = pawl_tensor_count(w), N = pawl_tensor_count(rstd);
+    norm_call c = {.kernels = cpu->kernels,
+                   .shape = {.rows = N, .groups = 1, .width = D, .stride = D, .eps = eps},
+                   .each = PAWL_ROW_BLOCK,
+                   .residual = residual.data,
+                   .x = x.data,
+                   .w = w.data,
+                   .bias = bias.data,
+                   .sum = sum.data,
+                   .y = y.data,
+                   .mean = mean.data,
+                   .rstd = rstd.data};
+    if (!x.data && sum.data != residual.data) PAWL_TRY(copy_cpu(d, sum.data, residual.data, N * D));
+    pawl_pool_run(cpu->pool, pawl_blocks(N, c.each), layernorm_forward, &c);
+    return PAWL_OK;
+}
+
+pawl_status layernorm_backward_cpu(pawl_device *d, pawl_tensor dy, pawl_tensor sum, pawl_tensor w, pawl_tensor mean,
+                                   pawl_tensor rstd, pawl_put put, pawl_tensor dsum, pawl_tensor dw, pawl_tensor dbias)
+{
+    const int64_t D = pawl_tensor_count(w), N = pawl_tensor_count(rstd);
+    norm_call c = {.shape = {.rows = N, .groups = 1, .width = D, .stride = D},
+                   .dy = dy.data,
+                   .x = sum.data,
+                   .w = w.data,
+                   .mean_read = mean.data,
+                   .rstd_read = rstd.data,
+                   .dx = dsum.data};
+    return run_backward(pawl_cpu_of(d), &c, layernorm_backward_block, 2, put, dw.data, dbias.data);
 }
 
 static pawl_norm_rows heads_of(pawl_tensor x, pawl_tensor w, pawl_tensor rstd, int64_t heads, float eps)
@@ -140,5 +199,5 @@ pawl_status head_norm_backward_cpu(pawl_device *d, pawl_tensor x, pawl_tensor w,
                    .rstd_read = rstd.data,
                    .dx = (float *)dy.data + at,
                    .put = PAWL_SET};
-    return run_backward(pawl_cpu_of(d), &c, put, dw.data);
+    return run_backward(pawl_cpu_of(d), &c, backward, 1, put, dw.data, NULL);
 }
