@@ -12,13 +12,22 @@ static int64_t larger(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
+/* in: another norm's output that is done with when this one's is made, or NULL. */
+static pawl_normed lay_out_norm(pawl_arena *a, const pawl_model *m, int64_t N, float *in)
+{
+    pawl_normed n = {.in = in};
+    n.sum = floats(a, N, m->config.hidden_size);
+    if (!in) n.in = floats(a, N, m->config.hidden_size);
+    if (m->has & PAWL_LAYER_NORM) n.mean = floats(a, N, 1);
+    n.rstd = floats(a, N, 1);
+    return n;
+}
+
 static void lay_out_layer(pawl_arena *a, const pawl_model *m, int64_t N, int train, pawl_kept *k)
 {
     const pawl_model_config *c = &m->config;
-    const int64_t D = c->hidden_size, F = c->intermediate_size, H = c->num_attention_heads, G = c->num_key_value_heads;
-    k->attention_sum = floats(a, N, D);
-    k->attention_in = floats(a, N, D);
-    k->attention_rstd = floats(a, N, 1);
+    const int64_t F = c->intermediate_size, H = c->num_attention_heads, G = c->num_key_value_heads;
+    k->attention_norm = lay_out_norm(a, m, N, NULL);
     k->qkv = floats(a, N, pawl_qkv_width(c));
     if (m->has & PAWL_QK_NORM) {
         k->qkv_raw = floats(a, N, pawl_qkv_width(c));
@@ -27,10 +36,8 @@ static void lay_out_layer(pawl_arena *a, const pawl_model *m, int64_t N, int tra
     }
     k->attended = floats(a, N, pawl_query_width(c));
     k->lse = floats(a, N, H);
-    k->mlp_sum = floats(a, N, D);
-    k->mlp_in = train ? floats(a, N, D) : k->attention_in;
-    k->mlp_rstd = floats(a, N, 1);
-    k->gate_up = floats(a, N, 2 * F);
+    k->mlp_norm = lay_out_norm(a, m, N, train ? NULL : k->attention_norm.in);
+    k->gate_up = floats(a, N, pawl_up_width(m));
     k->act = floats(a, N, F);
 }
 
@@ -38,16 +45,16 @@ static void lay_out(pawl_arena *a, const pawl_model *m, int64_t rows, int64_t to
 {
     const pawl_model_config *c = &m->config;
     const int64_t N = rows * tokens, D = c->hidden_size, F = c->intermediate_size;
-    x->cos = floats(a, tokens, c->head_dim / 2);
-    x->sin = floats(a, tokens, c->head_dim / 2);
+    x->sets = m->has & PAWL_POSITION_TABLE ? 0 : pawl_rope_sets(c, tokens);
+    x->cos = floats(a, x->sets * tokens, c->head_dim / 2);
+    x->sin = floats(a, x->sets * tokens, c->head_dim / 2);
+    x->turns = x->sets > 1 ? pawl_take(a, PAWL_I32, 1, (const int64_t[]){N}).data : NULL;
     x->out = floats(a, N, D);
-    x->final_sum = floats(a, N, D);
-    x->final_in = floats(a, N, D);
-    x->final_rstd = floats(a, N, 1);
+    x->final = lay_out_norm(a, m, N, NULL);
     if (train) {
         x->dsum = floats(a, N, D);
         x->dnorm = floats(a, N, D);
-        x->dwide = floats(a, N, larger(2 * F, pawl_qkv_width(c)));
+        x->dwide = floats(a, N, larger(pawl_up_width(m), pawl_qkv_width(c)));
         x->dnarrow = floats(a, N, larger(F, pawl_query_width(c)));
     }
     pawl_kept shared = {.qkv = NULL};
@@ -83,7 +90,7 @@ pawl_status pawl_activations_open(const pawl_model *m, int64_t rows, int64_t tok
         pawl_alloc((void **)&x->layers, (size_t)m->config.num_hidden_layers * sizeof *x->layers, "activations"));
     PAWL_TRY_OUT(pawl_arena_open(&x->arena));
     lay_out(&x->arena, m, rows, tokens, train, x);
-    pawl_rope_tables(&m->config, tokens, x->cos, x->sin);
+    if (x->sets) pawl_rope_tables(&m->config, tokens, x->cos, x->sin);
     *out = x;
     return PAWL_OK;
 out:

@@ -32,12 +32,12 @@ static int module_of(const pawl_model *m, const pawl_weight *w, pawl_module *out
     if (!find_slot(m, w->first, &out->layer, &slot)) return 0;
     memcpy(out->name, w->name, n - k);
     out->name[n - k] = 0;
-    out->group = pawl_group_of(slot);
+    out->group = pawl_group_of(m, slot);
     out->out = w->dim[0];
     out->in = w->dim[1];
     out->weight = w->first;
     out->first = (w->first - m->layers[out->layer].at[out->group]) / out->in;
-    out->fan_in_fan_out = 0;
+    out->fan_in_fan_out = w->transposed;
     return 1;
 }
 

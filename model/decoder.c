@@ -1,89 +1,72 @@
-/* The layout: one table of slots gives the names, shapes, options and order of all weights. */
+/* The layout: a family's table of slots gives the names, shapes, options and order of all weights. */
 #include "model/decoder.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { ALIGN_FLOATS = PAWL_ALIGN / (int)sizeof(float) };
-
-typedef enum size { NONE, WIDTH, HEAD, QUERIES, KEYS, FF, VOCAB } size;
-
-/* joins: lies right behind the slot before it, so that the two are one matrix; needs: 0, or its option. */
-static const struct slot_row {
-    const char *name;
-    size rows, cols;
-    int joins;
-    unsigned needs;
-    pawl_start start;
-} slots[PAWL_SLOTS] = {
-    [PAWL_EMBED] = {"model.embed_tokens.weight", VOCAB, WIDTH, 0, 0, PAWL_NORMAL},
-    [PAWL_ATTENTION_NORM] = {"input_layernorm.weight", WIDTH, NONE, 0, 0, PAWL_ONES},
-    [PAWL_Q] = {"self_attn.q_proj.weight", QUERIES, WIDTH, 0, 0, PAWL_NORMAL},
-    [PAWL_K] = {"self_attn.k_proj.weight", KEYS, WIDTH, 1, 0, PAWL_NORMAL},
-    [PAWL_V] = {"self_attn.v_proj.weight", KEYS, WIDTH, 1, 0, PAWL_NORMAL},
-    [PAWL_Q_BIAS] = {"self_attn.q_proj.bias", QUERIES, NONE, 0, PAWL_QKV_BIAS, PAWL_ZEROS},
-    [PAWL_K_BIAS] = {"self_attn.k_proj.bias", KEYS, NONE, 1, PAWL_QKV_BIAS, PAWL_ZEROS},
-    [PAWL_V_BIAS] = {"self_attn.v_proj.bias", KEYS, NONE, 1, PAWL_QKV_BIAS, PAWL_ZEROS},
-    [PAWL_Q_NORM] = {"self_attn.q_norm.weight", HEAD, NONE, 0, PAWL_QK_NORM, PAWL_ONES},
-    [PAWL_K_NORM] = {"self_attn.k_norm.weight", HEAD, NONE, 0, PAWL_QK_NORM, PAWL_ONES},
-    [PAWL_O] = {"self_attn.o_proj.weight", WIDTH, QUERIES, 0, 0, PAWL_NORMAL},
-    [PAWL_O_BIASES] = {"self_attn.o_proj.bias", WIDTH, NONE, 0, PAWL_O_BIAS, PAWL_ZEROS},
-    [PAWL_MLP_NORM] = {"post_attention_layernorm.weight", WIDTH, NONE, 0, 0, PAWL_ONES},
-    [PAWL_GATE] = {"mlp.gate_proj.weight", FF, WIDTH, 0, 0, PAWL_NORMAL},
-    [PAWL_UP] = {"mlp.up_proj.weight", FF, WIDTH, 1, 0, PAWL_NORMAL},
-    [PAWL_GATE_BIAS] = {"mlp.gate_proj.bias", FF, NONE, 0, PAWL_MLP_BIAS, PAWL_ZEROS},
-    [PAWL_UP_BIAS] = {"mlp.up_proj.bias", FF, NONE, 1, PAWL_MLP_BIAS, PAWL_ZEROS},
-    [PAWL_DOWN] = {"mlp.down_proj.weight", WIDTH, FF, 0, 0, PAWL_NORMAL},
-    [PAWL_DOWN_BIAS] = {"mlp.down_proj.bias", WIDTH, NONE, 0, PAWL_MLP_BIAS, PAWL_ZEROS},
-    [PAWL_FINAL_NORM] = {"model.norm.weight", WIDTH, NONE, 0, 0, PAWL_ONES},
-    [PAWL_HEAD] = {"lm_head.weight", VOCAB, WIDTH, 0, PAWL_OWN_HEAD, PAWL_NORMAL},
-};
 
 static int in_layers(pawl_slot s)
 {
     return s >= PAWL_ATTENTION_NORM && s <= PAWL_DOWN_BIAS;
 }
 
-static int64_t extent_of(const pawl_model_config *c, size s)
+static int64_t length_of(const pawl_model_config *c, pawl_side s)
 {
-    switch (s) {
-    case NONE: return 0;
-    case WIDTH: return c->hidden_size;
-    case HEAD: return c->head_dim;
-    case QUERIES: return pawl_query_width(c);
-    case KEYS: return pawl_key_width(c);
-    case FF: return c->intermediate_size;
-    case VOCAB: return c->vocab_size;
-    }
-    return 0;
+    const int64_t lengths[] = {[PAWL_NO_SIDE] = 0,
+                               [PAWL_WIDTH] = c->hidden_size,
+                               [PAWL_HEAD_SIDE] = c->head_dim,
+                               [PAWL_QUERIES] = pawl_query_width(c),
+                               [PAWL_KEYS] = pawl_key_width(c),
+                               [PAWL_FUSED_QKV] = pawl_qkv_width(c),
+                               [PAWL_FF] = c->intermediate_size,
+                               [PAWL_VOCAB] = c->vocab_size,
+                               [PAWL_CONTEXT] = c->max_position_embeddings};
+    return lengths[s];
+}
+
+static const pawl_family *family_of(const pawl_model *m)
+{
+    return &pawl_families[m->config.model_type];
+}
+
+static const pawl_slot_row *row_of(const pawl_model *m, pawl_slot s)
+{
+    return &family_of(m)->slots[s];
 }
 
 static int has_slot(const pawl_model *m, pawl_slot s)
 {
-    return (m->has & slots[s].needs) == slots[s].needs;
+    return row_of(m, s)->name && (m->has & row_of(m, s)->needs) == row_of(m, s)->needs;
 }
 
 /* Appends the tensor of slot s; without m->weights it only counts. */
 static void place(pawl_model *m, pawl_slot s, int64_t layer, pawl_places *places)
 {
-    const struct slot_row *row = &slots[s];
-    const int64_t rows = extent_of(&m->config, row->rows), cols = extent_of(&m->config, row->cols);
+    const pawl_slot_row *row = row_of(m, s);
+    const int64_t rows = length_of(&m->config, row->rows), cols = length_of(&m->config, row->cols);
     const int64_t count = rows * (cols ? cols : 1);
     if (!row->joins) m->flat = (m->flat + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
     if (m->weights) {
         pawl_weight *w = &m->weights[m->count];
-        *w = (pawl_weight){.first = m->flat, .ndim = cols ? 2 : 1, .dim = {rows, cols}, .start = row->start};
+        *w = (pawl_weight){.first = m->flat,
+                           .ndim = cols ? 2 : 1,
+                           .dim = {rows, cols},
+                           .transposed = row->transposed,
+                           .start = row->start};
         if (layer < 0)
             snprintf(w->name, sizeof w->name, "%s", row->name);
         else
-            snprintf(w->name, sizeof w->name, "model.layers.%lld.%s", (long long)layer, row->name);
+            snprintf(w->name, sizeof w->name, "%s.%lld.%s", family_of(m)->layers, (long long)layer, row->name);
         m->extents[m->count] = (pawl_extent){.first = m->flat, .count = count, .decays = w->ndim >= 2};
         places->at[s] = m->flat;
     }
     m->count++;
     m->flat += count;
     m->parameters += count;
-    if (cols && (s != PAWL_EMBED || m->has & PAWL_TIED_HEAD)) m->matmul_parameters += count;
+    const int looked_up = s == PAWL_POSITIONS || (s == PAWL_EMBED && !(m->has & PAWL_TIED_HEAD));
+    if (cols && !looked_up) m->matmul_parameters += count;
 }
 
 static void place_range(pawl_model *m, pawl_slot first, pawl_slot last, int64_t layer, pawl_places *places)
@@ -96,7 +79,7 @@ static void lay_out(pawl_model *m)
 {
     m->flat = m->parameters = m->matmul_parameters = 0;
     m->count = 0;
-    place_range(m, PAWL_EMBED, PAWL_EMBED, -1, &m->outer);
+    place_range(m, PAWL_EMBED, PAWL_POSITIONS, -1, &m->outer);
     for (int64_t l = 0; l < m->config.num_hidden_layers; l++)
         place_range(m, PAWL_ATTENTION_NORM, PAWL_DOWN_BIAS, l, &m->layers[l]);
     place_range(m, PAWL_FINAL_NORM, PAWL_HEAD, -1, &m->outer);
@@ -106,10 +89,10 @@ static void lay_out(pawl_model *m)
 static void measure_groups(pawl_model *m)
 {
     for (int s = 0; s < PAWL_SLOTS; s++) {
-        m->cols[s] = extent_of(&m->config, slots[s].cols);
-        m->rows[s] = extent_of(&m->config, slots[s].rows);
-        for (int next = s + 1; next < PAWL_SLOTS && slots[next].joins; next++)
-            m->rows[s] += extent_of(&m->config, slots[next].rows);
+        m->cols[s] = length_of(&m->config, row_of(m, (pawl_slot)s)->cols);
+        m->rows[s] = length_of(&m->config, row_of(m, (pawl_slot)s)->rows);
+        for (int next = s + 1; next < PAWL_SLOTS && row_of(m, (pawl_slot)next)->joins; next++)
+            m->rows[s] += length_of(&m->config, row_of(m, (pawl_slot)next)->rows);
     }
 }
 
@@ -128,7 +111,8 @@ static pawl_status build(pawl_model *m, const pawl_block_options *o)
     const size_t layers = (size_t)m->config.num_hidden_layers;
     PAWL_TRY(pawl_alloc((void **)&m->layers, layers * sizeof *m->layers, "the layout of a model"));
     PAWL_TRY(pawl_alloc((void **)&m->windows, layers * sizeof *m->windows, "the layout of a model"));
-    if (o->windows) memcpy(m->windows, o->windows, layers * sizeof *m->windows);
+    for (size_t l = 0; l < layers; l++)
+        m->windows[l] = o->windows ? o->windows[l] : pawl_window_of(&m->config, (int64_t)l);
     lay_out(m); /* counts */
     PAWL_TRY(take_lists(m));
     lay_out(m); /* places */
@@ -174,6 +158,14 @@ const pawl_model_config *pawl_model_settings(const pawl_model *m)
     return &m->config;
 }
 
+int pawl_model_ends(const pawl_model *m, int32_t id)
+{
+    if (id == m->config.eos_token_id) return 1;
+    for (int i = 0; i < m->config.eos_token_ids.count; i++)
+        if (strtol(m->config.eos_token_ids.items[i], NULL, 10) == id) return 1;
+    return 0;
+}
+
 int64_t pawl_model_count(const pawl_model *m)
 {
     return m->flat;
@@ -205,9 +197,9 @@ int pawl_model_extents(const pawl_model *m, const pawl_extent **out)
     return m->count;
 }
 
-pawl_slot pawl_group_of(pawl_slot s)
+pawl_slot pawl_group_of(const pawl_model *m, pawl_slot s)
 {
-    while (slots[s].joins) s--;
+    while (row_of(m, s)->joins) s--;
     return s;
 }
 

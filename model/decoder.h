@@ -17,37 +17,32 @@ enum {
     PAWL_MLP_BIAS = 4,
     PAWL_QK_NORM = 8,
     PAWL_TIED_HEAD = 16,
-    PAWL_OWN_HEAD = 32
+    PAWL_OWN_HEAD = 32,
+    PAWL_LAYER_NORM = 64,      /* norms take the mean off and have a bias; else root-mean-square */
+    PAWL_POSITION_TABLE = 128, /* learned positions are added to the embedding; else rotary */
+    PAWL_UNGATED = 256,        /* the feed-forward layer is act(x up) down; else (silu(x gate) * x up) down */
+    PAWL_STILL_PAD = 512       /* lookups of pad_token_id give its embedding no gradient */
 };
 
 typedef struct pawl_block_options {
     unsigned has;           /* of the bits above; the head's are set from the configuration */
-    const int64_t *windows; /* [L] positions each layer attends over, 0: all; NULL: all everywhere */
+    const int64_t *windows; /* [L] positions each layer attends over, 0: all; NULL: as the configuration says */
 } pawl_block_options;
-
-/* A family of models: how its config.json is recognised, and what its blocks are made of. */
-typedef struct pawl_family {
-    const char *model_type, *architecture;
-    unsigned always, attention_bias, mlp_bias; /* options: always there, and those that the two keys switch on */
-    double rms_norm_eps;                       /* what Hugging Face takes where config.json does not say */
-    int64_t bos_token_id, eos_token_id;
-} pawl_family;
-extern const pawl_family pawl_families[]; /* in the order of pawl_model_types */
 
 /* The weights, in the order in which they lie in memory. */
 /* clang-format off */
 typedef enum pawl_slot {
-    PAWL_EMBED,
-    PAWL_ATTENTION_NORM, /* from here to PAWL_DOWN_BIAS: of every layer */
-    PAWL_Q, PAWL_K, PAWL_V,
+    PAWL_EMBED, PAWL_POSITIONS,
+    PAWL_ATTENTION_NORM, PAWL_ATTENTION_NORM_BIAS, /* from here to PAWL_DOWN_BIAS: of every layer */
+    PAWL_Q, PAWL_K, PAWL_V,                        /* fused in the file: all of it in the first slot */
     PAWL_Q_BIAS, PAWL_K_BIAS, PAWL_V_BIAS,
     PAWL_Q_NORM, PAWL_K_NORM,
     PAWL_O, PAWL_O_BIASES,
-    PAWL_MLP_NORM,
-    PAWL_GATE, PAWL_UP,
+    PAWL_MLP_NORM, PAWL_MLP_NORM_BIAS,
+    PAWL_GATE, PAWL_UP,                            /* ungated: the one matrix stands in the first slot */
     PAWL_GATE_BIAS, PAWL_UP_BIAS,
     PAWL_DOWN, PAWL_DOWN_BIAS,
-    PAWL_FINAL_NORM,
+    PAWL_FINAL_NORM, PAWL_FINAL_NORM_BIAS,
     PAWL_HEAD,
     PAWL_SLOTS
 } pawl_slot;
@@ -55,11 +50,57 @@ typedef enum pawl_slot {
 
 typedef enum pawl_start { PAWL_NORMAL, PAWL_ZEROS, PAWL_ONES } pawl_start; /* initial values */
 
+/* How long a side of a weight is. */
+typedef enum pawl_side {
+    PAWL_NO_SIDE,
+    PAWL_WIDTH,
+    PAWL_HEAD_SIDE,
+    PAWL_QUERIES,
+    PAWL_KEYS,
+    PAWL_FUSED_QKV,
+    PAWL_FF,
+    PAWL_VOCAB,
+    PAWL_CONTEXT
+} pawl_side;
+
+/* A slot in one family's words. */
+typedef struct pawl_slot_row {
+    const char *name;     /* behind the layer's own; NULL: the family does not have it */
+    pawl_side rows, cols; /* of the matrix [out, in] in memory; no cols: a vector */
+    int joins;            /* lies right behind the slot before it, so that the two are one matrix */
+    unsigned needs;       /* 0, or its option */
+    pawl_start start;
+    int transposed; /* in files */
+} pawl_slot_row;
+
+/* What config.json means where it is silent: a key of pawl_model_rows and its value. */
+typedef struct pawl_silence {
+    const char *key, *value;
+} pawl_silence;
+
+/* What a family's configuration may say beside the common keys. */
+enum { PAWL_MAY_WINDOW = 1, PAWL_MAY_MIX_WINDOWS = 2, PAWL_MAY_SCALE_SCORES = 4 };
+
+/* A family of models: how its files are recognised and named, and what its blocks are made of. */
+typedef struct pawl_family {
+    const char *model_type, *architecture;
+    const char *prefix;                        /* of names in files, which may be missing there */
+    const char *layers;                        /* before a layer's number */
+    const pawl_slot_row *slots;                /* [PAWL_SLOTS] */
+    const char *const *ignored;                /* ends of names of tables that old versions saved, NULL at the end */
+    unsigned always, attention_bias, mlp_bias; /* options: always there, and those that the two keys switch on */
+    unsigned may;
+    const char *activation;      /* for hidden_act: default */
+    const pawl_silence *silence; /* ended by key NULL */
+} pawl_family;
+extern const pawl_family pawl_families[]; /* in the order of pawl_model_types */
+
 typedef struct pawl_weight {
     char name[PAWL_NAME_MAX];
     int64_t first; /* in the flat run */
     int ndim;
     int64_t dim[2];
+    int transposed; /* in files */
     pawl_start start;
 } pawl_weight;
 
@@ -87,6 +128,13 @@ PAWL_MUST pawl_status pawl_model_open_with(const pawl_model_config *c, const paw
 /* The options of c's family, with those that c switches on. */
 unsigned pawl_family_options(const pawl_model_config *c);
 
+/* The window of a layer as the (resolved) configuration has it; 0: none. */
+int64_t pawl_window_of(const pawl_model_config *c, int64_t layer);
+/* What hidden_act (resolved) stands for. */
+pawl_activation pawl_activation_of(const pawl_model_config *c);
+/* What attention scores of a layer are multiplied by. */
+float pawl_score_scale(const pawl_model_config *c, int64_t layer);
+
 /* c with every "as many as", "the rest" and "none" worked out. */
 pawl_model_config pawl_model_config_resolve(const pawl_model_config *c);
 
@@ -94,7 +142,7 @@ pawl_model_config pawl_model_config_resolve(const pawl_model_config *c);
  * model does not have it or flat is NULL. layer is ignored outside the layers. */
 pawl_tensor pawl_part(const pawl_model *m, const float *flat, int64_t layer, pawl_slot s);
 /* The slot at which the fused group of slot s begins. */
-pawl_slot pawl_group_of(pawl_slot s);
+pawl_slot pawl_group_of(const pawl_model *m, pawl_slot s);
 /* The slot of the output head: its own or the embedding. */
 pawl_slot pawl_head_slot(const pawl_model *m);
 
@@ -114,8 +162,14 @@ static inline pawl_tensor pawl_view(const float *data, int64_t rows, int64_t col
 /* The config.json of a model whose weights are written as dtype; json_decref it. Errors: EMEM; EBUG for options that no
  * family has. */
 PAWL_MUST pawl_status pawl_hf_config_json(const pawl_model *m, pawl_dtype dtype, json_t **out);
+/* Its generation_config.json; NULL when memory is gone. */
+json_t *pawl_hf_generation_json(const pawl_model *m);
 
-/* cos and sin [positions, K/2], with the frequencies scaled as the configuration says. */
+/* cos and sin, [positions, K/2] for each set, with the frequencies scaled as the configuration says. Sets: one; or two,
+ * the second for documents of more than pawl_rope_reach tokens, where there are frequencies of their own for those
+ * (longrope) and positions go that far. */
+int64_t pawl_rope_reach(const pawl_model_config *c);
+int pawl_rope_sets(const pawl_model_config *c, int64_t positions);
 void pawl_rope_tables(const pawl_model_config *c, int64_t positions, float *cos, float *sin);
 
 /* Numbers per position of the fused qkv, and of attention's output. */
@@ -132,25 +186,38 @@ static inline int64_t pawl_key_width(const pawl_model_config *c)
     return c->num_key_value_heads * c->head_dim;
 }
 
+/* Numbers per position that go into the activation: gates and ups, or what there is without a gate. */
+static inline int64_t pawl_up_width(const pawl_model *m)
+{
+    return m->has & PAWL_UNGATED ? m->config.intermediate_size : 2 * m->config.intermediate_size;
+}
+
+/* What a norm leaves: the residual stream before it, its output, and a row's moments (mean with PAWL_LAYER_NORM). */
+typedef struct pawl_normed {
+    float *sum, *in, *mean, *rstd; /* [N,D] [N,D] [N] [N] */
+} pawl_normed;
+
 /* What a layer's forward pass leaves for its backward pass. Capacity is that of the slot it was laid out for. */
 typedef struct pawl_kept {
-    float *attention_sum, *attention_in, *attention_rstd; /* [N,D] [N,D] [N]: the residual stream and its norm */
-    float *qkv_raw, *q_rstd, *k_rstd;                     /* with q/k norm: [N,(H+2G)K] [N,H] [N,G] */
-    float *qkv;                                           /* [N,(H+2G)K], rotated */
-    float *attended, *lse;                                /* [N,HK] [N,H] */
-    float *mlp_sum, *mlp_in, *mlp_rstd;                   /* [N,D] [N,D] [N] */
-    float *gate_up, *act;                                 /* [N,2F] [N,F] */
+    pawl_normed attention_norm;
+    float *qkv_raw, *q_rstd, *k_rstd; /* with q/k norm: [N,(H+2G)K] [N,H] [N,G] */
+    float *qkv;                       /* [N,(H+2G)K], rotated */
+    float *attended, *lse;            /* [N,HK] [N,H] */
+    pawl_normed mlp_norm;
+    float *gate_up, *act; /* [N,2F] (ungated: [N,F]) [N,F] */
 } pawl_kept;
 
 struct pawl_activations {
     pawl_arena arena;
     int64_t positions, tokens; /* capacity: of the slot, of a row */
     int train;
-    float *cos, *sin; /* [tokens, K/2] */
+    int sets;         /* of rotary tables; 0 with learned positions */
+    float *cos, *sin; /* [sets, tokens, K/2] */
+    int32_t *turns;   /* [N]: with two sets, each position's row of the tables */
     float *out;       /* [N,D]: what a sub-layer adds to the residual stream */
-    float *final_sum, *final_in, *final_rstd;
+    pawl_normed final;
     float *dsum, *dnorm;    /* [N,D]: gradients of the residual stream and behind a norm */
-    float *dwide, *dnarrow; /* [N, max(2F, (H+2G)K)] [N, max(F, HK)] */
+    float *dwide, *dnarrow; /* [N, max(up width, (H+2G)K)] [N, max(F, HK)] */
     pawl_kept *layers;      /* [L]; one shared by all when nothing is kept */
 };
 

@@ -41,10 +41,37 @@ void pawl_hf_to_floats(const pawl_tensor *from, float *to)
     }
 }
 
-static pawl_status load_weight(const pawl_safetensors *s, const pawl_weight *w, const char *dir, float *flat)
+/* to [cols, rows] = the transpose of from [rows, cols], in tiles that stay in the cache. */
+static void transpose(const float *from, int64_t rows, int64_t cols, float *to)
 {
-    const pawl_named *found = pawl_safetensors_find(s, w->name);
-    const pawl_tensor expected = pawl_view(NULL, w->dim[0], w->ndim == 2 ? w->dim[1] : 0);
+    enum { TILE = 64 };
+    for (int64_t r = 0; r < rows; r += TILE)
+        for (int64_t c = 0; c < cols; c += TILE)
+            for (int64_t i = r; i < r + TILE && i < rows; i++)
+                for (int64_t k = c; k < c + TILE && k < cols; k++) to[k * rows + i] = from[i * cols + k];
+}
+
+/* Under its name, or without the family's prefix, as a model saved without its head has it. */
+static const pawl_named *find(const pawl_model *m, const pawl_safetensors *s, const char *name)
+{
+    const char *prefix = pawl_families[m->config.model_type].prefix;
+    const size_t n = strlen(prefix);
+    const pawl_named *found = pawl_safetensors_find(s, name);
+    return found || strncmp(name, prefix, n) != 0 ? found : pawl_safetensors_find(s, name + n);
+}
+
+/* A weight in the shape that files have. */
+static pawl_tensor shape_in_file(const pawl_weight *w)
+{
+    const int t = w->transposed;
+    return pawl_view(NULL, w->dim[t], w->ndim == 2 ? w->dim[!t] : 0);
+}
+
+static pawl_status load_weight(const pawl_model *m, const pawl_safetensors *s, const pawl_weight *w, const char *dir,
+                               float *flat, float *untransposed)
+{
+    const pawl_named *found = find(m, s, w->name);
+    const pawl_tensor expected = shape_in_file(w);
     char wanted[96], got[96];
     pawl_hf_shape_text(&expected, wanted);
     PAWL_CHECK(found, PAWL_EDATA, "%s: tensor %s %s is missing%s", dir, w->name, wanted,
@@ -58,7 +85,8 @@ static pawl_status load_weight(const pawl_safetensors *s, const pawl_weight *w, 
     PAWL_CHECK(t->dtype == PAWL_F32 || t->dtype == PAWL_F16 || t->dtype == PAWL_BF16, PAWL_EDATA,
                "%s: tensor %s: expected numbers of f32, f16 or bf16, found %s", dir, w->name,
                pawl_dtype_name(t->dtype));
-    pawl_hf_to_floats(t, flat + w->first);
+    pawl_hf_to_floats(t, w->transposed ? untransposed : flat + w->first);
+    if (w->transposed) transpose(untransposed, w->dim[1], w->dim[0], flat + w->first);
     return PAWL_OK;
 }
 
@@ -69,21 +97,34 @@ static int ends_with(const char *s, const char *end)
 }
 
 /* A head written out beside the embedding that it is tied to. */
-static pawl_status check_tied_head(const pawl_safetensors *s, const pawl_named *head, const char *dir)
+static pawl_status check_tied_head(const pawl_model *m, const pawl_safetensors *s, const pawl_named *head,
+                                   const char *dir)
 {
-    const pawl_named *embed = pawl_safetensors_find(s, "model.embed_tokens.weight");
-    PAWL_CHECK(embed && pawl_hf_same_shape(&embed->tensor, &head->tensor) && embed->tensor.dtype == head->tensor.dtype &&
+    const char *name = m->weights[0].name; /* the embedding lies first */
+    const pawl_named *embed = find(m, s, name);
+    PAWL_CHECK(embed && pawl_hf_same_shape(&embed->tensor, &head->tensor) &&
+                   embed->tensor.dtype == head->tensor.dtype &&
                    memcmp(embed->tensor.data, head->tensor.data, pawl_tensor_bytes(head->tensor)) == 0,
-               PAWL_EDATA,
-               "%s: config.json says tie_word_embeddings, but lm_head.weight differs from model.embed_tokens.weight",
-               dir);
+               PAWL_EDATA, "%s: config.json says tie_word_embeddings, but lm_head.weight differs from %s", dir, name);
     return PAWL_OK;
 }
 
 static int is_ours(const pawl_model *m, const char *name)
 {
-    for (int i = 0; i < m->count; i++)
-        if (strcmp(m->weights[i].name, name) == 0) return 1;
+    const char *prefix = pawl_families[m->config.model_type].prefix;
+    const size_t n = strlen(prefix);
+    for (int i = 0; i < m->count; i++) {
+        const char *ours = m->weights[i].name;
+        if (strcmp(ours, name) == 0 || (strncmp(ours, prefix, n) == 0 && strcmp(ours + n, name) == 0)) return 1;
+    }
+    return 0;
+}
+
+/* Tables that old versions saved, and that follow from the configuration. */
+static int is_ignored(const pawl_model *m, const char *name)
+{
+    for (const char *const *end = pawl_families[m->config.model_type].ignored; *end; end++)
+        if (ends_with(name, *end)) return 1;
     return 0;
 }
 
@@ -91,9 +132,9 @@ static pawl_status check_others(const pawl_model *m, const pawl_safetensors *s, 
 {
     for (int i = 0; i < pawl_safetensors_count(s); i++) {
         const pawl_named *n = pawl_safetensors_at(s, i);
-        if (is_ours(m, n->name) || ends_with(n->name, "rotary_emb.inv_freq")) continue; /* a table old versions saved */
+        if (is_ours(m, n->name) || is_ignored(m, n->name)) continue;
         if (m->has & PAWL_TIED_HEAD && strcmp(n->name, "lm_head.weight") == 0) {
-            PAWL_TRY(check_tied_head(s, n, dir));
+            PAWL_TRY(check_tied_head(m, s, n, dir));
             continue;
         }
         char shape[96];
@@ -107,12 +148,18 @@ static pawl_status check_others(const pawl_model *m, const pawl_safetensors *s, 
 pawl_status pawl_hf_load(const pawl_model *m, const char *dir, float *flat)
 {
     pawl_safetensors *s;
-    PAWL_TRY(pawl_safetensors_open(dir, &s));
+    float *untransposed = NULL; /* the largest of those that files hold the other way round */
+    int64_t most = 0;
     pawl_status status = PAWL_OK;
+    for (int i = 0; i < m->count; i++)
+        if (m->weights[i].transposed && m->extents[i].count > most) most = m->extents[i].count;
+    PAWL_TRY(pawl_safetensors_open(dir, &s));
+    if (most) PAWL_TRY_OUT(pawl_alloc((void **)&untransposed, (size_t)most * sizeof *untransposed, "a tensor"));
     memset(flat, 0, (size_t)m->flat * sizeof *flat);
-    for (int i = 0; i < m->count; i++) PAWL_TRY_OUT(load_weight(s, &m->weights[i], dir, flat));
+    for (int i = 0; i < m->count; i++) PAWL_TRY_OUT(load_weight(m, s, &m->weights[i], dir, flat, untransposed));
     PAWL_TRY_OUT(check_others(m, s, dir));
 out:
+    pawl_free(untransposed);
     pawl_safetensors_close(s);
     return status;
 }
@@ -136,30 +183,67 @@ out:
     return status;
 }
 
-static json_t *token(int64_t id)
+static void lay_out_copies(pawl_arena *a, const pawl_model *m, float **copies)
 {
-    return id < 0 ? json_null() : json_integer(id);
+    for (int i = 0; i < m->count; i++)
+        if (m->weights[i].transposed) {
+            float *copy = pawl_take_bytes(a, (size_t)m->extents[i].count * sizeof *copy);
+            if (copies) copies[i] = copy;
+        }
+}
+
+static pawl_status fill_state(const pawl_model *m, const float *flat, float *const *copies, pawl_state *out)
+{
+    for (int i = 0; i < m->count; i++) {
+        const pawl_weight *w = &m->weights[i];
+        const float *from = flat + w->first;
+        pawl_tensor t = shape_in_file(w);
+        if (w->transposed) transpose(from, w->dim[0], w->dim[1], copies[i]);
+        t.data = w->transposed ? copies[i] : (float *)(uintptr_t)from; /* read only */
+        PAWL_TRY(pawl_state_add(out, "", w->name, t));
+    }
+    return PAWL_OK;
+}
+
+pawl_status pawl_hf_tensors_open(const pawl_model *m, const float *flat, pawl_hf_tensors *out)
+{
+    pawl_hf_tensors t = {.copies = {.name = "transposed tensors"}};
+    float **copies;
+    pawl_status status;
+    PAWL_TRY(pawl_alloc((void **)&copies, (size_t)m->count * sizeof *copies, "a list of tensors"));
+    lay_out_copies(&t.copies, m, NULL);
+    PAWL_TRY_OUT(pawl_arena_open(&t.copies));
+    lay_out_copies(&t.copies, m, copies);
+    PAWL_TRY_OUT(fill_state(m, flat, copies, &t.state));
+    *out = t;
+out:
+    if (status != PAWL_OK) pawl_hf_tensors_close(&t);
+    pawl_free(copies);
+    return status;
+}
+
+void pawl_hf_tensors_close(pawl_hf_tensors *t)
+{
+    pawl_state_close(&t->state);
+    pawl_arena_close(&t->copies);
 }
 
 pawl_status pawl_hf_save(const pawl_model *m, const float *flat, pawl_dtype dtype, const char *dir)
 {
-    const pawl_model_config *c = &m->config;
-    pawl_state state = {.items = NULL};
+    pawl_hf_tensors tensors = {.state = {.items = NULL}};
     json_t *config;
     pawl_status status;
     PAWL_CHECK(dtype == PAWL_F32 || dtype == PAWL_BF16 || dtype == PAWL_F16, PAWL_EUSAGE,
                "models are written as f32, bf16 or f16, not as %s", pawl_dtype_name(dtype));
     PAWL_TRY(pawl_hf_config_json(m, dtype, &config));
     PAWL_TRY_OUT(pawl_dir_make(dir));
-    PAWL_TRY_OUT(pawl_model_state(m, (float *)(uintptr_t)flat, "", &state)); /* read only */
-    PAWL_TRY_OUT(pawl_safetensors_write_dir(dir, &state, dtype, SHARD_BYTES));
-    PAWL_TRY_OUT(pawl_hf_write_json(dir, "generation_config.json",
-                            json_pack("{s:b,s:o,s:o}", "_from_model_config", 1, "bos_token_id", token(c->bos_token_id),
-                                      "eos_token_id", token(c->eos_token_id))));
+    PAWL_TRY_OUT(pawl_hf_tensors_open(m, flat, &tensors));
+    PAWL_TRY_OUT(pawl_safetensors_write_dir(dir, &tensors.state, dtype, SHARD_BYTES));
+    PAWL_TRY_OUT(pawl_hf_write_json(dir, "generation_config.json", pawl_hf_generation_json(m)));
     PAWL_TRY_OUT(pawl_hf_write_json(dir, "config.json", json_incref(config))); /* last: with it the folder is a model */
 out:
     json_decref(config);
-    pawl_state_close(&state);
+    pawl_hf_tensors_close(&tensors);
     return status;
 }
 

@@ -1,4 +1,4 @@
 pawl_layer(model
-  SOURCES activations.c adapter.c adapter_pass.c adapter_settings.c config.c decoder.c frozen.c generate.c hf_config.c
-          hf_weights.c init.c merge.c pass.c peft.c rope.c
+  SOURCES activations.c adapter.c adapter_pass.c adapter_settings.c config.c decoder.c families.c frozen.c generate.c
+          hf_config.c hf_keys.c hf_rope.c hf_weights.c hf_write.c init.c merge.c pass.c peft.c rope.c
   USES pawl_core pawl_ops)

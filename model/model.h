@@ -15,23 +15,36 @@
 extern "C" {
 #endif
 
-extern const char *const pawl_model_types[]; /* "llama", NULL */
-extern const char *const pawl_rope_types[];  /* "default", "linear", "llama3", NULL */
+extern const char *const pawl_model_types[];        /* "llama", ..., NULL */
+extern const char *const pawl_rope_types[];         /* "default", "linear", ..., NULL */
+extern const char *const pawl_hidden_activations[]; /* "default", "silu", ..., NULL */
+
+enum { PAWL_ROPE_PAIRS = 128, PAWL_MIXED_LAYERS = 256, PAWL_END_IDS = 32 }; /* what lists have room for */
 
 /* clang-format off */
-#define PAWL_ROPE_FIELDS(F, C, T)                                                                                              \
+#define PAWL_ROPE_FIELDS(F, C, W)                                                                                              \
     C(rope_type,                        "default", pawl_rope_types, FIXED, "how rotary frequencies are scaled")                \
     F(f64, factor,                      "1",  1, 1e6,  "", FIXED, "scaling of the context length")                             \
     F(f64, low_freq_factor,             "1",  0, 1e6,  "", FIXED, "llama3: wavelengths above original/this are scaled")        \
     F(f64, high_freq_factor,            "4",  0, 1e6,  "", FIXED, "llama3: wavelengths below original/this are kept")          \
-    F(i64, original_max_position_embeddings, "0", 0, 1e9, "tokens", FIXED, "llama3: context length before scaling")
+    F(i64, original_max_position_embeddings, "0", 0, 1e9, "tokens", FIXED, "context length before scaling; 0: max_position_embeddings") \
+    F(f64, attention_factor,            "0",  0, 1e6,  "", FIXED, "yarn, longrope: what cosines and sines are multiplied by; 0: as published") \
+    F(f64, beta_fast,                   "32", 0, 1e6,  "", FIXED, "yarn: waves of more turns than this in the old context are kept") \
+    F(f64, beta_slow,                   "1",  0, 1e6,  "", FIXED, "yarn: waves of fewer turns than this are scaled")           \
+    F(f64, mscale,                      "0",  0, 1e6,  "", FIXED, "yarn: with mscale_all_dim, sets the attention factor")      \
+    F(f64, mscale_all_dim,              "0",  0, 1e6,  "", FIXED, "yarn: see mscale")                                          \
+    F(flag, truncate,                   "true", 0, 1,  "", FIXED, "yarn: the blend begins and ends at whole pairs")            \
+    W(short_factor, "", PAWL_ROPE_PAIRS, 32, FIXED, "longrope: a divisor for each pair, in documents up to the old context")   \
+    W(long_factor,  "", PAWL_ROPE_PAIRS, 32, FIXED, "longrope: the same, in longer documents")
 /* clang-format on */
-typedef struct pawl_rope_config { PAWL_ROPE_FIELDS(PAWL_MEMBER_F, PAWL_MEMBER_C, PAWL_MEMBER_T) } pawl_rope_config;
+typedef struct pawl_rope_config {
+    PAWL_ROPE_FIELDS(PAWL_MEMBER_F, PAWL_MEMBER_C, PAWL_MEMBER_W)
+} pawl_rope_config;
 extern const pawl_field pawl_rope_rows[];
 
 /* The architecture, in config.json's words: the keys of `model:` in a run, and what a config.json is read into. */
 /* clang-format off */
-#define PAWL_MODEL_FIELDS(F, C, T, R)                                                                                          \
+#define PAWL_MODEL_FIELDS(F, C, W, R)                                                                                          \
     C(model_type,              "llama", pawl_model_types, FIXED, "family of the architecture")                                 \
     F(i64, vocab_size,         "0",     0, 1e7,   "tokens", FIXED, "size of the vocabulary; 0: the tokenizer's")               \
     F(i64, hidden_size,        NULL,    1, 1e6,   "",       FIXED, "width of the residual stream")                             \
@@ -45,20 +58,28 @@ extern const pawl_field pawl_rope_rows[];
     F(f64, rope_theta,         "10000", 1, 1e12,  "",       FIXED, "base of the rotary frequencies")                           \
     R(rope_scaling, pawl_rope_config, pawl_rope_rows, FIXED, "scaling of the rotary frequencies")                              \
     F(flag, tie_word_embeddings, "false", 0, 1,   "",       FIXED, "the output head is the embedding")                         \
+    C(hidden_act,              "default", pawl_hidden_activations, FIXED, "activation of the feed-forward layer; default: the family's") \
+    F(i64, sliding_window,     "0",     0, 1e9,   "tokens", FIXED, "mistral, qwen2, qwen3: positions that attention reaches back; 0: all") \
+    F(i64, max_window_layers,  "0",     0, 1e6,   "",       FIXED, "qwen2, qwen3: the first so many layers have no window")    \
+    W(layer_types, "", PAWL_MIXED_LAYERS, 24, FIXED, "qwen2, qwen3: full_attention or sliding_attention, a layer each; empty: by max_window_layers") \
+    F(flag, scale_attn_weights, "true", 0, 1,     "",       FIXED, "gpt2: attention scores are divided by the root of the head size") \
+    F(flag, scale_attn_by_inverse_layer_idx, "false", 0, 1, "", FIXED, "gpt2: and by the layer's number")                      \
     F(flag, attention_bias,    "false", 0, 1,     "",       FIXED, "biases on q, k, v and o projections")                      \
     F(flag, mlp_bias,          "false", 0, 1,     "",       FIXED, "biases on the feed-forward projections")                   \
     F(f64, initializer_range,  "0.02",  0, 10,    "",       FIXED, "standard deviation of initial weights")                    \
     F(i64, bos_token_id,       "-1",    -1, 1e7,  "",       FIXED, "id that begins a text; -1: none")                          \
-    F(i64, eos_token_id,       "-1",    -1, 1e7,  "",       FIXED, "id that ends a text; -1: none")
+    F(i64, eos_token_id,       "-1",    -1, 1e7,  "",       FIXED, "id that ends a text; -1: none")                            \
+    W(eos_token_ids, "", PAWL_END_IDS, 12, FIXED, "every id that ends a text in generation; empty: eos_token_id alone")         \
+    F(i64, pad_token_id,       "-1",    -1, 1e7,  "",       FIXED, "id of padding, whose embedding is not trained by lookups (gpt2: it is); -1: none")
 /* clang-format on */
 typedef struct pawl_model_config {
-    PAWL_MODEL_FIELDS(PAWL_MEMBER_F, PAWL_MEMBER_C, PAWL_MEMBER_T, PAWL_MEMBER_R)
+    PAWL_MODEL_FIELDS(PAWL_MEMBER_F, PAWL_MEMBER_C, PAWL_MEMBER_W, PAWL_MEMBER_R)
 } pawl_model_config;
 extern const pawl_field pawl_model_rows[];
 
 /* What a run says of its model. */
-#define PAWL_MODEL_SECTION(F, C, T, R)                                                                                        \
-    T(base_model, "", 1024, FIXED, "Hugging Face directory to start from")                                                    \
+#define PAWL_MODEL_SECTION(F, C, T, R)                                                                                 \
+    T(base_model, "", 1024, FIXED, "Hugging Face directory to start from")                                             \
     R(model, pawl_model_config, pawl_model_rows, FIXED, "an architecture trained from scratch, in config.json's keys")
 typedef struct pawl_model_section {
     PAWL_MODEL_SECTION(PAWL_MEMBER_F, PAWL_MEMBER_C, PAWL_MEMBER_T, PAWL_MEMBER_R)
@@ -81,10 +102,14 @@ int64_t pawl_model_count(const pawl_model *m);
 /* Numbers of parameters: all, and those that enter matrix products incl. the head (the N of 6 N). */
 int64_t pawl_model_parameters(const pawl_model *m);
 int64_t pawl_model_matmul_parameters(const pawl_model *m);
-/* Named views into a flat run of pawl_model_count numbers, names as in Hugging Face, tied head left out. */
+/* Named views into a flat run of pawl_model_count numbers, names as in Hugging Face, tied head left out. Every matrix
+ * is [out, in], as it lies in memory: GPT-2's files hold the transpose of most, see pawl_hf_tensors_open. */
 PAWL_MUST pawl_status pawl_model_state(const pawl_model *m, float *flat, const char *prefix, pawl_state *out);
 /* Where the i-th tensor of pawl_model_state lies in the flat run. Returns the number of tensors (out may be NULL). */
 int pawl_model_extents(const pawl_model *m, const pawl_extent **out);
+
+/* Whether generation ends at that id. */
+int pawl_model_ends(const pawl_model *m, int32_t id);
 
 /* ---- Adapters: low-rank additions that are trained while the model's own weights stay (decision 0015) ---- */
 
@@ -208,6 +233,14 @@ PAWL_MUST pawl_status pawl_decoder_step(pawl_decoder *g, int32_t id, const float
 /* Hugging Face directories. Reading config.json, in both published forms; a field that changes the result and is not
  * implemented is an error naming it. Errors: EDATA with file and field. */
 PAWL_MUST pawl_status pawl_hf_config(const char *dir, pawl_model_config *out);
+/* The tensors of a flat run as Hugging Face shapes them: views, or transposed copies where a family's files hold those.
+ * flat may be weights or gradients, and must stay for as long as the views. Errors: EMEM. */
+typedef struct pawl_hf_tensors {
+    pawl_state state;
+    pawl_arena copies;
+} pawl_hf_tensors;
+PAWL_MUST pawl_status pawl_hf_tensors_open(const pawl_model *m, const float *flat, pawl_hf_tensors *out);
+void pawl_hf_tensors_close(pawl_hf_tensors *t);
 /* Reads the weights of dir (f32, f16, bf16; one file or sharded) into flat; every tensor must be there, in its shape,
  * and nothing that is not known. Errors: EDATA naming tensor, expected and found. */
 PAWL_MUST pawl_status pawl_hf_load(const pawl_model *m, const char *dir, float *flat);

@@ -2,7 +2,6 @@
  * the forward line it stands against, so the two halves of this file read side by side. */
 #include "model/adapter.h"
 
-#include <math.h>
 #include <string.h>
 
 typedef struct pass {
@@ -14,9 +13,9 @@ typedef struct pass {
     float *grads;
     pawl_put put;
     int64_t N;
-    pawl_tensor ids, positions;
-    pawl_attend attend; /* but for the window, which is a layer's own */
-    pawl_adapting adapting; /* over NULL: all weights are trained */
+    pawl_tensor ids, positions, turns; /* turns: each position's row of the rotary tables */
+    pawl_attend attend;                /* but for window and scale, which are a layer's own */
+    pawl_adapting adapting;            /* over NULL: all weights are trained */
 } pass;
 
 static pawl_tensor view(const pass *p, const float *data, int64_t cols)
@@ -47,6 +46,7 @@ static pawl_attend attend_in(const pass *p, int64_t layer)
 {
     pawl_attend a = p->attend;
     a.window = p->m->windows[layer];
+    a.scale = pawl_score_scale(&p->m->config, layer);
     return a;
 }
 
@@ -71,6 +71,19 @@ static pawl_status check_position(const pass *p, int64_t n)
     return PAWL_OK;
 }
 
+/* Documents longer than the old context are turned by the second set of tables (longrope), each for itself, so that
+ * packing changes nothing. */
+static void choose_turns(const pass *p, int32_t *turns)
+{
+    const pawl_batch *b = p->b;
+    const int64_t reach = pawl_rope_reach(&p->m->config);
+    for (int64_t n = 0, end; n < p->N; n = end) {
+        for (end = n + 1; end < p->N && b->starts[end] == n; end++) continue;
+        const int64_t set = end - n > reach;
+        for (int64_t i = n; i < end; i++) turns[i] = (int32_t)(b->positions[i] + set * p->x->tokens);
+    }
+}
+
 static pawl_status open_pass(pass *p)
 {
     const pawl_model_config *c = &p->m->config;
@@ -88,12 +101,16 @@ static pawl_status open_pass(pass *p)
     for (int64_t n = 0; n < p->N; n++) PAWL_TRY(check_position(p, n));
     p->ids = (pawl_tensor){.data = b->ids, .dtype = PAWL_I32, .ndim = 1, .dim = {p->N}};
     p->positions = (pawl_tensor){.data = b->positions, .dtype = PAWL_I32, .ndim = 1, .dim = {p->N}};
+    p->turns = p->positions;
+    if (p->x->turns) {
+        choose_turns(p, p->x->turns);
+        p->turns.data = p->x->turns;
+    }
     p->attend = (pawl_attend){.rows = b->rows,
                               .tokens = b->tokens,
                               .heads = c->num_attention_heads,
                               .kv_heads = c->num_key_value_heads,
                               .head_dim = c->head_dim,
-                              .scale = (float)(1 / sqrt((double)c->head_dim)),
                               .starts = b->starts};
     return PAWL_OK;
 }
@@ -107,12 +124,16 @@ static pawl_status linear(const pass *p, int64_t l, pawl_slot w, pawl_slot bias,
     return pawl_linear(p->d, x, weight(p, l, w), weight(p, l, bias), PAWL_SET, y);
 }
 
-static pawl_status norm(const pass *p, pawl_tensor residual, const float *x, pawl_tensor w, float *sum, float *y,
-                        float *rstd)
+/* The norm whose weight is slot w (its bias is the next slot): n->sum = residual + x, n->in its norm. */
+static pawl_status norm(const pass *p, int64_t l, pawl_slot w, pawl_tensor residual, const float *x,
+                        const pawl_normed *n)
 {
     const int64_t D = p->m->config.hidden_size;
-    return pawl_rmsnorm(p->d, residual, view(p, x, D), w, (float)p->m->config.rms_norm_eps, view(p, sum, D),
-                        view(p, y, D), view(p, rstd, 0));
+    const float eps = (float)p->m->config.rms_norm_eps;
+    const pawl_tensor add = view(p, x, D), sum = view(p, n->sum, D), y = view(p, n->in, D), rstd = view(p, n->rstd, 0);
+    if (!(p->m->has & PAWL_LAYER_NORM)) return pawl_rmsnorm(p->d, residual, add, weight(p, l, w), eps, sum, y, rstd);
+    return pawl_layernorm(p->d, residual, add, weight(p, l, w), weight(p, l, w + 1), eps, sum, y, view(p, n->mean, 0),
+                          rstd);
 }
 
 /* Values pass through unchanged, so all of it is copied and the normed heads are written over. */
@@ -130,10 +151,10 @@ static pawl_status norm_heads(const pass *p, int64_t l, const pawl_kept *k)
 static pawl_status rotate(const pass *p, float *qkv, int direction)
 {
     const pawl_model_config *c = &p->m->config;
-    const int64_t pairs = c->head_dim / 2;
+    const int64_t pairs = c->head_dim / 2, rows = p->x->sets * p->x->tokens;
+    if (!rows) return PAWL_OK; /* positions were learned */
     return pawl_rope(p->d, view(p, qkv, pawl_qkv_width(c)), c->num_attention_heads + c->num_key_value_heads,
-                     pawl_view(p->x->cos, p->x->tokens, pairs), pawl_view(p->x->sin, p->x->tokens, pairs), p->positions,
-                     direction);
+                     pawl_view(p->x->cos, rows, pairs), pawl_view(p->x->sin, rows, pairs), p->turns, direction);
 }
 
 static pawl_status attention(const pass *p, int64_t l, const pawl_kept *k)
@@ -143,7 +164,8 @@ static pawl_status attention(const pass *p, int64_t l, const pawl_kept *k)
     const int normed = (p->m->has & PAWL_QK_NORM) != 0;
     const pawl_attend a = attend_in(p, l);
     const pawl_tensor attended = view(p, k->attended, pawl_query_width(c));
-    PAWL_TRY(linear(p, l, PAWL_Q, PAWL_Q_BIAS, view(p, k->attention_in, D), view(p, normed ? k->qkv_raw : k->qkv, W)));
+    PAWL_TRY(
+        linear(p, l, PAWL_Q, PAWL_Q_BIAS, view(p, k->attention_norm.in, D), view(p, normed ? k->qkv_raw : k->qkv, W)));
     if (normed) PAWL_TRY(norm_heads(p, l, k));
     PAWL_TRY(rotate(p, k->qkv, +1));
     PAWL_TRY(pawl_attention(p->d, &a, view(p, k->qkv, W), attended, view(p, k->lse, c->num_attention_heads)));
@@ -153,30 +175,42 @@ static pawl_status attention(const pass *p, int64_t l, const pawl_kept *k)
 static pawl_status mlp(const pass *p, int64_t l, const pawl_kept *k)
 {
     const int64_t D = p->m->config.hidden_size, F = p->m->config.intermediate_size;
-    const pawl_tensor gate_up = view(p, k->gate_up, 2 * F), act = view(p, k->act, F);
-    PAWL_TRY(linear(p, l, PAWL_GATE, PAWL_GATE_BIAS, view(p, k->mlp_in, D), gate_up));
-    PAWL_TRY(pawl_swiglu(p->d, gate_up, act));
+    const pawl_tensor gate_up = view(p, k->gate_up, pawl_up_width(p->m)), act = view(p, k->act, F);
+    PAWL_TRY(linear(p, l, PAWL_GATE, PAWL_GATE_BIAS, view(p, k->mlp_norm.in, D), gate_up));
+    PAWL_TRY(p->m->has & PAWL_UNGATED ? pawl_activate(p->d, pawl_activation_of(&p->m->config), gate_up, act)
+                                      : pawl_swiglu(p->d, gate_up, act));
     return linear(p, l, PAWL_DOWN, PAWL_DOWN_BIAS, act, view(p, p->x->out, D));
 }
 
-/* Leaves the normed hidden states in final_in. What a sub-layer adds (out) joins the stream in the next norm. */
+/* The embedding goes into stream, and what learned positions add to it into *add. */
+static pawl_status embed(const pass *p, pawl_tensor stream, const float **add)
+{
+    const pawl_tensor table = weight(p, 0, PAWL_POSITIONS);
+    PAWL_TRY(pawl_embedding(p->d, weight(p, 0, PAWL_EMBED), p->ids, stream));
+    *add = table.data ? p->x->out : NULL;
+    return table.data ? pawl_embedding(p->d, table, p->positions, view(p, p->x->out, p->m->config.hidden_size))
+                      : PAWL_OK;
+}
+
+/* Leaves the normed hidden states in final.in. What a sub-layer adds (out) joins the stream in the next norm. */
 static pawl_status forward(const pass *p)
 {
     const int64_t D = p->m->config.hidden_size, L = p->m->config.num_hidden_layers;
     const pawl_activations *x = p->x;
-    pawl_tensor stream = view(p, x->layers[0].attention_sum, D);
-    PAWL_TRY(pawl_embedding(p->d, weight(p, 0, PAWL_EMBED), p->ids, stream));
+    pawl_tensor stream = view(p, x->layers[0].attention_norm.sum, D);
+    const float *add;
+    PAWL_TRY(embed(p, stream, &add));
     for (int64_t l = 0; l < L; l++) {
         const pawl_kept *k = &x->layers[l];
-        PAWL_TRY(norm(p, stream, l ? x->out : NULL, weight(p, l, PAWL_ATTENTION_NORM), k->attention_sum,
-                      k->attention_in, k->attention_rstd));
+        PAWL_TRY(norm(p, l, PAWL_ATTENTION_NORM, stream, add, &k->attention_norm));
         PAWL_TRY(attention(p, l, k));
-        stream = view(p, k->attention_sum, D);
-        PAWL_TRY(norm(p, stream, x->out, weight(p, l, PAWL_MLP_NORM), k->mlp_sum, k->mlp_in, k->mlp_rstd));
+        stream = view(p, k->attention_norm.sum, D);
+        add = x->out;
+        PAWL_TRY(norm(p, l, PAWL_MLP_NORM, stream, add, &k->mlp_norm));
         PAWL_TRY(mlp(p, l, k));
-        stream = view(p, k->mlp_sum, D);
+        stream = view(p, k->mlp_norm.sum, D);
     }
-    return norm(p, stream, x->out, weight(p, 0, PAWL_FINAL_NORM), x->final_sum, x->final_in, x->final_rstd);
+    return norm(p, 0, PAWL_FINAL_NORM, stream, add, &x->final);
 }
 
 /* --- backward ---------------------------------------------------------------------------------------------- */
@@ -191,11 +225,15 @@ static pawl_status linear_backward(const pass *p, int64_t l, pawl_slot w, pawl_s
     return pawl_linear_dw(p->d, dy, x, p->put, grad(p, l, w), grad(p, l, bias));
 }
 
-static pawl_status norm_backward(const pass *p, int64_t l, pawl_slot s, const float *sum, const float *rstd)
+static pawl_status norm_backward(const pass *p, int64_t l, pawl_slot w, const pawl_normed *n)
 {
     const int64_t D = p->m->config.hidden_size;
-    return pawl_rmsnorm_backward(p->d, view(p, p->x->dnorm, D), view(p, sum, D), weight(p, l, s), view(p, rstd, 0),
-                                 p->put, view(p, p->x->dsum, D), grad(p, l, s));
+    const pawl_tensor dy = view(p, p->x->dnorm, D), dsum = view(p, p->x->dsum, D), sum = view(p, n->sum, D),
+                      rstd = view(p, n->rstd, 0);
+    if (!(p->m->has & PAWL_LAYER_NORM))
+        return pawl_rmsnorm_backward(p->d, dy, sum, weight(p, l, w), rstd, p->put, dsum, grad(p, l, w));
+    return pawl_layernorm_backward(p->d, dy, sum, weight(p, l, w), view(p, n->mean, 0), rstd, p->put, dsum,
+                                   grad(p, l, w), grad(p, l, w + 1));
 }
 
 static pawl_status norm_heads_backward(const pass *p, int64_t l, const pawl_kept *k, pawl_tensor dqkv)
@@ -211,14 +249,17 @@ static pawl_status norm_heads_backward(const pass *p, int64_t l, const pawl_kept
 static pawl_status mlp_backward(const pass *p, int64_t l, const pawl_kept *k)
 {
     const int64_t D = p->m->config.hidden_size, F = p->m->config.intermediate_size;
-    const pawl_tensor dgate_up = view(p, p->x->dwide, 2 * F), dact = view(p, p->x->dnarrow, F);
+    const pawl_tensor gate_up = view(p, k->gate_up, pawl_up_width(p->m)), dact = view(p, p->x->dnarrow, F),
+                      dgate_up = view(p, p->x->dwide, pawl_up_width(p->m));
     PAWL_TRY(linear_backward(p, l, PAWL_DOWN, PAWL_DOWN_BIAS, view(p, p->x->dsum, D), view(p, k->act, F), dact));
     if (is_lowest(p, l, PAWL_DOWN)) return PAWL_OK;
-    PAWL_TRY(pawl_swiglu_backward(p->d, dact, view(p, k->gate_up, 2 * F), dgate_up));
-    PAWL_TRY(
-        linear_backward(p, l, PAWL_GATE, PAWL_GATE_BIAS, dgate_up, view(p, k->mlp_in, D), view(p, p->x->dnorm, D)));
+    PAWL_TRY(p->m->has & PAWL_UNGATED
+                 ? pawl_activate_backward(p->d, pawl_activation_of(&p->m->config), dact, gate_up, dgate_up)
+                 : pawl_swiglu_backward(p->d, dact, gate_up, dgate_up));
+    PAWL_TRY(linear_backward(p, l, PAWL_GATE, PAWL_GATE_BIAS, dgate_up, view(p, k->mlp_norm.in, D),
+                             view(p, p->x->dnorm, D)));
     if (is_lowest(p, l, PAWL_GATE)) return PAWL_OK;
-    return norm_backward(p, l, PAWL_MLP_NORM, k->mlp_sum, k->mlp_rstd);
+    return norm_backward(p, l, PAWL_MLP_NORM, &k->mlp_norm);
 }
 
 static pawl_status attention_backward(const pass *p, int64_t l, const pawl_kept *k)
@@ -234,9 +275,36 @@ static pawl_status attention_backward(const pass *p, int64_t l, const pawl_kept 
                                      view(p, k->lse, c->num_attention_heads), dqkv));
     PAWL_TRY(rotate(p, p->x->dwide, -1));
     if (p->m->has & PAWL_QK_NORM) PAWL_TRY(norm_heads_backward(p, l, k, dqkv));
-    PAWL_TRY(linear_backward(p, l, PAWL_Q, PAWL_Q_BIAS, dqkv, view(p, k->attention_in, D), view(p, p->x->dnorm, D)));
+    PAWL_TRY(
+        linear_backward(p, l, PAWL_Q, PAWL_Q_BIAS, dqkv, view(p, k->attention_norm.in, D), view(p, p->x->dnorm, D)));
     if (is_lowest(p, l, PAWL_Q)) return PAWL_OK;
-    return norm_backward(p, l, PAWL_ATTENTION_NORM, k->attention_sum, k->attention_rstd);
+    return norm_backward(p, l, PAWL_ATTENTION_NORM, &k->attention_norm);
+}
+
+/* Where the padding id was looked up nothing reaches its embedding, as in torch.nn.Embedding with a padding_idx. */
+static pawl_status still_pad(const pass *p)
+{
+    const int64_t D = p->m->config.hidden_size, pad = p->m->config.pad_token_id;
+    if (!(p->m->has & PAWL_STILL_PAD) || pad < 0) return PAWL_OK;
+    for (int64_t n = 0, end; n < p->N; n = end) {
+        for (end = n; end < p->N && p->b->ids[end] == pad; end++) continue;
+        if (end > n) PAWL_TRY(pawl_zero(p->d, p->x->dsum + n * D, (end - n) * D));
+        if (end == n) end++;
+    }
+    return PAWL_OK;
+}
+
+/* dsum is the gradient of the embedding's output. A tied head has set or added its share already. */
+static pawl_status embed_backward(const pass *p)
+{
+    const pawl_tensor dembed = grad(p, 0, PAWL_EMBED), dtable = grad(p, 0, PAWL_POSITIONS),
+                      dout = view(p, p->x->dsum, p->m->config.hidden_size);
+    if (p->put == PAWL_SET && !(p->m->has & PAWL_TIED_HEAD))
+        PAWL_TRY(pawl_zero(p->d, dembed.data, pawl_tensor_count(dembed)));
+    if (p->put == PAWL_SET && dtable.data) PAWL_TRY(pawl_zero(p->d, dtable.data, pawl_tensor_count(dtable)));
+    if (dtable.data) PAWL_TRY(pawl_embedding_dw(p->d, dout, p->positions, dtable));
+    PAWL_TRY(still_pad(p));
+    return pawl_embedding_dw(p->d, dout, p->ids, dembed);
 }
 
 static int ends_above_attention(const pass *p, int64_t l)
@@ -244,24 +312,18 @@ static int ends_above_attention(const pass *p, int64_t l)
     return is_lowest(p, l, PAWL_GATE) || is_lowest(p, l, PAWL_DOWN);
 }
 
-/* dnorm holds the gradient of final_in. dsum is the gradient of the residual stream: sub-layers add to it. Under an adapter
- * it is followed down to the lowest adapted product. */
+/* dnorm holds the gradient of final.in. dsum is the gradient of the residual stream: sub-layers add to it. Under an
+ * adapter it is followed down to the lowest adapted product. */
 static pawl_status backward(const pass *p)
 {
-    const int64_t D = p->m->config.hidden_size;
-    const pawl_tensor dembed = grad(p, 0, PAWL_EMBED);
-    PAWL_TRY(pawl_zero(p->d, p->x->dsum, p->N * D));
-    PAWL_TRY(norm_backward(p, 0, PAWL_FINAL_NORM, p->x->final_sum, p->x->final_rstd));
+    PAWL_TRY(pawl_zero(p->d, p->x->dsum, p->N * p->m->config.hidden_size));
+    PAWL_TRY(norm_backward(p, 0, PAWL_FINAL_NORM, &p->x->final));
     const int64_t lowest = p->adapting.over ? p->adapting.over->adapter->items[0].module.layer : 0;
     for (int64_t l = p->m->config.num_hidden_layers - 1; l >= lowest; l--) {
         PAWL_TRY(mlp_backward(p, l, &p->x->layers[l]));
         if (!ends_above_attention(p, l)) PAWL_TRY(attention_backward(p, l, &p->x->layers[l]));
     }
-    if (p->adapting.over) return PAWL_OK;
-    /* A tied head has set or added its share already. */
-    if (p->put == PAWL_SET && !(p->m->has & PAWL_TIED_HEAD))
-        PAWL_TRY(pawl_zero(p->d, dembed.data, pawl_tensor_count(dembed)));
-    return pawl_embedding_dw(p->d, view(p, p->x->dsum, D), p->ids, dembed);
+    return p->adapting.over ? PAWL_OK : embed_backward(p);
 }
 
 /* --- rows that are not finite ------------------------------------------------------------------------------ */
@@ -297,12 +359,13 @@ pawl_status pawl_model_pass(const pawl_model *m, pawl_device *d, pawl_activation
                             const pawl_pass *how)
 {
     pass p = {.m = m, .d = d, .x = a, .b = b, .weights = how->weights, .grads = how->grads, .put = how->put};
-    p.adapting = (pawl_adapting){.over = how->over, .d = d, .weights = how->weights, .grads = how->grads, .put = how->put};
+    p.adapting =
+        (pawl_adapting){.over = how->over, .d = d, .weights = how->weights, .grads = how->grads, .put = how->put};
     const int64_t D = m->config.hidden_size;
     const pawl_slot head = pawl_head_slot(m);
     PAWL_TRY(open_pass(&p));
     PAWL_TRY(forward(&p));
-    const pawl_head h = {.hidden = view(&p, a->final_in, D),
+    const pawl_head h = {.hidden = view(&p, a->final.in, D),
                          .w = weight(&p, 0, head),
                          .targets = b->targets,
                          .scale = how->scale,
@@ -324,6 +387,6 @@ pawl_status pawl_model_logits(const pawl_model *m, pawl_device *d, pawl_activati
     p.adapting = (pawl_adapting){.over = over, .d = d, .weights = weights};
     PAWL_TRY(open_pass(&p));
     PAWL_TRY(forward(&p));
-    return pawl_linear(d, view(&p, a->final_in, m->config.hidden_size), weight(&p, 0, pawl_head_slot(m)),
+    return pawl_linear(d, view(&p, a->final.in, m->config.hidden_size), weight(&p, 0, pawl_head_slot(m)),
                        (pawl_tensor){.dtype = PAWL_F32}, PAWL_SET, view(&p, logits, m->config.vocab_size));
 }
