@@ -31,6 +31,40 @@ static void model_is_sound(const pawl_run_config *r, complaint *c)
         SAY(c, "%.600s", pawl_last_error()->what);
 }
 
+static void adapter_on_a_model(const pawl_run_config *r, complaint *c)
+{
+    if (r->adapter.adapter && r->model.model.present)
+        SAY(c, "an adapter stands on a trained model: expected base_model or parent_checkpoint, found model");
+}
+
+static void adapter_is_described(const pawl_run_config *r, complaint *c)
+{
+    const pawl_adapter_config *a = &r->adapter;
+    const int targets = a->lora_target_modules.count > 0 || a->lora_target_linear;
+    if (!a->adapter) return;
+    if (a->lora_model_dir[0]) {
+        if (targets) SAY(c, "lora_target_modules: lora_model_dir says which modules have an adapter: leave one of them out");
+    } else if (a->lora_r || a->lora_alpha > 0 || targets || !r->checkpoint.parent_checkpoint[0]) {
+        if (!a->lora_r || !(a->lora_alpha > 0) || !targets)
+            SAY(c, "an adapter needs lora_r, lora_alpha and lora_target_modules (names, or all-linear), or lora_model_dir: %s is missing",
+                !a->lora_r ? "lora_r" : !(a->lora_alpha > 0) ? "lora_alpha" : "lora_target_modules");
+    }
+}
+
+static void adapter_keys_are_used(const pawl_run_config *r, complaint *c)
+{
+    const pawl_adapter_config *a = &r->adapter;
+    const struct { const char *key; int given; } keys[] = {
+        {"lora_r", a->lora_r > 0}, {"lora_alpha", a->lora_alpha > 0}, {"lora_dropout", a->lora_dropout > 0},
+        {"lora_target_modules", a->lora_target_modules.count > 0}, {"lora_target_linear", a->lora_target_linear},
+        {"peft_use_rslora", a->peft_use_rslora}, {"peft_use_dora", a->peft_use_dora}, {"lora_model_dir", a->lora_model_dir[0] != 0}};
+    for (size_t i = 0; !a->adapter && i < sizeof keys / sizeof *keys; i++)
+        if (keys[i].given) {
+            SAY(c, "%s: without adapter: lora it would do nothing: add that, or leave it out", keys[i].key);
+            return;
+        }
+}
+
 static void something_to_learn(const pawl_run_config *r, complaint *c)
 {
     double weight = 0;
@@ -91,6 +125,11 @@ static const struct check {
     {{"model", "base_model", "parent_checkpoint"}, one_start, "exactly one of `base_model`, `model` and `parent_checkpoint` is given"},
     {{"model", "tokenizer"}, scratch_needs_tokenizer, "with `model`, `tokenizer` is given"},
     {{"model"}, model_is_sound, "the sizes of `model` fit together: heads divide the width, key and value heads divide heads, a head is even"},
+    {{"adapter", "model"}, adapter_on_a_model, "with `adapter`, `base_model` or `parent_checkpoint` is given"},
+    {{"adapter", "lora_r", "lora_alpha", "lora_target_modules"}, adapter_is_described,
+     "with `adapter`, `lora_r`, `lora_alpha` and `lora_target_modules` (or `lora_target_linear`) are given, or `lora_model_dir`, or "
+     "`parent_checkpoint` has an adapter"},
+    {{"lora_r", "lora_target_modules", "lora_model_dir", "adapter"}, adapter_keys_are_used, "without `adapter`, no key of one is given"},
     {{"datasets"}, something_to_learn, "`datasets` has at least one item, and one of them a `weight` above 0"},
     {{"max_steps", "num_epochs"}, an_end, "`max_steps` or `num_epochs` is above 0"},
     {{"warmup_ratio", "warmup_steps"}, one_warmup, "`warmup_steps` and `warmup_ratio` are not both given"},

@@ -10,6 +10,7 @@
 
 const pawl_section pawl_sections[] = {
     {"Model", pawl_model_section_rows, offsetof(pawl_run_config, model)},
+    {"Adapter", pawl_adapter_rows, offsetof(pawl_run_config, adapter)},
     {"Data", pawl_data_rows, offsetof(pawl_run_config, data)},
     {"Training", pawl_train_rows, offsetof(pawl_run_config, train)},
     {"Optimizer", pawl_optim_rows, offsetof(pawl_run_config, optim)},

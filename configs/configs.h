@@ -18,6 +18,7 @@ extern "C" {
 typedef struct pawl_run_config { /* plain bytes: broadcast and hashed whole */
     pawl_train_config train;
     pawl_model_section model;
+    pawl_adapter_config adapter;
     pawl_data_config data;
     pawl_optim_config optim;
     pawl_comm_config comm;

@@ -1,10 +1,11 @@
 /* pawl export: a checkpoint as a Hugging Face directory. */
 #include <stdio.h>
 
+#include "core/arena.h"
 #include "core/file.h"
 #include "launch/launch.h"
 
-enum { DTYPE };
+enum { DTYPE, ADAPTER, MERGED, BASE };
 
 static pawl_status save(const pawl_loaded *l, pawl_dtype dtype, const char *dir)
 {
@@ -25,30 +26,84 @@ static pawl_status require_empty(const char *dir)
     return PAWL_OK;
 }
 
-static pawl_status run(pawl_comm *c, const pawl_args *a, int *exit_status)
+static pawl_status write_model(const char *path, const char *base, pawl_dtype dtype, const char *dir)
 {
-    const char *name = a->option[DTYPE] ? a->option[DTYPE] : "f32";
-    const pawl_dtype dtype = pawl_dtype_named(name);
     pawl_loaded l;
-    (void)c;
-    (void)exit_status;
-    PAWL_CHECK(dtype == PAWL_F32 || dtype == PAWL_BF16 || dtype == PAWL_F16, PAWL_EUSAGE,
-               "pawl export: --dtype: expected f32, bf16 or f16, found '%s'", name);
-    PAWL_TRY(require_empty(a->words[1]));
-    PAWL_TRY(pawl_load_model(a->words[0], &l));
-    pawl_status s = save(&l, dtype, a->words[1]);
+    PAWL_TRY(pawl_load_model(path, base, &l));
+    pawl_status s = save(&l, dtype, dir);
     if (s == PAWL_OK)
-        printf("%s: %.2f M parameters as %s\n", a->words[1], (double)pawl_model_parameters(l.model) / 1e6, pawl_dtype_name(dtype));
+        printf("%s: %.2f M parameters as %s\n", dir, (double)pawl_model_parameters(l.model) / 1e6, pawl_dtype_name(dtype));
     pawl_unload_model(&l);
     return s;
 }
 
+/* An adapter apart from its base. */
+typedef struct apart {
+    json_t *settings, *lineage;
+    char base[1024];
+    pawl_model *model;
+    pawl_adapter *adapter;
+    float *weights;
+} apart;
+
+static pawl_status open_apart(const char *path, const char *base, apart *a)
+{
+    pawl_model_config model;
+    char tokenizer[1024];
+    PAWL_TRY(pawl_describe_adapter(path, &a->settings, &a->lineage, a->base));
+    PAWL_CHECK(a->settings, PAWL_EUSAGE, "%s has no adapter, all of its weights were trained: leave --adapter out", path);
+    PAWL_TRY(pawl_describe_model(base && !a->lineage ? base : path, &model, tokenizer)); /* a checkpoint knows it */
+    PAWL_TRY(pawl_model_open(&model, &a->model));
+    PAWL_TRY(pawl_adapter_open(a->model, a->settings, path, &a->adapter));
+    PAWL_TRY(pawl_alloc((void **)&a->weights, (size_t)pawl_trained_count(a->model, a->adapter) * sizeof *a->weights, "an adapter"));
+    return pawl_load_adapter(path, a->adapter, a->weights);
+}
+
+static void close_apart(apart *a)
+{
+    pawl_free(a->weights);
+    pawl_adapter_close(a->adapter);
+    pawl_model_close(a->model);
+    json_decref(a->settings);
+    json_decref(a->lineage);
+}
+
+static pawl_status write_adapter(const char *path, const char *base, pawl_dtype dtype, const char *dir)
+{
+    apart a = {.settings = NULL};
+    pawl_status s = open_apart(path, base, &a);
+    const char *under = base ? base : a.base;
+    if (s == PAWL_OK && base && a.lineage) s = pawl_check_base(a.lineage, base, path);
+    if (s == PAWL_OK) s = pawl_peft_save(a.adapter, a.weights, dtype, under, dir);
+    if (s == PAWL_OK)
+        printf("%s: an adapter of %.2f M parameters as %s, on %s\n", dir,
+               (double)pawl_trained_parameters(a.model, a.adapter) / 1e6, pawl_dtype_name(dtype), under);
+    close_apart(&a);
+    return s;
+}
+
+static pawl_status run(pawl_comm *c, const pawl_args *a, int *exit_status)
+{
+    const char *name = a->option[DTYPE] ? a->option[DTYPE] : "f32";
+    const pawl_dtype dtype = pawl_dtype_named(name);
+    (void)c;
+    (void)exit_status;
+    PAWL_CHECK(dtype == PAWL_F32 || dtype == PAWL_BF16 || dtype == PAWL_F16, PAWL_EUSAGE,
+               "pawl export: --dtype: expected f32, bf16 or f16, found '%s'", name);
+    PAWL_CHECK(!a->option[ADAPTER] || !a->option[MERGED], PAWL_EUSAGE, "pawl export: expected --adapter or --merged, found both");
+    PAWL_TRY(require_empty(a->words[1]));
+    return (a->option[ADAPTER] ? write_adapter : write_model)(a->words[0], a->option[BASE], dtype, a->words[1]);
+}
+
 const pawl_command pawl_command_export = {
     .name = "export",
-    .usage = "CKPT|RUN_DIR DIR [--dtype f32|bf16|f16]",
+    .usage = "CKPT|RUN_DIR DIR [--dtype f32|bf16|f16] [--adapter|--merged]",
     .summary = "a checkpoint as a Hugging Face directory",
     .least = 2,
     .most = 2,
-    .options = {{"--dtype", "TYPE", "f32 (as trained), bf16 or f16"}},
+    .options = {{"--dtype", "TYPE", "f32 (as trained), bf16 or f16"},
+                {"--adapter", NULL, "the adapter alone, as PEFT keeps it"},
+                {"--merged", NULL, "the base model with the adapter worked into it (what is done without --adapter)"},
+                {"--base", "DIR", "where the base model of an adapter is now (where it was)"}},
     .run = run,
 };

@@ -69,6 +69,10 @@ typedef struct pawl_opened {
     pawl_tokenizer *tokenizer;
     pawl_model *model;
     pawl_device *device;
+    pawl_adapter *adapter;      /* NULL: all weights are trained */
+    json_t *adapter_settings;
+    char adapter_base[1024];    /* where the weights under the adapter are read from */
+    int adapter_goes_on;        /* its weights begin as those of the parent's adapter */
     pawl_data *data;
     pawl_parts parts;
 } pawl_opened;
@@ -82,17 +86,38 @@ PAWL_MUST pawl_status pawl_open_run(pawl_comm *c, pawl_opened *o, int *stopped);
 PAWL_MUST pawl_status pawl_open_plan(pawl_comm *c, int threads, pawl_opened *o, pawl_text *missing, int *stopped);
 void pawl_close_run(pawl_opened *o);
 
-/* A model with its weights and tokenizer, from a checkpoint, a run's folder or a Hugging Face directory. Local. */
+/* ---- Models and weights, wherever they are (weights.c): a checkpoint, a run's folder (its newest checkpoint), a Hugging
+ * Face directory, a PEFT directory. An adapter's weights are worked into those of its base, which is opened again from
+ * where the adapter's record says it was, and checked against its digests. All local. ---- */
+
+/* base: where the base of an adapter lies now; NULL: where it was. Errors: EUSAGE when it is gone or has changed. */
 typedef struct pawl_loaded {
     pawl_model *model;
     float *weights;
     char tokenizer_spec[1024];
     pawl_tokenizer *tokenizer;
 } pawl_loaded;
-PAWL_MUST pawl_status pawl_load_model(const char *path, pawl_loaded *out);
+PAWL_MUST pawl_status pawl_load_model(const char *path, const char *base, pawl_loaded *out);
 void pawl_unload_model(pawl_loaded *l);
-/* The weights of path into flat, laid out as m; the architecture must be the same. Local. */
-PAWL_MUST pawl_status pawl_load_weights(const char *path, const pawl_model *m, float *flat);
+/* The weights of path into flat, laid out as m; the architecture must be the same. */
+PAWL_MUST pawl_status pawl_load_weights(const char *path, const char *base, const pawl_model *m, float *flat);
+/* What the model at path is, and what opens its tokenizer. */
+PAWL_MUST pawl_status pawl_describe_model(const char *path, pawl_model_config *model, char spec[1024]);
+/* {path, files [{name, bytes, sha256}]} of a Hugging Face directory, {path, step, root_sha256} of a checkpoint; paths from
+ * the root. */
+PAWL_MUST pawl_status pawl_weights_lineage(const char *path, json_t **out);
+
+/* The adapter at path apart from its base: its settings (NULL when there is none there; json_decref them), its base as
+ * lineage says (NULL in a PEFT directory; json_decref it) and where that is. */
+PAWL_MUST pawl_status pawl_describe_adapter(const char *path, json_t **settings, json_t **base_lineage, char base[1024]);
+/* Its weights into flat, laid out as a. */
+PAWL_MUST pawl_status pawl_load_adapter(const char *path, const pawl_adapter *a, float *flat);
+/* Errors: EUSAGE when the model at path is not the one of a lineage record. who: what stands on it, for the sentence. */
+PAWL_MUST pawl_status pawl_check_base(const json_t *lineage, const char *path, const char *who);
+
+/* ---- The adapter of a run (adapter.c) ---- */
+/* Opens what `adapter:` and its keys ask for on o->model, and says what it stands on. Local. */
+PAWL_MUST pawl_status pawl_choose_adapter(pawl_opened *o);
 
 #ifdef __cplusplus
 }

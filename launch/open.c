@@ -29,109 +29,14 @@ pawl_status pawl_open_config(pawl_comm *c, const char *yaml, char *const *overri
     return pawl_agree(c, pawl_config_json(&o->config, &o->configuration));
 }
 
-/* ---- models and weights, wherever they are ---- */
-
-static int is_hugging_face(const char *path)
-{
-    char config[1100];
-    return pawl_path_join(config, sizeof config, path, "config.json") == PAWL_OK && pawl_path_exists(config);
-}
-
-/* A checkpoint's lineage says what the model is and what opens its tokenizer. */
-static pawl_status describe_checkpoint(const pawl_checkpoint *k, pawl_model_config *model, char spec[1024])
-{
-    json_t *lineage, *tokenizer, *settings;
-    const char *text, *where = pawl_checkpoint_path(k);
-    PAWL_TRY(pawl_json_object(pawl_checkpoint_manifest(k), "lineage", where, &lineage));
-    PAWL_TRY(pawl_json_object(lineage, "tokenizer", where, &tokenizer));
-    PAWL_TRY(pawl_json_text(tokenizer, "spec", where, &text));
-    PAWL_CHECK(strlen(text) < 1024, PAWL_EDATA, "%s: the tokenizer's path is too long", where);
-    PAWL_TRY(pawl_json_object(lineage, "model", where, &settings));
-    PAWL_TRY(pawl_fields_from_json(pawl_model_rows, settings, where, model));
-    memcpy(spec, text, strlen(text) + 1);
-    return PAWL_OK;
-}
-
-static pawl_status describe(const char *path, pawl_model_config *model, char spec[1024])
-{
-    pawl_checkpoint *k;
-    PAWL_CHECK(strlen(path) < 1024, PAWL_EUSAGE, "path too long: %s", path);
-    PAWL_CHECK(pawl_path_exists(path), PAWL_EUSAGE,
-               "there is no %s: expected a Hugging Face directory, a checkpoint, or the folder of a run", path);
-    if (is_hugging_face(path)) {
-        memcpy(spec, path, strlen(path) + 1);
-        return pawl_hf_config(path, model);
-    }
-    PAWL_TRY(pawl_checkpoint_open(path, &k));
-    pawl_status s = describe_checkpoint(k, model, spec);
-    pawl_checkpoint_close(k);
-    return s;
-}
-
-static pawl_status read_weights(const char *path, const pawl_model *m, float *flat)
-{
-    pawl_checkpoint *k;
-    pawl_state weights = {0};
-    PAWL_TRY(pawl_checkpoint_open(path, &k));
-    pawl_status s = pawl_model_state(m, flat, "model/", &weights);
-    if (s == PAWL_OK) s = pawl_checkpoint_read(k, &weights);
-    pawl_state_close(&weights);
-    pawl_checkpoint_close(k);
-    return s;
-}
-
-pawl_status pawl_load_weights(const char *path, const pawl_model *m, float *flat)
-{
-    return is_hugging_face(path) ? pawl_hf_load(m, path, flat) : read_weights(path, m, flat);
-}
-
-static pawl_status load(const char *path, pawl_loaded *l)
-{
-    pawl_model_config config;
-    PAWL_TRY(describe(path, &config, l->tokenizer_spec));
-    PAWL_TRY(pawl_tokenizer_open(l->tokenizer_spec, &l->tokenizer));
-    PAWL_TRY(pawl_model_open(&config, &l->model));
-    PAWL_TRY(pawl_alloc((void **)&l->weights, (size_t)pawl_model_count(l->model) * sizeof(float), "the weights"));
-    return pawl_load_weights(path, l->model, l->weights);
-}
-
-pawl_status pawl_load_model(const char *path, pawl_loaded *out)
-{
-    memset(out, 0, sizeof *out);
-    pawl_status s = load(path, out);
-    if (s != PAWL_OK) pawl_unload_model(out);
-    return s;
-}
-
-void pawl_unload_model(pawl_loaded *l)
-{
-    pawl_model_close(l->model);
-    pawl_tokenizer_close(l->tokenizer);
-    pawl_free(l->weights);
-    memset(l, 0, sizeof *l);
-}
-
 /* ---- a run ---- */
-
-/* {path, step, root_sha256} of the checkpoint that a run continues from. */
-static pawl_status parent_lineage(const char *path, json_t **out)
-{
-    pawl_checkpoint *k;
-    const char *root;
-    PAWL_TRY(pawl_checkpoint_open(path, &k));
-    pawl_status s = pawl_json_text(pawl_checkpoint_manifest(k), "root_sha256", pawl_checkpoint_path(k), &root);
-    if (s == PAWL_OK)
-        *out = json_pack("{s:s,s:I,s:s}", "path", pawl_checkpoint_path(k), "step", (json_int_t)pawl_checkpoint_step(k), "root_sha256", root);
-    pawl_checkpoint_close(k);
-    return s;
-}
 
 /* What the model is: of base_model, of parent_checkpoint, or as written under `model:`. */
 static pawl_status choose_model(pawl_opened *o, pawl_model_config *model)
 {
     const pawl_run_config *c = &o->config;
     const char *start = c->model.base_model[0] ? c->model.base_model : c->checkpoint.parent_checkpoint;
-    if (start[0]) PAWL_TRY(describe(start, model, o->tokenizer_spec));
+    if (start[0]) PAWL_TRY(pawl_describe_model(start, model, o->tokenizer_spec));
     else *model = c->model.model.value;
     if (c->data.tokenizer[0]) memcpy(o->tokenizer_spec, c->data.tokenizer, sizeof c->data.tokenizer);
     return PAWL_OK;
@@ -141,8 +46,8 @@ static pawl_status choose_model(pawl_opened *o, pawl_model_config *model)
 static pawl_status start_lineage(pawl_opened *o)
 {
     const pawl_run_config *c = &o->config;
-    if (c->model.base_model[0]) return pawl_hf_lineage(c->model.base_model, &o->base);
-    return c->checkpoint.parent_checkpoint[0] ? parent_lineage(c->checkpoint.parent_checkpoint, &o->parent) : PAWL_OK;
+    if (c->model.base_model[0]) return pawl_weights_lineage(c->model.base_model, &o->base);
+    return c->checkpoint.parent_checkpoint[0] ? pawl_weights_lineage(c->checkpoint.parent_checkpoint, &o->parent) : PAWL_OK;
 }
 
 /* The tokenizer may be missing in a plan (NULL). */
@@ -170,6 +75,7 @@ static pawl_status open_model(pawl_opened *o, int threads)
     PAWL_TRY(pawl_tokenizer_open(o->tokenizer_spec, &o->tokenizer));
     PAWL_TRY(fit_model(o, &model));
     PAWL_TRY(pawl_model_open(&model, &o->model));
+    PAWL_TRY(pawl_choose_adapter(o));
     return pawl_device_open_cpu(threads, "auto", &o->device);
 }
 
@@ -211,6 +117,8 @@ static void fill_parts(pawl_comm *c, pawl_opened *o)
                             .configuration = o->configuration,
                             .configuration_diff = pawl_config_diff,
                             .base = o->base,
+                            .adapter = o->adapter,
+                            .adapter_settings = o->adapter_settings,
                             .live = pawl_on_terminal(),
                             .parent = o->parent};
 }
@@ -263,6 +171,7 @@ pawl_status pawl_open_plan(pawl_comm *c, int threads, pawl_opened *o, pawl_text 
     if (has_tokenizer(o->tokenizer_spec)) PAWL_TRY(pawl_tokenizer_open(o->tokenizer_spec, &o->tokenizer));
     PAWL_TRY(fit_model(o, &model));
     PAWL_TRY(pawl_model_open(&model, &o->model));
+    PAWL_TRY(pawl_choose_adapter(o));
     PAWL_TRY(pawl_device_open_cpu(threads, "auto", &o->device));
     if (!missing->bytes) PAWL_TRY(open_data(c, o, stopped));
     fill_parts(c, o);
@@ -273,9 +182,11 @@ void pawl_close_run(pawl_opened *o)
 {
     pawl_data_close(o->data);
     pawl_device_close(o->device);
+    pawl_adapter_close(o->adapter);
     pawl_model_close(o->model);
     pawl_tokenizer_close(o->tokenizer);
     json_decref(o->configuration);
+    json_decref(o->adapter_settings);
     json_decref(o->base);
     json_decref(o->parent);
     memset(o, 0, sizeof *o);

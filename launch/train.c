@@ -118,10 +118,28 @@ static pawl_status claim_output(job *j)
 
 /* ---- where the weights come from ---- */
 
+static pawl_status load_base(job *j)
+{
+    pawl_frozen *base = pawl_trainer_base(j->trainer);
+    return base ? pawl_load_weights(j->o.adapter_base, NULL, j->o.model, pawl_frozen_flat(base)) : PAWL_OK;
+}
+
+static pawl_status begin_adapter(job *j)
+{
+    const pawl_run_config *c = &j->o.config;
+    float *weights = pawl_trainer_weights(j->trainer);
+    if (c->adapter.lora_model_dir[0]) return pawl_load_adapter(c->adapter.lora_model_dir, j->o.adapter, weights);
+    if (j->o.adapter_goes_on) return pawl_load_adapter(c->checkpoint.parent_checkpoint, j->o.adapter, weights);
+    pawl_adapter_init(j->o.adapter, (uint64_t)c->train.seed, weights);
+    return pawl_adapter_measure(j->o.adapter, j->o.device, pawl_trainer_base(j->trainer), weights);
+}
+
 static pawl_status begin_weights(job *j)
 {
     const pawl_run_config *c = &j->o.config;
-    if (c->model.base_model[0]) return pawl_load_weights(c->model.base_model, j->o.model, pawl_trainer_weights(j->trainer));
+    const char *start = c->model.base_model[0] ? c->model.base_model : c->checkpoint.parent_checkpoint;
+    if (j->o.adapter) return begin_adapter(j);
+    if (start[0]) return pawl_load_weights(start, NULL, j->o.model, pawl_trainer_weights(j->trainer));
     pawl_model_init(j->o.model, (uint64_t)c->train.seed, pawl_trainer_weights(j->trainer));
     return PAWL_OK;
 }
@@ -129,9 +147,10 @@ static pawl_status begin_weights(job *j)
 static pawl_status fill_weights(job *j)
 {
     const char *parent = j->o.config.checkpoint.parent_checkpoint;
+    PAWL_TRY(pawl_agree(j->comm, load_base(j)));
     if (j->resume[0]) return pawl_trainer_resume(j->trainer, j->resume);
-    if (parent[0]) return pawl_trainer_continue(j->trainer, parent);
-    return pawl_agree(j->comm, begin_weights(j));
+    PAWL_TRY(pawl_agree(j->comm, begin_weights(j)));
+    return parent[0] ? pawl_trainer_continue(j->trainer, parent) : PAWL_OK;
 }
 
 static pawl_status train(job *j, int *stopped)

@@ -195,6 +195,11 @@ void pawl_adapter_close(pawl_adapter *a)
     pawl_free(a);
 }
 
+const pawl_model *pawl_adapter_model(const pawl_adapter *a)
+{
+    return a->m;
+}
+
 const pawl_adapted *pawl_adapted_in(const pawl_adapter *a, int64_t layer, pawl_slot group, int *count)
 {
     int first = a->starts[layer];

@@ -143,6 +143,7 @@ typedef struct pawl_adapter pawl_adapter;
 PAWL_MUST pawl_status pawl_adapter_open(const pawl_model *m, const json_t *settings, const char *where,
                                         pawl_adapter **out);
 void pawl_adapter_close(pawl_adapter *a);
+const pawl_model *pawl_adapter_model(const pawl_adapter *a);
 /* Settings that open the same adapter again; json_decref them. */
 PAWL_MUST pawl_status pawl_adapter_json(const pawl_adapter *a, json_t **out);
 /* Initial weights, counted from seed: A uniform within 1/sqrt(I), B zero. DoRA's magnitudes are those of the base, and

@@ -65,12 +65,12 @@ void pawl_evaluator_close(pawl_evaluator *e)
     pawl_free(e);
 }
 
-static pawl_status score_slot(pawl_evaluator *e, const float *weights, int domain, int64_t first, int64_t end)
+static pawl_status score_slot(pawl_evaluator *e, const pawl_over *over, const float *weights, int domain, int64_t first, int64_t end)
 {
     const pawl_parts *p = e->p;
     for (int64_t i = first; i < end; i++) e->rows[i - first] = (pawl_row){domain, i};
     pawl_slot_fill(p->data, PAWL_HELD_OUT, e->rows, end - first, &e->batch);
-    const pawl_pass pass = {.weights = weights, .losses = e->losses, .bad_rows = e->bad};
+    const pawl_pass pass = {.over = over, .weights = weights, .losses = e->losses, .bad_rows = e->bad};
     PAWL_TRY(pawl_model_pass(p->model, p->device, e->activations, &e->batch, &pass));
     pawl_row_results_of(p->data, PAWL_HELD_OUT, e->rows, &e->batch, e->losses, e->bad, e->results + first);
     return PAWL_OK;
@@ -78,12 +78,12 @@ static pawl_status score_slot(pawl_evaluator *e, const float *weights, int domai
 
 /* Local: this rank's slots [first, end) of a domain with that many rows. A stop is taken up at once: what is left out
  * does no harm, since a stopped evaluation has no result. */
-static pawl_status score_slots(pawl_evaluator *e, const float *weights, int domain, int64_t rows, int64_t first, int64_t end)
+static pawl_status score_slots(pawl_evaluator *e, const pawl_over *over, const float *weights, int domain, int64_t rows, int64_t first, int64_t end)
 {
     for (int64_t slot = first; slot < end && !pawl_stop_asked; slot++) {
         pawl_watch("evaluation", (double)e->p->reduce->phase_seconds);
         const int64_t at = slot * e->micro, to = at + e->micro < rows ? at + e->micro : rows;
-        PAWL_TRY(score_slot(e, weights, domain, at, to));
+        PAWL_TRY(score_slot(e, over, weights, domain, at, to));
     }
     return PAWL_OK;
 }
@@ -98,7 +98,7 @@ static pawl_status any_stop(pawl_comm *c, int *stopped)
     return PAWL_OK;
 }
 
-static pawl_status score_domain(pawl_evaluator *e, const float *weights, int domain, pawl_score *out, int *stopped)
+static pawl_status score_domain(pawl_evaluator *e, const pawl_over *over, const float *weights, int domain, pawl_score *out, int *stopped)
 {
     pawl_comm *c = e->p->comm;
     const int64_t rows = pawl_data_rows_of(e->p->data, PAWL_HELD_OUT, domain), slots = (rows + e->micro - 1) / e->micro;
@@ -107,7 +107,7 @@ static pawl_status score_domain(pawl_evaluator *e, const float *weights, int dom
         e->offsets[r] = (size_t)(first < rows ? first : rows) * sizeof(pawl_row_result);
         e->lengths[r] = (size_t)(end < rows ? end : rows) * sizeof(pawl_row_result) - e->offsets[r];
     }
-    PAWL_TRY(pawl_agree(c, score_slots(e, weights, domain, rows, slots * c->rank / c->size, slots * (c->rank + 1) / c->size)));
+    PAWL_TRY(pawl_agree(c, score_slots(e, over, weights, domain, rows, slots * c->rank / c->size, slots * (c->rank + 1) / c->size)));
     PAWL_TRY(any_stop(c, stopped));
     if (*stopped) return PAWL_OK;
     PAWL_TRY(pawl_allgather_blocks(c, (char *)e->results + e->offsets[c->rank], e->lengths, e->offsets, e->results));
@@ -123,11 +123,11 @@ static pawl_status score_domain(pawl_evaluator *e, const float *weights, int dom
     return PAWL_OK;
 }
 
-pawl_status pawl_evaluate(pawl_evaluator *e, const float *weights, pawl_score *scores, int *stopped)
+pawl_status pawl_evaluate(pawl_evaluator *e, const pawl_over *over, const float *weights, pawl_score *scores, int *stopped)
 {
     *stopped = 0;
     for (int d = 0; d < pawl_data_domains(e->p->data, PAWL_HELD_OUT) && !*stopped; d++)
-        PAWL_TRY(score_domain(e, weights, d, &scores[d], stopped));
+        PAWL_TRY(score_domain(e, over, weights, d, &scores[d], stopped));
     return PAWL_OK;
 }
 

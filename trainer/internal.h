@@ -38,6 +38,9 @@ typedef struct pawl_stepper pawl_stepper;
 PAWL_MUST pawl_status pawl_stepper_open(const pawl_parts *p, pawl_stepper **out);
 void pawl_stepper_close(pawl_stepper *s);
 float *pawl_stepper_weights(pawl_stepper *s);
+pawl_frozen *pawl_stepper_base(pawl_stepper *s);
+/* What an evaluation of the weights needs beside them; NULL without an adapter. */
+const pawl_over *pawl_stepper_over(pawl_stepper *s);
 /* Every tensor a checkpoint holds: model and optimizer. */
 const pawl_state *pawl_stepper_state(const pawl_stepper *s);
 /* Local: this rank's lanes of the step whose rows begin at running counter `at`. */

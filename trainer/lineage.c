@@ -33,6 +33,7 @@ pawl_status pawl_lineage_new(const pawl_parts *p, json_t **out)
                           pawl_digest_hex(pawl_tokenizer_digest(p->tokenizer)).text, "size", (int)pawl_tokenizer_size(p->tokenizer),
                           "model", model, "configuration", p->configuration, "configuration_sha256", configuration.text,
                           "datasets", datasets, "topology", topology(p), "tokens", "evaluations", "resumes");
+    if (p->adapter) json_object_set(l, "adapter", p->adapter_settings);
     PAWL_CHECK(l, PAWL_EMEM, "no memory for the lineage record");
     *out = l;
     return PAWL_OK;
@@ -78,6 +79,7 @@ static pawl_status require_same(const pawl_parts *p, const json_t *before, const
     compare(before, now, "datasets", "files, domains, licences or weights are not those that the run began with", &text, &count);
     compare(before, now, "tokenizer", "it is not the one that the run began with", &text, &count);
     compare(before, now, "base", "the base model's files have changed", &text, &count);
+    compare(before, now, "adapter", "it is not the one that the run began with", &text, &count);
     compare(before, now, "parent", "the parent checkpoint is another one", &text, &count);
     compare(json_object_get(before, "topology"), json_object_get(now, "topology"), "lanes",
             "reduction_lanes is not as the run began, and sums would have another shape", &text, &count);

@@ -46,20 +46,22 @@ static pawl_status snapshot_bytes(const pawl_parts *p, size_t *bytes)
 {
     pawl_state like = {0};
     pawl_status status;
-    PAWL_TRY_OUT(pawl_model_state(p->model, NULL, "model/", &like));
-    PAWL_TRY_OUT(pawl_model_state(p->model, NULL, "optimizer/adamw/m/", &like));
-    PAWL_TRY_OUT(pawl_model_state(p->model, NULL, "optimizer/adamw/v/", &like));
+    PAWL_TRY_OUT(pawl_trained_state(p->model, p->adapter, NULL, "model/", &like));
+    PAWL_TRY_OUT(pawl_trained_state(p->model, p->adapter, NULL, "optimizer/adamw/m/", &like));
+    PAWL_TRY_OUT(pawl_trained_state(p->model, p->adapter, NULL, "optimizer/adamw/v/", &like));
     *bytes = pawl_saver_bytes(p->comm, &like);
 out:
     pawl_state_close(&like);
     return status;
 }
 
-/* A token through the run costs 2 N forward and 4 N backward, attention 4 L d T and 8 L d T (d: all query heads together). */
+/* A token through the run costs 2 N forward and 4 N backward, attention 4 L d T and 8 L d T (d: all query heads together).
+ * Frozen weights need no gradient of their own: 2 N backward; the adapter's come on top. */
 static double flops_per_token(const pawl_parts *p, int64_t T)
 {
     const pawl_model_config *m = pawl_model_settings(p->model);
-    return 6.0 * (double)pawl_model_matmul_parameters(p->model) +
+    const double base = (double)pawl_model_matmul_parameters(p->model), adapter = (double)pawl_trained_parameters(p->model, p->adapter);
+    return (p->adapter ? 4.0 * base + 6.0 * adapter : 6.0 * base) +
            12.0 * (double)(m->num_hidden_layers * m->num_attention_heads * m->head_dim) * (double)T;
 }
 
@@ -85,16 +87,18 @@ static void plan_work(const pawl_parts *p, int64_t T, pawl_plan *plan)
 pawl_status pawl_plan_of(const pawl_parts *p, pawl_plan *out)
 {
     const int64_t micro = p->train->micro_batch_size, T = p->data ? pawl_data_longest(p->data) : p->sequence_len;
-    const int64_t count = pawl_model_count(p->model);
+    const int64_t count = pawl_trained_count(p->model, p->adapter);
     const pawl_shapes shapes = pawl_model_shapes(p->model, micro, T);
     const pawl_cut cut = pawl_cut_of(p->train, p->reduce);
     pawl_plan plan = {0};
     size_t snapshot;
     PAWL_TRY(snapshot_bytes(p, &snapshot));
+    if (p->adapter) add(&plan, "base weights", pawl_frozen_bytes(p->model));
     add(&plan, "weights", (size_t)count * sizeof(float));
     add(&plan, "gradients", pawl_reduction_bytes(p->comm, p->reduce->reduction, cut.lanes, count));
     add(&plan, "optimizer", pawl_optim_bytes(p->optim, count));
     add(&plan, "activations", pawl_activations_bytes(p->model, micro, T, 1));
+    if (p->adapter) add(&plan, "adapter scratch", pawl_adapter_work_bytes(p->adapter, micro * T));
     add(&plan, "evaluation", pawl_activations_bytes(p->model, micro, T, 0));
     add(&plan, "scratch", pawl_device_scratch_bytes(p->device, &shapes));
     add(&plan, "checkpoint snapshot", snapshot);

@@ -66,6 +66,11 @@ float *pawl_trainer_weights(pawl_trainer *t)
     return pawl_stepper_weights(t->stepper);
 }
 
+pawl_frozen *pawl_trainer_base(pawl_trainer *t)
+{
+    return pawl_stepper_base(t->stepper);
+}
+
 /* The first dataset with the domain name of dataset d: where that domain's tokens are counted. */
 static int first_of_name(const pawl_data *data, int d)
 {
@@ -113,20 +118,11 @@ pawl_status pawl_trainer_resume(pawl_trainer *t, const char *path)
     return s;
 }
 
-static pawl_status read_model(pawl_trainer *t, const pawl_checkpoint *k)
-{
-    pawl_state model = {0};
-    pawl_status s = pawl_model_state(t->p->model, pawl_stepper_weights(t->stepper), "model/", &model);
-    if (s == PAWL_OK) s = pawl_checkpoint_read(k, &model);
-    pawl_state_close(&model);
-    return s;
-}
-
 pawl_status pawl_trainer_continue(pawl_trainer *t, const char *path)
 {
     pawl_checkpoint *k = NULL;
     pawl_status mine = pawl_checkpoint_open(path, &k);
-    pawl_status s = pawl_agree(t->p->comm, mine == PAWL_OK ? read_model(t, k) : mine);
+    pawl_status s = pawl_agree(t->p->comm, mine);
     if (s == PAWL_OK) s = pawl_saver_resume(t->saver, k);
     pawl_checkpoint_close(k);
     return s;
@@ -225,7 +221,7 @@ static pawl_status evaluate(pawl_trainer *t, int *stopped)
     *stopped = 0;
     if (t->evaluated == t->step || pawl_data_domains(t->p->data, PAWL_HELD_OUT) == 0) return PAWL_OK;
     pawl_screen_evaluating(t->p);
-    PAWL_TRY(pawl_evaluate(t->evaluator, pawl_stepper_weights(t->stepper), t->scores, stopped));
+    PAWL_TRY(pawl_evaluate(t->evaluator, pawl_stepper_over(t->stepper), pawl_stepper_weights(t->stepper), t->scores, stopped));
     if (*stopped) return PAWL_OK;
     t->evaluated = t->step;
     t->saved = -1; /* a checkpoint of this step, made on a stop, lacks these scores */

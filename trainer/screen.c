@@ -32,6 +32,8 @@ static void show_model(const pawl_parts *p)
                      pawl_model_types[m->model_type], (double)pawl_model_parameters(p->model) / 1e6,
                      (long long)m->num_hidden_layers, (long long)m->hidden_size, (long long)m->num_attention_heads,
                      (long long)m->num_key_value_heads, (long long)m->vocab_size);
+    if (p->adapter)
+        pawl_screen_line(p, "  adapter  %.2f M parameters are trained over it", (double)pawl_trained_parameters(p->model, p->adapter) / 1e6);
 }
 
 static void show_memory(const pawl_parts *p, const pawl_plan *plan)

@@ -14,7 +14,11 @@ struct pawl_stepper {
     int64_t first_row, end_row; /* this rank's rows of every step */
     pawl_arena arena;        /* weights */
     pawl_arena small;        /* everything of a step that is not counted in gigabytes */
-    float *weights;          /* [pawl_model_count] */
+    float *weights;          /* [pawl_trained_count] */
+    pawl_frozen *base;       /* with an adapter: what it stands on, ... */
+    pawl_adapter_work *work; /* ... scratch ... */
+    pawl_over over;          /* ... and both for a pass */
+    int64_t at;              /* the running number of the step's first row */
     pawl_batch batch;        /* one slot */
     float *losses;           /* [micro * T] */
     int32_t *bad;            /* [micro] */
@@ -31,7 +35,7 @@ static void lay_out(pawl_stepper *s)
 {
     const int64_t micro = s->cut.micro, rows = s->cut.rows;
     const size_t ranks = (size_t)s->p->comm->size;
-    s->weights = pawl_take_bytes(&s->arena, (size_t)pawl_model_count(s->p->model) * sizeof(float));
+    s->weights = pawl_take_bytes(&s->arena, (size_t)pawl_trained_count(s->p->model, s->p->adapter) * sizeof(float));
     pawl_batch_lay_out(&s->small, &s->batch, micro, s->tokens);
     s->losses = pawl_take_bytes(&s->small, (size_t)(micro * s->tokens) * sizeof(float));
     s->bad = pawl_take_bytes(&s->small, (size_t)micro * sizeof(int32_t));
@@ -68,12 +72,22 @@ static pawl_status list_state(pawl_stepper *s)
 {
     const pawl_optim_run *runs;
     const int count = pawl_optim_state(s->optim, &runs);
-    PAWL_TRY(pawl_model_state(s->p->model, s->weights, "model/", &s->state));
+    PAWL_TRY(pawl_trained_state(s->p->model, s->p->adapter, s->weights, "model/", &s->state));
     for (int i = 0; i < count; i++) {
         char prefix[64];
         snprintf(prefix, sizeof prefix, "optimizer/%s/%s/", pawl_optimizer_names[s->p->optim->optimizer], runs[i].name);
-        PAWL_TRY(pawl_model_state(s->p->model, runs[i].flat, prefix, &s->state));
+        PAWL_TRY(pawl_trained_state(s->p->model, s->p->adapter, runs[i].flat, prefix, &s->state));
     }
+    return PAWL_OK;
+}
+
+static pawl_status take_adapter(pawl_stepper *s)
+{
+    const pawl_parts *p = s->p;
+    if (!p->adapter) return PAWL_OK;
+    PAWL_TRY(pawl_frozen_open(p->model, &s->base));
+    PAWL_TRY(pawl_adapter_work_open(p->adapter, s->cut.micro * s->tokens, &s->work));
+    s->over = (pawl_over){.adapter = p->adapter, .base = s->base, .work = s->work, .seed = (uint64_t)p->train->seed, .first_row = -1};
     return PAWL_OK;
 }
 
@@ -81,8 +95,8 @@ static pawl_status take(pawl_stepper *s)
 {
     const pawl_parts *p = s->p;
     const pawl_extent *extents;
-    const int extent_count = pawl_model_extents(p->model, &extents);
-    const int64_t count = pawl_model_count(p->model);
+    const int extent_count = pawl_trained_extents(p->model, p->adapter, &extents);
+    const int64_t count = pawl_trained_count(p->model, p->adapter);
     const pawl_shapes shapes = pawl_model_shapes(p->model, s->cut.micro, s->tokens);
     lay_out(s);
     PAWL_TRY(pawl_arena_open(&s->arena));
@@ -93,6 +107,7 @@ static pawl_status take(pawl_stepper *s)
     PAWL_TRY(pawl_activations_open(p->model, s->cut.micro, s->tokens, 1, &s->activations));
     PAWL_TRY(pawl_reduction_open(p->comm, p->device, p->reduce->reduction, s->cut.lanes, count, &s->reduction));
     PAWL_TRY(pawl_optim_open(p->optim, p->device, extents, extent_count, count, &s->optim));
+    PAWL_TRY(take_adapter(s));
     return list_state(s);
 }
 
@@ -124,6 +139,8 @@ void pawl_stepper_close(pawl_stepper *s)
     pawl_optim_close(s->optim);
     pawl_reduction_close(s->reduction);
     pawl_activations_close(s->activations);
+    pawl_adapter_work_close(s->work);
+    pawl_frozen_close(s->base);
     pawl_arena_close(&s->small);
     pawl_arena_close(&s->arena);
     pawl_free(s);
@@ -132,6 +149,17 @@ void pawl_stepper_close(pawl_stepper *s)
 float *pawl_stepper_weights(pawl_stepper *s)
 {
     return s->weights;
+}
+
+pawl_frozen *pawl_stepper_base(pawl_stepper *s)
+{
+    return s->base;
+}
+
+const pawl_over *pawl_stepper_over(pawl_stepper *s)
+{
+    s->over.first_row = -1; /* nothing is dropped where nothing is learnt */
+    return s->p->adapter ? &s->over : NULL;
 }
 
 const pawl_state *pawl_stepper_state(const pawl_stepper *s)
@@ -168,7 +196,8 @@ static pawl_status compute_slot(pawl_stepper *s, int64_t slot, float scale, floa
     int64_t first, end;
     pawl_slot_rows(&s->cut, slot, &first, &end);
     pawl_slot_fill(p->data, PAWL_TRAIN, s->rows + first, end - first, &s->batch);
-    const pawl_pass pass = {.weights = s->weights, .grads = grads, .put = put, .scale = scale, .losses = s->losses, .bad_rows = s->bad};
+    s->over.first_row = s->at + first;
+    const pawl_pass pass = {.over = p->adapter ? &s->over : NULL, .weights = s->weights, .grads = grads, .put = put, .scale = scale, .losses = s->losses, .bad_rows = s->bad};
     PAWL_TRY(pawl_model_pass(p->model, p->device, s->activations, &s->batch, &pass));
     pawl_row_results_of(p->data, PAWL_TRAIN, s->rows + first, &s->batch, s->losses, s->bad, s->results + first);
     return PAWL_OK;
@@ -182,6 +211,7 @@ pawl_status pawl_step_compute(pawl_stepper *s, int64_t at)
         s->rows[g] = pawl_data_row_at(s->p->data, at + g);
         trained += pawl_row_trained(s->p->data, PAWL_TRAIN, s->rows[g]);
     }
+    s->at = at;
     const float scale = trained ? (float)(1.0 / (double)trained) : 0;
     pawl_reduction_begin(s->reduction);
     pawl_lanes_of(s->cut.lanes, s->p->comm->rank, s->p->comm->size, &first_lane, &end_lane);

@@ -46,6 +46,8 @@ typedef struct pawl_parts {
     json_t *configuration; /* as resolved: lineage carries it, resuming compares it with ... */
     int (*configuration_diff)(const json_t *before, const json_t *after, int fixed_only, pawl_text *out); /* pawl_config_diff */
     json_t *base;         /* lineage of the base model; NULL: from scratch */
+    const pawl_adapter *adapter; /* NULL: all weights are trained */
+    json_t *adapter_settings;    /* for lineage, and to compare with on resume */
     int live;                    /* 1: progress is one line that is written over, on a terminal */
     json_t *parent;       /* {path, root_sha256} of parent_checkpoint; NULL: none */
 } pawl_parts;
@@ -62,7 +64,7 @@ void pawl_slot_rows(const pawl_cut *c, int64_t slot, int64_t *first, int64_t *en
 
 /* ---- Plan: bytes per rank by category before anything is taken, and what the run will do ---- */
 typedef struct pawl_plan {
-    struct { const char *name; size_t bytes; } category[8];
+    struct { const char *name; size_t bytes; } category[12];
     int categories;
     size_t peak_bytes;
     int64_t steps;        /* PAWL_STEPS_UNKNOWN without data and max_steps */
@@ -88,11 +90,11 @@ double pawl_score_bits_per_byte(const pawl_score *s);
 PAWL_MUST pawl_status pawl_scores_json(const pawl_data *d, const pawl_score *scores, json_t **out);
 
 /* The held-out rows of every domain, shared over ranks in slots of train->micro_batch_size; scores [domains], the same on
- * all ranks and for any number of them. *stopped = 1 (and no scores) when a rank was asked to stop. Collective. */
+ * all ranks and for any number of them. over: frozen weights that an adapter's weights stand on, or NULL. *stopped = 1 (and no scores) when a rank was asked to stop. Collective. */
 typedef struct pawl_evaluator pawl_evaluator;
 PAWL_MUST pawl_status pawl_evaluator_open(const pawl_parts *p, pawl_evaluator **out);
 void pawl_evaluator_close(pawl_evaluator *e);
-PAWL_MUST pawl_status pawl_evaluate(pawl_evaluator *e, const float *weights, pawl_score *scores, int *stopped);
+PAWL_MUST pawl_status pawl_evaluate(pawl_evaluator *e, const pawl_over *over, const float *weights, pawl_score *scores, int *stopped);
 
 /* ---- Training ---- */
 typedef struct pawl_trainer pawl_trainer;
@@ -100,13 +102,14 @@ typedef struct pawl_trainer pawl_trainer;
 /* Takes the memory of the plan and opens output_dir/checkpoints. Collective. */
 PAWL_MUST pawl_status pawl_trainer_open(const pawl_parts *p, pawl_trainer **out);
 void pawl_trainer_close(pawl_trainer *t);
-/* The flat weights, for the one who fills them (initial weights, base model). */
+/* The flat weights that are trained, and those under an adapter (NULL without one), for the one who fills them. */
 float *pawl_trainer_weights(pawl_trainer *t);
+pawl_frozen *pawl_trainer_base(pawl_trainer *t);
 /* Takes over a checkpoint of the same run: state, counters, lineage. The same FIXED configuration, data and tokenizer are
  * required. Collective. Errors: EUSAGE listing what differs; EDATA. */
 PAWL_MUST pawl_status pawl_trainer_resume(pawl_trainer *t, const char *path);
-/* Takes over the weights of another run's checkpoint (parent_checkpoint), which the first checkpoint names as its parent.
- * Collective. */
+/* Says that the weights are of another run's checkpoint (parent_checkpoint), which the first checkpoint names as its
+ * parent. Collective. */
 PAWL_MUST pawl_status pawl_trainer_continue(pawl_trainer *t, const char *path);
 
 typedef enum pawl_outcome { PAWL_FINISHED, PAWL_STOPPED } pawl_outcome;

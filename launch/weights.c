@@ -1,0 +1,289 @@
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/arena.h"
+#include "core/file.h"
+#include "launch/launch.h"
+
+enum { DEPTH_MAX = 16 }; /* adapters on adapters */
+
+static int is_hugging_face(const char *path)
+{
+    char config[1100];
+    return pawl_path_join(config, sizeof config, path, "config.json") == PAWL_OK && pawl_path_exists(config);
+}
+
+static int is_adapter_folder(const char *path)
+{
+    return !is_hugging_face(path) && pawl_is_peft(path);
+}
+
+static pawl_status require_there(const char *path)
+{
+    PAWL_CHECK(strlen(path) < 1024, PAWL_EUSAGE, "path too long: %s", path);
+    PAWL_CHECK(pawl_path_exists(path), PAWL_EUSAGE,
+               "there is no %s: expected a Hugging Face directory, a PEFT adapter, a checkpoint, or the folder of a run",
+               path);
+    return PAWL_OK;
+}
+
+/* ---- what lies there ---- */
+
+/* The base that adapter_config.json names: as it stands, or beside the adapter. */
+static pawl_status peft_base(const char *path, const json_t *settings, char base[1024])
+{
+    const char *name = json_string_value(json_object_get(settings, "base_model_name_or_path"));
+    PAWL_CHECK(name && name[0], PAWL_EDATA, "%s/adapter_config.json: there is no base_model_name_or_path", path);
+    if (name[0] != '/' && pawl_path_join(base, 1024, path, name) == PAWL_OK && pawl_path_exists(base)) return PAWL_OK;
+    PAWL_CHECK(strlen(name) < 1024, PAWL_EDATA, "%s/adapter_config.json: base_model_name_or_path is too long", path);
+    memcpy(base, name, strlen(name) + 1);
+    return PAWL_OK;
+}
+
+static pawl_status describe_peft(const char *path, json_t **settings, char base[1024])
+{
+    PAWL_TRY(pawl_peft_settings(path, settings));
+    const pawl_status s = peft_base(path, *settings, base);
+    if (s == PAWL_OK) return PAWL_OK;
+    json_decref(*settings);
+    *settings = NULL;
+    return s;
+}
+
+static pawl_status describe_saved(const pawl_checkpoint *k, json_t **settings, json_t **lineage, char base[1024])
+{
+    json_t *all, *adapter, *under;
+    const char *where = pawl_checkpoint_path(k), *path;
+    PAWL_TRY(pawl_json_object(pawl_checkpoint_manifest(k), "lineage", where, &all));
+    adapter = json_object_get(all, "adapter");
+    if (!json_is_object(adapter)) return PAWL_OK;
+    PAWL_TRY(pawl_json_object(all, "base", where, &under));
+    PAWL_TRY(pawl_json_text(under, "path", where, &path));
+    PAWL_CHECK(strlen(path) < 1024, PAWL_EDATA, "%s: the base model's path is too long", where);
+    memcpy(base, path, strlen(path) + 1);
+    *settings = json_incref(adapter);
+    *lineage = json_incref(under);
+    return PAWL_OK;
+}
+
+pawl_status pawl_describe_adapter(const char *path, json_t **settings, json_t **base_lineage, char base[1024])
+{
+    pawl_checkpoint *k;
+    *settings = *base_lineage = NULL;
+    base[0] = 0;
+    PAWL_TRY(require_there(path));
+    if (is_hugging_face(path)) return PAWL_OK;
+    if (is_adapter_folder(path)) return describe_peft(path, settings, base);
+    PAWL_TRY(pawl_checkpoint_open(path, &k));
+    const pawl_status s = describe_saved(k, settings, base_lineage, base);
+    pawl_checkpoint_close(k);
+    return s;
+}
+
+/* A checkpoint's lineage says what the model is and what opens its tokenizer. */
+static pawl_status describe_checkpoint(const pawl_checkpoint *k, pawl_model_config *model, char spec[1024])
+{
+    json_t *lineage, *tokenizer, *settings;
+    const char *text, *where = pawl_checkpoint_path(k);
+    PAWL_TRY(pawl_json_object(pawl_checkpoint_manifest(k), "lineage", where, &lineage));
+    PAWL_TRY(pawl_json_object(lineage, "tokenizer", where, &tokenizer));
+    PAWL_TRY(pawl_json_text(tokenizer, "spec", where, &text));
+    PAWL_CHECK(strlen(text) < 1024, PAWL_EDATA, "%s: the tokenizer's path is too long", where);
+    PAWL_TRY(pawl_json_object(lineage, "model", where, &settings));
+    PAWL_TRY(pawl_fields_from_json(pawl_model_rows, settings, where, model));
+    memcpy(spec, text, strlen(text) + 1);
+    return PAWL_OK;
+}
+
+static pawl_status describe_base_of(const char *path, pawl_model_config *model, char spec[1024])
+{
+    json_t *settings;
+    char base[1024];
+    PAWL_TRY(describe_peft(path, &settings, base));
+    json_decref(settings);
+    PAWL_CHECK(pawl_path_exists(base) && !is_adapter_folder(base), PAWL_EUSAGE,
+               "%s: its base model %s is not there, or is no model: expected a Hugging Face directory", path, base);
+    return pawl_describe_model(base, model, spec);
+}
+
+pawl_status pawl_describe_model(const char *path, pawl_model_config *model, char spec[1024])
+{
+    pawl_checkpoint *k;
+    PAWL_TRY(require_there(path));
+    if (is_hugging_face(path)) {
+        memcpy(spec, path, strlen(path) + 1);
+        return pawl_hf_config(path, model);
+    }
+    if (is_adapter_folder(path)) return describe_base_of(path, model, spec);
+    PAWL_TRY(pawl_checkpoint_open(path, &k));
+    pawl_status s = describe_checkpoint(k, model, spec);
+    pawl_checkpoint_close(k);
+    return s;
+}
+
+/* ---- lineage ---- */
+
+static pawl_status checkpoint_lineage(const char *path, json_t **out)
+{
+    pawl_checkpoint *k;
+    const char *root;
+    PAWL_TRY(pawl_checkpoint_open(path, &k));
+    pawl_status s = pawl_json_text(pawl_checkpoint_manifest(k), "root_sha256", pawl_checkpoint_path(k), &root);
+    if (s == PAWL_OK)
+        *out = json_pack("{s:s,s:I,s:s}", "path", pawl_checkpoint_path(k), "step", (json_int_t)pawl_checkpoint_step(k),
+                         "root_sha256", root);
+    pawl_checkpoint_close(k);
+    return s;
+}
+
+pawl_status pawl_weights_lineage(const char *path, json_t **out)
+{
+    char whole[PATH_MAX];
+    PAWL_CHECK(!is_adapter_folder(path), PAWL_EUSAGE,
+               "%s is an adapter, not a model: give its base as base_model, and it as lora_model_dir", path);
+    PAWL_TRY(is_hugging_face(path) ? pawl_hf_lineage(path, out) : checkpoint_lineage(path, out));
+    const char *named = json_string_value(json_object_get(*out, "path"));
+    if (named && realpath(named, whole)) json_object_set_new(*out, "path", json_string(whole));
+    return PAWL_OK;
+}
+
+static const char *text_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "";
+}
+
+/* The first file of `then` that is another one now, or NULL. */
+static const char *changed_file(const json_t *then, const json_t *now)
+{
+    size_t i, k;
+    json_t *a, *b;
+    json_array_foreach((json_t *)(uintptr_t)then, i, a) {
+        int same = 0;
+        json_array_foreach((json_t *)(uintptr_t)now, k, b)
+            same |= strcmp(text_of(a, "name"), text_of(b, "name")) == 0 &&
+                    strcmp(text_of(a, "sha256"), text_of(b, "sha256")) == 0;
+        if (!same) return text_of(a, "name");
+    }
+    return NULL;
+}
+
+static pawl_status require_base(const char *path, const char *who)
+{
+    PAWL_CHECK(pawl_path_exists(path), PAWL_EUSAGE,
+               "%s is an adapter on the model %s, which is not there any more: say with --base where it is now", who, path);
+    return PAWL_OK;
+}
+
+pawl_status pawl_check_base(const json_t *lineage, const char *path, const char *who)
+{
+    json_t *now;
+    PAWL_TRY(require_base(path, who));
+    PAWL_TRY(pawl_weights_lineage(path, &now));
+    const char *file = changed_file(json_object_get(lineage, "files"), json_object_get(now, "files"));
+    const int same = !file && strcmp(text_of(lineage, "root_sha256"), text_of(now, "root_sha256")) == 0;
+    pawl_status s = PAWL_OK;
+    if (!same)
+        s = PAWL_FAIL(PAWL_EUSAGE, "%s is an adapter on the model %s, which has changed since: %s%s has another SHA-256",
+                      who, path, file ? "its file " : "it", file ? file : "");
+    json_decref(now);
+    return s;
+}
+
+/* ---- weights ---- */
+
+static pawl_status read_state(const char *path, const pawl_model *m, const pawl_adapter *a, float *flat)
+{
+    pawl_checkpoint *k;
+    pawl_state weights = {0};
+    PAWL_TRY(pawl_checkpoint_open(path, &k));
+    pawl_status s = pawl_trained_state(m, a, flat, "model/", &weights);
+    if (s == PAWL_OK) s = pawl_checkpoint_read(k, &weights);
+    pawl_state_close(&weights);
+    pawl_checkpoint_close(k);
+    return s;
+}
+
+pawl_status pawl_load_adapter(const char *path, const pawl_adapter *a, float *flat)
+{
+    return is_adapter_folder(path) ? pawl_peft_load(a, path, flat) : read_state(path, pawl_adapter_model(a), a, flat);
+}
+
+static pawl_status merge_adapter(const char *path, const json_t *settings, const pawl_model *m, float *flat)
+{
+    pawl_adapter *a;
+    float *weights = NULL;
+    PAWL_TRY(pawl_adapter_open(m, settings, path, &a));
+    pawl_status s = pawl_alloc((void **)&weights, (size_t)pawl_trained_count(m, a) * sizeof *weights, "an adapter");
+    if (s == PAWL_OK) s = pawl_load_adapter(path, a, weights);
+    if (s == PAWL_OK) pawl_adapter_merge(a, weights, flat);
+    pawl_free(weights);
+    pawl_adapter_close(a);
+    return s;
+}
+
+static pawl_status load_weights(const char *path, const char *base, const pawl_model *m, float *flat, int depth)
+{
+    json_t *settings, *lineage;
+    char was[1024];
+    PAWL_CHECK(depth < DEPTH_MAX, PAWL_EUSAGE, "%s: more than %d adapters stand on one another", path, DEPTH_MAX);
+    if (is_hugging_face(path)) return pawl_hf_load(m, path, flat);
+    PAWL_TRY(pawl_describe_adapter(path, &settings, &lineage, was));
+    if (!settings) return read_state(path, m, NULL, flat);
+    const char *under = base ? base : was;
+    pawl_status s = lineage ? pawl_check_base(lineage, under, path) : PAWL_OK;
+    if (s == PAWL_OK) s = load_weights(under, NULL, m, flat, depth + 1);
+    if (s == PAWL_OK) s = merge_adapter(path, settings, m, flat);
+    json_decref(settings);
+    json_decref(lineage);
+    return s;
+}
+
+pawl_status pawl_load_weights(const char *path, const char *base, const pawl_model *m, float *flat)
+{
+    return load_weights(path, base, m, flat, 0);
+}
+
+/* An adapter's tokenizer is its base's as a rule, and that may have moved. */
+static pawl_status find_tokenizer(const char *path, const char *base, char spec[1024])
+{
+    json_t *settings, *lineage;
+    char was[1024];
+    PAWL_TRY(pawl_describe_adapter(path, &settings, &lineage, was));
+    const char *under = base ? base : was;
+    const pawl_status s = settings ? require_base(under, path) : PAWL_OK;
+    if (s == PAWL_OK && settings && !pawl_path_exists(spec) && is_hugging_face(under) && strlen(under) < 1024)
+        if (strcmp(spec, "bytes") != 0) memcpy(spec, under, strlen(under) + 1);
+    json_decref(settings);
+    json_decref(lineage);
+    return s;
+}
+
+static pawl_status load(const char *path, const char *base, pawl_loaded *l)
+{
+    pawl_model_config config;
+    PAWL_TRY(pawl_describe_model(base && is_adapter_folder(path) ? base : path, &config, l->tokenizer_spec));
+    PAWL_TRY(find_tokenizer(path, base, l->tokenizer_spec));
+    PAWL_TRY(pawl_tokenizer_open(l->tokenizer_spec, &l->tokenizer));
+    PAWL_TRY(pawl_model_open(&config, &l->model));
+    PAWL_TRY(pawl_alloc((void **)&l->weights, (size_t)pawl_model_count(l->model) * sizeof(float), "the weights"));
+    return pawl_load_weights(path, base, l->model, l->weights);
+}
+
+pawl_status pawl_load_model(const char *path, const char *base, pawl_loaded *out)
+{
+    memset(out, 0, sizeof *out);
+    pawl_status s = load(path, base, out);
+    if (s != PAWL_OK) pawl_unload_model(out);
+    return s;
+}
+
+void pawl_unload_model(pawl_loaded *l)
+{
+    pawl_model_close(l->model);
+    pawl_tokenizer_close(l->tokenizer);
+    pawl_free(l->weights);
+    memset(l, 0, sizeof *l);
+}
