@@ -90,13 +90,29 @@ void pawl_watch(const char *what, double seconds);
 /* The present phase has got on: its time begins again. */
 void pawl_watch_renew(void);
 
-/* ---- Rank 0 works alone ---- */
-/* Collective. Rank 0 runs work(self), the others sleep; each gives the others up when it has seen no sign of life for as
- * long as pawl_watch allows. A stop that is asked of any rank reaches rank 0. Returns the agreed status of the work. */
+/* ---- Work that takes long ---- */
+/* Collective. Every rank runs work(self), which never communicates, and waits until all are through. Meanwhile ranks hear
+ * of each other whenever they call pawl_keep_going: that they are alive (a rank that hears nothing for as long as pawl_watch
+ * allows gives the others up), that one is asked to stop (then all are), how far all are, where one has failed. Returns
+ * the agreed status of the work. */
+PAWL_MUST pawl_status pawl_together(pawl_comm *c, pawl_status (*work)(void *self), void *self);
+/* Collective. The same, but only rank 0 works. */
 PAWL_MUST pawl_status pawl_alone(pawl_comm *c, pawl_status (*work)(void *self), void *self);
 /* For every turn of a long local loop of the main thread: 0 when this rank is asked to stop, else 1. Shows that it is alive,
- * to the watchdog and to ranks that wait in pawl_alone. Cheap. */
+ * to the watchdog and to ranks that work with it. Cheap. */
 int pawl_keep_going(void);
+/* In such work: adds to what this rank has done; what all have, as far as this rank has heard (rank 0 hears soonest). */
+void pawl_progress_add(int64_t done);
+int64_t pawl_progress(void);
+/* From now on, in such work, show(self) is called on every rank about twice a second, from pawl_keep_going or while it waits; NULL
+ * ends that. */
+void pawl_progress_show(void (*show)(void *self), void *self);
+/* 1 while only rank 0 works. */
+int pawl_works_alone(void);
+/* In such work, when its pieces are numbered: piece `place` has failed here; the lowest that has failed anywhere, as far as
+ * this rank has heard (INT64_MAX: none). What comes after it need not be done. */
+void pawl_failed_at(int64_t place);
+int64_t pawl_first_failure(void);
 
 /* ---- Stopping on purpose ---- */
 /* Set by signal handlers in launch/; read by every loop. */
