@@ -10,6 +10,7 @@
 #include "core/arena.h"
 #include "core/file.h"
 #include "core/log.h"
+#include "data/prepared.h"
 
 /* Where one attempt to make an entry happens. */
 typedef struct workshop {
@@ -135,49 +136,123 @@ static pawl_status publish(const char *folder, const workshop *w, const char *en
     return pawl_dir_sync(folder);
 }
 
-static pawl_status make(const char *folder, const pawl_recipe *r, const char *entry)
+/* ---- one entry, on all ranks ---- */
+
+typedef struct search {
+    pawl_comm *c;
+    const char *folder;
+    const pawl_recipe *recipe;
+    pawl_sources *sources;
+    char key[65]; /* rank 0; "" until the sources are hashed */
+    workshop shop;
+    int working; /* rank 0: shop is open */
+    int shared;  /* all ranks have the sources */
+    struct {     /* what rank 0 tells the others */
+        int stopped, found;
+        pawl_entry entry;
+        char shop[PATH_MAX];
+    } told;
+} search;
+
+static pawl_status name_entry(search *s)
 {
-    workshop w;
-    PAWL_TRY(workshop_open(entry, &w));
-    pawl_status s = pawl_prepare(r, w.path);
-    if (s == PAWL_OK && pawl_keep_going()) s = publish(folder, &w, entry);
-    const pawl_error why = *pawl_last_error();
-    workshop_close(&w);
-    if (s != PAWL_OK) pawl_adopt_error(&why);
-    return s;
+    pawl_digest key;
+    PAWL_TRY(pawl_sources_hash(s->sources));
+    if (!pawl_keep_going()) return PAWL_OK;
+    PAWL_TRY(pawl_recipe_key(s->recipe, &key));
+    PAWL_TRY(pawl_dir_make(s->folder));
+    memcpy(s->key, pawl_digest_hex(key).text, sizeof s->key);
+    return pawl_path_join(s->told.entry.path, sizeof s->told.entry.path, s->folder, s->key);
 }
 
-static pawl_status find_or_make(const char *folder, const pawl_recipe *r, const char *key, pawl_entry *e)
+/* Finds the entry whole, or opens a workshop to make it in. */
+static pawl_status find(search *s)
 {
-    enum { ATTEMPTS = 4 }; /* one is the rule, two after damage; more when other jobs repair the same entry */
-    PAWL_TRY(pawl_dir_make(folder));
-    PAWL_TRY(pawl_path_join(e->path, sizeof e->path, folder, key));
-    for (int attempt = 0; attempt < ATTEMPTS && pawl_keep_going(); attempt++) {
-        if (pawl_path_exists(e->path)) {
-            const pawl_status s = prove(e);
-            if (s == PAWL_OK || s == PAWL_EMEM) return s;
-            PAWL_TRY(repair(folder, e));
-        } else {
-            sweep(folder, key);
-            PAWL_TRY(make(folder, r, e->path));
-        }
+    if (!s->key[0]) PAWL_TRY(name_entry(s));
+    if (!pawl_keep_going()) return PAWL_OK;
+    if (pawl_path_exists(s->told.entry.path)) {
+        const pawl_status proven = prove(&s->told.entry);
+        s->told.found = proven == PAWL_OK;
+        if (s->told.found || proven == PAWL_EMEM) return proven;
+        PAWL_TRY(repair(s->folder, &s->told.entry));
+        if (pawl_path_exists(s->told.entry.path)) return PAWL_OK; /* another job's: it is looked at in the next turn */
     }
-    if (pawl_stop_asked) return PAWL_OK;
+    sweep(s->folder, s->key);
+    PAWL_TRY(workshop_open(s->told.entry.path, &s->shop));
+    s->working = 1;
+    memcpy(s->told.shop, s->shop.path, sizeof s->told.shop);
+    return PAWL_OK;
+}
+
+static pawl_status look(void *self)
+{
+    search *s = self;
+    s->told.found = 0;
+    s->told.shop[0] = 0;
+    const pawl_status status = pawl_prepare_advise(find(s), s->folder);
+    s->told.stopped = pawl_stop_asked != 0;
+    return status;
+}
+
+static pawl_status deliver(void *self)
+{
+    const search *s = self;
+    return pawl_keep_going() ? pawl_prepare_advise(publish(s->folder, &s->shop, s->told.entry.path), s->folder)
+                             : PAWL_OK;
+}
+
+/* Local, and safe after an error. */
+static void leave_workshop(search *s)
+{
+    const pawl_error why = *pawl_last_error();
+    if (s->working) workshop_close(&s->shop);
+    s->working = 0;
+    pawl_adopt_error(&why);
+}
+
+static pawl_status make(search *s)
+{
+    if (!s->shared) PAWL_TRY(pawl_sources_share(s->c, s->sources));
+    s->shared = 1;
+    PAWL_TRY(pawl_prepare(s->c, s->recipe, s->told.shop, s->folder));
+    return pawl_alone(s->c, deliver, s);
+}
+
+static pawl_status give_up(const search *s)
+{
     return PAWL_FAIL(PAWL_EIO,
                      "the prepared data in %s are damaged as often as they are made; check that disk, or set "
                      "dataset_prepared_path to another folder",
-                     e->path);
+                     s->told.entry.path);
 }
 
-pawl_status pawl_cache_get(const char *folder, const pawl_recipe *r, pawl_entry *out)
+static pawl_status search_for(search *s, pawl_entry *out, int *stopped)
 {
-    pawl_digest key;
-    PAWL_TRY(pawl_recipe_key(r, &key));
-    const pawl_status s = find_or_make(folder, r, pawl_digest_hex(key).text, out);
-    if (s != PAWL_EIO) return s;
-    const pawl_error why = *pawl_last_error();
-    return PAWL_FAIL(PAWL_EIO,
-                     "%.600s; prepared data are kept in %.200s: make room and leave to write there, or set "
-                     "dataset_prepared_path to another folder",
-                     why.what, folder);
+    enum {
+        ATTEMPTS = 4
+    }; /* two are the rule: to make it and to prove it; more after damage, or when other jobs repair it */
+    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+        PAWL_TRY(pawl_alone(s->c, look, s));
+        PAWL_TRY(pawl_bcast(s->c, &s->told, sizeof s->told, 0));
+        *stopped = s->told.stopped;
+        if (s->told.found && !s->told.stopped) *out = s->told.entry;
+        if (s->told.found || s->told.stopped) return PAWL_OK;
+        if (!s->told.shop[0]) continue;
+        const pawl_status made = make(s);
+        leave_workshop(s);
+        PAWL_TRY(made);
+    }
+    return pawl_agree(s->c, s->c->rank == 0 ? give_up(s) : PAWL_OK);
+}
+
+pawl_status pawl_cache_get(pawl_comm *c, const char *folder, const pawl_recipe *r, pawl_sources *sources,
+                           pawl_entry *out, int *stopped)
+{
+    search *s;
+    PAWL_TRY(pawl_agree(c, pawl_alloc((void **)&s, sizeof *s, "looking for prepared data")));
+    *s = (search){.c = c, .folder = folder, .recipe = r, .sources = sources};
+    const pawl_status status = search_for(s, out, stopped);
+    leave_workshop(s);
+    pawl_free(s);
+    return status;
 }

@@ -15,8 +15,10 @@ typedef struct pawl_entry {
     pawl_digest identity; /* of what is in it */
 } pawl_entry;
 
-/* Finds the entry, or makes it. Local. Ends early when pawl_stop_asked. Errors: EDATA from the data; EIO when the cache
+/* Collective. Finds the entry for what recipe->sources (found on rank 0, empty elsewhere) hold now, or makes it.
+ * *stopped = 1, and out untouched, when pawl_stop_asked of any rank. Errors: EDATA from the data; EIO when the cache
  * cannot be written. */
-PAWL_MUST pawl_status pawl_cache_get(const char *folder, const pawl_recipe *r, pawl_entry *out);
+PAWL_MUST pawl_status pawl_cache_get(pawl_comm *c, const char *folder, const pawl_recipe *r, pawl_sources *sources,
+                                     pawl_entry *out, int *stopped);
 
 #endif

@@ -1,4 +1,4 @@
-/* Opening the data of a run: rank 0 finds or makes what is prepared, then every rank maps it. */
+/* Opening the data of a run: what is prepared is found or made, then every rank maps it. */
 #include "data/data.h"
 
 #include <limits.h>
@@ -9,27 +9,30 @@
 #include "core/log.h"
 #include "data/cache.h"
 #include "data/files.h"
+#include "data/glob.h"
+#include "data/leaks.h"
 #include "data/mixture.h"
 #include "data/utf8.h"
 
-/* What rank 0 tells the others. */
-typedef struct prepared_list {
-    int stopped;
-    pawl_entry entry[2 * PAWL_DATASETS_MAX];
-} prepared_list;
+/* The part of the path that names a domain: its last part without a file's ending; of a pattern the folder that it is
+ * looked for in. */
+static size_t stem_of(const char *path, const char **first)
+{
+    const size_t base = pawl_glob_base(path);
+    const int pattern = path[base] && !pawl_path_exists(path);
+    const char *end = path + (pattern ? base : strlen(path));
+    while (end > path + 1 && end[-1] == '/') end--;
+    for (*first = end; *first > path && (*first)[-1] != '/';) --*first;
+    const char *ending = pattern || pawl_path_is_dir(path) ? "" : pawl_name_ending(path);
+    return (size_t)(end - *first) - strlen(ending);
+}
 
-/* The last part of the path, without a file's ending; cut to fit, between characters. */
+/* Cut to fit, between characters. */
 static void name_domain(pawl_dataset *s)
 {
-    const char *path = s->config.path, *end = path + strlen(path), *first;
-    while (end > path + 1 && end[-1] == '/') end--;
-    for (first = end; first > path && first[-1] != '/';) first--;
-    const char *ending = pawl_path_is_dir(path) ? "" : pawl_name_ending(path);
-    size_t n = (size_t)(end - first) - strlen(ending);
-    if (s->config.domain[0]) {
-        first = s->config.domain;
-        n = strlen(first);
-    }
+    const char *first = s->config.domain;
+    size_t n = strlen(first);
+    if (n == 0) n = stem_of(s->config.path, &first);
     n = n < sizeof s->domain ? n : sizeof s->domain - 1;
     n = pawl_utf8_valid_prefix(first, n);
     memcpy(s->domain, first, n);
@@ -70,44 +73,88 @@ void pawl_data_close(pawl_data *d)
     pawl_free(d);
 }
 
-static pawl_status prepare_one(const pawl_data *d, int i, const pawl_data_config *cfg, const pawl_tokenizer *t,
-                               const char *folder, pawl_entry *out)
+/* ---- finding or making what is prepared ---- */
+
+typedef struct opening {
+    pawl_comm *c;
+    const pawl_data_inputs *in;
+    const char *folder;
+    pawl_data *data;
+    pawl_renderer *renderers[2 * PAWL_DATASETS_MAX];
+    pawl_sources sources[2 * PAWL_DATASETS_MAX]; /* found on rank 0; elsewhere as rank 0 tells */
+    pawl_entry entries[2 * PAWL_DATASETS_MAX];
+    int at;        /* the dataset in hand */
+    int64_t bytes; /* of its files, on rank 0 */
+} opening;
+
+/* The files are read twice: to find out whether they are what was prepared before, and to prepare them. */
+static void tell_progress(void *self)
 {
-    pawl_sources sources;
-    const pawl_recipe recipe = {.dataset = &d->datasets[i].config,
-                                .sources = &sources,
-                                .tokenizer = t,
+    const opening *o = self;
+    const int64_t done = pawl_progress();
+    const char *what = pawl_works_alone() ? "checked" : "prepared";
+    if (o->c->rank > 0 || !o->in->progress || done == 0 || o->bytes == 0) return;
+    o->in->progress(what, o->data->datasets[o->at].domain, done < o->bytes ? done : o->bytes, o->bytes);
+}
+
+static pawl_status open_renderers(opening *o)
+{
+    const pawl_data_config *cfg = o->in->config;
+    PAWL_CHECK(o->folder && o->folder[0], PAWL_EUSAGE, "no folder for prepared data; set dataset_prepared_path");
+    for (int i = 0; i < o->data->count; i++)
+        PAWL_TRY(pawl_renderer_open(cfg, &o->data->datasets[i].config, o->in->tokenizer_spec, o->in->tokenizer,
+                                    &o->renderers[i]));
+    return PAWL_OK;
+}
+
+static pawl_status find_sources(void *self)
+{
+    opening *o = self;
+    for (int i = 0; i < o->data->count && pawl_keep_going(); i++) {
+        PAWL_TRY(pawl_sources_find(&o->data->datasets[i].config, &o->sources[i]));
+        if (o->sources[i].left_out > 0)
+            pawl_log(PAWL_LOG_WARN, "data: %s: %d files that hold no rows (no .jsonl or .json) are passed over",
+                     o->data->datasets[i].config.path, o->sources[i].left_out);
+    }
+    return PAWL_OK;
+}
+
+static pawl_status prepare_one(opening *o, int i, int *stopped)
+{
+    const pawl_data_config *cfg = o->in->config;
+    const pawl_dataset *s = &o->data->datasets[i];
+    const pawl_recipe recipe = {.domain = s->domain,
+                                .dataset = &s->config,
+                                .sources = &o->sources[i],
+                                .tokenizer = o->in->tokenizer,
+                                .renderer = o->renderers[i],
                                 .sequence_len = cfg->sequence_len,
                                 .packed = cfg->sample_packing,
-                                .held_out = i < d->learnt ? cfg->val_set_size : 1.0};
-    pawl_status status = PAWL_OK;
-    PAWL_TRY_OUT(pawl_sources_find(recipe.dataset, &sources));
-    PAWL_TRY_OUT(pawl_sources_hash(&sources));
-    if (pawl_keep_going()) PAWL_TRY_OUT(pawl_cache_get(folder, &recipe, out));
-out:
-    pawl_sources_close(&sources);
+                                .held_out = i < o->data->learnt ? cfg->val_set_size : 1.0,
+                                .excess = cfg->excess_length_strategy,
+                                .skip_bad_rows = cfg->skip_bad_rows,
+                                .unit_bytes = PAWL_UNIT_BYTES};
+    o->at = i;
+    o->bytes = 0;
+    for (int k = 0; k < o->sources[i].count; k++) o->bytes += o->sources[i].items[k].bytes;
+    pawl_progress_show(tell_progress, o);
+    const pawl_status status = pawl_cache_get(o->c, o->folder, &recipe, &o->sources[i], &o->entries[i], stopped);
+    pawl_progress_show(NULL, NULL);
+    pawl_sources_close(&o->sources[i]);
     return status;
 }
 
-/* What rank 0 prepares, alone. */
-typedef struct preparation {
-    const pawl_data *data;
-    const pawl_data_config *cfg;
-    const pawl_tokenizer *tokenizer;
-    const char *cache;
-    prepared_list *list;
-} preparation;
-
-static pawl_status prepare_all(void *self)
+static pawl_status prepare_all(opening *o, int *stopped)
 {
-    const preparation *p = self;
-    const char *folder = p->cfg->dataset_prepared_path[0] ? p->cfg->dataset_prepared_path : p->cache;
-    PAWL_CHECK(folder && folder[0], PAWL_EUSAGE, "no folder for prepared data; set dataset_prepared_path");
-    for (int i = 0; i < p->data->count && pawl_keep_going(); i++)
-        PAWL_TRY(prepare_one(p->data, i, p->cfg, p->tokenizer, folder, &p->list->entry[i]));
-    p->list->stopped = pawl_stop_asked != 0;
+    PAWL_TRY(pawl_agree(o->c, open_renderers(o)));
+    PAWL_TRY(pawl_alone(o->c, find_sources, o));
+    *stopped = pawl_stop_asked != 0;
+    PAWL_TRY(pawl_bcast(o->c, stopped, sizeof *stopped, 0));
+    for (int i = 0; i < o->data->count && !*stopped; i++) PAWL_TRY(prepare_one(o, i, stopped));
     return PAWL_OK;
 }
+
+/* ---- mapping it ---- */
 
 static pawl_status map_one(pawl_dataset *s, const pawl_entry *e)
 {
@@ -136,58 +183,115 @@ static void name_held_out(pawl_data *d)
     }
 }
 
-/* Local; every rank. */
-static pawl_status map_all(pawl_data *d, const prepared_list *list)
+/* What was prepared when more bad rows might be skipped is refused when they may no longer be. */
+static pawl_status check_bad_rows(const pawl_dataset *s, const pawl_data_config *cfg)
 {
-    for (int i = 0; i < d->count; i++) PAWL_TRY(map_one(&d->datasets[i], &list->entry[i]));
+    const char *first = json_string_value(json_array_get(s->prepared.bad_rows, 0));
+    PAWL_CHECK(s->prepared.tally.bad <= cfg->skip_bad_rows, PAWL_EDATA,
+               "dataset '%s' (%s) has %lld bad rows and skip_bad_rows is %lld; the first is %s", s->domain,
+               s->config.path, (long long)s->prepared.tally.bad, (long long)cfg->skip_bad_rows,
+               first ? first : "not known");
+    return PAWL_OK;
+}
+
+/* Local; every rank. */
+static pawl_status map_all(opening *o)
+{
+    pawl_data *d = o->data;
+    for (int i = 0; i < d->count; i++) {
+        PAWL_TRY(map_one(&d->datasets[i], &o->entries[i]));
+        PAWL_TRY(check_bad_rows(&d->datasets[i], o->in->config));
+    }
     name_held_out(d);
     return pawl_mixture_plan(d);
 }
 
-static void warn_of_nothing_held_out(const pawl_data *d, const pawl_data_config *cfg)
+static pawl_status count_leaks(void *self)
 {
-    for (int i = 0; i < d->learnt && cfg->val_set_size > 0; i++)
-        if (d->datasets[i].held_out_domain < 0)
-            pawl_log(PAWL_LOG_WARN, "data: val_set_size %g holds out none of the %lld documents of '%s'",
-                     cfg->val_set_size, (long long)d->datasets[i].prepared.part[PAWL_TRAIN].documents,
-                     d->datasets[i].domain);
+    return pawl_leaks_count(((opening *)self)->data);
 }
 
-static pawl_status open_all(pawl_comm *c, pawl_data *d, const pawl_data_config *cfg, const pawl_tokenizer *t,
-                            const char *cache, prepared_list *list)
+static pawl_status share_leaks(opening *o)
 {
-    preparation all = {d, cfg, t, cache, list};
-    PAWL_TRY(pawl_alone(c, prepare_all, &all));
-    PAWL_TRY(pawl_bcast(c, list, sizeof *list, 0));
-    if (list->stopped) return PAWL_OK;
-    PAWL_TRY(pawl_agree(c, map_all(d, list)));
-    if (c->rank == 0) warn_of_nothing_held_out(d, cfg);
+    PAWL_TRY(pawl_alone(o->c, count_leaks, o));
+    for (int i = 0; i < o->data->count; i++)
+        PAWL_TRY(pawl_bcast(o->c, &o->data->datasets[i].leaked, sizeof(int64_t), 0));
+    return PAWL_OK;
+}
+
+static void warn_of_bad_rows(const pawl_dataset *s)
+{
+    const char *line;
+    size_t i;
+    json_t *value;
+    json_array_foreach(s->prepared.bad_rows, i, value)
+    {
+        if ((line = json_string_value(value)) != NULL) pawl_log(PAWL_LOG_WARN, "data: bad row skipped: %s", line);
+    }
+    if (s->prepared.tally.bad > (int64_t)json_array_size(s->prepared.bad_rows))
+        pawl_log(PAWL_LOG_WARN, "data: '%s': these and %lld more bad rows are skipped", s->domain,
+                 (long long)(s->prepared.tally.bad - (int64_t)json_array_size(s->prepared.bad_rows)));
+}
+
+static void warn(const opening *o)
+{
+    const pawl_data *d = o->data;
+    for (int i = 0; i < d->count; i++) {
+        const pawl_dataset *s = &d->datasets[i];
+        warn_of_bad_rows(s);
+        if (i < d->learnt && o->in->config->val_set_size > 0 && s->held_out_domain < 0)
+            pawl_log(PAWL_LOG_WARN, "data: val_set_size %g holds out none of the %lld documents of '%s'",
+                     o->in->config->val_set_size, (long long)s->prepared.part[PAWL_TRAIN].tally.documents, s->domain);
+    }
+    if (pawl_tokenizer_end(o->in->tokenizer) < 0)
+        pawl_log(PAWL_LOG_WARN, "data: the tokenizer names no end token, so documents are not ended by one");
+}
+
+static pawl_status open_all(opening *o, int *stopped)
+{
+    PAWL_TRY(prepare_all(o, stopped));
+    if (*stopped) return PAWL_OK;
+    PAWL_TRY(pawl_agree(o->c, map_all(o)));
+    PAWL_TRY(share_leaks(o));
+    if (o->c->rank == 0) warn(o);
     return PAWL_OK;
 }
 
 /* Local: the two blocks that opening needs. */
-static pawl_status make_blocks(const pawl_data_config *cfg, uint64_t seed, pawl_data **d, prepared_list **list)
+static pawl_status make_blocks(pawl_comm *c, const pawl_data_inputs *in, opening **o)
 {
-    PAWL_TRY(pawl_alloc((void **)list, sizeof **list, "the list of datasets"));
-    return make_data(cfg, seed, d);
+    PAWL_TRY(pawl_alloc((void **)o, sizeof **o, "the list of datasets"));
+    (*o)->c = c;
+    (*o)->in = in;
+    (*o)->folder = in->config->dataset_prepared_path[0] ? in->config->dataset_prepared_path : in->cache;
+    return make_data(in->config, in->seed, &(*o)->data);
 }
 
-pawl_status pawl_data_open(pawl_comm *c, const pawl_data_config *cfg, const pawl_tokenizer *t, uint64_t seed,
-                           const char *cache, pawl_data **out, int *stopped)
+static void opening_close(opening *o)
 {
-    pawl_data *d = NULL;
-    prepared_list *list = NULL;
+    if (!o) return;
+    for (int i = 0; i < 2 * PAWL_DATASETS_MAX; i++) {
+        pawl_renderer_close(o->renderers[i]);
+        pawl_sources_close(&o->sources[i]);
+    }
+    pawl_data_close(o->data);
+    pawl_free(o);
+}
+
+pawl_status pawl_data_open(pawl_comm *c, const pawl_data_inputs *in, pawl_data **out, int *stopped)
+{
+    opening *o = NULL;
+    int stop = 0;
     pawl_status status = PAWL_OK;
-    PAWL_TRY_OUT(pawl_agree(c, make_blocks(cfg, seed, &d, &list)));
-    PAWL_TRY_OUT(open_all(c, d, cfg, t, cache, list));
-    *stopped = list->stopped;
-    if (!list->stopped) {
-        *out = d;
-        d = NULL;
+    PAWL_TRY_OUT(pawl_agree(c, make_blocks(c, in, &o)));
+    PAWL_TRY_OUT(open_all(o, &stop));
+    *stopped = stop;
+    if (!stop) {
+        *out = o->data;
+        o->data = NULL;
     }
 out:
-    pawl_data_close(d);
-    pawl_free(list);
+    opening_close(o);
     return status;
 }
 

@@ -28,7 +28,16 @@ typedef enum pawl_dataset_type {
 } pawl_dataset_type;
 extern const char *const pawl_dataset_types[]; /* "completion", "text", ..., NULL */
 
-typedef enum pawl_train_on { PAWL_TRAIN_ON_TURN, PAWL_TRAIN_ON_ALL, PAWL_TRAIN_ON_LAST, PAWL_TRAIN_ON_NONE } pawl_train_on;
+/* What becomes of a row that is longer than sequence_len (Axolotl's names, and split). */
+typedef enum pawl_excess { PAWL_EXCESS_DROP, PAWL_EXCESS_TRUNCATE, PAWL_EXCESS_RAISE, PAWL_EXCESS_SPLIT } pawl_excess;
+extern const char *const pawl_excess_names[];
+
+typedef enum pawl_train_on {
+    PAWL_TRAIN_ON_TURN,
+    PAWL_TRAIN_ON_ALL,
+    PAWL_TRAIN_ON_LAST,
+    PAWL_TRAIN_ON_NONE
+} pawl_train_on;
 extern const char *const pawl_train_on_names[]; /* "turn", "all", "last", "none", NULL */
 
 /* clang-format off */
@@ -43,8 +52,12 @@ extern const char *const pawl_train_on_names[]; /* "turn", "all", "last", "none"
     W(tool,      "", PAWL_ROLES_MAX, 32, FIXED, "what the data call a tool")
 
 /* clang-format on */
-typedef struct pawl_message_fields { PAWL_MESSAGE_FIELDS(PAWL_MEMBER_T) } pawl_message_fields;
-typedef struct pawl_role_names { PAWL_ROLE_FIELDS(PAWL_MEMBER_W) } pawl_role_names;
+typedef struct pawl_message_fields {
+    PAWL_MESSAGE_FIELDS(PAWL_MEMBER_T)
+} pawl_message_fields;
+typedef struct pawl_role_names {
+    PAWL_ROLE_FIELDS(PAWL_MEMBER_W)
+} pawl_role_names;
 extern const pawl_field pawl_message_rows[], pawl_role_rows[];
 
 /* clang-format off */
@@ -90,6 +103,8 @@ extern const pawl_field pawl_dataset_rows[];
     F(flag, train_on_inputs, "false", 0, 1, "", FIXED, "train on prompts too, not on answers alone")                           \
     T(tokenizer,     "", 1024, FIXED, "bytes, or a folder with tokenizer.json; empty: base_model's")                           \
     F(i64, sequence_len, "2048", 2, 1e7, "tokens", FIXED, "longest row")                                                       \
+    C(excess_length_strategy, "drop", pawl_excess_names, FIXED, "a row longer than sequence_len is: dropped; truncated; an error (raise); split into segments, as documents of type completion and text always are") \
+    F(i64, skip_bad_rows, "0", 0, 1e15, "rows", FREE, "bad rows of each dataset that are passed over and reported; more are an error") \
     F(flag, sample_packing, "true", 0, 1, "", FIXED, "pack documents into rows; attention stays inside each")                  \
     T(dataset_prepared_path, "", 1024, FREE, "folder of the prepared cache; empty: the user's cache folder")
 /* clang-format on */
@@ -112,12 +127,14 @@ int32_t pawl_tokenizer_end(const pawl_tokenizer *t);
 int32_t pawl_tokenizer_begin(const pawl_tokenizer *t);
 /* The id of an added token or, else, a vocabulary entry with exactly this content; -1. */
 int32_t pawl_tokenizer_id(const pawl_tokenizer *t, const char *content);
-/* The other way: as it stands in the file (vocabularies of bytes write bytes in letters of their own); NULL: no such id. */
+/* The other way: as it stands in the file (vocabularies of bytes write bytes in letters of their own); NULL: no such
+ * id. */
 const char *pawl_tokenizer_content(const pawl_tokenizer *t, int32_t id);
 /* Over all that determines ids, and the ids that end and begin a text. */
 pawl_digest pawl_tokenizer_digest(const pawl_tokenizer *t);
 
-/* Ids of a text; start it as {0} and use it for many texts: it keeps what the tokenizer learns about words on the way. */
+/* Ids of a text; start it as {0} and use it for many texts: it keeps what the tokenizer learns about words on the way.
+ */
 typedef struct pawl_encoding {
     int32_t *ids;
     int64_t *at; /* byte of the original text at which the token begins; -1: added by the post-processor */
@@ -128,23 +145,27 @@ typedef struct pawl_encoding {
 typedef enum pawl_specials {
     PAWL_WITHOUT_SPECIALS, /* Hugging Face's add_special_tokens=False */
     PAWL_WITH_SPECIALS,    /* =True: what the post-processor adds (a begin token, say) */
-    PAWL_RAW_TEXT          /* as PAWL_WITH_SPECIALS; but where the tokenizer is `bytes`, text that spells <|endoftext|> stays
-                              thirteen bytes, so that a raw document cannot end another */
+    PAWL_RAW_TEXT /* as PAWL_WITH_SPECIALS; but where the tokenizer is `bytes`, text that spells <|endoftext|> stays
+                     thirteen bytes, so that a raw document cannot end another */
 } pawl_specials;
 
 /* Replaces out's content. Text is UTF-8, NUL allowed; broken UTF-8 is EDATA, except that `bytes` takes any bytes.
  * Time is linear in bytes but for a logarithm in the longest word. */
-PAWL_MUST pawl_status pawl_encode(const pawl_tokenizer *t, const char *text, size_t bytes, pawl_specials s, pawl_encoding *out);
+PAWL_MUST pawl_status pawl_encode(const pawl_tokenizer *t, const char *text, size_t bytes, pawl_specials s,
+                                  pawl_encoding *out);
 void pawl_encoding_close(pawl_encoding *e);
 /* Appends the text of ids, as Hugging Face's decode (without clean_up_tokenization_spaces); ids that are none have no
  * text. A token that holds part of a character gives U+FFFD; `bytes` gives the bytes as they are. */
-PAWL_MUST pawl_status pawl_decode(const pawl_tokenizer *t, const int32_t *ids, int64_t count, int skip_specials, pawl_text *out);
+PAWL_MUST pawl_status pawl_decode(const pawl_tokenizer *t, const int32_t *ids, int64_t count, int skip_specials,
+                                  pawl_text *out);
 /* Writes tokenizer.json, tokenizer_config.json and what else belongs to them, byte for byte as they were read; `bytes`
  * writes its own, with which Hugging Face's tokenizers computes the same ids. */
 PAWL_MUST pawl_status pawl_tokenizer_save(const pawl_tokenizer *t, const char *dir);
 
 /* ---- Rows as text ---- */
-typedef struct pawl_span { int64_t first, end; } pawl_span; /* bytes [first, end) of a text */
+typedef struct pawl_span {
+    int64_t first, end;
+} pawl_span; /* bytes [first, end) of a text */
 
 /* A row as the text that the model reads, and which of it is learnt. Start it as {0} and use it for many rows. */
 typedef struct pawl_sample {
@@ -152,15 +173,15 @@ typedef struct pawl_sample {
     pawl_span *trained; /* [count], in order, apart from each other; the last may be empty, at the text's end */
     int64_t count, room;
     pawl_specials specials; /* what the tokenizer is to add */
-    int with_end;           /* 1: the tokenizer's end follows the text; learnt when the last span reaches the text's end */
+    int with_end; /* 1: the tokenizer's end follows the text; learnt when the last span reaches the text's end */
 } pawl_sample;
 void pawl_sample_close(pawl_sample *s);
 
 typedef struct pawl_renderer pawl_renderer;
-/* For rows of dataset's type. tokenizer: where t was opened (its folder's chat template is read), or NULL; t may be NULL,
- * then named templates write the marks that they are published with. Both must outlive the renderer, and so must the
- * configurations. Any number of threads may render with one, each into a sample of its own. Local.
- * Errors: EUSAGE for a template that is not there or not understood, by its line; EIO. */
+/* For rows of dataset's type. tokenizer: where t was opened (its folder's chat template is read), or NULL; t may be
+ * NULL, then named templates write the marks that they are published with. Both must outlive the renderer, and so must
+ * the configurations. Any number of threads may render with one, each into a sample of its own. Local. Errors: EUSAGE
+ * for a template that is not there or not understood, by its line; EIO. */
 PAWL_MUST pawl_status pawl_renderer_open(const pawl_data_config *cfg, const pawl_dataset_config *dataset,
                                          const char *tokenizer, const pawl_tokenizer *t, pawl_renderer **out);
 void pawl_renderer_close(pawl_renderer *r);
@@ -179,13 +200,23 @@ typedef struct pawl_data pawl_data;
 /* Which rows: what is trained, or what is held out and measured. */
 typedef enum pawl_part { PAWL_TRAIN, PAWL_HELD_OUT } pawl_part;
 
-/* Collective. Finds or makes the prepared form of every dataset in the cache (key: digests of data, tokenizer and
- * settings; made in a folder of its own and renamed, so two jobs may prepare at once) and maps it. Rank 0 prepares and
- * the others wait: the caller says with pawl_watch for how long. cache: the folder to use when dataset_prepared_path is
- * empty. Stops early with *stopped = 1, and out untouched, when pawl_stop_asked is set on rank 0.
- * Errors: EDATA naming FILE:LINE:COL, or a dataset without rows; EIO. */
-PAWL_MUST pawl_status pawl_data_open(pawl_comm *c, const pawl_data_config *cfg, const pawl_tokenizer *t, uint64_t seed,
-                                     const char *cache, pawl_data **out, int *stopped);
+typedef struct pawl_data_inputs {
+    const pawl_data_config *config;
+    const pawl_tokenizer *tokenizer;
+    const char *tokenizer_spec; /* what the tokenizer was opened with, for its chat template; NULL: none */
+    uint64_t seed;
+    const char *cache; /* the folder to use when dataset_prepared_path is empty */
+    /* Called on rank 0 now and then: `done` of `all` bytes of domain `domain` are `what` ("checked", "prepared"). NULL:
+     * nobody is told. */
+    void (*progress)(const char *what, const char *domain, int64_t done, int64_t all);
+} pawl_data_inputs;
+
+/* Collective. Finds or makes the prepared form of every dataset in the cache (key: digests of data, tokenizer, renderer
+ * and settings; made in a folder of its own and renamed, so two jobs may prepare at once) and maps it. All ranks that
+ * see the files and the folder prepare; what they make is the same for any number of them. The caller says with
+ * pawl_watch how long a rank may show no sign of life. Stops early with *stopped = 1, and out untouched, when
+ * pawl_stop_asked is set on any rank. Errors: EDATA naming FILE:LINE:COL, or a dataset without rows; EIO. */
+PAWL_MUST pawl_status pawl_data_open(pawl_comm *c, const pawl_data_inputs *in, pawl_data **out, int *stopped);
 void pawl_data_close(pawl_data *d);
 
 /* Domains: the datasets with rows to train (PAWL_TRAIN: one per entry of datasets), or to measure (PAWL_HELD_OUT: held
@@ -194,14 +225,18 @@ int pawl_data_domains(const pawl_data *d, pawl_part part);
 const char *pawl_data_domain(const pawl_data *d, pawl_part part, int domain);
 int64_t pawl_data_rows_of(const pawl_data *d, pawl_part part, int domain);
 
-typedef struct pawl_row { int32_t domain; int64_t index; } pawl_row;
+typedef struct pawl_row {
+    int32_t domain;
+    int64_t index;
+} pawl_row;
 
 /* Rows in an epoch of the mixture: the sum over datasets of round(weight x rows). */
 int64_t pawl_data_epoch_rows(const pawl_data *d);
 /* The row at running counter `at` (>= 0) of the stream of new rows: epoch e = at / epoch_rows has its own permutation,
  * and each dataset its own order per pass over it. Pure; O(1). */
 pawl_row pawl_data_row_at(const pawl_data *d, int64_t at);
-/* Trained tokens, positions in use (the rest of a packed row is padding) and bytes of text that the trained tokens stand for. */
+/* Trained targets, positions in use (the rest of a packed row is padding) and bytes of text that the trained tokens
+ * stand for. */
 int64_t pawl_row_trained(const pawl_data *d, pawl_part part, pawl_row r);
 int64_t pawl_row_length(const pawl_data *d, pawl_part part, pawl_row r);
 int64_t pawl_row_bytes(const pawl_data *d, pawl_part part, pawl_row r);
@@ -217,8 +252,9 @@ int64_t pawl_data_longest(const pawl_data *d);
 void pawl_slot_fill(const pawl_data *d, pawl_part part, const pawl_row *rows, int64_t count, pawl_batch *b);
 
 /* For lineage, an object for each of datasets, then of test_datasets: {domain, path, license, weight, use: "learnt" |
- * "measured", files: [{name, bytes, sha256}], documents, tokens, rows, held_out: {documents, tokens, rows}}. The counts
- * in the object itself are those of what is trained. */
+ * "measured", files: [{name, bytes, sha256}], documents, tokens, trained, duplicates, rows, held_out: the same five and
+ * leaked, read: {read, empty, bad, dropped, truncated, masked}}. The counts in the object itself are those of what is
+ * trained. */
 PAWL_MUST pawl_status pawl_data_lineage(const pawl_data *d, json_t **out);
 /* For the start screen: a line per dataset. */
 void pawl_data_report(const pawl_data *d, pawl_text *out);

@@ -9,16 +9,26 @@ static int64_t part_rows(const pawl_dataset *s, pawl_part part)
     return s->prepared.part[part].rows;
 }
 
+/* The counts of a part, as members of o. */
+static json_t *put_part(json_t *o, const pawl_prepared_part *p)
+{
+    json_t *counts = pawl_part_tally_json(&p->tally);
+    json_object_set_new(counts, "rows", json_integer((json_int_t)p->rows));
+    json_object_update(o, counts);
+    json_decref(counts);
+    return o;
+}
+
 /* Counts of the learnt part stand in the record itself, those of the held-out part under held_out. */
 static json_t *record(const pawl_dataset *s, int learnt)
 {
-    const pawl_prepared_part *train = &s->prepared.part[PAWL_TRAIN], *held = &s->prepared.part[PAWL_HELD_OUT];
-    return json_pack("{s:s,s:s,s:s,s:f,s:s,s:O,s:I,s:I,s:I,s:{s:I,s:I,s:I}}", "domain", s->domain, "path",
-                     s->config.path, "license", s->config.license, "weight", s->config.weight, "use",
-                     learnt ? "learnt" : "measured", "files", s->prepared.sources, "documents",
-                     (json_int_t)train->documents, "tokens", (json_int_t)train->tokens, "rows", (json_int_t)train->rows,
-                     "held_out", "documents", (json_int_t)held->documents, "tokens", (json_int_t)held->tokens, "rows",
-                     (json_int_t)held->rows);
+    json_t *o = json_pack("{s:s,s:s,s:s,s:f,s:s,s:O,s:o}", "domain", s->domain, "path", s->config.path, "license",
+                          s->config.license, "weight", s->config.weight, "use", learnt ? "learnt" : "measured", "files",
+                          s->prepared.sources, "read", pawl_tally_json(&s->prepared.tally));
+    json_t *held = put_part(json_object(), &s->prepared.part[PAWL_HELD_OUT]);
+    json_object_set_new(held, "leaked", json_integer((json_int_t)s->leaked));
+    json_object_set_new(o, "held_out", held);
+    return put_part(o, &s->prepared.part[PAWL_TRAIN]);
 }
 
 pawl_status pawl_data_lineage(const pawl_data *d, json_t **out)
@@ -45,9 +55,36 @@ static double fullness(const pawl_data *d, const pawl_prepared_part *p)
 static void report_part(const pawl_data *d, const pawl_dataset *s, pawl_part part, const char *verb, pawl_text *out)
 {
     const pawl_prepared_part *p = &s->prepared.part[part];
-    pawl_text_add(out, ", %s %" PRId64 " documents, %" PRId64 " tokens in %" PRId64 " rows", verb, p->documents,
-                  p->tokens, p->rows);
+    const pawl_part_tally *t = &p->tally;
+    pawl_text_add(out, ", %s %" PRId64 " documents, %" PRId64 " tokens", verb, t->documents, t->tokens);
+    if (t->trained < t->tokens - t->documents) pawl_text_add(out, " (%" PRId64 " trained)", t->trained);
+    pawl_text_add(out, " in %" PRId64 " rows", p->rows);
     if (d->packed && p->rows > 0) pawl_text_add(out, " (%.1f%% full)", 100 * fullness(d, p));
+    if (t->duplicates > 0) pawl_text_add(out, ", %" PRId64 " of them duplicates", t->duplicates);
+    if (part == PAWL_HELD_OUT && s->leaked > 0) pawl_text_add(out, ", %" PRId64 " LEARNT TOO", s->leaked);
+}
+
+/* What did not come through, a line if there is any. */
+static void report_losses(const pawl_dataset *s, pawl_text *out)
+{
+    const pawl_tally *t = &s->prepared.tally;
+    const struct {
+        int64_t n;
+        const char *what;
+    } lost[] = {
+        {t->empty, "without text"},
+        {t->bad, "bad and skipped"},
+        {t->dropped, "longer than sequence_len and dropped"},
+        {t->truncated, "longer than sequence_len and truncated"},
+        {t->masked, "left out, for nothing in them is trained"},
+    };
+    const char *before = "";
+    for (size_t i = 0; i < sizeof lost / sizeof *lost; i++) {
+        if (lost[i].n == 0) continue;
+        if (!before[0]) pawl_text_add(out, "; of %" PRId64 " rows read:", t->read);
+        pawl_text_add(out, "%s %" PRId64 " %s", before, lost[i].n, lost[i].what);
+        before = ",";
+    }
 }
 
 void pawl_data_report(const pawl_data *d, pawl_text *out)
@@ -59,8 +96,9 @@ void pawl_data_report(const pawl_data *d, pawl_text *out)
         if (i < d->learnt) report_part(d, s, PAWL_TRAIN, "learnt", out);
         if (part_rows(s, PAWL_HELD_OUT) > 0) report_part(d, s, PAWL_HELD_OUT, "held out", out);
         if (i < d->learnt && s->config.weight != 1.0) pawl_text_add(out, ", weight %g", s->config.weight);
-        if (s->prepared.empty > 0) pawl_text_add(out, ", %" PRId64 " empty texts skipped", s->prepared.empty);
-        pawl_text_add(out, ", licence %s\n", s->config.license[0] ? s->config.license : "not stated");
+        pawl_text_add(out, ", licence %s", s->config.license[0] ? s->config.license : "not stated");
+        report_losses(s, out);
+        pawl_text_add(out, "\n");
     }
 }
 

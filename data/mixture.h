@@ -11,6 +11,7 @@ typedef struct pawl_dataset {
     int held_out_domain; /* index among held-out domains; -1: it has no such rows */
     int64_t epoch_first; /* its rows in an epoch of the mixture are epoch_first + [0, epoch_rows) */
     int64_t epoch_rows;
+    int64_t leaked; /* of its held-out documents, those that some dataset learns from too */
 } pawl_dataset;
 
 struct pawl_data {

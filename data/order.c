@@ -9,6 +9,20 @@
 
 #include "core/rng.h"
 
+/* A dataset that gives no row: why. */
+static pawl_status nothing_left(const pawl_dataset *s, const char *kind, const char *advice)
+{
+    const pawl_tally *t = &s->prepared.tally;
+    PAWL_CHECK(t->read == t->empty, PAWL_EDATA,
+               "%s '%s' (%s): of %lld rows read none is left: %lld without text, %lld bad, %lld longer than "
+               "sequence_len and dropped, "
+               "%lld without a trained token",
+               kind, s->domain, s->config.path, (long long)t->read, (long long)t->empty, (long long)t->bad,
+               (long long)t->dropped, (long long)t->masked);
+    return PAWL_FAIL(PAWL_EDATA, "%s '%s' (%s) holds no text that is not empty; check the path%s", kind, s->domain,
+                     s->config.path, advice);
+}
+
 static pawl_status plan_dataset(pawl_dataset *s)
 {
     const int64_t rows = s->prepared.part[PAWL_TRAIN].rows;
@@ -19,10 +33,8 @@ static pawl_status plan_dataset(pawl_dataset *s)
                "dataset '%s' (%s): all of its documents (%lld) are held out, so there is nothing to learn; lower "
                "val_set_size, or "
                "give it more documents",
-               s->domain, s->config.path, (long long)s->prepared.part[PAWL_HELD_OUT].documents);
-    PAWL_CHECK(rows > 0, PAWL_EDATA,
-               "dataset '%s' (%s) holds no text that is not empty; check the path, or set its weight to 0", s->domain,
-               s->config.path);
+               s->domain, s->config.path, (long long)s->prepared.part[PAWL_HELD_OUT].tally.documents);
+    if (rows == 0) return nothing_left(s, "dataset", ", or set its weight to 0");
     PAWL_CHECK(s->epoch_rows > 0, PAWL_EDATA,
                "dataset '%s' (%s): weight %g x %lld rows rounds to no row in an epoch; raise its "
                "weight, or set it to 0",
@@ -42,9 +54,8 @@ pawl_status pawl_mixture_plan(pawl_data *d)
     PAWL_CHECK(d->epoch_rows > 0 || d->learnt == 0, PAWL_EDATA,
                "every dataset has weight 0, so there is nothing to learn; raise one");
     for (int i = d->learnt; i < d->count; i++)
-        PAWL_CHECK(d->datasets[i].prepared.part[PAWL_HELD_OUT].rows > 0, PAWL_EDATA,
-                   "test dataset '%s' (%s) holds no text that is not empty; check the path", d->datasets[i].domain,
-                   d->datasets[i].config.path);
+        if (d->datasets[i].prepared.part[PAWL_HELD_OUT].rows == 0)
+            return nothing_left(&d->datasets[i], "test dataset", "");
     return PAWL_OK;
 }
 

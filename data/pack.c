@@ -6,6 +6,7 @@
 
 int64_t pawl_segment_count(int64_t tokens, int64_t sequence_len)
 {
+    if (tokens < 2) return 0;
     return (tokens - 1 + sequence_len - 2) /
            (sequence_len - 1); /* each trains sequence_len - 1 of tokens - 1 targets */
 }

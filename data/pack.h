@@ -13,11 +13,13 @@
 typedef struct pawl_segment {
     int64_t tokens_at; /* of its first token, among all tokens of the dataset */
     int64_t document;
-    int32_t tokens; /* at least 2 */
-    int32_t bytes;  /* of text that its targets stand for */
+    int32_t tokens;  /* at least 2 */
+    int32_t trained; /* targets among them: trained tokens but its first; at least 1 */
+    int32_t bytes;   /* of text that its trained targets stand for */
+    int32_t unused;
 } pawl_segment;
 
-/* How many segments a document of so many tokens (at least 2) is cut into, and where the i-th one lies in it. */
+/* How many segments a document of so many tokens is cut into (0 for less than 2), and where the i-th one lies in it. */
 int64_t pawl_segment_count(int64_t tokens, int64_t sequence_len);
 void pawl_segment_place(int64_t tokens, int64_t sequence_len, int64_t i, int64_t *first, int64_t *end);
 

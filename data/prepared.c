@@ -8,6 +8,7 @@
 
 const char *const pawl_prepared_names[PAWL_PREPARED_FILES] = {
     [PAWL_FILE_TOKENS] = "tokens",
+    [PAWL_FILE_TRAINED] = "trained",
     [PAWL_FILE_DOCUMENTS] = "documents",
     [PAWL_FILE_SEGMENTS] = "train.segments",
     [PAWL_FILE_ROWS] = "train.rows",
@@ -99,14 +100,46 @@ static pawl_status map_file(const char *dir, int i, const json_t *record, pawl_p
     return proof == PAWL_BY_DIGEST ? check_digest(path, p->map[i], p->bytes[i], hex) : PAWL_OK;
 }
 
+/* ---- counts ---- */
+
+json_t *pawl_tally_json(const pawl_tally *t)
+{
+    json_t *o = json_object();
+#define PUT(name, text) json_object_set_new(o, #name, json_integer((json_int_t)t->name));
+    PAWL_TALLY(PUT)
+#undef PUT
+    return o;
+}
+
+json_t *pawl_part_tally_json(const pawl_part_tally *t)
+{
+    return json_pack("{s:I,s:I,s:I,s:I}", "documents", (json_int_t)t->documents, "tokens", (json_int_t)t->tokens,
+                     "trained", (json_int_t)t->trained, "duplicates", (json_int_t)t->duplicates);
+}
+
+static pawl_status read_tally(const json_t *o, const char *path, pawl_tally *out)
+{
+#define GET(name, text) PAWL_TRY(pawl_json_i64(o, #name, path, 0, INT64_MAX, &out->name));
+    PAWL_TALLY(GET)
+#undef GET
+    return PAWL_OK;
+}
+
+static pawl_status read_part_tally(const json_t *o, const char *path, pawl_part_tally *out)
+{
+    PAWL_TRY(pawl_json_i64(o, "documents", path, 0, INT64_MAX, &out->documents));
+    PAWL_TRY(pawl_json_i64(o, "tokens", path, 0, INT64_MAX, &out->tokens));
+    PAWL_TRY(pawl_json_i64(o, "trained", path, 0, INT64_MAX, &out->trained));
+    return pawl_json_i64(o, "duplicates", path, 0, INT64_MAX, &out->duplicates);
+}
+
 static pawl_status read_part(const json_t *content, int part, const char *path, pawl_prepared *p)
 {
     const int segments = PAWL_FILE_SEGMENTS + 2 * part, rows = segments + 1;
     json_t *counts;
     pawl_prepared_part *out = &p->part[part];
     PAWL_TRY(pawl_json_object(content, part_keys[part], path, &counts));
-    PAWL_TRY(pawl_json_i64(counts, "documents", path, 0, INT64_MAX, &out->documents));
-    PAWL_TRY(pawl_json_i64(counts, "tokens", path, 0, INT64_MAX, &out->tokens));
+    PAWL_TRY(read_part_tally(counts, path, &out->tally));
     out->segments = p->map[segments];
     out->first = p->map[rows];
     out->rows = (int64_t)(p->bytes[rows] / sizeof(int64_t)) - 1;
@@ -115,22 +148,34 @@ static pawl_status read_part(const json_t *content, int part, const char *path, 
     return PAWL_OK;
 }
 
-static pawl_status open_content(const char *dir, const char *meta, const json_t *content, pawl_proof proof,
-                                pawl_prepared *p)
+static pawl_status map_files(const char *dir, const char *meta, const json_t *content, pawl_proof proof,
+                             pawl_prepared *p)
 {
     json_t *files;
-    int64_t token_bytes;
     PAWL_TRY(pawl_json_array(content, "files", meta, &files));
     PAWL_CHECK(json_array_size(files) == PAWL_PREPARED_FILES, PAWL_EDATA, "%s: expected %d files, found %zu", meta,
                PAWL_PREPARED_FILES, json_array_size(files));
     for (int i = 0; i < PAWL_PREPARED_FILES; i++)
         PAWL_TRY(map_file(dir, i, json_array_get(files, (size_t)i), proof, p));
+    return PAWL_OK;
+}
+
+static pawl_status open_content(const char *dir, const char *meta, const json_t *content, pawl_proof proof,
+                                pawl_prepared *p)
+{
+    int64_t token_bytes;
+    json_t *tally;
+    PAWL_TRY(map_files(dir, meta, content, proof, p));
     PAWL_TRY(pawl_json_i64(content, "token_bytes", meta, 2, 4, &token_bytes));
-    PAWL_TRY(pawl_json_i64(content, "empty", meta, 0, INT64_MAX, &p->empty));
+    PAWL_TRY(pawl_json_object(content, "rows", meta, &tally));
+    PAWL_TRY(read_tally(tally, meta, &p->tally));
     PAWL_TRY(pawl_json_array(content, "sources", meta, &p->sources));
     json_incref(p->sources);
+    PAWL_TRY(pawl_json_array(content, "bad_rows", meta, &p->bad_rows));
+    json_incref(p->bad_rows);
     p->wide = token_bytes == 4;
     p->documents = p->map[PAWL_FILE_DOCUMENTS];
+    p->document_count = (int64_t)(p->bytes[PAWL_FILE_DOCUMENTS] / sizeof(pawl_document));
     for (int part = 0; part < PAWL_PARTS; part++) PAWL_TRY(read_part(content, part, meta, p));
     return PAWL_OK;
 }
@@ -151,5 +196,6 @@ void pawl_prepared_close(pawl_prepared *p)
 {
     for (int i = 0; i < PAWL_PREPARED_FILES; i++) pawl_file_unmap(p->map[i], p->bytes[i]);
     json_decref(p->sources);
+    json_decref(p->bad_rows);
     memset(p, 0, sizeof *p);
 }

@@ -1,240 +1,204 @@
 #include "data/reader.h"
 
-#include <fcntl.h>
 #include <string.h>
-#include <strings.h>
 
 #include "core/arena.h"
-#include "core/file.h"
 #include "data/utf8.h"
+#include "data/values.h"
+#include "data/window.h"
 
 struct pawl_reader {
     const pawl_source *source;
-    const char *field; /* key of a row's text; NULL when the file is one document */
-    int fd;
-    pawl_hash *hash;
-    int64_t at;  /* bytes of the file read so far */
-    char *block; /* what was read and not yet handed out: [first, end) */
-    size_t room, first, end, searched;
-    int64_t line; /* of the piece in hand, from 1 */
-    json_t *row;  /* holds the text of the document in hand */
-    int64_t empty;
+    int64_t first, end; /* the range */
+    pawl_window window;
+    size_t in_use;    /* bytes of the window that were handed out */
+    int64_t newlines; /* in the range, so far */
+    pawl_values values;
+    int begun, spoilt;
 };
 
-pawl_status pawl_reader_open(const pawl_dataset_config *cfg, const pawl_source *source, pawl_reader **out)
+pawl_status pawl_reader_open(const pawl_source *source, int64_t first, int64_t end, pawl_reader **out)
 {
-    const int rows = strcmp(pawl_dataset_types[cfg->type], "completion") == 0 &&
-                     strcasecmp(pawl_name_ending(source->name), ".jsonl") == 0;
     pawl_reader *r;
-    pawl_status status = PAWL_OK;
-    PAWL_CHECK(cfg->type <= PAWL_PLAIN_TEXT, PAWL_EUSAGE, "datasets of type %s cannot be prepared yet",
-               pawl_dataset_types[cfg->type]);
-    if (source->bytes == 0 && source->named)
-        return PAWL_FAIL_AT(PAWL_EDATA, source->path, 1, 1, "the file is empty; expected %s",
-                            rows ? "a JSON object a line" : "text");
     PAWL_TRY(pawl_alloc((void **)&r, sizeof *r, "reading data files"));
-    *r = (pawl_reader){.source = source, .field = rows ? cfg->field : NULL, .fd = -1};
-    PAWL_TRY_OUT(pawl_hash_open(&r->hash));
-    PAWL_TRY_OUT(pawl_file_open(source->path, O_RDONLY, &r->fd));
+    *r = (pawl_reader){
+        .source = source, .first = first, .end = source->gzip ? INT64_MAX : end, .values = {.line = 1, .column = 1}};
+    const pawl_status s = pawl_window_open(&r->window, source, first);
+    if (s != PAWL_OK) {
+        pawl_reader_close(r);
+        return s;
+    }
     *out = r;
-    r = NULL;
-out:
-    pawl_reader_close(r);
-    return status;
+    return PAWL_OK;
 }
 
 void pawl_reader_close(pawl_reader *r)
 {
     if (!r) return;
-    json_decref(r->row);
-    if (r->hash) (void)pawl_hash_close(r->hash);
-    pawl_file_close(r->fd);
-    pawl_free(r->block);
+    pawl_window_close(&r->window);
     pawl_free(r);
 }
 
-static pawl_status read_more(pawl_reader *r)
+int pawl_reader_spoilt(const pawl_reader *r)
 {
-    const int64_t left = r->source->bytes - r->at;
-    const size_t n = left < PAWL_CHUNK_BYTES ? (size_t)left : PAWL_CHUNK_BYTES;
-    if (r->first > 0) {
-        memmove(r->block, r->block + r->first, r->end - r->first);
-        r->end -= r->first;
-        r->searched -= r->first;
-        r->first = 0;
-    }
-    if (r->end + n > r->room) {
-        PAWL_TRY(pawl_realloc((void **)&r->block, 2 * (r->end + n), "reading data files"));
-        r->room = 2 * (r->end + n);
-    }
-    PAWL_TRY(pawl_file_pread(r->fd, r->source->path, r->block + r->end, n, r->at));
-    pawl_hash_add(r->hash, r->block + r->end, n);
-    r->end += n;
-    r->at += (int64_t)n;
-    return PAWL_OK;
+    return r->spoilt;
 }
 
-static pawl_status too_long(const pawl_reader *r)
+int64_t pawl_reader_newlines(const pawl_reader *r)
 {
-    if (r->field)
-        return PAWL_FAIL_AT(PAWL_EDATA, r->source->path, r->line + 1, 1,
-                            "a line of more than %d MiB; expected one JSON object a "
-                            "line: split the document",
-                            PAWL_LINE_MAX >> 20);
-    return PAWL_FAIL_AT(PAWL_EDATA, r->source->path, 0, 0,
-                        "the file is larger than %d MiB, the most that one document may have; "
-                        "split it into several files, or into the rows of a .jsonl file",
-                        PAWL_FILE_MAX >> 20);
+    return r->newlines;
 }
 
-/* The next line without its newline, or the whole file. */
-static pawl_status next_piece(pawl_reader *r, const char **piece, size_t *bytes, int *more)
+/* ---- lines ---- */
+
+/* Goes on behind the next newline; nothing of what lies before it is kept. */
+static pawl_status pass_line(pawl_reader *r)
 {
-    const size_t most = r->field ? PAWL_LINE_MAX : PAWL_FILE_MAX;
-    char *newline = NULL;
+    pawl_window *w = &r->window;
     for (;;) {
-        if (r->field && r->searched < r->end) newline = memchr(r->block + r->searched, '\n', r->end - r->searched);
-        r->searched = newline ? (size_t)(newline - r->block) : r->end;
-        if (r->searched - r->first > most) return too_long(r);
-        if (newline || r->at == r->source->bytes) break;
-        PAWL_TRY(read_more(r));
+        const char *text = pawl_window_text(w), *newline = memchr(text, '\n', pawl_window_bytes(w));
+        pawl_window_pass(w, newline ? (size_t)(newline + 1 - text) : pawl_window_bytes(w));
+        r->newlines += newline && w->at <= r->end;
+        if (newline || w->over) return PAWL_OK;
+        PAWL_TRY(pawl_window_more(w));
     }
-    *more = newline || r->first < r->end;
-    *piece = *more ? r->block + r->first : "";
-    *bytes = r->searched - r->first;
-    r->searched += newline != NULL;
-    r->first = r->searched;
-    r->line++;
-    return PAWL_OK;
 }
 
-/* FILE:LINE:COL of the byte at `at` of a piece that began on line `line`. Columns count characters. */
-static pawl_status bad_byte(const pawl_reader *r, const char *piece, size_t at)
+/* Bytes of the line in hand up to its newline; more than PAWL_LINE_MAX when it is longer than that. */
+static pawl_status measure_line(pawl_window *w, size_t *bytes, int *newline)
 {
-    long line = (long)r->line;
-    size_t begin = 0;
-    for (size_t i = 0; i < at; i++)
-        if (piece[i] == '\n') {
-            line++;
-            begin = i + 1;
-        }
-    const long column = (long)pawl_utf8_length(piece + begin, at - begin) + 1;
-    if (piece[at] == 0)
-        return PAWL_FAIL_AT(PAWL_EDATA, r->source->path, line, column,
-                            "expected text, found a NUL byte; remove it, or move the "
-                            "file out of the data if it is not text");
-    return PAWL_FAIL_AT(PAWL_EDATA, r->source->path, line, column,
-                        "expected UTF-8, found the byte 0x%02x; convert the file to "
-                        "UTF-8, or move it out of the data if it is not text",
-                        (unsigned)(unsigned char)piece[at]);
+    size_t searched = 0;
+    for (;;) {
+        const char *text = pawl_window_text(w), *found = memchr(text + searched, '\n', pawl_window_bytes(w) - searched);
+        searched = found ? (size_t)(found - text) : pawl_window_bytes(w);
+        *bytes = searched;
+        *newline = found != NULL;
+        if (found || searched > PAWL_LINE_MAX || w->over) return PAWL_OK;
+        PAWL_TRY(pawl_window_more(w));
+    }
 }
 
-static pawl_status check_text(const pawl_reader *r, const char *piece, size_t bytes)
-{
-    const size_t good = pawl_utf8_valid_prefix(piece, bytes);
-    return good == bytes ? PAWL_OK : bad_byte(r, piece, good);
-}
-
-static void skip_byte_order_mark(const pawl_reader *r, const char **piece, size_t *bytes)
-{
-    if (r->line != 1 || *bytes < 3 || memcmp(*piece, "\xEF\xBB\xBF", 3) != 0) return;
-    *piece += 3;
-    *bytes -= 3;
-}
-
-static size_t leading_blanks(const char *piece, size_t bytes)
+static size_t leading_blanks(const char *text, size_t bytes)
 {
     size_t n = 0;
-    while (n < bytes && (piece[n] == ' ' || piece[n] == '\t' || piece[n] == '\r')) n++;
+    while (n < bytes && (text[n] == ' ' || text[n] == '\t' || text[n] == '\r')) n++;
     return n;
 }
 
-static const char *kind_name(const json_t *value)
+static pawl_status too_long(pawl_reader *r, pawl_piece *out)
 {
-    switch (json_typeof(value)) {
-    case JSON_OBJECT: return "an object";
-    case JSON_ARRAY: return "an array";
-    case JSON_STRING: return "a string";
-    case JSON_INTEGER:
-    case JSON_REAL: return "a number";
-    case JSON_TRUE:
-    case JSON_FALSE: return "true or false";
-    case JSON_NULL: return "null";
-    }
-    return "nothing";
+    PAWL_TRY(pass_line(r));
+    *out = (pawl_piece){.line = out->line, .column = 1};
+    r->spoilt = 1;
+    return PAWL_FAIL(PAWL_EDATA, "a line of more than %d MiB; expected one JSON object a line: split the document",
+                     PAWL_LINE_MAX >> 20);
 }
 
-static pawl_status missing_field(const pawl_reader *r, const json_t *row, long column)
+/* The next line without its newline. */
+static pawl_status next_line(pawl_reader *r, pawl_piece *out, int *more)
 {
-    enum { SHOWN = 8 };
-    char keys[256] = "";
-    size_t used = 0;
-    int n = 0;
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)row, key, value)
-    {
-        if (n++ < SHOWN && used < sizeof keys)
-            used += (size_t)snprintf(keys + used, sizeof keys - used, "%s'%.30s'", n == 1 ? "" : ", ", key);
+    pawl_window *w = &r->window;
+    int newline;
+    if (!r->begun && r->first > 0) PAWL_TRY(pass_line(r));
+    r->begun = 1;
+    pawl_window_pass(w, r->in_use);
+    r->in_use = 0;
+    if (w->at > r->end) {
+        *more = 0;
+        return PAWL_OK;
     }
-    return PAWL_FAIL_AT(PAWL_EDATA, r->source->path, (long)r->line, column,
-                        "expected a key '%s' that holds the text, found %s%s; "
-                        "set the dataset's `field` to the key that holds it",
-                        r->field, n ? keys : "no keys at all", n > SHOWN ? ", ..." : "");
-}
-
-/* The text of the row in a line. */
-static pawl_status read_row(pawl_reader *r, const char *piece, size_t bytes, pawl_passage *out)
-{
-    json_error_t e;
-    const long column = (long)leading_blanks(piece, bytes) + 1;
-    json_decref(r->row);
-    /* Integers beyond 64 bits occur in real data, in members that are not read here. */
-    r->row = json_loadb(piece, bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, &e);
-    if (!r->row) {
-        const int nul = json_error_code(&e) == json_error_null_character;
-        return PAWL_FAIL_AT(PAWL_EDATA, r->source->path, (long)r->line, e.column > 0 ? e.column : 1,
-                            "expected one JSON object a line: %s", nul ? "\\u0000, which no text may hold" : e.text);
-    }
-    if (!json_is_object(r->row))
-        return PAWL_FAIL_AT(PAWL_EDATA, r->source->path, (long)r->line, column,
-                            "expected a JSON object, found %s; a row is "
-                            "written {\"%s\": \"...\"}",
-                            kind_name(r->row), r->field);
-    const json_t *text = json_object_get(r->row, r->field);
-    if (!text) return missing_field(r, r->row, column);
-    if (!json_is_string(text))
-        return PAWL_FAIL_AT(PAWL_EDATA, r->source->path, (long)r->line, column,
-                            "expected a string under '%s', found %s", r->field, kind_name(text));
-    *out = (pawl_passage){.text = json_string_value(text), .bytes = json_string_length(text), .line = r->line};
+    PAWL_TRY(measure_line(w, &out->bytes, &newline));
+    *more = newline || out->bytes > 0;
+    out->line = r->newlines + 1;
+    out->column = 1;
+    if (out->bytes > PAWL_LINE_MAX) return too_long(r, out);
+    out->text = pawl_window_text(w);
+    r->in_use = out->bytes + (size_t)newline;
+    r->newlines += newline && w->at + (int64_t)out->bytes < r->end;
     return PAWL_OK;
 }
 
-pawl_status pawl_reader_next(pawl_reader *r, pawl_passage *out, int *more)
+/* ---- whole files ---- */
+
+static pawl_status whole(pawl_reader *r, pawl_piece *out, int *more)
 {
-    const char *piece = "";
-    size_t bytes = 0;
+    pawl_window *w = &r->window;
+    *more = !r->begun;
+    if (r->begun) return PAWL_OK;
+    r->begun = 1;
+    while (!w->over && pawl_window_bytes(w) <= PAWL_FILE_MAX) PAWL_TRY(pawl_window_more(w));
+    *out = (pawl_piece){.text = pawl_window_text(w), .bytes = pawl_window_bytes(w), .line = 1, .column = 1};
+    if (out->bytes <= PAWL_FILE_MAX) return PAWL_OK;
+    r->spoilt = 1;
+    return PAWL_FAIL(PAWL_EDATA,
+                     "the file is larger than %d MiB, the most that one document may have; "
+                     "split it into several files, or into the rows of a .jsonl file",
+                     PAWL_FILE_MAX >> 20);
+}
+
+/* ---- both ---- */
+
+/* The piece holds something else at `at`. Columns count characters. */
+static pawl_status bad_byte(pawl_reader *r, pawl_piece *out, size_t at)
+{
+    size_t begin = 0;
+    for (size_t i = 0; i < at; i++)
+        if (out->text[i] == '\n') {
+            out->line++;
+            out->column = 1;
+            begin = i + 1;
+        }
+    out->column += (int64_t)pawl_utf8_length(out->text + begin, at - begin);
+    r->spoilt = 1;
+    if (out->text[at] == 0)
+        return PAWL_FAIL(PAWL_EDATA,
+                         "expected text, found a NUL byte; remove it, or move the file out of the data if it is "
+                         "not text");
+    return PAWL_FAIL(
+        PAWL_EDATA,
+        "expected UTF-8, found the byte 0x%02x; convert the file to UTF-8, or move it out of the data if it is "
+        "not text",
+        (unsigned)(unsigned char)out->text[at]);
+}
+
+static void skip_byte_order_mark(const pawl_reader *r, pawl_piece *out)
+{
+    if (r->first > 0 || out->line != 1 || out->bytes < 3 || memcmp(out->text, "\xEF\xBB\xBF", 3) != 0) return;
+    out->text += 3;
+    out->bytes -= 3;
+}
+
+/* Before the first value of a .json file. */
+static pawl_status pass_byte_order_mark(pawl_window *w)
+{
+    while (pawl_window_bytes(w) < 3 && !w->over) PAWL_TRY(pawl_window_more(w));
+    if (pawl_window_bytes(w) >= 3 && memcmp(pawl_window_text(w), "\xEF\xBB\xBF", 3) == 0) pawl_window_pass(w, 3);
+    return PAWL_OK;
+}
+
+static pawl_status next_value(pawl_reader *r, pawl_piece *out, int *more)
+{
+    if (!r->begun) PAWL_TRY(pass_byte_order_mark(&r->window));
+    r->begun = 1;
+    return pawl_values_next(&r->window, &r->values, r->source->path, out, more);
+}
+
+static pawl_status next_piece(pawl_reader *r, pawl_piece *out, int *more)
+{
+    if (r->source->reads == PAWL_READS_VALUES) return next_value(r, out, more);
+    PAWL_TRY(r->source->reads == PAWL_READS_LINES ? next_line(r, out, more) : whole(r, out, more));
+    if (*more) skip_byte_order_mark(r, out);
+    return PAWL_OK;
+}
+
+pawl_status pawl_reader_next(pawl_reader *r, pawl_piece *out, int *more)
+{
+    r->spoilt = 0;
     for (;;) {
-        PAWL_TRY(next_piece(r, &piece, &bytes, more));
+        PAWL_TRY(next_piece(r, out, more));
         if (!*more) return PAWL_OK;
-        skip_byte_order_mark(r, &piece, &bytes);
-        if (r->field && leading_blanks(piece, bytes) == bytes) continue;
-        PAWL_TRY(check_text(r, piece, bytes));
-        *out = (pawl_passage){.text = piece, .bytes = bytes};
-        if (r->field) PAWL_TRY(read_row(r, piece, bytes, out));
-        if (out->bytes > 0) return PAWL_OK;
-        r->empty++;
+        if (r->source->reads != PAWL_READS_LINES || leading_blanks(out->text, out->bytes) < out->bytes) break;
     }
-}
-
-pawl_status pawl_reader_check(pawl_reader *r, int64_t *empty)
-{
-    const pawl_digest found = pawl_hash_close(r->hash);
-    r->hash = NULL;
-    if (!pawl_digest_equal(found, r->source->digest))
-        return PAWL_FAIL_AT(PAWL_EDATA, r->source->path, 0, 0,
-                            "the file changed while it was read; start again when nothing writes "
-                            "to it");
-    *empty = r->empty + (r->source->bytes == 0);
-    return PAWL_OK;
+    const size_t good = pawl_utf8_valid_prefix(out->text, out->bytes);
+    return good == out->bytes ? PAWL_OK : bad_byte(r, out, good);
 }

@@ -37,7 +37,8 @@ static void fill_segment(const pawl_prepared *p, const pawl_segment *s, int64_t 
         b->ids[at + i] = pawl_prepared_token(p, s->tokens_at + i);
         b->positions[at + i] = (int32_t)i;
         b->starts[at + i] = (int32_t)at;
-        if (i > 0) b->targets[at + i - 1] = b->ids[at + i];
+        if (i > 0)
+            b->targets[at + i - 1] = pawl_prepared_trained(p, s->tokens_at + i) ? b->ids[at + i] : PAWL_NOT_TRAINED;
     }
     b->targets[at + s->tokens - 1] =
         PAWL_NOT_TRAINED; /* what follows is another document, or the next segment's task */
@@ -70,7 +71,7 @@ int64_t pawl_row_trained(const pawl_data *d, pawl_part part, pawl_row r)
 {
     const pawl_row_view v = pawl_row_find(d, part, r);
     int64_t n = 0;
-    for (int64_t k = 0; k < v.count; k++) n += v.segments[k].tokens - 1;
+    for (int64_t k = 0; k < v.count; k++) n += v.segments[k].trained;
     return n;
 }
 

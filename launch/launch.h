@@ -61,6 +61,10 @@ int pawl_on_terminal(void);
 /* From here on SIGUSR1, SIGTERM and SIGINT set pawl_stop_asked. */
 void pawl_catch_signals(void);
 
+/* How far the preparation of data is, on stderr; as pawl_data_inputs wants it. Afterwards its line is ended. */
+void pawl_show_preparing(const char *what, const char *domain, int64_t done, int64_t all);
+void pawl_end_preparing(void);
+
 /* ---- Opening what a run is made of ---- */
 typedef struct pawl_opened {
     pawl_run_config config;

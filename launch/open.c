@@ -98,7 +98,15 @@ static pawl_status open_data(pawl_comm *c, pawl_opened *o, int *stopped)
     pawl_cache_folder(cache, sizeof cache);
     if (!cache[0]) snprintf(cache, sizeof cache, "%.1000s/prepared", o->config.train.output_dir);
     pawl_watch("preparing the data", (double)o->config.comm.phase_seconds);
-    return pawl_data_open(c, &o->config.data, o->tokenizer, (uint64_t)o->config.train.seed, cache, &o->data, stopped);
+    const pawl_data_inputs in = {.config = &o->config.data,
+                                 .tokenizer = o->tokenizer,
+                                 .tokenizer_spec = o->tokenizer_spec,
+                                 .seed = (uint64_t)o->config.train.seed,
+                                 .cache = cache,
+                                 .progress = pawl_show_preparing};
+    const pawl_status s = pawl_data_open(c, &in, &o->data, stopped);
+    pawl_end_preparing();
+    return s;
 }
 
 static void fill_parts(pawl_comm *c, pawl_opened *o)

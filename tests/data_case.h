@@ -82,13 +82,19 @@ static inline pawl_dataset_config *measure(data_case *k, const char *name)
     return name_dataset(k, &k->cfg.test_datasets.items[k->cfg.test_datasets.count++], name);
 }
 
+static inline pawl_status open_on(pawl_comm *c, const data_case *k, pawl_data **out, int *stopped)
+{
+    const pawl_data_inputs in = {.config = &k->cfg, .tokenizer = k->tokenizer, .seed = 7};
+    return pawl_data_open(c, &in, out, stopped);
+}
+
 /* Opens with a communicator of one rank. */
 static inline pawl_status open_alone(const data_case *k, pawl_data **out)
 {
     pawl_comm *c;
     int stopped;
     must(pawl_comm_open_alone(&c));
-    const pawl_status s = pawl_data_open(c, &k->cfg, k->tokenizer, 7, NULL, out, &stopped);
+    const pawl_status s = open_on(c, k, out, &stopped);
     pawl_comm_close(c);
     return s;
 }

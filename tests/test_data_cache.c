@@ -435,7 +435,7 @@ static void every_allocation_may_fail(void **state)
     for (long n = 1; n <= most; n++) {
         must(pawl_dir_remove(k.cfg.dataset_prepared_path));
         pawl_alloc_fail_after(n);
-        const pawl_status s = pawl_data_open(c, &k.cfg, k.tokenizer, 7, NULL, &d, &stopped);
+        const pawl_status s = open_on(c, &k, &d, &stopped);
         pawl_alloc_fail_after(0);
         assert_int_equal(cached(&k, ".part", NULL), 0);
         refused += s != PAWL_OK;
@@ -463,12 +463,12 @@ static void a_stop_leaves_nothing_half_made(void **state)
     open_case(&k);
     must(pawl_comm_open_alone(&c));
     pawl_stop_asked = 1;
-    assert_int_equal(pawl_data_open(c, &k.cfg, k.tokenizer, 7, NULL, &d, &stopped), PAWL_OK);
+    assert_int_equal(open_on(c, &k, &d, &stopped), PAWL_OK);
     pawl_stop_asked = 0;
     assert_int_equal(stopped, 1);
     assert_null(d);
     assert_int_equal(cached(&k, "", NULL), 0);
-    assert_int_equal(pawl_data_open(c, &k.cfg, k.tokenizer, 7, NULL, &d, &stopped), PAWL_OK);
+    assert_int_equal(open_on(c, &k, &d, &stopped), PAWL_OK);
     assert_int_equal(stopped, 0);
     pawl_data_close(d);
     pawl_comm_close(c);
@@ -505,7 +505,7 @@ static void a_stop_may_come_at_any_time(void **state)
         int stopped = 0;
         stop_at = n;
         pawl_fs_in_use = &fs;
-        assert_int_equal(pawl_data_open(c, &k.cfg, k.tokenizer, 7, NULL, &d, &stopped), PAWL_OK);
+        assert_int_equal(open_on(c, &k, &d, &stopped), PAWL_OK);
         pawl_fs_in_use = &quick_fs;
         pawl_stop_asked = 0;
         assert_int_equal(cached(&k, ".part", NULL), 0);

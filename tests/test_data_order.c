@@ -111,7 +111,8 @@ static void seeds_and_epochs_differ(void **state)
     int stopped, by_seed = 0, by_epoch = 0, by_domain = 0;
     const int64_t E = pawl_data_epoch_rows(d);
     must(pawl_comm_open_alone(&c));
-    assert_int_equal(pawl_data_open(c, &k.cfg, k.tokenizer, 8, NULL, &other, &stopped), PAWL_OK);
+    const pawl_data_inputs in = {.config = &k.cfg, .tokenizer = k.tokenizer, .seed = 8};
+    assert_int_equal(pawl_data_open(c, &in, &other, &stopped), PAWL_OK);
     for (int64_t at = 0; at < E; at++) {
         by_seed += same_row(pawl_data_row_at(d, at), pawl_data_row_at(other, at));
         by_epoch += same_row(pawl_data_row_at(d, at), pawl_data_row_at(d, at + E));

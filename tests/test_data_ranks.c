@@ -70,7 +70,7 @@ static void every_rank_sees_the_same_rows(pawl_comm *c)
     learn(&k, "a.jsonl");
     learn(&k, "d")->weight = 1.5;
     k.cfg.val_set_size = 0.1;
-    CHECK_OK(pawl_data_open(c, &k.cfg, k.tokenizer, 7, NULL, &d, &stopped));
+    CHECK_OK(open_on(c, &k, &d, &stopped));
     CHECK(d && !stopped);
     if (d) {
         const pawl_digest digest = digest_of_order(d, 2 * pawl_data_epoch_rows(d) / 4);
@@ -90,7 +90,7 @@ static void one_bad_file_fails_every_rank_alike(pawl_comm *c)
     open_case(c, &k);
     if (c->rank == 0) put(&k, "a.jsonl", "{\"text\": \"x\"}\n{\"text\": 7}\n");
     learn(&k, "a.jsonl");
-    CHECK(pawl_data_open(c, &k.cfg, k.tokenizer, 7, NULL, &d, &stopped) == PAWL_EDATA);
+    CHECK(open_on(c, &k, &d, &stopped) == PAWL_EDATA);
     CHECK(strstr(pawl_last_error()->what, "a.jsonl:2:1: error: expected a string under 'text', found a number"));
     CHECK(d == NULL);
     close_case(c, &k);
@@ -104,7 +104,7 @@ static void nothing_to_learn_fails_every_rank_alike(pawl_comm *c)
     open_case(c, &k);
     write_rows(c, &k, "a.jsonl", 3);
     learn(&k, "a.jsonl")->weight = 0;
-    CHECK(pawl_data_open(c, &k.cfg, k.tokenizer, 7, NULL, &d, &stopped) == PAWL_EDATA);
+    CHECK(open_on(c, &k, &d, &stopped) == PAWL_EDATA);
     CHECK(strstr(pawl_last_error()->what, "weight 0"));
     close_case(c, &k);
 }
@@ -122,7 +122,7 @@ static void a_cache_that_is_not_shared_is_named(pawl_comm *c)
     char *const path = k.cfg.dataset_prepared_path;
     CHECK(chdir(c->rank == 0 ? k.dir : "/") == 0);
     snprintf(path, sizeof k.cfg.dataset_prepared_path, "relative-cache");
-    CHECK(pawl_data_open(c, &k.cfg, k.tokenizer, 7, NULL, &d, &stopped) == PAWL_EIO);
+    CHECK(open_on(c, &k, &d, &stopped) == PAWL_EIO);
     CHECK(strstr(pawl_last_error()->what, "all machines share"));
     CHECK(pawl_last_error()->rank >= 1);
     CHECK(chdir("/") == 0);
@@ -138,7 +138,7 @@ static void a_stop_at_rank_0_stops_all(pawl_comm *c)
     write_rows(c, &k, "a.jsonl", 3);
     learn(&k, "a.jsonl");
     pawl_stop_asked = c->rank == 0;
-    CHECK_OK(pawl_data_open(c, &k.cfg, k.tokenizer, 7, NULL, &d, &stopped));
+    CHECK_OK(open_on(c, &k, &d, &stopped));
     pawl_stop_asked = 0;
     CHECK(stopped == 1 && d == NULL);
     close_case(c, &k);
