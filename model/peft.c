@@ -1,6 +1,7 @@
 /* Adapters as PEFT keeps them: adapter_config.json and adapter_model.safetensors. */
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/file.h"
@@ -140,6 +141,11 @@ out:
 
 /* ---- weights out ---- */
 
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const pawl_named *)a)->name, ((const pawl_named *)b)->name);
+}
+
 pawl_status pawl_peft_save(const pawl_adapter *a, const float *flat, pawl_dtype dtype, const char *base,
                            const char *dir)
 {
@@ -155,6 +161,7 @@ pawl_status pawl_peft_save(const pawl_adapter *a, const float *flat, pawl_dtype 
     PAWL_TRY_OUT(pawl_dir_make(dir));
     PAWL_TRY_OUT(pawl_path_join(path, sizeof path, dir, WEIGHTS));
     PAWL_TRY_OUT(pawl_trained_state(a->m, a, (float *)(uintptr_t)flat, "", &state)); /* read only */
+    qsort(state.items, (size_t)state.count, sizeof *state.items, by_name);           /* as peft does */
     PAWL_TRY_OUT(pawl_safetensors_write(path, &state, dtype));
     PAWL_TRY_OUT(pawl_hf_write_json(dir, CONFIG, json_incref(config)));
 out:

@@ -119,6 +119,16 @@ check(close(evals(at("dora1"), 0), scores[0], 1e-5), "it begins as the base mode
 check(run(0, "export", at("dora1"), at("dora-merged"))[0] == 0 and close(evaluate(at("dora-merged")), evals(at("dora1"))), "its merged export says the same")
 check(run(0, "export", at("dora1"), at("dora-peft"), "--adapter")[0] == 0 and close(evaluate(at("dora-peft")), evals(at("dora1"))), "and its adapter")
 
+# What PEFT wrote, read and written again: the same bytes, and the same choice of modules.
+fixtures = os.path.join(SOURCE, "tests/fixtures/hf")
+for name in sorted(os.listdir(fixtures)):
+    theirs, ours = os.path.join(fixtures, name, "lora"), at("round-" + name)
+    if os.path.isdir(theirs):
+        status, _, stderr = run(0, "export", theirs, ours, "--adapter")
+        same = status == 0 and open(os.path.join(ours, "adapter_model.safetensors"), "rb").read() == open(os.path.join(theirs, "adapter_model.safetensors"), "rb").read()
+        a, b = (json.load(open(os.path.join(d, "adapter_config.json"))) for d in (theirs, ours if same else theirs))
+        check(same and all(a[k] == b[k] for k in ("r", "lora_alpha", "use_dora", "use_rslora", "fan_in_fan_out")), f"{name}: PEFT's file, read and written again" + stderr)
+
 # The plan.
 full, lora = (pawl_json("plan", write_run(where, "plan.yaml", model=on_base, **more)) for more in ({}, LORA))
 check(lora["bytes_per_rank"]["optimizer"] < full["bytes_per_rank"]["optimizer"] / 4 and lora["bytes_per_rank"]["base weights"] > 0, "the plan knows that the base has no optimizer state")
