@@ -9,10 +9,10 @@
 #include "core/arena.h"
 #include "core/file.h"
 
-pawl_status pawl_json_parse(const char *text, size_t bytes, const char *where, json_t **out)
+static pawl_status parse(const char *text, size_t bytes, const char *where, size_t flags, json_t **out)
 {
     json_error_t e;
-    json_t *value = json_loadb(text, bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
+    json_t *value = json_loadb(text, bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | flags, &e);
     if (!value && json_error_code(&e) == json_error_out_of_memory)
         return PAWL_FAIL(PAWL_EMEM, "no memory for the JSON of %s (%zu bytes of text)", where, bytes);
     if (!value)
@@ -22,14 +22,29 @@ pawl_status pawl_json_parse(const char *text, size_t bytes, const char *where, j
     return PAWL_OK;
 }
 
-pawl_status pawl_json_read(const char *path, size_t max_bytes, json_t **out)
+pawl_status pawl_json_parse(const char *text, size_t bytes, const char *where, json_t **out)
+{
+    return parse(text, bytes, where, 0, out);
+}
+
+static pawl_status read_file(const char *path, size_t max_bytes, size_t flags, json_t **out)
 {
     char *text;
     size_t bytes;
     PAWL_TRY(pawl_file_read(path, max_bytes, &text, &bytes));
-    pawl_status status = pawl_json_parse(text, bytes, path, out);
+    pawl_status status = parse(text, bytes, path, flags, out);
     pawl_free(text);
     return status;
+}
+
+pawl_status pawl_json_read(const char *path, size_t max_bytes, json_t **out)
+{
+    return read_file(path, max_bytes, 0, out);
+}
+
+pawl_status pawl_json_read_real(const char *path, size_t max_bytes, json_t **out)
+{
+    return read_file(path, max_bytes, JSON_DECODE_INT_AS_REAL, out);
 }
 
 /* ---- Numbers as ECMAScript's Number::toString writes them, which RFC 8785 prescribes ---- */

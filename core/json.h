@@ -15,6 +15,9 @@ extern "C" {
  * where names the text in errors. Errors: EDATA, as where:line:column. */
 PAWL_MUST pawl_status pawl_json_parse(const char *text, size_t bytes, const char *where, json_t **out);
 PAWL_MUST pawl_status pawl_json_read(const char *path, size_t max_bytes, json_t **out);
+/* The same with every number as a real, so that whole numbers of any size can be read (transformers writes
+ * "model_max_length": 1000000000000000019884624838656). */
+PAWL_MUST pawl_status pawl_json_read_real(const char *path, size_t max_bytes, json_t **out);
 
 /* A finite number as ECMAScript and so RFC 8785 write it: the fewest digits that read back, "10", "0.000001", "1e-7", "1e+21". */
 void pawl_json_number(double x, char out[32]);

@@ -1,7 +1,7 @@
 #include "data/marked.h"
 
 #include "core/arena.h"
-#include "data/tokenizer.h"
+#include "data/tokenizer/tokens.h"
 
 /* Marks the tokens whose places lie in a span. Places mostly grow, and so the span in hand moves mostly forwards. */
 static void mark(const pawl_sample *s, pawl_marked *m)
