@@ -6,6 +6,8 @@ pawl_script(house_rules 60 ${PROJECT_SOURCE_DIR}/tests/house_rules.sh ${PROJECT_
 pawl_script(outer_scripts 120 ${PROJECT_SOURCE_DIR}/tests/outer_scripts.sh ${PROJECT_SOURCE_DIR})
 pawl_script(quickstart_texts 60 ${PAWL_PYTHON} ${PROJECT_SOURCE_DIR}/tests/quickstart_texts.py)
 pawl_script(quickstart_dictionary 60 ${PAWL_PYTHON} ${PROJECT_SOURCE_DIR}/tests/quickstart_dictionary.py)
+# Each configs/recipes/*.yaml resolves and plans.
+pawl_script(recipes 120 ${PAWL_PYTHON} ${PROJECT_SOURCE_DIR}/tests/recipes.py)
 # All of the README's first command, in a folder of its own; it fetches the novels' package if they are not there yet.
 pawl_script(quickstart 900 ${PROJECT_SOURCE_DIR}/launch/quickstart ${CMAKE_CURRENT_BINARY_DIR}/quickstart)
 set_tests_properties(quickstart PROPERTIES LABELS long)
