@@ -45,9 +45,9 @@ told = run(0, "plan", yaml, "-n", "2", "micro_batch_size=1", "--rate", "1")[1]
 check(status == 0 and m is not None and re.search(rf"a rank +{re.escape(m.group(1))} ", told) is not None, "two ranks plan for themselves what was planned for them")
 status, _, stderr = run(0, "plan", yaml, "-n", "5", "micro_batch_size=1")
 check(status == 10 and "4 lanes" in stderr, "more ranks than lanes are refused")
-huge = pawl_json("plan", yaml, "model.hidden_size=16384", "model.intermediate_size=65536", "model.num_hidden_layers=100", "--rate", "1")
+huge = pawl_json("plan", yaml, "model.hidden_size=16384", "model.num_attention_heads=128", "model.intermediate_size=65536", "model.num_hidden_layers=100", "--rate", "1")
 check(huge["fits"] is False and huge["peak_bytes"] > 1e12, "what does not fit is planned, not taken")
-status, _, stderr = run(0, "train", yaml, "model.hidden_size=16384", "model.intermediate_size=65536", "model.num_hidden_layers=100", f"output_dir={out}3")
+status, _, stderr = run(0, "train", yaml, "model.hidden_size=16384", "model.num_attention_heads=128", "model.intermediate_size=65536", "model.num_hidden_layers=100", f"output_dir={out}3")
 check(status == 30, "and the run is refused")
 
 # Without the data, or the tokenizer that reads them: memory, and the steps only where max_steps says them.
