@@ -9,6 +9,9 @@
 extern "C" {
 #endif
 
+#define PAWL_SAFETENSORS_SINGLE "model.safetensors"
+#define PAWL_SAFETENSORS_INDEX  "model.safetensors.index.json"
+
 typedef struct pawl_safetensors pawl_safetensors; /* a checked header over mapped files */
 
 /* Opens FILE, or DIR/model.safetensors, or DIR with DIR/model.safetensors.index.json. The header is checked in full
@@ -32,6 +35,15 @@ PAWL_MUST pawl_status pawl_safetensors_write(const char *path, const pawl_state 
 /* Writes DIR/model.safetensors, or shards of at most shard_bytes with their index when it is more than one. */
 PAWL_MUST pawl_status pawl_safetensors_write_dir(const char *dir, const pawl_state *tensors, pawl_dtype dtype,
                                                  int64_t shard_bytes);
+
+/* Numbers that are made while they are written: [first, first + count) of n, an f32 item of the list being written. */
+typedef struct pawl_source {
+    void *self;
+    pawl_status (*floats)(void *self, const pawl_named *n, int64_t first, int64_t count, float *out);
+} pawl_source;
+/* The same of numbers that come from `from` instead of the tensors' data, so that no more than a piece is in memory. */
+PAWL_MUST pawl_status pawl_safetensors_write_from(const char *dir, const pawl_state *tensors, const pawl_source *from,
+                                                  pawl_dtype dtype, int64_t shard_bytes);
 
 #ifdef __cplusplus
 }
