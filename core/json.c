@@ -1,6 +1,7 @@
 #include "core/json.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -301,6 +302,21 @@ static const char *kind_name(const json_t *v)
 static pawl_status unexpected(const char *where, const char *key, const char *expected, const json_t *found)
 {
     return PAWL_FAIL(PAWL_EDATA, "%s: \"%s\": expected %s, found %s", where, key, expected, kind_name(found));
+}
+
+pawl_status pawl_json_write(const char *dir, const char *name, const json_t *value)
+{
+    char path[PATH_MAX];
+    pawl_text text = {0};
+    pawl_status status;
+    PAWL_TRY_OUT(pawl_path_join(path, sizeof path, dir, name));
+    PAWL_TRY_OUT(pawl_json_pretty(value, &text));
+    pawl_text_add(&text, "\n");
+    PAWL_TRY_OUT(pawl_text_status(&text));
+    PAWL_TRY_OUT(pawl_file_replace(path, text.data, text.bytes));
+out:
+    pawl_text_close(&text);
+    return status;
 }
 
 pawl_status pawl_json_text(const json_t *object, const char *key, const char *where, const char **out)

@@ -26,6 +26,8 @@ void pawl_json_number(double x, char out[32]);
 PAWL_MUST pawl_status pawl_json_canonical(const json_t *value, pawl_text *out);
 /* Appends an indented form for people, keys in the order they were set. */
 PAWL_MUST pawl_status pawl_json_pretty(const json_t *value, pawl_text *out);
+/* Makes dir/name hold that form and a line's end, or what it held before. Errors: EIO; EMEM. */
+PAWL_MUST pawl_status pawl_json_write(const char *dir, const char *name, const json_t *value);
 
 /* The member of that key, checked. where names the file. Errors: EDATA, naming where and key. */
 PAWL_MUST pawl_status pawl_json_text(const json_t *object, const char *key, const char *where, const char **out);

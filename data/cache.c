@@ -1,93 +1,14 @@
 #include "data/cache.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "core/arena.h"
 #include "core/file.h"
 #include "core/log.h"
+#include "core/workshop.h"
 #include "data/prepared.h"
-
-/* Where one attempt to make an entry happens. */
-typedef struct workshop {
-    char path[PATH_MAX];
-    int fd; /* of the folder, locked as long as somebody works in it */
-} workshop;
-
-static int lock_now(int fd)
-{
-    return pawl_fs_in_use->flock(fd, LOCK_EX | LOCK_NB) == 0;
-}
-
-/* Differs between processes, machines and moments. */
-static void unique_name(char out[17])
-{
-    struct {
-        char host[64];
-        long pid;
-        struct timespec now;
-    } who;
-    memset(&who, 0, sizeof who);
-    (void)gethostname(who.host, sizeof who.host - 1);
-    who.pid = (long)getpid();
-    clock_gettime(CLOCK_REALTIME, &who.now);
-    memcpy(out, pawl_digest_hex(pawl_sha256(&who, sizeof who)).text, 16);
-    out[16] = 0;
-}
-
-/* A fresh folder beside the entry. Somebody who sweeps may take it for a dead one before it is locked: then try again.
- */
-static pawl_status workshop_open(const char *entry, workshop *w)
-{
-    for (int attempt = 0; attempt < 8; attempt++) {
-        char unique[17];
-        unique_name(unique);
-        const int n = snprintf(w->path, sizeof w->path, "%s.%s.part", entry, unique);
-        PAWL_CHECK(n > 0 && n < (int)sizeof w->path, PAWL_EUSAGE, "path too long: %s", entry);
-        if (pawl_fs_in_use->mkdir(w->path, 0777) < 0)
-            return PAWL_FAIL(PAWL_EIO, "cannot make folder %s: %s", w->path, strerror(errno));
-        if (pawl_file_open(w->path, O_RDONLY | O_DIRECTORY, &w->fd) != PAWL_OK) continue;
-        const int locked = lock_now(w->fd) || errno != EWOULDBLOCK; /* where there are no locks, nobody sweeps either */
-        if (locked && pawl_path_is_dir(w->path)) return PAWL_OK;
-        pawl_file_close(w->fd);
-    }
-    return PAWL_FAIL(PAWL_EIO, "cannot make a folder of its own beside %s: something removes it again and again",
-                     entry);
-}
-
-/* What is left of the folder goes; after a rename there is nothing left. */
-static void workshop_close(workshop *w)
-{
-    if (pawl_dir_remove(w->path) != PAWL_OK) pawl_log(PAWL_LOG_WARN, "data: %s", pawl_last_error()->what);
-    pawl_file_close(w->fd);
-}
-
-static void sweep_one(const char *path)
-{
-    int fd;
-    if (pawl_file_open(path, O_RDONLY | O_DIRECTORY, &fd) != PAWL_OK) return;
-    if (lock_now(fd) && pawl_dir_remove(path) == PAWL_OK)
-        pawl_log(PAWL_LOG_INFO, "data: removed %s, left by a job that died", path);
-    pawl_file_close(fd);
-}
-
-/* Removes what jobs that died have left of this entry. Whatever fails here, fails where it matters. */
-static void sweep(const char *folder, const char *key)
-{
-    char **names, path[PATH_MAX];
-    int count;
-    if (pawl_dir_list(folder, &names, &count) != PAWL_OK) return;
-    for (int i = 0; i < count; i++) {
-        const size_t n = strlen(names[i]);
-        if (strncmp(names[i], key, strlen(key)) != 0 || n < 5 || strcmp(names[i] + n - 5, ".part") != 0) continue;
-        if (pawl_path_join(path, sizeof path, folder, names[i]) == PAWL_OK) sweep_one(path);
-    }
-    pawl_free(names);
-}
 
 /* The entry, proven. Errors: as pawl_prepared_open. */
 static pawl_status prove(pawl_entry *e)
@@ -125,15 +46,11 @@ static pawl_status repair(const char *folder, pawl_entry *e)
     return s;
 }
 
-/* rename replaces no folder that has something in it, so of two jobs the first one's entry stays. */
-static pawl_status publish(const char *folder, const workshop *w, const char *entry)
+/* Of two jobs the first one's entry stays. */
+static pawl_status publish(const pawl_workshop *w, const char *entry)
 {
-    PAWL_TRY(pawl_dir_sync(w->path));
-    if (pawl_file_rename(w->path, entry) != PAWL_OK) {
-        if (pawl_path_exists(entry)) return PAWL_OK;
-        return PAWL_FAIL(PAWL_EIO, "cannot rename %s: %s", w->path, strerror(errno));
-    }
-    return pawl_dir_sync(folder);
+    const pawl_status s = pawl_workshop_publish(w, entry);
+    return s != PAWL_OK && pawl_path_exists(entry) ? PAWL_OK : s;
 }
 
 /* ---- one entry, on all ranks ---- */
@@ -144,7 +61,7 @@ typedef struct search {
     const pawl_recipe *recipe;
     pawl_sources *sources;
     char key[65]; /* rank 0; "" until the sources are hashed */
-    workshop shop;
+    pawl_workshop shop;
     int working; /* rank 0: shop is open */
     int shared;  /* all ranks have the sources */
     struct {     /* what rank 0 tells the others */
@@ -177,8 +94,8 @@ static pawl_status find(search *s)
         PAWL_TRY(repair(s->folder, &s->told.entry));
         if (pawl_path_exists(s->told.entry.path)) return PAWL_OK; /* another job's: it is looked at in the next turn */
     }
-    sweep(s->folder, s->key);
-    PAWL_TRY(workshop_open(s->told.entry.path, &s->shop));
+    pawl_workshop_sweep(s->folder, s->key);
+    PAWL_TRY(pawl_workshop_open(s->told.entry.path, &s->shop));
     s->working = 1;
     memcpy(s->told.shop, s->shop.path, sizeof s->told.shop);
     return PAWL_OK;
@@ -197,7 +114,7 @@ static pawl_status look(void *self)
 static pawl_status deliver(void *self)
 {
     const search *s = self;
-    return pawl_keep_going() ? pawl_prepare_advise(publish(s->folder, &s->shop, s->told.entry.path), s->folder)
+    return pawl_keep_going() ? pawl_prepare_advise(publish(&s->shop, s->told.entry.path), s->folder)
                              : PAWL_OK;
 }
 
@@ -205,7 +122,7 @@ static pawl_status deliver(void *self)
 static void leave_workshop(search *s)
 {
     const pawl_error why = *pawl_last_error();
-    if (s->working) workshop_close(&s->shop);
+    if (s->working) pawl_workshop_close(&s->shop);
     s->working = 0;
     pawl_adopt_error(&why);
 }
