@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/file.h"
+#include "core/json.h"
 #include "core/safetensors.h"
 #include "model/decoder.h"
 #include "model/hf.h"
@@ -85,6 +86,7 @@ static pawl_status load_weight(const pawl_model *m, const pawl_safetensors *s, c
     PAWL_CHECK(t->dtype == PAWL_F32 || t->dtype == PAWL_F16 || t->dtype == PAWL_BF16, PAWL_EDATA,
                "%s: tensor %s: expected numbers of f32, f16 or bf16, found %s", dir, w->name,
                pawl_dtype_name(t->dtype));
+    if (!flat) return PAWL_OK;
     pawl_hf_to_floats(t, w->transposed ? untransposed : flat + w->first);
     if (w->transposed) transpose(untransposed, w->dim[1], w->dim[0], flat + w->first);
     return PAWL_OK;
@@ -145,7 +147,8 @@ static pawl_status check_others(const pawl_model *m, const pawl_safetensors *s, 
     return PAWL_OK;
 }
 
-pawl_status pawl_hf_load(const pawl_model *m, const char *dir, float *flat)
+/* flat NULL: only looks. */
+static pawl_status load(const pawl_model *m, const char *dir, float *flat)
 {
     pawl_safetensors *s;
     float *untransposed = NULL; /* the largest of those that files hold the other way round */
@@ -154,8 +157,8 @@ pawl_status pawl_hf_load(const pawl_model *m, const char *dir, float *flat)
     for (int i = 0; i < m->count; i++)
         if (m->weights[i].transposed && m->extents[i].count > most) most = m->extents[i].count;
     PAWL_TRY(pawl_safetensors_open(dir, &s));
-    if (most) PAWL_TRY_OUT(pawl_alloc((void **)&untransposed, (size_t)most * sizeof *untransposed, "a tensor"));
-    memset(flat, 0, (size_t)m->flat * sizeof *flat);
+    if (most && flat) PAWL_TRY_OUT(pawl_alloc((void **)&untransposed, (size_t)most * sizeof *untransposed, "a tensor"));
+    if (flat) memset(flat, 0, (size_t)m->flat * sizeof *flat);
     for (int i = 0; i < m->count; i++) PAWL_TRY_OUT(load_weight(m, s, &m->weights[i], dir, flat, untransposed));
     PAWL_TRY_OUT(check_others(m, s, dir));
 out:
@@ -164,21 +167,23 @@ out:
     return status;
 }
 
+pawl_status pawl_hf_load(const pawl_model *m, const char *dir, float *flat)
+{
+    return load(m, dir, flat);
+}
+
+pawl_status pawl_hf_check(const pawl_model *m, const char *dir)
+{
+    return load(m, dir, NULL);
+}
+
 /* --- writing ----------------------------------------------------------------------------------------------- */
 
+/* Takes value; NULL: there was no memory for it. */
 pawl_status pawl_hf_write_json(const char *dir, const char *name, json_t *value)
 {
-    char path[PATH_MAX];
-    pawl_text text = {.data = NULL};
-    pawl_status status;
-    PAWL_TRY_OUT(value ? PAWL_OK : PAWL_FAIL(PAWL_EMEM, "no memory for %s", name));
-    PAWL_TRY_OUT(pawl_path_join(path, sizeof path, dir, name));
-    PAWL_TRY_OUT(pawl_json_pretty(value, &text));
-    pawl_text_add(&text, "\n");
-    PAWL_TRY_OUT(pawl_text_status(&text));
-    PAWL_TRY_OUT(pawl_file_replace(path, text.data, text.bytes));
-out:
-    pawl_text_close(&text);
+    PAWL_CHECK(value, PAWL_EMEM, "no memory for %s", name);
+    const pawl_status status = pawl_json_write(dir, name, value);
     json_decref(value);
     return status;
 }
@@ -276,6 +281,19 @@ static pawl_status add_files(json_t *files, const char *dir, const pawl_safetens
     return PAWL_OK;
 }
 
+/* What an import has written beside the model. */
+static pawl_status add_import(const char *dir, json_t *lineage)
+{
+    enum { RECORD_MAX = 1 << 20 };
+    char path[PATH_MAX];
+    json_t *record;
+    PAWL_TRY(pawl_path_join(path, sizeof path, dir, PAWL_IMPORT_RECORD));
+    if (!pawl_path_exists(path)) return PAWL_OK;
+    PAWL_TRY(pawl_json_read(path, RECORD_MAX, &record));
+    PAWL_CHECK(json_object_set_new(lineage, "imported", record) == 0, PAWL_EMEM, "no memory for the lineage of %s", dir);
+    return PAWL_OK;
+}
+
 pawl_status pawl_hf_lineage(const char *dir, json_t **out)
 {
     pawl_safetensors *s;
@@ -287,6 +305,9 @@ pawl_status pawl_hf_lineage(const char *dir, json_t **out)
     json_t *lineage = status == PAWL_OK ? json_pack("{s:s,s:O}", "path", dir, "files", files) : NULL;
     if (status == PAWL_OK && !lineage) status = PAWL_FAIL(PAWL_EMEM, "no memory for the lineage of %s", dir);
     json_decref(files);
+    if (status == PAWL_OK) status = add_import(dir, lineage);
     if (status == PAWL_OK) *out = lineage;
+    else
+        json_decref(lineage);
     return status;
 }

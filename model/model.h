@@ -7,6 +7,7 @@
 
 #include "core/batch.h"
 #include "core/fields.h"
+#include "core/gguf.h"
 #include "core/hash.h"
 #include "core/state.h"
 #include "ops/ops.h"
@@ -245,6 +246,8 @@ void pawl_hf_tensors_close(pawl_hf_tensors *t);
 /* Reads the weights of dir (f32, f16, bf16; one file or sharded) into flat; every tensor must be there, in its shape,
  * and nothing that is not known. Errors: EDATA naming tensor, expected and found. */
 PAWL_MUST pawl_status pawl_hf_load(const pawl_model *m, const char *dir, float *flat);
+/* The same checks without reading a number. */
+PAWL_MUST pawl_status pawl_hf_check(const pawl_model *m, const char *dir);
 /* Writes config.json, generation_config.json and safetensors. dtype: F32, BF16 or F16. */
 PAWL_MUST pawl_status pawl_hf_save(const pawl_model *m, const float *flat, pawl_dtype dtype, const char *dir);
 /* PEFT's directories: adapter_config.json and adapter_model.safetensors. */
@@ -257,7 +260,15 @@ PAWL_MUST pawl_status pawl_peft_load(const pawl_adapter *a, const char *dir, flo
 PAWL_MUST pawl_status pawl_peft_save(const pawl_adapter *a, const float *flat, pawl_dtype dtype, const char *base,
                                      const char *dir);
 
-/* What a lineage record says of a base model: {path, files: [{name, bytes, sha256}]}. */
+/* Writes the model of a GGUF file into dir in the same form, tensor by tensor: names, the order of q and k rows, rotary
+ * scaling and a head that is the embedding as Hugging Face has them. Blocks become the numbers they stand for.
+ * alive (may be NULL) is called again and again meanwhile. Errors: EDATA naming file and key or tensor, for architectures,
+ * keys and tensors that are not computed here. */
+PAWL_MUST pawl_status pawl_hf_import_gguf(const pawl_gguf *g, pawl_dtype dtype, const char *dir, void (*alive)(void));
+/* A folder that was imported says of what in this file. */
+#define PAWL_IMPORT_RECORD "pawl-import.json"
+/* What a lineage record says of a base model: {path, files: [{name, bytes, sha256}]}, and as `imported` what
+ * PAWL_IMPORT_RECORD says where there is one. */
 PAWL_MUST pawl_status pawl_hf_lineage(const char *dir, json_t **out);
 
 #ifdef __cplusplus
