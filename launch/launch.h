@@ -36,7 +36,7 @@ typedef struct pawl_command {
     void (*more_help)(pawl_text *out); /* NULL: none */
 } pawl_command;
 
-extern const pawl_command pawl_command_train, pawl_command_eval, pawl_command_generate, pawl_command_export,
+extern const pawl_command pawl_command_train, pawl_command_eval, pawl_command_generate, pawl_command_import, pawl_command_export,
     pawl_command_config, pawl_command_plan, pawl_command_tokenize, pawl_command_show, pawl_command_verify, pawl_command_log;
 
 /* Errors: EUSAGE naming the word, with the nearest option. */
@@ -89,6 +89,11 @@ PAWL_MUST pawl_status pawl_open_run(pawl_comm *c, pawl_opened *o, int *stopped);
  * reads them, o->parts.data is NULL and *missing says what lacks. No weights are read. Local: c is of one rank. */
 PAWL_MUST pawl_status pawl_open_plan(pawl_comm *c, int threads, pawl_opened *o, pawl_text *missing, int *stopped);
 void pawl_close_run(pawl_opened *o);
+
+/* A GGUF file stands for the folder that it is imported into, once, below the user's cache folder; any other path for
+ * itself. Local; any number of processes may ask at once. Errors: as the import's. */
+int pawl_is_gguf(const char *path);
+PAWL_MUST pawl_status pawl_model_folder(const char *path, char dir[1024]);
 
 /* ---- Models and weights, wherever they are (weights.c): a checkpoint, a run's folder (its newest checkpoint), a Hugging
  * Face directory, a PEFT directory. An adapter's weights are worked into those of its base, which is opened again from
