@@ -37,13 +37,14 @@ PAWL_MUST pawl_status pawl_safetensors_write_dir(const char *dir, const pawl_sta
                                                  int64_t shard_bytes);
 
 /* Numbers that are made while they are written: [first, first + count) of n, an f32 item of the list being written. */
-typedef struct pawl_source {
+typedef struct pawl_tensor_source {
     void *self;
     pawl_status (*floats)(void *self, const pawl_named *n, int64_t first, int64_t count, float *out);
-} pawl_source;
+} pawl_tensor_source;
 /* The same of numbers that come from `from` instead of the tensors' data, so that no more than a piece is in memory. */
-PAWL_MUST pawl_status pawl_safetensors_write_from(const char *dir, const pawl_state *tensors, const pawl_source *from,
-                                                  pawl_dtype dtype, int64_t shard_bytes);
+PAWL_MUST pawl_status pawl_safetensors_write_from(const char *dir, const pawl_state *tensors,
+                                                  const pawl_tensor_source *from, pawl_dtype dtype,
+                                                  int64_t shard_bytes);
 
 #ifdef __cplusplus
 }

@@ -35,8 +35,8 @@ static void describe(pawl_text *header, const pawl_named *n, pawl_dtype dtype, s
 
 /* Calls visit for every tensor in file order: wide types first, so that each tensor is aligned to its own type. */
 typedef struct writer {
-    const pawl_source *from; /* NULL: the tensors' own data */
-    float *made;             /* what it gives, of PAWL_CHUNK_BYTES */
+    const pawl_tensor_source *from; /* NULL: the tensors' own data */
+    float *made;                    /* what it gives, of PAWL_CHUNK_BYTES */
     int fd;
     const char *path;
     pawl_dtype dtype;
@@ -96,7 +96,7 @@ static pawl_status write_open_file(writer *w, const pawl_named *items, int count
     return pawl_file_sync(w->fd, w->path);
 }
 
-static pawl_status write_new(const char *path, const pawl_named *items, int count, const pawl_source *from,
+static pawl_status write_new(const char *path, const pawl_named *items, int count, const pawl_tensor_source *from,
                              pawl_dtype dtype)
 {
     writer w = {.from = from, .path = path, .dtype = dtype};
@@ -113,7 +113,7 @@ static pawl_status write_new(const char *path, const pawl_named *items, int coun
     return status;
 }
 
-static pawl_status write_file(const char *path, const pawl_named *items, int count, const pawl_source *from,
+static pawl_status write_file(const char *path, const pawl_named *items, int count, const pawl_tensor_source *from,
                               pawl_dtype dtype)
 {
     char part[PATH_MAX], dir[PATH_MAX];
@@ -159,7 +159,7 @@ static pawl_status write_index(const char *path, json_t *map, int64_t total)
     return status;
 }
 
-static pawl_status write_shards(const char *dir, const pawl_state *t, const pawl_source *from, pawl_dtype dtype,
+static pawl_status write_shards(const char *dir, const pawl_state *t, const pawl_tensor_source *from, pawl_dtype dtype,
                                 int64_t shard_bytes, int shards, json_t *map)
 {
     int first = 0;
@@ -176,7 +176,7 @@ static pawl_status write_shards(const char *dir, const pawl_state *t, const pawl
     return PAWL_OK;
 }
 
-pawl_status pawl_safetensors_write_from(const char *dir, const pawl_state *tensors, const pawl_source *from,
+pawl_status pawl_safetensors_write_from(const char *dir, const pawl_state *tensors, const pawl_tensor_source *from,
                                         pawl_dtype dtype, int64_t shard_bytes)
 {
     char single[PATH_MAX], index[PATH_MAX];

@@ -8,7 +8,6 @@
 #include "comm/comm.h"
 #include "core/batch.h"
 #include "core/fields.h"
-#include "core/gguf.h"
 #include "core/hash.h"
 
 #ifdef __cplusplus
@@ -198,7 +197,8 @@ const char *pawl_renderer_eos(const pawl_renderer *r);
 /* Writes the tokenizer of a GGUF file into dir as tokenizer.json and tokenizer_config.json: byte-level vocabularies with the
  * rule of tokenizer.ggml.pre, and sentencepiece-style ones, whose merges their scores imply; special tokens, what is added
  * around texts, the chat template. Errors: EDATA naming file and key of what is not supported or not sound. */
-PAWL_MUST pawl_status pawl_tokenizer_import_gguf(const pawl_gguf *g, const char *dir);
+struct pawl_gguf; /* core/gguf.h */
+PAWL_MUST pawl_status pawl_tokenizer_import_gguf(const struct pawl_gguf *g, const char *dir);
 
 /* ---- Prepared data ---- */
 typedef struct pawl_data pawl_data;

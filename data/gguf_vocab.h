@@ -2,9 +2,8 @@
 #ifndef PAWL_DATA_GGUF_VOCAB_H
 #define PAWL_DATA_GGUF_VOCAB_H
 
-#include <jansson.h>
-
 #include "core/gguf.h"
+#include "core/json.h"
 
 /* Types of tokens, numbered as in files. */
 typedef enum pawl_gguf_token {

@@ -2,9 +2,8 @@
 #ifndef PAWL_MODEL_GGUF_H
 #define PAWL_MODEL_GGUF_H
 
-#include <jansson.h>
-
 #include "core/gguf.h"
+#include "core/json.h"
 
 #ifdef __cplusplus
 extern "C" {

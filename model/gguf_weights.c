@@ -159,7 +159,7 @@ static pawl_status collect(weights *w)
 pawl_status pawl_gguf_write_weights(const pawl_gguf_model *m, pawl_dtype dtype, const char *dir, void (*alive)(void))
 {
     weights w = {.m = m, .alive = alive};
-    const pawl_source from = {&w, make_floats};
+    const pawl_tensor_source from = {&w, make_floats};
     pawl_status status;
     PAWL_TRY_OUT(collect(&w));
     PAWL_TRY_OUT(pawl_safetensors_write_from(dir, &w.state, &from, dtype, SHARD_BYTES));
