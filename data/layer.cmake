@@ -1,8 +1,12 @@
 pawl_layer(data
-  SOURCES added.c blob.c bpe.c bytes.c cache.c config.c data.c decoder.c encode.c files.c find.c forms.c gguf_merges.c
-          gguf_rules.c gguf_tokenizer.c gguf_vocab.c glob.c hands.c join.c leaks.c letters.c lineage.c load.c marked.c
-          merge.c normalizer.c oniguruma.c order.c pack.c place.c plain_rows.c post.c prepare.c prepared.c
-          pretokenizer.c reader.c regex.c renderer.c sample.c scanners.c slot.c sources.c split.c stream.c strings.c
-          tokenizer.c unicode.c unit.c utf8.c values.c window.c work.c
+  SOURCES blob.c cache.c config.c data.c files.c glob.c hands.c join.c leaks.c lineage.c marked.c order.c pack.c
+          plain_rows.c prepare.c prepared.c reader.c renderer.c sample.c slot.c sources.c stream.c unit.c
+          utf8.c values.c window.c work.c
+          tokenizer/added.c tokenizer/bpe.c tokenizer/bytes.c tokenizer/decoder.c tokenizer/encode.c
+          tokenizer/find.c tokenizer/forms.c tokenizer/gguf_merges.c
+          tokenizer/gguf_rules.c tokenizer/gguf_tokenizer.c tokenizer/gguf_vocab.c tokenizer/letters.c tokenizer/load.c tokenizer/merge.c
+          tokenizer/normalizer.c tokenizer/oniguruma.c tokenizer/place.c tokenizer/post.c tokenizer/pretokenizer.c
+          tokenizer/regex.c tokenizer/scanners.c tokenizer/split.c tokenizer/strings.c tokenizer/tokenizer.c
+          tokenizer/unicode.c
   USES pawl_core pawl_comm
   LIBS PkgConfig::PCRE2 PkgConfig::UTF8PROC PkgConfig::ZLIB)

@@ -2,7 +2,7 @@
  * that the models' own tokenizer.json has. */
 #include <string.h>
 
-#include "data/gguf_vocab.h"
+#include "data/tokenizer/gguf_vocab.h"
 
 #define ISOLATED(regex)                                                                                                \
     "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"" regex "\"},\"behavior\":\"Isolated\",\"invert\":false},"

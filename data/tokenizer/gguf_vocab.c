@@ -1,4 +1,4 @@
-#include "data/gguf_vocab.h"
+#include "data/tokenizer/gguf_vocab.h"
 
 #include <stdio.h>
 #include <string.h>

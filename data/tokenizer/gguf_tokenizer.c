@@ -4,7 +4,7 @@
 
 #include "core/json.h"
 #include "data/data.h"
-#include "data/gguf_vocab.h"
+#include "data/tokenizer/gguf_vocab.h"
 
 #define SPACE_MARK "\u2581" /* what stands for a space in sentencepiece's pieces */
 

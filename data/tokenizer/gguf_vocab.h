@@ -1,4 +1,4 @@
-/* data/gguf_vocab.h - the vocabulary of a GGUF file, checked, for building tokenizer.json of it (private to data/). */
+/* data/tokenizer/gguf_vocab.h - the vocabulary of a GGUF file, checked, for building tokenizer.json of it (private to data/). */
 #ifndef PAWL_DATA_GGUF_VOCAB_H
 #define PAWL_DATA_GGUF_VOCAB_H
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "core/arena.h"
-#include "data/gguf_vocab.h"
+#include "data/tokenizer/gguf_vocab.h"
 #include "data/utf8.h"
 
 static pawl_status add_pair(json_t *list, const char *left, size_t left_bytes, const char *right, size_t right_bytes)
