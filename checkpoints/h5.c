@@ -170,6 +170,7 @@ hid_t pawl_h5_type(pawl_dtype dtype)
     case PAWL_F64: return H5Tcopy(H5T_IEEE_F64LE);
     case PAWL_I64: return H5Tcopy(H5T_STD_I64LE);
     case PAWL_I32: return H5Tcopy(H5T_STD_I32LE);
+    case PAWL_BOOL:
     case PAWL_U8: return H5Tcopy(H5T_STD_U8LE);
     case PAWL_DTYPE_COUNT: break;
     }

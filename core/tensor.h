@@ -17,7 +17,8 @@ extern "C" {
     X(F64, 8, "F64", "f64")     \
     X(I64, 8, "I64", "i64")     \
     X(I32, 4, "I32", "i32")     \
-    X(U8, 1, "U8", "u8")
+    X(U8, 1, "U8", "u8")        \
+    X(BOOL, 1, "BOOL", "bool")
 
 #define PAWL_DTYPE_ENUM(name, bytes, safetensors, wire) PAWL_##name,
 typedef enum pawl_dtype { PAWL_DTYPE_LIST(PAWL_DTYPE_ENUM) PAWL_DTYPE_COUNT } pawl_dtype;

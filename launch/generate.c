@@ -50,8 +50,9 @@ static int32_t nucleus(const sampler *s, const float *logits, int64_t position)
     return s->candidates[i].id;
 }
 
-/* Feeds the prompt, then draws until the end id or max_tokens. ids has room for the prompt and max_tokens more. */
-static pawl_status generate(pawl_decoder *d, const sampler *s, int32_t end, int32_t *ids, int64_t prompt, int64_t max_tokens,
+/* Feeds the prompt, then draws until max_tokens or an id that ends a text, of the tokenizer's or the model's. ids has room
+ * for the prompt and max_tokens more. */
+static pawl_status generate(pawl_decoder *d, const sampler *s, const pawl_loaded *l, int32_t *ids, int64_t prompt, int64_t max_tokens,
                             int64_t *count, const char **stop)
 {
     const float *logits = NULL;
@@ -60,7 +61,7 @@ static pawl_status generate(pawl_decoder *d, const sampler *s, int32_t end, int3
     *stop = "length";
     while (n < prompt + max_tokens) {
         const int32_t id = s->temperature > 0 ? nucleus(s, logits, n) : greedy(logits, s->size);
-        if (id == end) {
+        if (id == pawl_tokenizer_end(l->tokenizer) || pawl_model_ends(l->model, id)) {
             *stop = "end";
             break;
         }
@@ -114,7 +115,7 @@ static pawl_status answer(const pawl_command *c, const pawl_args *a, pawl_loaded
         PAWL_TRY_OUT(PAWL_FAIL(PAWL_EUSAGE, "the prompt has %lld tokens and the model's context %lld: shorten it", (long long)n, (long long)context));
     if (max_tokens > context - n) max_tokens = context - n;
     PAWL_TRY_OUT(pawl_decoder_open(l->model, d, l->weights, n + max_tokens, &g));
-    PAWL_TRY_OUT(generate(g, &s, pawl_tokenizer_end(l->tokenizer), ids, n, max_tokens, &count, &stop));
+    PAWL_TRY_OUT(generate(g, &s, l, ids, n, max_tokens, &count, &stop));
     PAWL_TRY_OUT(print_result(l, ids, n, count, stop, a->option[JSON] != NULL));
 out:
     pawl_decoder_close(g);
