@@ -123,7 +123,8 @@ json_t *pawl_field_default_json(const pawl_field *row);
 /* The section as JSON: every key of rows, lists as arrays, absent records as null. json_decref it. */
 PAWL_MUST pawl_status pawl_fields_json(const pawl_field *rows, const void *section, json_t **out);
 
-/* Reads what pawl_fields_json wrote, every key of it (sections without lists). where names it in errors. Errors: EDATA. */
+/* Reads what pawl_fields_json wrote (sections without lists of records). A key that an older version did not know stands at
+ * its default; a key without one must be there. where names it in errors. Errors: EDATA. */
 PAWL_MUST pawl_status pawl_fields_from_json(const pawl_field *rows, const json_t *json, const char *where, void *section);
 
 /* Appends a line "key: before -> after" for each key that differs, FIXED keys only when fixed_only. Returns how many. */

@@ -100,6 +100,7 @@ pawl_status pawl_fields_from_json(const pawl_field *rows, const json_t *json, co
     pawl_fields_default(rows, section);
     for (; rows->key; rows++) {
         const json_t *value = json_object_get(json, rows->key);
+        if (!value && rows->dflt) continue;
         PAWL_CHECK(value, PAWL_EDATA, "%s: expected the key '%s'", where, rows->key);
         if (rows->kind == PAWL_KIND_record) {
             const int32_t present = !json_is_null(value);
