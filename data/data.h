@@ -206,6 +206,9 @@ typedef struct pawl_data pawl_data;
 /* Which rows: what is trained, or what is held out and measured. */
 typedef enum pawl_part { PAWL_TRAIN, PAWL_HELD_OUT } pawl_part;
 
+/* 1 when there is a file, a folder, or a file that matches. */
+int pawl_dataset_is_there(const pawl_dataset_config *d);
+
 typedef struct pawl_data_inputs {
     const pawl_data_config *config;
     const pawl_tokenizer *tokenizer;
@@ -248,6 +251,10 @@ int64_t pawl_row_length(const pawl_data *d, pawl_part part, pawl_row r);
 int64_t pawl_row_bytes(const pawl_data *d, pawl_part part, pawl_row r);
 /* "domain row 17 (file.jsonl:12, file.jsonl:40)". */
 void pawl_row_describe(const pawl_data *d, pawl_part part, pawl_row r, char *out, size_t room);
+
+/* {ids, labels, positions: as the model is given them, without padding; documents: [{domain, source, first, end, trained}]}.
+ * labels in Hugging Face's place: the id of a token that is predicted and trained, else -100. json_decref it. */
+PAWL_MUST pawl_status pawl_row_json(const pawl_data *d, pawl_part part, pawl_row r, json_t **out);
 
 /* T of a slot of these rows: sequence_len when packed; else the longest row, rounded up to a multiple of 32 (at most
  * sequence_len). A function of the slot's rows alone. */

@@ -238,6 +238,15 @@ pawl_status pawl_sources_find(const pawl_dataset_config *cfg, pawl_sources *out)
     return keep_readable(cfg, out);
 }
 
+int pawl_dataset_is_there(const pawl_dataset_config *d)
+{
+    pawl_sources found = {0};
+    if (pawl_path_exists(d->path)) return 1;
+    const int there = pawl_glob(d->path, &found) == PAWL_OK && found.count > 0;
+    pawl_sources_close(&found);
+    return there;
+}
+
 void pawl_sources_close(pawl_sources *s)
 {
     for (int i = 0; i < s->count; i++) {

@@ -1,6 +1,6 @@
 pawl_layer(data
   SOURCES blob.c cache.c config.c data.c files.c glob.c hands.c join.c leaks.c lineage.c marked.c order.c pack.c
-          plain_rows.c prepare.c prepared.c reader.c renderer.c sample.c slot.c sources.c stream.c unit.c
+          plain_rows.c prepare.c prepared.c reader.c renderer.c sample.c show.c slot.c sources.c stream.c unit.c
           utf8.c values.c window.c work.c
           tokenizer/added.c tokenizer/bpe.c tokenizer/bytes.c tokenizer/decoder.c tokenizer/encode.c
           tokenizer/find.c tokenizer/forms.c tokenizer/gguf_merges.c

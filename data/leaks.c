@@ -59,29 +59,26 @@ static void look_up(const table *t, pawl_dataset *s, int64_t document)
     at->document = document;
 }
 
-/* Where a document stands, as errors write it. */
-static void name_place(const pawl_dataset *s, int64_t document, char *out, size_t room)
-{
-    const pawl_document *d = &s->prepared.documents[document];
-    const char *name =
-        json_string_value(json_object_get(json_array_get(s->prepared.sources, (size_t)d->source), "name"));
-    if (d->line > 0)
-        snprintf(out, room, "%s:%" PRId64, name, d->line);
-    else
-        snprintf(out, room, "%s", name);
-}
-
 static void count(const table *t, pawl_dataset *s, int64_t document)
 {
-    const slot *at = find(t, &s->prepared.documents[document].content);
+    s->leaked += find(t, &s->prepared.documents[document].content)->learnt != NULL;
+}
+
+/* How many, and where the first of them stands. */
+static void warn(const table *t, const pawl_dataset *s)
+{
     char held[300], learnt[300];
-    if (!at->learnt || s->leaked++ > 0) return;
-    name_place(s, document, held, sizeof held);
-    name_place(at->learnt, at->document, learnt, sizeof learnt);
-    pawl_log(
-        PAWL_LOG_WARN,
-        "data: '%s' is learnt from what it is measured by: %s is held out, and the same text is learnt from %s of '%s'",
-        s->domain, held, learnt, at->learnt->domain);
+    int64_t k = 0;
+    const slot *at = NULL;
+    for (; !at || !at->learnt; k++)
+        if (s->prepared.documents[k].part == PAWL_HELD_OUT) at = find(t, &s->prepared.documents[k].content);
+    pawl_place_of(s, k - 1, held, sizeof held);
+    pawl_place_of(at->learnt, at->document, learnt, sizeof learnt);
+    pawl_log(PAWL_LOG_WARN,
+             "data: %" PRId64 " of the %" PRId64
+             " held-out documents of '%s' are learnt too, so that they measure too well: "
+             "take them out of one side; the first is %s, in '%s' %s",
+             s->leaked, s->prepared.part[PAWL_HELD_OUT].tally.documents, s->domain, held, at->learnt->domain, learnt);
 }
 
 static void visit_all(const table *t, pawl_data *d, pawl_part part, visit *f)
@@ -103,14 +100,8 @@ pawl_status pawl_leaks_count(pawl_data *d)
     visit_all(&t, d, PAWL_HELD_OUT, put_in);
     visit_all(&t, d, PAWL_TRAIN, look_up);
     visit_all(&t, d, PAWL_HELD_OUT, count);
+    for (int i = 0; i < d->count && pawl_keep_going(); i++)
+        if (d->datasets[i].leaked > 0) warn(&t, &d->datasets[i]);
     pawl_free(t.slots);
-    for (int i = 0; i < d->count; i++)
-        if (d->datasets[i].leaked > 0)
-            pawl_log(PAWL_LOG_WARN,
-                     "data: in all %" PRId64 " of the %" PRId64
-                     " held-out documents of '%s' are learnt too: what they measure looks better than it is; take them "
-                     "out of one side",
-                     d->datasets[i].leaked, d->datasets[i].prepared.part[PAWL_HELD_OUT].tally.documents,
-                     d->datasets[i].domain);
     return PAWL_OK;
 }

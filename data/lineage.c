@@ -102,16 +102,6 @@ void pawl_data_report(const pawl_data *d, pawl_text *out)
     }
 }
 
-/* "file.jsonl:12" */
-static size_t place_of(const pawl_dataset *s, const pawl_segment *segment, char *out, size_t room)
-{
-    const pawl_document *doc = &s->prepared.documents[segment->document];
-    const char *name =
-        json_string_value(json_object_get(json_array_get(s->prepared.sources, (size_t)doc->source), "name"));
-    const int n = doc->line > 0 ? snprintf(out, room, "%s:%" PRId64, name, doc->line) : snprintf(out, room, "%s", name);
-    return n < 0 ? 0 : (size_t)n;
-}
-
 void pawl_row_describe(const pawl_data *d, pawl_part part, pawl_row r, char *out, size_t room)
 {
     static const char more[] = ", ...)";
@@ -120,8 +110,9 @@ void pawl_row_describe(const pawl_data *d, pawl_part part, pawl_row r, char *out
     int n = snprintf(out, room, "%s row %" PRId64 " (", pawl_data_domain(d, part, r.domain), r.index);
     size_t used = n < 0 || (size_t)n >= room ? room : (size_t)n;
     for (int64_t k = 0; k < v.count && used < room; k++) {
-        const size_t length = place_of(v.dataset, &v.segments[k], place, sizeof place);
-        if (length >= sizeof place || used + length + 2 + sizeof more > room) {
+        pawl_place_of(v.dataset, v.segments[k].document, place, sizeof place);
+        const size_t length = strlen(place);
+        if (length + 1 >= sizeof place || used + length + 2 + sizeof more > room) {
             if (used + sizeof more <= room) memcpy(out + used, k ? more : "...)", k ? sizeof more : sizeof "...)");
             return;
         }

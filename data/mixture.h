@@ -34,6 +34,9 @@ typedef struct pawl_row_view {
 
 pawl_row_view pawl_row_find(const pawl_data *d, pawl_part part, pawl_row r);
 
+/* "file.jsonl:12", or "file.txt" for a whole file: where a document stands, cut to room. */
+void pawl_place_of(const pawl_dataset *s, int64_t document, char *out, size_t room);
+
 /* Fills epoch_first, epoch_rows and the mixture's. Errors: EDATA for a dataset that gives no row. */
 PAWL_MUST pawl_status pawl_mixture_plan(pawl_data *d);
 

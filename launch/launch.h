@@ -37,7 +37,7 @@ typedef struct pawl_command {
 } pawl_command;
 
 extern const pawl_command pawl_command_train, pawl_command_eval, pawl_command_generate, pawl_command_import, pawl_command_export,
-    pawl_command_config, pawl_command_plan, pawl_command_tokenize, pawl_command_show, pawl_command_verify, pawl_command_log;
+    pawl_command_config, pawl_command_data, pawl_command_plan, pawl_command_tokenize, pawl_command_show, pawl_command_verify, pawl_command_log;
 
 /* Errors: EUSAGE naming the word, with the nearest option. */
 PAWL_MUST pawl_status pawl_options_parse(const pawl_command *c, int argc, char **argv, pawl_args *out);
@@ -85,7 +85,9 @@ typedef struct pawl_opened {
 PAWL_MUST pawl_status pawl_open_config(pawl_comm *c, const char *yaml, char *const *overrides, int count, pawl_opened *o);
 /* Tokenizer, model, device and data of the configuration. *stopped = 1 when a rank was asked to stop meanwhile. Collective. */
 PAWL_MUST pawl_status pawl_open_run(pawl_comm *c, pawl_opened *o, int *stopped);
-/* The same for a plan, with what is there: of a model its configuration is enough; without the data, or the tokenizer that
+/* Tokenizer and data alone. Collective. */
+PAWL_MUST pawl_status pawl_open_data(pawl_comm *c, pawl_opened *o, int *stopped);
+/* A whole run for a plan, with what is there: of a model its configuration is enough; without the data, or the tokenizer that
  * reads them, o->parts.data is NULL and *missing says what lacks. No weights are read. Local: c is of one rank. */
 PAWL_MUST pawl_status pawl_open_plan(pawl_comm *c, int threads, pawl_opened *o, pawl_text *missing, int *stopped);
 void pawl_close_run(pawl_opened *o);

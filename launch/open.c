@@ -1,4 +1,3 @@
-#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,7 +91,7 @@ static pawl_status same_device(pawl_comm *c, const pawl_device *d)
     return pawl_agree(c, mine);
 }
 
-static pawl_status open_data(pawl_comm *c, pawl_opened *o, int *stopped)
+static pawl_status prepare_data(pawl_comm *c, pawl_opened *o, int *stopped)
 {
     char cache[1024];
     pawl_cache_folder(cache, sizeof cache);
@@ -107,6 +106,21 @@ static pawl_status open_data(pawl_comm *c, pawl_opened *o, int *stopped)
     const pawl_status s = pawl_data_open(c, &in, &o->data, stopped);
     pawl_end_preparing();
     return s;
+}
+
+/* The tokenizer that the run would take. */
+static pawl_status open_tokenizer(pawl_opened *o)
+{
+    pawl_model_config model;
+    if (o->config.data.tokenizer[0]) memcpy(o->tokenizer_spec, o->config.data.tokenizer, sizeof o->config.data.tokenizer);
+    else PAWL_TRY(choose_model(o, &model));
+    return pawl_tokenizer_open(o->tokenizer_spec, &o->tokenizer);
+}
+
+pawl_status pawl_open_data(pawl_comm *c, pawl_opened *o, int *stopped)
+{
+    PAWL_TRY(pawl_agree(c, open_tokenizer(o)));
+    return prepare_data(c, o, stopped);
 }
 
 static void fill_parts(pawl_comm *c, pawl_opened *o)
@@ -138,27 +152,19 @@ pawl_status pawl_open_run(pawl_comm *c, pawl_opened *o, int *stopped)
     PAWL_TRY(pawl_threads_here(c, o->config.train.threads, &threads));
     PAWL_TRY(pawl_agree(c, open_model(o, threads)));
     PAWL_TRY(same_device(c, o->device));
-    PAWL_TRY(open_data(c, o, stopped));
+    PAWL_TRY(prepare_data(c, o, stopped));
     fill_parts(c, o);
     return PAWL_OK;
 }
 
 /* ---- a run that is only planned ---- */
 
-static int is_there(const pawl_dataset_config *d)
-{
-    glob_t found = {0};
-    const int matched = pawl_path_exists(d->path) || (glob(d->path, 0, NULL, &found) == 0 && found.gl_pathc > 0);
-    globfree(&found);
-    return matched;
-}
-
 static const char *first_missing(const pawl_data_config *c)
 {
     for (int i = 0; i < c->datasets.count; i++)
-        if (!is_there(&c->datasets.items[i])) return c->datasets.items[i].path;
+        if (!pawl_dataset_is_there(&c->datasets.items[i])) return c->datasets.items[i].path;
     for (int i = 0; i < c->test_datasets.count; i++)
-        if (!is_there(&c->test_datasets.items[i])) return c->test_datasets.items[i].path;
+        if (!pawl_dataset_is_there(&c->test_datasets.items[i])) return c->test_datasets.items[i].path;
     return NULL;
 }
 
@@ -181,7 +187,7 @@ pawl_status pawl_open_plan(pawl_comm *c, int threads, pawl_opened *o, pawl_text 
     PAWL_TRY(pawl_model_open(&model, &o->model));
     PAWL_TRY(pawl_choose_adapter(o));
     PAWL_TRY(pawl_device_open_cpu(threads, "auto", &o->device));
-    if (!missing->bytes) PAWL_TRY(open_data(c, o, stopped));
+    if (!missing->bytes) PAWL_TRY(prepare_data(c, o, stopped));
     fill_parts(c, o);
     return pawl_text_status(missing);
 }
