@@ -93,6 +93,35 @@ static void check_config(const char *name, const char *dir, const json_t *source
     pawl_model_close(b);
 }
 
+static void check_ids(const char *name, const pawl_tokenizer *t, const json_t *text, const char *key,
+                      pawl_specials specials)
+{
+    const char *words = json_string_value(json_object_get(text, "text"));
+    const json_t *ids = json_object_get(text, key);
+    pawl_encoding e = {0};
+    assert_int_equal(pawl_encode(t, words, strlen(words), specials, &e), PAWL_OK);
+    int same = e.count == (int64_t)json_array_size(ids);
+    for (int64_t i = 0; same && i < e.count; i++) same = e.ids[i] == json_integer_value(json_array_get(ids, (size_t)i));
+    if (!same) fail_msg("%s: other ids for '%s'", name, words);
+    pawl_encoding_close(&e);
+}
+
+/* Every kind of vocabulary, against Hugging Face's tokenizers. */
+static void check_tokenizer(const char *name, const char *dir, const json_t *texts)
+{
+    pawl_tokenizer *t;
+    size_t i;
+    json_t *text;
+    if (pawl_tokenizer_open(dir, &t) != PAWL_OK) fail_msg("%s: %s", name, pawl_last_error()->what);
+    json_array_foreach((json_t *)(uintptr_t)texts, i, text)
+    {
+        check_ids(name, t, text, "ids", PAWL_WITHOUT_SPECIALS);
+        check_ids(name, t, text, "ids_special", PAWL_WITH_SPECIALS);
+    }
+    assert_int_equal(i, 9);
+    pawl_tokenizer_close(t);
+}
+
 /* Every family, against its Hugging Face source: names, shapes, order of rows, Conv1D's layout, rotary scaling,
  * windows. */
 static void models_equal_their_sources(void **state)
@@ -107,6 +136,7 @@ static void models_equal_their_sources(void **state)
         import_fixture(name, PAWL_F32, dir);
         check_tensors(name, dir, json_object_get(of, "tensors"));
         check_config(name, dir, json_object_get(of, "config"));
+        check_tokenizer(name, dir, json_object_get(of, "texts"));
     }
     assert_int_equal(json_object_size(expected), 6);
 }
