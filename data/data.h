@@ -101,7 +101,7 @@ extern const pawl_field pawl_dataset_rows[];
     T(chat_template_kwargs, "", 1024, FIXED, "a JSON object of more variables for the template, as text, like {\"enable_thinking\": false}") \
     T(chat_template_date, "2024-07-26", 16, FIXED, "the day, YYYY-MM-DD, that templates take for today: fixed, so that equal data give equal rows") \
     F(flag, train_on_inputs, "false", 0, 1, "", FIXED, "train on prompts too, not on answers alone")                           \
-    T(tokenizer,     "", 1024, FIXED, "bytes, or a folder with tokenizer.json; empty: base_model's")                           \
+    T(tokenizer,     "", 1024, FIXED, "bytes, a folder with tokenizer.json, or a GGUF file; empty: base_model's")                           \
     F(i64, sequence_len, "2048", 2, 1e7, "tokens", FIXED, "longest row")                                                       \
     C(excess_length_strategy, "drop", pawl_excess_names, FIXED, "a row longer than sequence_len is: dropped; truncated; an error (raise); split into segments, as documents of type completion and text always are") \
     F(i64, skip_bad_rows, "0", 0, 1e15, "rows", FREE, "bad rows of each dataset that are passed over and reported; more are an error") \

@@ -145,7 +145,7 @@ static pawl_status run(pawl_comm *c, const pawl_args *a, int *exit_status)
 
 const pawl_command pawl_command_generate = {
     .name = "generate",
-    .usage = "CKPT|RUN_DIR|MODEL_DIR --prompt TEXT [options]",
+    .usage = "CKPT|RUN_DIR|MODEL_DIR|FILE.gguf --prompt TEXT [options]",
     .summary = "text from a model",
     .least = 1,
     .most = 1,

@@ -2,6 +2,7 @@
  * command that is given such a file in the place of a directory. */
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/file.h"
@@ -31,11 +32,13 @@ static json_t *said(const pawl_gguf *g, const char *key)
 
 static pawl_status write_record(const pawl_gguf *g, pawl_dtype dtype, pawl_digest digest, size_t bytes, const char *dir)
 {
+    char whole[PATH_MAX];
     const char *path = pawl_gguf_path(g), *slash = strrchr(path, '/');
-    json_t *record = json_pack(
-        "{s:s,s:I,s:s,s:o,s:o,s:o,s:s,s:s}", "file", slash ? slash + 1 : path, "bytes", (json_int_t)bytes, "sha256",
-        pawl_digest_hex(digest).text, "architecture", said(g, "general.architecture"), "name", said(g, "general.name"),
-        "license", said(g, "general.license"), "dtype", pawl_dtype_name(dtype), "pawl_version", PAWL_VERSION);
+    json_t *record = json_pack("{s:s,s:s,s:I,s:s,s:o,s:o,s:o,s:s,s:s}", "file", slash ? slash + 1 : path, "path",
+                               realpath(path, whole) ? whole : path, "bytes", (json_int_t)bytes, "sha256",
+                               pawl_digest_hex(digest).text, "architecture", said(g, "general.architecture"), "name",
+                               said(g, "general.name"), "license", said(g, "general.license"), "dtype",
+                               pawl_dtype_name(dtype), "pawl_version", PAWL_VERSION);
     PAWL_CHECK(record, PAWL_EMEM, "no memory for %s", PAWL_IMPORT_RECORD);
     const pawl_status s = pawl_json_write(dir, PAWL_IMPORT_RECORD, record);
     json_decref(record);
@@ -102,11 +105,47 @@ pawl_status pawl_model_folder(const char *path, char dir[1024])
     pawl_cache_folder(cache, sizeof cache);
     PAWL_CHECK(cache[0], PAWL_EUSAGE,
                "there is no cache folder to import %.600s into: set XDG_CACHE_HOME or HOME, or use pawl import", path);
-    PAWL_TRY(pawl_path_join(folder, sizeof folder, cache, "../imported"));
+    *strrchr(cache, '/') = 0; /* beside the prepared data */
+    PAWL_TRY(pawl_path_join(folder, sizeof folder, cache, "imported"));
     PAWL_TRY(pawl_gguf_open(path, &g));
     const pawl_status s = find_or_make(g, folder, dir);
     pawl_gguf_close(g);
     return s;
+}
+
+/* --- a run's start ------------------------------------------------------------------------------------------ */
+
+/* Both of a run's, on rank 0. */
+static pawl_status import_both(void *self)
+{
+    pawl_opened *o = self;
+    char folder[1024];
+    PAWL_TRY(pawl_model_folder(o->config.model.base_model, folder));
+    memcpy(o->config.model.base_model, folder, sizeof folder);
+    PAWL_TRY(pawl_model_folder(o->config.data.tokenizer, folder));
+    memcpy(o->config.data.tokenizer, folder, sizeof folder);
+    return PAWL_OK;
+}
+
+/* Rank 0's folder, where this rank sees it; else, on a machine with a cache of its own, its own. */
+static pawl_status adopt(pawl_comm *c, char mine[1024])
+{
+    char first[1024];
+    memcpy(first, mine, sizeof first);
+    PAWL_TRY(pawl_bcast(c, first, sizeof first, 0));
+    const pawl_status s = is_model(first) ? PAWL_OK : pawl_model_folder(mine, first);
+    memcpy(mine, first, sizeof first);
+    return pawl_agree(c, s);
+}
+
+pawl_status pawl_import_start(pawl_comm *c, pawl_opened *o)
+{
+    const int model = pawl_is_gguf(o->config.model.base_model), tokenizer = pawl_is_gguf(o->config.data.tokenizer);
+    if (!model && !tokenizer) return PAWL_OK;
+    pawl_watch("importing the model", (double)o->config.comm.phase_seconds);
+    PAWL_TRY(pawl_alone(c, import_both, o));
+    if (model) PAWL_TRY(adopt(c, o->config.model.base_model));
+    return tokenizer ? adopt(c, o->config.data.tokenizer) : PAWL_OK;
 }
 
 /* --- the command -------------------------------------------------------------------------------------------- */

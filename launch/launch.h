@@ -96,6 +96,9 @@ void pawl_close_run(pawl_opened *o);
  * itself. Local; any number of processes may ask at once. Errors: as the import's. */
 int pawl_is_gguf(const char *path);
 PAWL_MUST pawl_status pawl_model_folder(const char *path, char dir[1024]);
+/* The same for base_model and tokenizer of a run, whose configuration names the folders from then on: rank 0 imports and
+ * the others wait. Collective. */
+PAWL_MUST pawl_status pawl_import_start(pawl_comm *c, pawl_opened *o);
 
 /* ---- Models and weights, wherever they are (weights.c): a checkpoint, a run's folder (its newest checkpoint), a Hugging
  * Face directory, a PEFT directory. An adapter's weights are worked into those of its base, which is opened again from

@@ -150,6 +150,7 @@ pawl_status pawl_open_run(pawl_comm *c, pawl_opened *o, int *stopped)
     int threads;
     pawl_watch("opening the model", (double)o->config.comm.phase_seconds);
     PAWL_TRY(pawl_threads_here(c, o->config.train.threads, &threads));
+    PAWL_TRY(pawl_import_start(c, o));
     PAWL_TRY(pawl_agree(c, open_model(o, threads)));
     PAWL_TRY(same_device(c, o->device));
     PAWL_TRY(prepare_data(c, o, stopped));
@@ -178,6 +179,7 @@ static int has_tokenizer(const char *spec)
 pawl_status pawl_open_plan(pawl_comm *c, int threads, pawl_opened *o, pawl_text *missing, int *stopped)
 {
     pawl_model_config model;
+    PAWL_TRY(pawl_import_start(c, o));
     PAWL_TRY(choose_model(o, &model));
     const char *path = first_missing(&o->config.data);
     if (path) pawl_text_add(missing, "there is no %s", path);

@@ -125,10 +125,12 @@ out:
 static pawl_status run(pawl_comm *c, const pawl_args *a, int *exit_status)
 {
     pawl_tokenizer *t;
+    char folder[1024];
     (void)c;
     (void)exit_status;
     PAWL_CHECK(a->option[TOKENIZER], PAWL_EUSAGE, "pawl tokenize: --tokenizer is missing");
-    PAWL_TRY(pawl_tokenizer_open(a->option[TOKENIZER], &t));
+    PAWL_TRY(pawl_model_folder(a->option[TOKENIZER], folder));
+    PAWL_TRY(pawl_tokenizer_open(folder, &t));
     lines l = {.tokenizer = t, .specials = a->option[SPECIAL] ? PAWL_WITH_SPECIALS : PAWL_WITHOUT_SPECIALS};
     const pawl_status s = all_lines(&l, a->option[DECODE] != NULL);
     pawl_encoding_close(&l.encoding);
@@ -139,9 +141,9 @@ static pawl_status run(pawl_comm *c, const pawl_args *a, int *exit_status)
 
 const pawl_command pawl_command_tokenize = {
     .name = "tokenize",
-    .usage = "--tokenizer bytes|DIR [--special] [--decode] < LINES",
+    .usage = "--tokenizer bytes|DIR|FILE.gguf [--special] [--decode] < LINES",
     .summary = "texts to token ids, or back: a JSON value a line",
-    .options = {{"--tokenizer", "DIR", "a folder with tokenizer.json, or bytes"},
+    .options = {{"--tokenizer", "DIR", "a folder with tokenizer.json, a GGUF file, or bytes"},
                 {"--special", NULL, "with the tokens that the post-processor adds"},
                 {"--decode", NULL, "lines are arrays of ids; out come texts"}},
     .run = run,

@@ -5,6 +5,7 @@
 
 #include "core/arena.h"
 #include "core/file.h"
+#include "core/log.h"
 #include "launch/launch.h"
 
 enum { DEPTH_MAX = 16 }; /* adapters on adapters */
@@ -27,6 +28,18 @@ static pawl_status require_there(const char *path)
                "there is no %s: expected a Hugging Face directory, a PEFT adapter, a checkpoint, or the folder of a run",
                path);
     return PAWL_OK;
+}
+
+/* What a checkpoint stands on may have been imported into a cache folder that was emptied since: then it is imported again,
+ * which gives the same folder. Whatever fails here, fails where the folder is needed. */
+static void restore_import(const json_t *lineage)
+{
+    const json_t *base = json_object_get(lineage, "base");
+    const char *folder = json_string_value(json_object_get(base, "path"));
+    const char *file = json_string_value(json_object_get(json_object_get(base, "imported"), "path"));
+    char again[1024];
+    if (!folder || !file || pawl_path_exists(folder) || !pawl_path_exists(file) || !pawl_is_gguf(file)) return;
+    if (pawl_model_folder(file, again) != PAWL_OK) pawl_log(PAWL_LOG_WARN, "%s", pawl_last_error()->what);
 }
 
 /* ---- what lies there ---- */
@@ -59,6 +72,7 @@ static pawl_status describe_saved(const pawl_checkpoint *k, json_t **settings, j
     PAWL_TRY(pawl_json_object(pawl_checkpoint_manifest(k), "lineage", where, &all));
     adapter = json_object_get(all, "adapter");
     if (!json_is_object(adapter)) return PAWL_OK;
+    restore_import(all);
     PAWL_TRY(pawl_json_object(all, "base", where, &under));
     PAWL_TRY(pawl_json_text(under, "path", where, &path));
     PAWL_CHECK(strlen(path) < 1024, PAWL_EDATA, "%s: the base model's path is too long", where);
@@ -74,7 +88,7 @@ pawl_status pawl_describe_adapter(const char *path, json_t **settings, json_t **
     *settings = *base_lineage = NULL;
     base[0] = 0;
     PAWL_TRY(require_there(path));
-    if (is_hugging_face(path)) return PAWL_OK;
+    if (is_hugging_face(path) || pawl_is_gguf(path)) return PAWL_OK;
     if (is_adapter_folder(path)) return describe_peft(path, settings, base);
     PAWL_TRY(pawl_checkpoint_open(path, &k));
     const pawl_status s = describe_saved(k, settings, base_lineage, base);
@@ -94,6 +108,7 @@ static pawl_status describe_checkpoint(const pawl_checkpoint *k, pawl_model_conf
     PAWL_TRY(pawl_json_object(lineage, "model", where, &settings));
     PAWL_TRY(pawl_fields_from_json(pawl_model_rows, settings, where, model));
     memcpy(spec, text, strlen(text) + 1);
+    restore_import(lineage);
     return PAWL_OK;
 }
 
@@ -108,10 +123,12 @@ static pawl_status describe_base_of(const char *path, pawl_model_config *model, 
     return pawl_describe_model(base, model, spec);
 }
 
-pawl_status pawl_describe_model(const char *path, pawl_model_config *model, char spec[1024])
+pawl_status pawl_describe_model(const char *given, pawl_model_config *model, char spec[1024])
 {
     pawl_checkpoint *k;
-    PAWL_TRY(require_there(path));
+    char path[1024];
+    PAWL_TRY(require_there(given));
+    PAWL_TRY(pawl_model_folder(given, path));
     if (is_hugging_face(path)) {
         memcpy(spec, path, strlen(path) + 1);
         return pawl_hf_config(path, model);
@@ -138,9 +155,10 @@ static pawl_status checkpoint_lineage(const char *path, json_t **out)
     return s;
 }
 
-pawl_status pawl_weights_lineage(const char *path, json_t **out)
+pawl_status pawl_weights_lineage(const char *given, json_t **out)
 {
-    char whole[PATH_MAX];
+    char whole[PATH_MAX], path[1024];
+    PAWL_TRY(pawl_model_folder(given, path));
     PAWL_CHECK(!is_adapter_folder(path), PAWL_EUSAGE,
                "%s is an adapter, not a model: give its base as base_model, and it as lora_model_dir", path);
     PAWL_TRY(is_hugging_face(path) ? pawl_hf_lineage(path, out) : checkpoint_lineage(path, out));
@@ -224,10 +242,11 @@ static pawl_status merge_adapter(const char *path, const json_t *settings, const
     return s;
 }
 
-static pawl_status load_weights(const char *path, const char *base, const pawl_model *m, float *flat, int depth)
+static pawl_status load_weights(const char *given, const char *base, const pawl_model *m, float *flat, int depth)
 {
     json_t *settings, *lineage;
-    char was[1024];
+    char was[1024], path[1024];
+    PAWL_TRY(pawl_model_folder(given, path));
     PAWL_CHECK(depth < DEPTH_MAX, PAWL_EUSAGE, "%s: more than %d adapters stand on one another", path, DEPTH_MAX);
     if (is_hugging_face(path)) return pawl_hf_load(m, path, flat);
     PAWL_TRY(pawl_describe_adapter(path, &settings, &lineage, was));
@@ -261,9 +280,13 @@ static pawl_status find_tokenizer(const char *path, const char *base, char spec[
     return s;
 }
 
-static pawl_status load(const char *path, const char *base, pawl_loaded *l)
+static pawl_status load(const char *given, const char *given_base, pawl_loaded *l)
 {
     pawl_model_config config;
+    char path[1024], folder[1024];
+    const char *base = given_base ? folder : NULL;
+    PAWL_TRY(pawl_model_folder(given, path));
+    if (base) PAWL_TRY(pawl_model_folder(given_base, folder));
     PAWL_TRY(pawl_describe_model(base && is_adapter_folder(path) ? base : path, &config, l->tokenizer_spec));
     PAWL_TRY(find_tokenizer(path, base, l->tokenizer_spec));
     PAWL_TRY(pawl_tokenizer_open(l->tokenizer_spec, &l->tokenizer));

@@ -80,7 +80,7 @@ extern const pawl_field pawl_model_rows[];
 
 /* What a run says of its model. */
 #define PAWL_MODEL_SECTION(F, C, T, R)                                                                                 \
-    T(base_model, "", 1024, FIXED, "Hugging Face directory to start from")                                             \
+    T(base_model, "", 1024, FIXED, "Hugging Face directory or GGUF file to start from")                                             \
     R(model, pawl_model_config, pawl_model_rows, FIXED, "an architecture trained from scratch, in config.json's keys")
 typedef struct pawl_model_section {
     PAWL_MODEL_SECTION(PAWL_MEMBER_F, PAWL_MEMBER_C, PAWL_MEMBER_T, PAWL_MEMBER_R)
