@@ -96,7 +96,7 @@ extern const pawl_field pawl_dataset_rows[];
     L(datasets,      pawl_dataset_config, PAWL_DATASETS_MAX, pawl_dataset_rows, FIXED, "what is learnt")                       \
     L(test_datasets, pawl_dataset_config, PAWL_DATASETS_MAX, pawl_dataset_rows, FIXED, "what is only measured, beside val_set_size") \
     F(f64, val_set_size, "0", 0, 0.9, "", FIXED, "share of each dataset's documents held out, chosen by content digest")       \
-    T(chat_template, "tokenizer_default", 64, FIXED, "chatml, llama3, mistral, gemma, zephyr, alpaca, smollm2; tokenizer_default: the tokenizer's own; tokenizer_default_fallback_NAME: that, or NAME when it has none; jinja: chat_template_jinja") \
+    T(chat_template, "", 64, FIXED, "chatml, llama3, mistral, gemma, zephyr, alpaca, smollm2; tokenizer_default: the tokenizer's own; tokenizer_default_fallback_NAME: that, or NAME when it has none; jinja: chat_template_jinja; empty: jinja when that is given, else tokenizer_default") \
     T(chat_template_jinja, "", 4096, FIXED, "a Jinja template, or the path of a file that holds one")                          \
     T(chat_template_kwargs, "", 1024, FIXED, "a JSON object of more variables for the template, as text, like {\"enable_thinking\": false}") \
     T(chat_template_date, "2024-07-26", 16, FIXED, "the day, YYYY-MM-DD, that templates take for today: fixed, so that equal data give equal rows") \

@@ -63,6 +63,7 @@ pawl_status pawl_render_alpaca(const pawl_renderer *r, const json_t *row, pawl_s
 pawl_status pawl_render_prompt_completion(const pawl_renderer *r, const json_t *row, pawl_sample *out)
 {
     piece prompt, completion;
+    if (json_is_array(json_object_get(row, r->dataset->field_prompt))) return pawl_render_prompt_messages(r, row, out);
     PAWL_TRY(pawl_row_text(row, r->dataset->field_prompt, "field_prompt", 0, &prompt.text, &prompt.bytes));
     PAWL_TRY(
         pawl_row_text(row, r->dataset->field_completion, "field_completion", 0, &completion.text, &completion.bytes));

@@ -3,6 +3,7 @@
 
 #include "core/arena.h"
 #include "data/sample.h"
+#include "data/chat/words.h"
 
 typedef pawl_status render_row(const pawl_renderer *r, const json_t *row, pawl_sample *out);
 
@@ -10,27 +11,39 @@ static render_row *const kinds[] = {
     [PAWL_COMPLETION] = pawl_render_completion,
     [PAWL_PLAIN_TEXT] = pawl_render_completion,
     [PAWL_ALPACA] = pawl_render_alpaca,
-    [PAWL_CHAT] = NULL,
-    [PAWL_CHAT_TEMPLATE] = NULL,
+    [PAWL_CHAT] = pawl_render_chat,
+    [PAWL_CHAT_TEMPLATE] = pawl_render_chat,
     [PAWL_PROMPT_COMPLETION] = pawl_render_prompt_completion,
     [PAWL_INPUT_OUTPUT] = pawl_render_input_output,
 };
 
-static pawl_status copy_text(char **out, const char *text)
+/* Alpaca's published form ends with Llama's </s>. */
+static pawl_status find_end(pawl_renderer *r, const pawl_tokenizer *t)
 {
-    const size_t bytes = strlen(text) + 1;
-    PAWL_TRY(pawl_alloc((void **)out, bytes, "the marks of a tokenizer"));
-    memcpy(*out, text, bytes);
-    return PAWL_OK;
+    const char *end = t ? pawl_tokenizer_content(t, pawl_tokenizer_end(t)) : "</s>";
+    return pawl_copy_words(&r->eos, end ? end : "");
 }
 
-/* Alpaca's published form ends with Llama's </s>. */
-static pawl_status find_marks(pawl_renderer *r, const pawl_tokenizer *t)
+/* The dataset's template, or else the run's; one without a name is the text that is given, or the tokenizer's own. */
+static pawl_status open_chat(pawl_renderer *r, const char *tokenizer, const pawl_tokenizer *t)
 {
-    const char *bos = t ? pawl_tokenizer_content(t, pawl_tokenizer_begin(t)) : "";
-    const char *eos = t ? pawl_tokenizer_content(t, pawl_tokenizer_end(t)) : "</s>";
-    PAWL_TRY(copy_text(&r->bos, bos ? bos : ""));
-    return copy_text(&r->eos, eos ? eos : "");
+    const pawl_data_config *c = r->cfg;
+    const pawl_dataset_config *d = r->dataset;
+    const int own = d->chat_template[0] || d->chat_template_jinja[0];
+    const char *inline_text = own ? d->chat_template_jinja : c->chat_template_jinja;
+    const char *choice = own ? d->chat_template : c->chat_template;
+    if (!choice[0]) choice = inline_text[0] ? "jinja" : "tokenizer_default";
+    return pawl_chat_template_open(choice, inline_text, c->chat_template_kwargs, c->chat_template_date, tokenizer, t,
+                                   &r->chat);
+}
+
+/* Prompts and completions need a template only where they are messages. */
+static pawl_status open_chat_if_needed(pawl_renderer *r, const char *tokenizer, const pawl_tokenizer *t)
+{
+    const int type = r->dataset->type;
+    if (type == PAWL_CHAT || type == PAWL_CHAT_TEMPLATE) return open_chat(r, tokenizer, t);
+    if (type != PAWL_PROMPT_COMPLETION) return PAWL_OK;
+    return open_chat(r, tokenizer, t) == PAWL_OK ? PAWL_OK : pawl_copy_words(&r->no_chat, pawl_last_error()->what);
 }
 
 static pawl_status settings_digest(pawl_renderer *r)
@@ -43,7 +56,7 @@ static pawl_status settings_digest(pawl_renderer *r)
     static const char *const elsewhere[] = {"path", "split", "domain", "weight", "license"};
     for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++) json_object_del(value, elsewhere[i]);
     json_object_set_new(value, "train_on_inputs", json_boolean(r->cfg->train_on_inputs));
-    json_object_set_new(value, "bos", json_string(r->bos));
+    if (r->chat.jinja) json_object_set_new(value, "template", json_string(pawl_digest_hex(r->chat.digest).text));
     json_object_set_new(value, "eos", json_string(r->eos));
     PAWL_TRY_OUT(pawl_json_canonical(value, &text));
     PAWL_TRY_OUT(pawl_text_status(&text));
@@ -59,11 +72,10 @@ pawl_status pawl_renderer_open(const pawl_data_config *cfg, const pawl_dataset_c
 {
     pawl_renderer *r;
     pawl_status status = PAWL_OK;
-    (void)tokenizer;
-    PAWL_CHECK(kinds[dataset->type], PAWL_EUSAGE, "type: %s is not computed yet", pawl_dataset_types[dataset->type]);
     PAWL_TRY(pawl_alloc((void **)&r, sizeof *r, "the renderer of rows"));
     *r = (pawl_renderer){.cfg = cfg, .dataset = dataset};
-    PAWL_TRY_OUT(find_marks(r, t));
+    PAWL_TRY_OUT(find_end(r, t));
+    PAWL_TRY_OUT(open_chat_if_needed(r, tokenizer, t));
     PAWL_TRY_OUT(settings_digest(r));
     *out = r;
     r = NULL;
@@ -75,7 +87,8 @@ out:
 void pawl_renderer_close(pawl_renderer *r)
 {
     if (!r) return;
-    pawl_free(r->bos);
+    pawl_chat_template_close(&r->chat);
+    pawl_free(r->no_chat);
     pawl_free(r->eos);
     pawl_free(r);
 }

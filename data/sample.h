@@ -2,13 +2,15 @@
 #ifndef PAWL_DATA_SAMPLE_H
 #define PAWL_DATA_SAMPLE_H
 
-#include "data/data.h"
+#include "data/chat/template.h"
 
 /* What a kind of row needs to know; filled by pawl_renderer_open. */
 struct pawl_renderer {
     const pawl_data_config *cfg;
     const pawl_dataset_config *dataset;
-    char *bos, *eos; /* the tokenizer's, as text; "" when it has none */
+    char *eos;               /* the tokenizer's end, as text; "" when it has none */
+    pawl_chat_template chat; /* for kinds that may have messages */
+    char *no_chat;           /* why a kind that can do without has none; or NULL */
     pawl_digest digest;
 };
 
@@ -32,6 +34,8 @@ const char *pawl_json_kind(const json_t *value);
 PAWL_MUST pawl_status pawl_render_completion(const pawl_renderer *r, const json_t *row, pawl_sample *out);
 PAWL_MUST pawl_status pawl_render_alpaca(const pawl_renderer *r, const json_t *row, pawl_sample *out);
 PAWL_MUST pawl_status pawl_render_prompt_completion(const pawl_renderer *r, const json_t *row, pawl_sample *out);
+PAWL_MUST pawl_status pawl_render_prompt_messages(const pawl_renderer *r, const json_t *row, pawl_sample *out);
+PAWL_MUST pawl_status pawl_render_chat(const pawl_renderer *r, const json_t *row, pawl_sample *out);
 PAWL_MUST pawl_status pawl_render_input_output(const pawl_renderer *r, const json_t *row, pawl_sample *out);
 
 #endif

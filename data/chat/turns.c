@@ -1,0 +1,166 @@
+#include "data/chat/turns.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/arena.h"
+#include "data/sample.h"
+#include "data/chat/words.h"
+
+/* Bytes of one message that no other message's interrupt. */
+typedef struct run {
+    int64_t first, end; /* what the message says */
+    int64_t before,
+        next; /* where the run before ends and the next one begins: between them and this one is the template's */
+    int64_t stop_first, stop_end; /* the token that ends the turn; equal: none */
+    int32_t message;
+    int is_last; /* of its message */
+} run;
+
+typedef struct turns {
+    const pawl_chat_template *template;
+    const pawl_jinja_output *output;
+    const json_t *messages;
+    const int8_t *learns;
+    run *runs;
+    int64_t count;
+    int64_t last_stop; /* the run with the conversation's last end of a turn; -1 */
+} turns;
+
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static void gather_runs(turns *t)
+{
+    for (int64_t i = 0; i < t->output->count; i++) {
+        const pawl_jinja_piece p = t->output->pieces[i];
+        run *last = t->count ? &t->runs[t->count - 1] : NULL;
+        if (p.source < 0) continue;
+        if (last && last->message == p.source) {
+            last->end = larger(last->end, p.end);
+        } else if (!last || p.end > last->end || p.first >= last->end) { /* else inside another message's words */
+            const int64_t first = last ? larger(last->end, p.first) : p.first;
+            t->runs[t->count++] = (run){.first = first, .end = larger(first, p.end), .message = p.source, .is_last = 1};
+        }
+    }
+}
+
+static int is_assistant(const turns *t, int32_t message)
+{
+    const char *role = json_string_value(json_object_get(json_array_get(t->messages, (size_t)message), "role"));
+    return role && strcmp(role, "assistant") == 0;
+}
+
+/* The assistant writes all that stands behind the generation prompt. */
+static void begin_behind_prompt(const turns *t, run *r)
+{
+    const char *text = t->output->text.data, *prompt = t->template->generation_prompt;
+    const size_t n = strlen(prompt);
+    for (int64_t at = r->first - (int64_t)n; n && at >= r->before; at--)
+        if (memcmp(text + at, prompt, n) == 0) {
+            r->first = at + (int64_t)n;
+            return;
+        }
+}
+
+static void find_stop(const turns *t, run *r)
+{
+    size_t at;
+    const char *word =
+        pawl_words_first(&t->template->specials, t->output->text.data, (size_t)r->end, (size_t)r->next, &at);
+    r->stop_first = r->stop_end = r->end;
+    if (!word || !pawl_words_have(&t->template->ends, word)) return;
+    r->stop_first = (int64_t)at;
+    r->stop_end = (int64_t)(at + strlen(word));
+}
+
+static void complete_runs(turns *t)
+{
+    t->last_stop = -1;
+    for (int64_t i = 0; i < t->count; i++) {
+        run *r = &t->runs[i];
+        for (int64_t k = i + 1; k < t->count; k++)
+            if (t->runs[k].message == r->message) r->is_last = 0;
+        r->before = i > 0 ? t->runs[i - 1].end : 0;
+        r->next = i + 1 < t->count ? t->runs[i + 1].first : (int64_t)t->output->text.bytes;
+        find_stop(t, r);
+        if (is_assistant(t, r->message)) begin_behind_prompt(t, r);
+        if (r->stop_end > r->stop_first && r->is_last) t->last_stop = i;
+    }
+}
+
+static int stop_is_learnt(const turns *t, int64_t i, pawl_train_on ends)
+{
+    if (ends == PAWL_TRAIN_ON_ALL) return 1;
+    if (ends == PAWL_TRAIN_ON_LAST) return i == t->last_stop;
+    return ends == PAWL_TRAIN_ON_TURN && t->learns[t->runs[i].message];
+}
+
+/* ---- Generation blocks ---- */
+
+/* The runs inside block b: the first of them, and behind the last. */
+static void runs_inside(const turns *t, pawl_jinja_piece b, int64_t *first, int64_t *end)
+{
+    *first = 0;
+    while (*first < t->count && t->runs[*first].end < b.first) (*first)++;
+    while (*first < t->count && t->runs[*first].end == b.first && t->runs[*first].first < b.first) (*first)++;
+    *end = *first;
+    while (*end < t->count && t->runs[*end].first <= b.end && t->runs[*end].end <= b.end) (*end)++;
+}
+
+/* A block is learnt unless its message is not; without an end of turn it stops at the message's last byte. */
+static pawl_status train_block(const turns *t, pawl_jinja_piece b, pawl_train_on ends, pawl_sample *s)
+{
+    int64_t first, end, to = b.end;
+    runs_inside(t, b, &first, &end);
+    if (end > first) {
+        const run *r = &t->runs[end - 1];
+        const int learnt = t->learns[r->message] != 0, stop = stop_is_learnt(t, end - 1, ends);
+        if (!learnt && !(stop && ends == PAWL_TRAIN_ON_ALL)) return PAWL_OK;
+        if (!learnt) return pawl_sample_train(s, r->stop_first, r->stop_end);
+        if (!stop && r->stop_end > r->stop_first) to = r->end;
+    }
+    return to > b.first ? pawl_sample_train(s, b.first, to) : PAWL_OK;
+}
+
+/* ---- All ---- */
+
+static pawl_status train_run(const turns *t, int64_t i, pawl_train_on ends, pawl_sample *s)
+{
+    const run *r = &t->runs[i];
+    const int learnt = t->learns[r->message] != 0;
+    const int stop = r->is_last && r->stop_end > r->stop_first && stop_is_learnt(t, i, ends);
+    if (learnt && stop) return pawl_sample_train(s, r->first, r->stop_end);
+    if (stop) return pawl_sample_train(s, r->stop_first, r->stop_end);
+    return learnt && r->end > r->first ? pawl_sample_train(s, r->first, r->end) : PAWL_OK;
+}
+
+static pawl_status train_all(turns *t, pawl_train_on ends, pawl_sample *s)
+{
+    const int blocks = pawl_jinja_has_generation(t->template->jinja);
+    int64_t i = 0;
+    for (int64_t k = 0; k <= t->output->count; k++) {
+        const pawl_jinja_piece *b = k < t->output->count ? &t->output->pieces[k] : NULL;
+        if (b && b->source != PAWL_JINJA_GENERATION) continue;
+        for (; i < t->count && (!b || t->runs[i].first < b->first); i++)
+            if (!blocks || !is_assistant(t, t->runs[i].message)) PAWL_TRY(train_run(t, i, ends, s));
+        if (b) PAWL_TRY(train_block(t, *b, ends, s));
+    }
+    return PAWL_OK;
+}
+
+pawl_status pawl_turns_train(const pawl_chat_template *c, const pawl_jinja_output *o, const json_t *messages,
+                             const int8_t *learns, pawl_train_on ends, pawl_sample *s)
+{
+    turns t = {.template = c, .output = o, .messages = messages, .learns = learns};
+    pawl_sample_reset(s, PAWL_WITHOUT_SPECIALS, 0);
+    PAWL_TRY(pawl_sample_add(s, o->text.data ? o->text.data : "", o->text.bytes, 0));
+    PAWL_TRY(pawl_alloc((void **)&t.runs, (size_t)(o->count + 1) * sizeof *t.runs, "the turns of a conversation"));
+    gather_runs(&t);
+    complete_runs(&t);
+    const pawl_status status = train_all(&t, ends, s);
+    pawl_free(t.runs);
+    return status;
+}

@@ -1,0 +1,421 @@
+/* Methods of strings, as Python's. */
+#include <string.h>
+#include <utf8proc.h>
+
+#include "data/jinja/functions.h"
+
+/* ---- Strings: cutting ---- */
+
+static pawl_status strip_ends(jinja_run *r, jinja_value self, const jinja_args *a, int left, int right,
+                              jinja_value *out)
+{
+    const jinja_string *s = self.string, *chars;
+    PAWL_TRY(jinja_check_args(r, "strip()", a, 1, "chars"));
+    PAWL_TRY(jinja_arg_string(r, "strip()", jinja_arg(a, 0, "chars"), &chars));
+    const size_t first = left ? jinja_strip_first(s, chars) : 0;
+    return jinja_string_cut(r, s, first, right ? jinja_strip_end(s, chars, first) : s->bytes, out);
+}
+
+static pawl_status strip(jinja_run *r, jinja_value self, const jinja_args *a, jinja_value *out)
+{
+    return strip_ends(r, self, a, 1, 1, out);
+}
+
+static pawl_status lstrip(jinja_run *r, jinja_value self, const jinja_args *a, jinja_value *out)
+{
+    return strip_ends(r, self, a, 1, 0, out);
+}
+
+static pawl_status rstrip(jinja_run *r, jinja_value self, const jinja_args *a, jinja_value *out)
+{
+    return strip_ends(r, self, a, 0, 1, out);
+}
+
+static pawl_status add_cut(jinja_run *r, jinja_value list, const jinja_string *s, size_t first, size_t end)
+{
+    jinja_value piece;
+    PAWL_TRY(jinja_string_cut(r, s, first, end, &piece));
+    return jinja_list_add(r, list.list, piece);
+}
+
+/* At white space: runs of it separate, and there are none at the ends. */
+static pawl_status split_words(jinja_run *r, const jinja_string *s, int64_t most, jinja_value *out)
+{
+    size_t at = jinja_strip_first(s, NULL), taken;
+    while (at < s->bytes) {
+        size_t end = at;
+        if (most-- == 0) return add_cut(r, *out, s, at, jinja_strip_end(s, NULL, at));
+        while (end < s->bytes && !jinja_space_at(s->data + end, s->bytes - end, &taken)) end += taken;
+        PAWL_TRY(add_cut(r, *out, s, at, end));
+        for (at = end; at < s->bytes && jinja_space_at(s->data + at, s->bytes - at, &taken);) at += taken;
+    }
+    return PAWL_OK;
+}
+
+static pawl_status split_at(jinja_run *r, const jinja_string *s, const jinja_string *mark, int64_t most,
+                            jinja_value *out)
+{
+    size_t at = 0, found;
+    if (mark->bytes == 0) return JINJA_FAIL(r, "split() needs a separator that is not empty");
+    while (most-- != 0 && (found = jinja_string_find(s, mark, at)) != SIZE_MAX) {
+        PAWL_TRY(add_cut(r, *out, s, at, found));
+        at = found + mark->bytes;
+    }
+    return add_cut(r, *out, s, at, s->bytes);
+}
+
+static pawl_status split_args(jinja_run *r, const jinja_args *a, const jinja_string **mark, int64_t *most)
+{
+    PAWL_TRY(jinja_check_args(r, "split()", a, 2, "sep maxsplit"));
+    PAWL_TRY(jinja_arg_string(r, "split()", jinja_arg(a, 0, "sep"), mark));
+    return jinja_arg_int(r, "split()", jinja_arg(a, 1, "maxsplit"), -1, most);
+}
+
+static pawl_status split(jinja_run *r, jinja_value self, const jinja_args *a, jinja_value *out)
+{
+    const jinja_string *mark;
+    int64_t most;
+    PAWL_TRY(split_args(r, a, &mark, &most));
+    PAWL_TRY(jinja_spend(r, self.string->bytes / 8));
+    PAWL_TRY(jinja_list_new(r, JINJA_LIST, 0, out));
+    return mark ? split_at(r, self.string, mark, most, out) : split_words(r, self.string, most, out);
+}
+
+/* The last place of what that ends at or before `end`. */
+static size_t find_last(const jinja_string *s, const jinja_string *what, size_t end)
+{
+    for (size_t at = end >= what->bytes ? end - what->bytes + 1 : 0; at-- > 0;)
+        if (memcmp(s->data + at, what->data, what->bytes) == 0) return at;
+    return SIZE_MAX;
+}
+
+static void reverse_list(jinja_list *l)
+{
+    for (size_t i = 0; 2 * i + 1 < l->count; i++) {
+        const jinja_value v = l->items[i];
+        l->items[i] = l->items[l->count - 1 - i];
+        l->items[l->count - 1 - i] = v;
+    }
+}
+
+static pawl_status rsplit(jinja_run *r, jinja_value self, const jinja_args *a, jinja_value *out)
+{
+    const jinja_string *s = self.string, *mark;
+    int64_t most;
+    size_t end = s->bytes, found;
+    PAWL_TRY(split_args(r, a, &mark, &most));
+    if (!mark && most < 0) return split(r, self, a, out);
+    if (!mark || mark->bytes == 0)
+        return JINJA_FAIL(r, "rsplit() at white space a limited number of times is not computed");
+    PAWL_TRY(jinja_spend(r, s->bytes / 8));
+    PAWL_TRY(jinja_list_new(r, JINJA_LIST, 0, out));
+    while (most-- != 0 && (found = find_last(s, mark, end)) != SIZE_MAX) {
+        PAWL_TRY(add_cut(r, *out, s, found + mark->bytes, end));
+        end = found;
+    }
+    PAWL_TRY(add_cut(r, *out, s, 0, end));
+    reverse_list(out->list);
+    return PAWL_OK;
+}
+
+/* Python's line ends. */
+static size_t line_end_bytes(const char *data, size_t left)
+{
+    const unsigned char c = (unsigned char)*data;
+    if (c == '\r') return left > 1 && data[1] == '\n' ? 2 : 1;
+    if ((c >= 0x0A && c <= 0x0C) || (c >= 0x1C && c <= 0x1E)) return 1;
+    if (left > 1 && c == 0xC2 && (unsigned char)data[1] == 0x85) return 2;
+    return left > 2 && c == 0xE2 && (unsigned char)data[1] == 0x80 && ((unsigned char)data[2] & 0xFE) == 0xA8 ? 3 : 0;
+}
+
+static pawl_status splitlines(jinja_run *r, jinja_value self, const jinja_args *a, jinja_value *out)
+{
+    const jinja_string *s = self.string;
+    size_t first = 0;
+    PAWL_TRY(jinja_check_args(r, "splitlines()", a, 1, "keepends"));
+    const int keep = a->count && jinja_truth(a->items[0]);
+    PAWL_TRY(jinja_list_new(r, JINJA_LIST, 0, out));
+    for (size_t at = 0; at < s->bytes;) {
+        const size_t n = line_end_bytes(s->data + at, s->bytes - at);
+        if (n) PAWL_TRY(add_cut(r, *out, s, first, keep ? at + n : at));
+        at += n ? n : 1;
+        if (n) first = at;
+    }
+    return first < s->bytes ? add_cut(r, *out, s, first, s->bytes) : PAWL_OK;
+}
+
+static pawl_status partition_at(jinja_run *r, const jinja_string *s, const jinja_string *mark, size_t found, int last,
+                                jinja_value *out)
+{
+    const size_t missing = last ? 0 : s->bytes, at = found == SIZE_MAX ? missing : found;
+    const size_t behind = found == SIZE_MAX ? at : at + mark->bytes;
+    PAWL_TRY(jinja_list_new(r, JINJA_TUPLE, 3, out));
+    PAWL_TRY(add_cut(r, *out, s, 0, at));
+    PAWL_TRY(add_cut(r, *out, s, at, behind));
+    return add_cut(r, *out, s, behind, s->bytes);
+}
+
+static pawl_status needed_string(jinja_run *r, const char *what, const jinja_args *a, const jinja_string **out)
+{
+    PAWL_TRY(jinja_check_args(r, what, a, 1, ""));
+    PAWL_TRY(jinja_arg_string(r, what, jinja_arg(a, 0, ""), out));
+    return *out ? PAWL_OK : JINJA_FAIL(r, "%s needs a str", what);
+}
+
+static pawl_status partition(jinja_run *r, jinja_value self, const jinja_args *a, jinja_value *out)
+{
+    const jinja_string *mark;
+    PAWL_TRY(needed_string(r, "partition()", a, &mark));
+    return partition_at(r, self.string, mark, jinja_string_find(self.string, mark, 0), 0, out);
+}
+
+static pawl_status rpartition(jinja_run *r, jinja_value self, const jinja_args *a, jinja_value *out)
+{
+    const jinja_string *mark;
+    PAWL_TRY(needed_string(r, "rpartition()", a, &mark));
+    return partition_at(r, self.string, mark, find_last(self.string, mark, self.string->bytes), 1, out);
+}
+
+/* ---- Strings: looking ---- */
+
+static int begins(const jinja_string *s, const jinja_string *with)
+{
+    return s->bytes >= with->bytes && memcmp(s->data, with->data, with->bytes) == 0;
+}
+
+static int ends(const jinja_string *s, const jinja_string *with)
+{
+    return s->bytes >= with->bytes && memcmp(s->data + s->bytes - with->bytes, with->data, with->bytes) == 0;
+}
+
+/* startswith and endswith: a string or a tuple of them. */
+static pawl_status any_fits(jinja_run *r, jinja_value self, const jinja_args *a,
+                            int (*fits)(const jinja_string *, const jinja_string *), jinja_value *out)
+{
+    PAWL_TRY(jinja_check_args(r, "startswith() and endswith()", a, 1, ""));
+    const jinja_value v = a->count ? a->items[0] : jinja_none();
+    const jinja_value *items = v.kind == JINJA_TUPLE ? v.list->items : &v;
+    const size_t count = v.kind == JINJA_TUPLE ? v.list->count : 1;
+    int holds = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (items[i].kind != JINJA_STRING)
+            return JINJA_FAIL(r, "startswith() and endswith() need a str or a tuple of them, found %s",
+                              jinja_kind_name(items[i].kind));
+        holds |= fits(self.string, items[i].string);
+    }
+    *out = jinja_of_bool(holds);
+    return PAWL_OK;
+}
+
+static pawl_status startswith(jinja_run *r, jinja_value self, const jinja_args *a, jinja_value *out)
+{
+    return any_fits(r, self, a, begins, out);
+}
+
+static pawl_status endswith(jinja_run *r, jinja_value self, const jinja_args *a, jinja_value *out)
+{
+    return any_fits(r, self, a, ends, out);
+}
+
+static pawl_status removeprefix(jinja_run *r, jinja_value self, const jinja_args *a, jinja_value *out)
+{
+    const jinja_string *s = self.string, *what;
+    PAWL_TRY(needed_string(r, "removeprefix()", a, &what));
+    return jinja_string_cut(r, s, begins(s, what) ? what->bytes : 0, s->bytes, out);
+}
+
+static pawl_status removesuffix(jinja_run *r, jinja_value self, const jinja_args *a, jinja_value *out)
+{
+    const jinja_string *s = self.string, *what;
+    PAWL_TRY(needed_string(r, "removesuffix()", a, &what));
+    return jinja_string_cut(r, s, 0, ends(s, what) ? s->bytes - what->bytes : s->bytes, out);
+}
+
+static pawl_status place(jinja_run *r, const jinja_string *s, size_t at, jinja_value *out)
+{
+    jinja_value before;
+    *out = jinja_of_int(-1);
+    if (at == SIZE_MAX) return PAWL_OK;
+    PAWL_TRY(jinja_string_cut(r, s, 0, at, &before));
+    *out = jinja_of_int((int64_t)before.string->chars);
+    return PAWL_OK;
+}
+
+static pawl_status find(jinja_run *r, jinja_value self, const jinja_args *a, jinja_value *out)
+{
+    const jinja_string *what;
+    PAWL_TRY(needed_string(r, "find()", a, &what));
+    return place(r, self.string, jinja_string_find(self.string, what, 0), out);
+}
+
+static pawl_status rfind(jinja_run *r, jinja_value self, const jinja_args *a, jinja_value *out)
+{
+    const jinja_string *what;
+    PAWL_TRY(needed_string(r, "rfind()", a, &what));
+    return place(r, self.string, find_last(self.string, what, self.string->bytes), out);
+}
+
+static pawl_status string_index(jinja_run *r, jinja_value self, const jinja_args *a, jinja_value *out)
+{
+    PAWL_TRY(find(r, self, a, out));
+    return out->integer < 0 ? JINJA_FAIL(r, "index(): the str does not occur") : PAWL_OK;
+}
+
+static pawl_status string_count(jinja_run *r, jinja_value self, const jinja_args *a, jinja_value *out)
+{
+    const jinja_string *s = self.string, *what;
+    int64_t n = 0;
+    PAWL_TRY(needed_string(r, "count()", a, &what));
+    PAWL_TRY(jinja_spend(r, s->bytes / 32));
+    for (size_t at = 0; what->bytes && (at = jinja_string_find(s, what, at)) != SIZE_MAX; at += what->bytes) n++;
+    *out = jinja_of_int(what->bytes ? n : (int64_t)s->chars + 1);
+    return PAWL_OK;
+}
+
+/* Whether every character is of one kind, and there is one. */
+static pawl_status all_are(jinja_run *r, jinja_value self, int (*is)(utf8proc_int32_t c), jinja_value *out)
+{
+    const jinja_string *s = self.string;
+    int holds = s->bytes > 0;
+    PAWL_TRY(jinja_spend(r, s->bytes / 8));
+    for (size_t at = 0; at < s->bytes && holds; at += jinja_char_bytes(s->data[at])) {
+        utf8proc_int32_t c;
+        utf8proc_iterate((const utf8proc_uint8_t *)s->data + at, (utf8proc_ssize_t)(s->bytes - at), &c);
+        holds = is(c);
+    }
+    *out = jinja_of_bool(holds);
+    return PAWL_OK;
+}
+
+static int is_letter(utf8proc_int32_t c)
+{
+    const utf8proc_category_t k = utf8proc_category(c);
+    return k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_LO;
+}
+
+static int is_decimal(utf8proc_int32_t c)
+{
+    return utf8proc_category(c) == UTF8PROC_CATEGORY_ND;
+}
+
+static int is_letter_or_digit(utf8proc_int32_t c)
+{
+    return is_letter(c) || is_decimal(c);
+}
+
+static pawl_status isalpha_(jinja_run *r, jinja_value self, const jinja_args *a, jinja_value *out)
+{
+    (void)a;
+    return all_are(r, self, is_letter, out);
+}
+
+static pawl_status isdigit_(jinja_run *r, jinja_value self, const jinja_args *a, jinja_value *out)
+{
+    (void)a;
+    return all_are(r, self, is_decimal, out);
+}
+
+static pawl_status isalnum_(jinja_run *r, jinja_value self, const jinja_args *a, jinja_value *out)
+{
+    (void)a;
+    return all_are(r, self, is_letter_or_digit, out);
+}
+
+static pawl_status isspace_(jinja_run *r, jinja_value self, const jinja_args *a, jinja_value *out)
+{
+    (void)r, (void)a;
+    *out = jinja_of_bool(self.string->bytes > 0 && jinja_strip_first(self.string, NULL) == self.string->bytes);
+    return PAWL_OK;
+}
+
+/* ---- Strings: changing ---- */
+
+#define CASE_METHOD(name, how)                                                                                         \
+    static pawl_status name(jinja_run *r, jinja_value self, const jinja_args *a, jinja_value *out)                     \
+    {                                                                                                                  \
+        (void)a;                                                                                                       \
+        return jinja_change_case(r, self.string, how, out);                                                            \
+    }
+
+CASE_METHOD(upper, JINJA_UPPER)
+CASE_METHOD(lower, JINJA_LOWER)
+CASE_METHOD(capitalize, JINJA_CAPITALIZE)
+CASE_METHOD(title, JINJA_TITLE)
+
+static pawl_status replace(jinja_run *r, jinja_value self, const jinja_args *a, jinja_value *out)
+{
+    const jinja_string *old, *new;
+    int64_t most;
+    PAWL_TRY(jinja_check_args(r, "replace()", a, 3, "count"));
+    PAWL_TRY(jinja_arg_string(r, "replace()", jinja_arg(a, 0, ""), &old));
+    PAWL_TRY(jinja_arg_string(r, "replace()", jinja_arg(a, 1, ""), &new));
+    PAWL_TRY(jinja_arg_int(r, "replace()", jinja_arg(a, 2, "count"), -1, &most));
+    if (!old || !new) return JINJA_FAIL(r, "replace() needs two strs");
+    return jinja_replace(r, self.string, old, new, most, out);
+}
+
+static pawl_status join(jinja_run *r, jinja_value self, const jinja_args *a, jinja_value *out)
+{
+    jinja_buffer b = {0};
+    jinja_value items;
+    if (a->count != 1) return JINJA_FAIL(r, "join() needs one argument");
+    PAWL_TRY(jinja_items(r, a->items[0], &items));
+    for (size_t i = 0; i < items.list->count; i++) {
+        const jinja_value v = items.list->items[i];
+        if (v.kind != JINJA_STRING) return JINJA_FAIL(r, "join() needs strs, found %s", jinja_kind_name(v.kind));
+        if (i) PAWL_TRY(jinja_put_string(r, &b, self.string));
+        PAWL_TRY(jinja_put_string(r, &b, v.string));
+    }
+    return jinja_buffer_string(r, &b, out);
+}
+
+const jinja_method_row jinja_string_methods[] = {
+    {"strip", strip},
+    {"lstrip", lstrip},
+    {"rstrip", rstrip},
+    {"split", split},
+    {"rsplit", rsplit},
+    {"splitlines", splitlines},
+    {"partition", partition},
+    {"rpartition", rpartition},
+    {"startswith", startswith},
+    {"endswith", endswith},
+    {"removeprefix", removeprefix},
+    {"removesuffix", removesuffix},
+    {"find", find},
+    {"rfind", rfind},
+    {"index", string_index},
+    {"count", string_count},
+    {"isalpha", isalpha_},
+    {"isdigit", isdigit_},
+    {"isalnum", isalnum_},
+    {"isspace", isspace_},
+    {"upper", upper},
+    {"lower", lower},
+    {"capitalize", capitalize},
+    {"title", title},
+    {"replace", replace},
+    {"join", join},
+    {"format", NULL},
+    {"format_map", NULL},
+    {"encode", NULL},
+    {"center", NULL},
+    {"ljust", NULL},
+    {"rjust", NULL},
+    {"zfill", NULL},
+    {"casefold", NULL},
+    {"swapcase", NULL},
+    {"translate", NULL},
+    {"expandtabs", NULL},
+    {"isupper", NULL},
+    {"islower", NULL},
+    {"istitle", NULL},
+    {"isnumeric", NULL},
+    {"isdecimal", NULL},
+    {"isascii", NULL},
+    {"isidentifier", NULL},
+    {"isprintable", NULL},
+    {"rindex", NULL},
+    {"maketrans", NULL},
+    {NULL, NULL},
+};
