@@ -37,7 +37,7 @@ typedef struct pawl_command {
 } pawl_command;
 
 extern const pawl_command pawl_command_train, pawl_command_eval, pawl_command_generate, pawl_command_import, pawl_command_export,
-    pawl_command_config, pawl_command_data, pawl_command_plan, pawl_command_tokenize, pawl_command_show, pawl_command_verify, pawl_command_log;
+    pawl_command_config, pawl_command_data, pawl_command_plan, pawl_command_tokenize, pawl_command_render, pawl_command_show, pawl_command_verify, pawl_command_log;
 
 /* Errors: EUSAGE naming the word, with the nearest option. */
 PAWL_MUST pawl_status pawl_options_parse(const pawl_command *c, int argc, char **argv, pawl_args *out);
@@ -49,6 +49,11 @@ PAWL_MUST pawl_status pawl_option_f64(const pawl_command *c, const pawl_args *a,
                                       double *out);
 /* Prints one JSON document, indented, and releases it. */
 PAWL_MUST pawl_status pawl_print_json(json_t *value);
+
+/* Answers each line of standard input, a JSON value (flags: jansson's, for its reading), with a line of standard output.
+ * Errors: the answer's, as stdin:LINE; EIO. */
+typedef pawl_status (*pawl_answer_line)(void *context, const json_t *value, pawl_text *out);
+PAWL_MUST pawl_status pawl_answer_lines(size_t flags, pawl_answer_line answer, void *context);
 
 /* ---- The machine ---- */
 /* Threads for this rank: those asked for, or the cores it is bound to, shared with the ranks bound to the same ones.

@@ -1,14 +1,8 @@
 /* pawl tokenize: texts to ids or back, a line at a time, so that anyone can check them. */
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
-
 #include "core/arena.h"
 #include "launch/launch.h"
 
 enum { TOKENIZER, SPECIAL, DECODE };
-
-enum { LINE_MOST = 256 << 20 };
 
 typedef struct lines {
     const pawl_tokenizer *tokenizer;
@@ -18,8 +12,9 @@ typedef struct lines {
     int64_t ids_room;
 } lines;
 
-static pawl_status encode_line(lines *l, const json_t *value, pawl_text *out)
+static pawl_status encode_line(void *context, const json_t *value, pawl_text *out)
 {
+    lines *l = context;
     PAWL_CHECK(json_is_string(value), PAWL_EDATA, "expected a JSON string");
     PAWL_TRY(pawl_encode(l->tokenizer, json_string_value(value), json_string_length(value), l->specials, &l->encoding));
     pawl_text_add(out, "[");
@@ -46,8 +41,9 @@ static pawl_status read_ids(lines *l, const json_t *value)
     return PAWL_OK;
 }
 
-static pawl_status decode_line(lines *l, const json_t *value, pawl_text *out)
+static pawl_status decode_line(void *context, const json_t *value, pawl_text *out)
 {
+    lines *l = context;
     pawl_text text = {0}, valid = {0};
     pawl_status status = PAWL_OK;
     PAWL_TRY_OUT(read_ids(l, value));
@@ -63,65 +59,6 @@ out:
     return status;
 }
 
-static pawl_status one_line(lines *l, int decode, const char *line, size_t bytes, pawl_text *out)
-{
-    json_error_t e;
-    json_t *value = json_loadb(line, bytes, JSON_DECODE_ANY | JSON_ALLOW_NUL, &e);
-    PAWL_CHECK(value, PAWL_EDATA, "not valid JSON: %s", e.text);
-    const pawl_status s = decode ? decode_line(l, value, out) : encode_line(l, value, out);
-    json_decref(value);
-    return s;
-}
-
-/* The error of a line, told with its place. */
-static pawl_status at_line(pawl_status s, long number)
-{
-    char what[sizeof pawl_last_error()->what];
-    if (s == PAWL_OK) return s;
-    snprintf(what, sizeof what, "%s", pawl_last_error()->what);
-    return PAWL_FAIL_AT(s, "stdin", number, 0, "%s", what);
-}
-
-/* A line without its end into a buffer that grows; *more is 0 at the end of the input. */
-static pawl_status read_line(char **line, size_t *room, size_t *bytes, int *more)
-{
-    int c;
-    *bytes = 0;
-    while ((c = getc_unlocked(stdin)) != EOF && c != '\n') {
-        PAWL_CHECK(*bytes < LINE_MOST, PAWL_EDATA, "the line is longer than %d bytes", LINE_MOST);
-        if (*bytes == *room) {
-            PAWL_TRY(pawl_realloc((void **)line, 2 * *room + 4096, "a line"));
-            *room = 2 * *room + 4096;
-        }
-        (*line)[(*bytes)++] = (char)c;
-    }
-    *more = c != EOF || *bytes;
-    PAWL_CHECK(!ferror(stdin), PAWL_EIO, "cannot read: %s", strerror(errno));
-    return PAWL_OK;
-}
-
-static pawl_status all_lines(lines *l, int decode)
-{
-    char *line = NULL;
-    size_t room = 0, bytes;
-    int more = 1;
-    pawl_text out = {0};
-    pawl_status status = PAWL_OK;
-    for (long number = 1;; number++) {
-        PAWL_TRY_OUT(at_line(read_line(&line, &room, &bytes, &more), number));
-        if (!more) break;
-        if (bytes == 0) continue;
-        out.bytes = 0;
-        PAWL_TRY_OUT(at_line(one_line(l, decode, line, bytes, &out), number));
-        if (puts(out.data) == EOF || fflush(stdout) != 0)
-            PAWL_TRY_OUT(PAWL_FAIL(PAWL_EIO, "cannot write to standard output"));
-    }
-out:
-    pawl_free(line);
-    pawl_text_close(&out);
-    return status;
-}
-
 static pawl_status run(pawl_comm *c, const pawl_args *a, int *exit_status)
 {
     pawl_tokenizer *t;
@@ -132,7 +69,7 @@ static pawl_status run(pawl_comm *c, const pawl_args *a, int *exit_status)
     PAWL_TRY(pawl_model_folder(a->option[TOKENIZER], folder));
     PAWL_TRY(pawl_tokenizer_open(folder, &t));
     lines l = {.tokenizer = t, .specials = a->option[SPECIAL] ? PAWL_WITH_SPECIALS : PAWL_WITHOUT_SPECIALS};
-    const pawl_status s = all_lines(&l, a->option[DECODE] != NULL);
+    const pawl_status s = pawl_answer_lines(JSON_ALLOW_NUL, a->option[DECODE] ? decode_line : encode_line, &l);
     pawl_encoding_close(&l.encoding);
     pawl_free(l.ids);
     pawl_tokenizer_close(t);
