@@ -1,7 +1,7 @@
 /* Runs: cmocka
  *
- * Which tokens are trained, and what becomes of rows that are too long, bad, or there twice. The oracle works everything
- * out again from the rows' texts; with the tokenizer `bytes` a token is a byte. */
+ * Which tokens are trained, and what becomes of rows that are too long, bad, or there twice. The oracle works
+ * everything out again from the rows' texts; with the tokenizer `bytes` a token is a byte. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -198,8 +198,8 @@ static void check_excess(pawl_excess strategy, int64_t documents, int64_t droppe
     data_case_close(&k);
 }
 
-/* By hand: five of eight are longer than 32. Cut to 32, those of 33 and 34 keep 2 and 1 trained tokens, the others none.
- * Split, a segment that trains nothing goes, and of 100 tokens the three trained ones lie in the last. */
+/* By hand: five of eight are longer than 32. Cut to 32, those of 33 and 34 keep 2 and 1 trained tokens, the others
+ * none. Split, a segment that trains nothing goes, and of 100 tokens the three trained ones lie in the last. */
 static void long_rows_are_dropped_truncated_or_split(void **state)
 {
     (void)state;
@@ -218,7 +218,8 @@ static void long_rows_may_be_errors(void **state)
     write_lengths(&k, lengths, LENGTHS);
     learn(&k, "a.jsonl")->type = PAWL_PROMPT_COMPLETION;
     assert_int_equal(open_alone(&k, &d), PAWL_EDATA);
-    assert_non_null(strstr(pawl_last_error()->what, "/a.jsonl:3:1: error: the row has 33 tokens and sequence_len is 32"));
+    assert_non_null(
+        strstr(pawl_last_error()->what, "/a.jsonl:3:1: error: the row has 33 tokens and sequence_len is 32"));
     data_case_close(&k);
 }
 
@@ -278,7 +279,8 @@ static void bad_rows_may_be_skipped_up_to_a_number(void **state)
     pawl_data_close(d);
     k.cfg.skip_bad_rows = 1; /* what was prepared does not let them through */
     assert_int_equal(open_alone(&k, &d), PAWL_EDATA);
-    assert_non_null(strstr(pawl_last_error()->what, "has 3 bad rows and skip_bad_rows is 1; the first is a.jsonl:2:1:"));
+    assert_non_null(
+        strstr(pawl_last_error()->what, "has 3 bad rows and skip_bad_rows is 1; the first is a.jsonl:2:1:"));
     data_case_close(&k);
 }
 
@@ -290,7 +292,8 @@ static void duplicates_and_leaks_are_counted(void **state)
     data_case k;
     pawl_data *d;
     data_case_open(&k, 64);
-    put(&k, "a.jsonl", "{\"text\": \"one\"}\n{\"text\": \"two\"}\n{\"text\": \"one\"}\n{\"text\": \"one\", \"n\": 1}\n");
+    put(&k, "a.jsonl",
+        "{\"text\": \"one\"}\n{\"text\": \"two\"}\n{\"text\": \"one\"}\n{\"text\": \"one\", \"n\": 1}\n");
     put(&k, "b.jsonl", "{\"text\": \"three\"}\n{\"text\": \"two\"}\n{\"text\": \"two\"}\n");
     learn(&k, "a.jsonl");
     measure(&k, "b.jsonl");

@@ -59,7 +59,8 @@ static void kitchen_close(kitchen *k)
 }
 
 /* What units of that size give, in the folder `name` below the case's. */
-static pawl_status prepare_in(pawl_comm *c, const data_case *k, const char *name, int64_t unit_bytes, char path[PATH_MAX])
+static pawl_status prepare_in(pawl_comm *c, const data_case *k, const char *name, int64_t unit_bytes,
+                              char path[PATH_MAX])
 {
     kitchen y;
     must(pawl_path_join(path, PATH_MAX, k->dir, name));
