@@ -65,6 +65,18 @@ static void adapter_keys_are_used(const pawl_run_config *r, complaint *c)
         }
 }
 
+static void base_in_few_bits(const pawl_run_config *r, complaint *c)
+{
+    const pawl_adapter_config *a = &r->adapter;
+    const char *key = a->load_in_4bit ? "load_in_4bit" : "load_in_8bit";
+    if (a->load_in_4bit && a->load_in_8bit)
+        SAY(c, "expected load_in_8bit or load_in_4bit, found both: leave one of them out");
+    else if ((a->load_in_4bit || a->load_in_8bit) && !a->adapter)
+        SAY(c, "%s: weights in few bits cannot be trained: it needs adapter: %s", key, a->load_in_4bit ? "qlora" : "lora");
+    else if (strcmp(pawl_adapter_names[a->adapter], "qlora") == 0 && !a->load_in_4bit)
+        SAY(c, "adapter: qlora is LoRA over a base of 4 bits: expected load_in_4bit: true, or adapter: lora");
+}
+
 static void something_to_learn(const pawl_run_config *r, complaint *c)
 {
     double weight = 0;
@@ -130,6 +142,8 @@ static const struct check {
      "with `adapter`, `lora_r`, `lora_alpha` and `lora_target_modules` (or `lora_target_linear`) are given, or `lora_model_dir`, or "
      "`parent_checkpoint` has an adapter"},
     {{"lora_r", "lora_target_modules", "lora_model_dir", "adapter"}, adapter_keys_are_used, "without `adapter`, no key of one is given"},
+    {{"load_in_4bit", "load_in_8bit", "adapter"}, base_in_few_bits,
+     "`load_in_8bit` and `load_in_4bit` need an `adapter`, and exclude each other; `adapter: qlora` needs `load_in_4bit`"},
     {{"datasets"}, something_to_learn, "`datasets` has at least one item, and one of them a `weight` above 0"},
     {{"max_steps", "num_epochs"}, an_end, "`max_steps` or `num_epochs` is above 0"},
     {{"warmup_ratio", "warmup_steps"}, one_warmup, "`warmup_steps` and `warmup_ratio` are not both given"},

@@ -120,6 +120,11 @@ PAWL_MUST pawl_status pawl_load_model(const char *path, const char *base, pawl_l
 void pawl_unload_model(pawl_loaded *l);
 /* The weights of path into flat, laid out as m; the architecture must be the same. */
 PAWL_MUST pawl_status pawl_load_weights(const char *path, const char *base, const pawl_model *m, float *flat);
+/* The same tensor by tensor: pawl_source_read is a pawl_weight_read. */
+typedef struct pawl_source pawl_source;
+PAWL_MUST pawl_status pawl_source_open(const char *path, const char *base, const pawl_model *m, pawl_source **out);
+pawl_status pawl_source_read(void *source, int tensor, float *to);
+void pawl_source_close(pawl_source *s);
 /* What the model at path is, and what opens its tokenizer. */
 PAWL_MUST pawl_status pawl_describe_model(const char *path, pawl_model_config *model, char spec[1024]);
 /* {path, files [{name, bytes, sha256}]} of a Hugging Face directory, {path, step, root_sha256} of a checkpoint; paths from

@@ -141,6 +141,7 @@ static void fill_parts(pawl_comm *c, pawl_opened *o)
                             .base = o->base,
                             .adapter = o->adapter,
                             .adapter_settings = o->adapter_settings,
+                            .base_code = pawl_base_code(&o->config.adapter),
                             .live = pawl_on_terminal(),
                             .parent = o->parent};
 }

@@ -121,7 +121,12 @@ static pawl_status claim_output(job *j)
 static pawl_status load_base(job *j)
 {
     pawl_frozen *base = pawl_trainer_base(j->trainer);
-    return base ? pawl_load_weights(j->o.adapter_base, NULL, j->o.model, pawl_frozen_flat(base)) : PAWL_OK;
+    pawl_source *source;
+    if (!base) return PAWL_OK;
+    PAWL_TRY(pawl_source_open(j->o.adapter_base, NULL, j->o.model, &source));
+    const pawl_status s = pawl_frozen_fill(base, j->o.device, pawl_source_read, source);
+    pawl_source_close(source);
+    return s;
 }
 
 static pawl_status begin_adapter(job *j)

@@ -229,40 +229,108 @@ pawl_status pawl_load_adapter(const char *path, const pawl_adapter *a, float *fl
     return is_adapter_folder(path) ? pawl_peft_load(a, path, flat) : read_state(path, pawl_adapter_model(a), a, flat);
 }
 
-static pawl_status merge_adapter(const char *path, const json_t *settings, const pawl_model *m, float *flat)
+/* One of: a Hugging Face directory; a checkpoint of all weights; an adapter over another source. */
+struct pawl_source {
+    const pawl_model *m;
+    pawl_hf_reader *hf;
+    pawl_checkpoint *checkpoint;
+    pawl_state names; /* of the checkpoint's tensors, with shapes */
+    pawl_adapter *adapter;
+    float *adapter_weights;
+    pawl_source *under;
+};
+
+void pawl_source_close(pawl_source *s)
 {
-    pawl_adapter *a;
-    float *weights = NULL;
-    PAWL_TRY(pawl_adapter_open(m, settings, path, &a));
-    pawl_status s = pawl_alloc((void **)&weights, (size_t)pawl_trained_count(m, a) * sizeof *weights, "an adapter");
-    if (s == PAWL_OK) s = pawl_load_adapter(path, a, weights);
-    if (s == PAWL_OK) pawl_adapter_merge(a, weights, flat);
-    pawl_free(weights);
-    pawl_adapter_close(a);
-    return s;
+    if (!s) return;
+    pawl_source_close(s->under);
+    pawl_hf_reader_close(s->hf);
+    pawl_checkpoint_close(s->checkpoint);
+    pawl_state_close(&s->names);
+    pawl_free(s->adapter_weights);
+    pawl_adapter_close(s->adapter);
+    pawl_free(s);
 }
 
-static pawl_status load_weights(const char *given, const char *base, const pawl_model *m, float *flat, int depth)
+pawl_status pawl_source_read(void *self, int tensor, float *to)
+{
+    pawl_source *s = self;
+    if (s->hf) return pawl_hf_read(s->hf, tensor, to);
+    if (s->checkpoint) {
+        pawl_named one = s->names.items[tensor];
+        one.tensor.data = to;
+        const pawl_state only = {.items = &one, .count = 1, .room = 1};
+        return pawl_checkpoint_read(s->checkpoint, &only);
+    }
+    PAWL_TRY(pawl_source_read(s->under, tensor, to));
+    pawl_adapter_merge(s->adapter, s->adapter_weights, tensor, to);
+    return PAWL_OK;
+}
+
+static pawl_status open_adapter(pawl_source *s, const char *path, const json_t *settings)
+{
+    PAWL_TRY(pawl_adapter_open(s->m, settings, path, &s->adapter));
+    const size_t bytes = (size_t)pawl_trained_count(s->m, s->adapter) * sizeof(float);
+    PAWL_TRY(pawl_alloc((void **)&s->adapter_weights, bytes, "an adapter"));
+    return pawl_load_adapter(path, s->adapter, s->adapter_weights);
+}
+
+static pawl_status open_source(const char *path, const char *base, const pawl_model *m, int depth, pawl_source **out);
+
+static pawl_status open_over(pawl_source *s, const char *path, const char *base, int depth)
 {
     json_t *settings, *lineage;
-    char was[1024], path[1024];
-    PAWL_TRY(pawl_model_folder(given, path));
-    PAWL_CHECK(depth < DEPTH_MAX, PAWL_EUSAGE, "%s: more than %d adapters stand on one another", path, DEPTH_MAX);
-    if (is_hugging_face(path)) return pawl_hf_load(m, path, flat);
+    char was[1024];
     PAWL_TRY(pawl_describe_adapter(path, &settings, &lineage, was));
-    if (!settings) return read_state(path, m, NULL, flat);
+    if (!settings) {
+        PAWL_TRY(pawl_checkpoint_open(path, &s->checkpoint));
+        return pawl_model_state(s->m, NULL, "model/", &s->names);
+    }
     const char *under = base ? base : was;
-    pawl_status s = lineage ? pawl_check_base(lineage, under, path) : PAWL_OK;
-    if (s == PAWL_OK) s = load_weights(under, NULL, m, flat, depth + 1);
-    if (s == PAWL_OK) s = merge_adapter(path, settings, m, flat);
+    pawl_status status = lineage ? pawl_check_base(lineage, under, path) : PAWL_OK;
+    if (status == PAWL_OK) status = open_source(under, NULL, s->m, depth + 1, &s->under);
+    if (status == PAWL_OK) status = open_adapter(s, path, settings);
     json_decref(settings);
     json_decref(lineage);
-    return s;
+    return status;
+}
+
+static pawl_status open_hf(pawl_source *s, const char *path)
+{
+    PAWL_TRY(pawl_hf_open(s->m, path, &s->hf));
+    return pawl_hf_others(s->hf);
+}
+
+static pawl_status open_source(const char *given, const char *base, const pawl_model *m, int depth, pawl_source **out)
+{
+    pawl_source *s;
+    char path[1024];
+    PAWL_TRY(pawl_model_folder(given, path));
+    PAWL_CHECK(depth < DEPTH_MAX, PAWL_EUSAGE, "%s: more than %d adapters stand on one another", path, DEPTH_MAX);
+    PAWL_TRY(pawl_alloc((void **)&s, sizeof *s, "a source of weights"));
+    s->m = m;
+    const pawl_status status = is_hugging_face(path) ? open_hf(s, path) : open_over(s, path, base, depth);
+    if (status == PAWL_OK) *out = s;
+    else pawl_source_close(s);
+    return status;
+}
+
+pawl_status pawl_source_open(const char *path, const char *base, const pawl_model *m, pawl_source **out)
+{
+    return open_source(path, base, m, 0, out);
 }
 
 pawl_status pawl_load_weights(const char *path, const char *base, const pawl_model *m, float *flat)
 {
-    return load_weights(path, base, m, flat, 0);
+    pawl_source *s;
+    const pawl_extent *extents;
+    const int count = pawl_model_extents(m, &extents);
+    PAWL_TRY(pawl_source_open(path, base, m, &s));
+    memset(flat, 0, (size_t)pawl_model_count(m) * sizeof *flat);
+    pawl_status status = PAWL_OK;
+    for (int i = 0; i < count && status == PAWL_OK; i++) status = pawl_source_read(s, i, flat + extents[i].first);
+    pawl_source_close(s);
+    return status;
 }
 
 /* An adapter's tokenizer is its base's as a rule, and that may have moved. */

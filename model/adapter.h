@@ -81,8 +81,13 @@ pawl_tensor pawl_adapted_magnitude(const pawl_adapted *t, const float *flat);
 /* ---- Frozen weights (frozen.c) ---- */
 struct pawl_frozen {
     const pawl_model *m;
+    pawl_code code;
     pawl_arena arena;
-    float *flat;
+    float *flat; /* laid out as m; or, with a code, what is not coded, at the places below */
+    int64_t floats;
+    pawl_places outer, *layers; /* [L] where groups begin in flat; -1: coded, or not there */
+    pawl_coded *coded;          /* [L, 4] the groups q, o, gate and down */
+    float *panel;               /* scratch: rows of a coded group as f32 */
 };
 
 /* As pawl_part. */

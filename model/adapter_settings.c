@@ -13,6 +13,11 @@ const pawl_field pawl_adapter_rows[] = {PAWL_ADAPTER_FIELDS(PAWL_ROW_F, PAWL_ROW
                                             PAWL_ROW_END};
 #undef PAWL_SECTION
 
+pawl_code pawl_base_code(const pawl_adapter_config *c)
+{
+    return c->load_in_4bit ? PAWL_CODE_NF4 : c->load_in_8bit ? PAWL_CODE_INT8 : PAWL_CODE_NONE;
+}
+
 static const char ALL_LINEAR[] = "all-linear";
 
 /* ---- from a run's keys ---- */

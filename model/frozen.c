@@ -1,31 +1,110 @@
-/* The weights of a base model under an adapter. */
+/* The weights of a base model under an adapter: f32 as the model has them, or with the linear weights of the blocks in
+ * few bits. Those are made f32 again a panel of rows at a time, in one scratch, when a product wants them. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
 #include "model/adapter.h"
 
-static void lay_out(const pawl_model *m, pawl_arena *a, pawl_frozen *f)
+enum { ALIGN_FLOATS = PAWL_ALIGN / (int)sizeof(float), GROUPS = 4, PANEL_FLOATS = 1 << 20 };
+
+static const pawl_slot groups[GROUPS] = {PAWL_Q, PAWL_O, PAWL_GATE, PAWL_DOWN};
+
+static int group_index(pawl_slot s)
 {
-    f->flat = pawl_take_bytes(a, (size_t)m->flat * sizeof *f->flat);
+    int i = 0;
+    while (i < GROUPS && groups[i] != s) i++;
+    return i;
 }
 
-size_t pawl_frozen_bytes(const pawl_model *m)
+static int is_coded(const pawl_frozen *f, pawl_slot s)
+{
+    return f->code != PAWL_CODE_NONE && group_index(pawl_group_of(f->m, s)) < GROUPS;
+}
+
+/* ---- layout ---- */
+
+/* The slots of one layer, or those outside (layer -1), that are kept as f32; groups stay side by side. */
+static void place_slots(pawl_frozen *f, const pawl_places *from, pawl_places *to)
+{
+    for (int s = 0; s < PAWL_SLOTS; s++) {
+        const pawl_slot slot = (pawl_slot)s;
+        if (to) to->at[s] = -1;
+        if (from->at[s] < 0 || is_coded(f, slot)) continue;
+        if (pawl_group_of(f->m, slot) == slot) {
+            f->floats = (f->floats + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
+            if (to) to->at[s] = f->floats;
+            f->floats += f->m->rows[s] * (f->m->cols[s] ? f->m->cols[s] : 1);
+        }
+    }
+}
+
+static void place_coded(pawl_frozen *f, pawl_arena *a, int64_t layer)
+{
+    for (int g = 0; g < GROUPS; g++) {
+        const int64_t rows = f->m->rows[groups[g]], cols = f->m->cols[groups[g]];
+        pawl_coded *q = f->coded ? &f->coded[layer * GROUPS + g] : NULL;
+        uint8_t *codes = pawl_take_bytes(a, (size_t)(rows * pawl_code_row_bytes(f->code, cols)));
+        float *scales = pawl_take_bytes(a, (size_t)(rows * pawl_code_row_scales(f->code, cols)) * sizeof *scales);
+        if (q) *q = (pawl_coded){.code = f->code, .rows = rows, .cols = cols, .codes = codes, .scales = scales};
+    }
+}
+
+static int64_t panel_rows(const pawl_frozen *f, pawl_slot group)
+{
+    const int64_t rows = f->m->rows[group], some = PANEL_FLOATS / f->m->cols[group];
+    return some < 1 ? 1 : some < rows ? some : rows;
+}
+
+static void lay_out(pawl_frozen *f, pawl_arena *a)
+{
+    const int64_t L = f->m->config.num_hidden_layers;
+    int64_t panel = 0;
+    f->floats = 0;
+    if (f->code == PAWL_CODE_NONE) { /* as the model lies */
+        f->flat = pawl_take_bytes(a, (size_t)f->m->flat * sizeof *f->flat);
+        return;
+    }
+    place_slots(f, &f->m->outer, &f->outer);
+    for (int64_t l = 0; l < L; l++) place_slots(f, &f->m->layers[l], f->layers ? &f->layers[l] : NULL);
+    f->flat = pawl_take_bytes(a, (size_t)f->floats * sizeof *f->flat);
+    for (int64_t l = 0; l < L; l++) place_coded(f, a, l);
+    for (int g = 0; g < GROUPS; g++) {
+        const int64_t count = panel_rows(f, groups[g]) * f->m->cols[groups[g]];
+        panel = count > panel ? count : panel;
+    }
+    f->panel = pawl_take_bytes(a, (size_t)panel * sizeof *f->panel);
+}
+
+size_t pawl_frozen_bytes(const pawl_model *m, pawl_code code)
 {
     pawl_arena a = {.name = "base weights"};
-    pawl_frozen f = {.m = m};
-    lay_out(m, &a, &f);
+    pawl_frozen f = {.m = m, .code = code};
+    lay_out(&f, &a);
     return a.used;
 }
 
-pawl_status pawl_frozen_open(const pawl_model *m, pawl_frozen **out)
+static pawl_status take(pawl_frozen *f)
+{
+    const size_t layers = (size_t)f->m->config.num_hidden_layers;
+    lay_out(f, &f->arena); /* measures */
+    PAWL_TRY(pawl_arena_open(&f->arena));
+    PAWL_TRY(pawl_alloc((void **)&f->layers, layers * sizeof *f->layers, "the layout of base weights"));
+    PAWL_TRY(pawl_alloc((void **)&f->coded, layers * GROUPS * sizeof *f->coded, "the layout of base weights"));
+    lay_out(f, &f->arena);
+    return PAWL_OK;
+}
+
+pawl_status pawl_frozen_open(const pawl_model *m, pawl_code code, pawl_frozen **out)
 {
     pawl_frozen *f;
     PAWL_TRY(pawl_alloc((void **)&f, sizeof *f, "base weights"));
-    *f = (pawl_frozen){.m = m, .arena = {.name = "base weights"}};
-    lay_out(m, &f->arena, f);
-    const pawl_status status = pawl_arena_open(&f->arena);
+    *f = (pawl_frozen){.m = m, .code = code, .arena = {.name = "base weights"}};
+    const pawl_status status = take(f);
     if (status != PAWL_OK) {
-        pawl_free(f);
+        pawl_frozen_close(f);
         return status;
     }
-    lay_out(m, &f->arena, f);
     *out = f;
     return PAWL_OK;
 }
@@ -34,23 +113,99 @@ void pawl_frozen_close(pawl_frozen *f)
 {
     if (!f) return;
     pawl_arena_close(&f->arena);
+    pawl_free(f->layers);
+    pawl_free(f->coded);
     pawl_free(f);
 }
 
-float *pawl_frozen_flat(pawl_frozen *f)
+/* ---- filling ---- */
+
+static int find_slot(const pawl_model *m, int64_t first, int64_t *layer, pawl_slot *slot)
 {
-    return f->flat;
+    for (int64_t l = -1; l < m->config.num_hidden_layers; l++)
+        for (int s = 0; s < PAWL_SLOTS; s++)
+            if ((l < 0 ? &m->outer : &m->layers[l])->at[s] == first) {
+                *layer = l;
+                *slot = (pawl_slot)s;
+                return 1;
+            }
+    return 0;
 }
+
+static int all_finite(const float *x, int64_t count)
+{
+    int good = 1;
+    for (int64_t i = 0; i < count; i++) good &= isfinite(x[i]) != 0;
+    return good;
+}
+
+static pawl_status fill_tensor(pawl_frozen *f, pawl_device *d, int i, pawl_weight_read read, void *self, float *scratch)
+{
+    const pawl_model *m = f->m;
+    const pawl_weight *w = &m->weights[i];
+    int64_t layer = 0;
+    pawl_slot slot = PAWL_EMBED;
+    if (f->code == PAWL_CODE_NONE) return read(self, i, f->flat + w->first);
+    PAWL_CHECK(find_slot(m, w->first, &layer, &slot), PAWL_EBUG, "tensor %s has no slot", w->name);
+    const pawl_slot group = pawl_group_of(m, slot);
+    const pawl_places *in_model = layer < 0 ? &m->outer : &m->layers[layer],
+                      *here = layer < 0 ? &f->outer : &f->layers[layer];
+    const int64_t offset = w->first - in_model->at[group];
+    if (!is_coded(f, slot)) return read(self, i, f->flat + here->at[group] + offset);
+    PAWL_TRY(read(self, i, scratch));
+    PAWL_CHECK(all_finite(scratch, m->extents[i].count), PAWL_EDATA,
+               "tensor %s of the base model holds numbers that are not finite: it cannot be kept in few bits", w->name);
+    return pawl_quantise(d, pawl_view(scratch, w->dim[0], w->dim[1]), &f->coded[layer * GROUPS + group_index(group)],
+                         offset / w->dim[1]);
+}
+
+size_t pawl_frozen_fill_bytes(const pawl_model *m, pawl_code code)
+{
+    const pawl_frozen f = {.m = m, .code = code};
+    int64_t most = 0;
+    for (int i = 0; i < m->count; i++) {
+        int64_t layer = 0;
+        pawl_slot slot = PAWL_EMBED;
+        if (!find_slot(m, m->weights[i].first, &layer, &slot) || !is_coded(&f, slot)) continue;
+        most = m->extents[i].count > most ? m->extents[i].count : most;
+    }
+    return (size_t)most * sizeof(float);
+}
+
+pawl_status pawl_frozen_fill(pawl_frozen *f, pawl_device *d, pawl_weight_read read, void *self)
+{
+    float *scratch = NULL;
+    const size_t bytes = pawl_frozen_fill_bytes(f->m, f->code);
+    pawl_status status = PAWL_OK;
+    if (bytes) PAWL_TRY(pawl_alloc((void **)&scratch, bytes, "one tensor of the base model"));
+    for (int i = 0; i < f->m->count; i++) PAWL_TRY_OUT(fill_tensor(f, d, i, read, self, scratch));
+out:
+    pawl_free(scratch);
+    return status;
+}
+
+/* ---- reading ---- */
 
 pawl_tensor pawl_frozen_part(const pawl_frozen *f, int64_t layer, pawl_slot s)
 {
-    return pawl_part(f->m, f->flat, layer, s);
+    if (f->code == PAWL_CODE_NONE) return pawl_part(f->m, f->flat, layer, s);
+    const int64_t at = f->outer.at[s] >= 0 ? f->outer.at[s] : f->layers[layer].at[s];
+    if (at < 0) return (pawl_tensor){.dtype = PAWL_F32};
+    return pawl_view(f->flat + at, f->m->rows[s], f->m->cols[s]);
 }
 
 pawl_status pawl_frozen_rows(const pawl_frozen *f, pawl_device *d, int64_t layer, pawl_slot group, int64_t first,
                              int64_t rows, pawl_rows_body body, void *self)
 {
-    (void)d;
-    const pawl_tensor w = pawl_frozen_part(f, layer, group);
-    return body(self, pawl_view((float *)w.data + first * w.dim[1], rows, w.dim[1]), 0);
+    const int64_t cols = f->m->cols[group], each = panel_rows(f, group);
+    if (f->code == PAWL_CODE_NONE) {
+        const float *w = pawl_frozen_part(f, layer, group).data;
+        return body(self, pawl_view(w + first * cols, rows, cols), 0);
+    }
+    for (int64_t row = 0; row < rows; row += each) {
+        const pawl_tensor w = pawl_view(f->panel, rows - row < each ? rows - row : each, cols);
+        PAWL_TRY(pawl_dequantise(d, &f->coded[layer * GROUPS + group_index(group)], first + row, w));
+        PAWL_TRY(body(self, w, row));
+    }
+    return PAWL_OK;
 }

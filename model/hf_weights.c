@@ -68,10 +68,19 @@ static pawl_tensor shape_in_file(const pawl_weight *w)
     return pawl_view(NULL, w->dim[t], w->ndim == 2 ? w->dim[!t] : 0);
 }
 
-static pawl_status load_weight(const pawl_model *m, const pawl_safetensors *s, const pawl_weight *w, const char *dir,
-                               float *flat, float *untransposed)
+struct pawl_hf_reader {
+    const pawl_model *m;
+    char dir[PATH_MAX];
+    pawl_safetensors *s;
+    float *untransposed; /* room for the largest tensor that files hold the other way round */
+};
+
+pawl_status pawl_hf_read(void *reader, int tensor, float *to)
 {
-    const pawl_named *found = find(m, s, w->name);
+    const pawl_hf_reader *r = reader;
+    const pawl_weight *w = &r->m->weights[tensor];
+    const char *dir = r->dir;
+    const pawl_named *found = find(r->m, r->s, w->name);
     const pawl_tensor expected = shape_in_file(w);
     char wanted[96], got[96];
     pawl_hf_shape_text(&expected, wanted);
@@ -86,9 +95,9 @@ static pawl_status load_weight(const pawl_model *m, const pawl_safetensors *s, c
     PAWL_CHECK(t->dtype == PAWL_F32 || t->dtype == PAWL_F16 || t->dtype == PAWL_BF16, PAWL_EDATA,
                "%s: tensor %s: expected numbers of f32, f16 or bf16, found %s", dir, w->name,
                pawl_dtype_name(t->dtype));
-    if (!flat) return PAWL_OK;
-    pawl_hf_to_floats(t, w->transposed ? untransposed : flat + w->first);
-    if (w->transposed) transpose(untransposed, w->dim[1], w->dim[0], flat + w->first);
+    if (!to) return PAWL_OK; /* it is there, as it should be */
+    pawl_hf_to_floats(t, w->transposed ? r->untransposed : to);
+    if (w->transposed) transpose(r->untransposed, w->dim[1], w->dim[0], to);
     return PAWL_OK;
 }
 
@@ -147,23 +156,57 @@ static pawl_status check_others(const pawl_model *m, const pawl_safetensors *s, 
     return PAWL_OK;
 }
 
+static pawl_status open_reader(pawl_hf_reader *r, const char *dir)
+{
+    const pawl_model *m = r->m;
+    int64_t most = 0;
+    PAWL_CHECK(strlen(dir) < sizeof r->dir, PAWL_EUSAGE, "path too long: %s", dir);
+    memcpy(r->dir, dir, strlen(dir) + 1);
+    for (int i = 0; i < m->count; i++)
+        if (m->weights[i].transposed && m->extents[i].count > most) most = m->extents[i].count;
+    PAWL_TRY(pawl_safetensors_open(dir, &r->s));
+    if (most) PAWL_TRY(pawl_alloc((void **)&r->untransposed, (size_t)most * sizeof *r->untransposed, "a tensor"));
+    return PAWL_OK;
+}
+
+pawl_status pawl_hf_open(const pawl_model *m, const char *dir, pawl_hf_reader **out)
+{
+    pawl_hf_reader *r;
+    PAWL_TRY(pawl_alloc((void **)&r, sizeof *r, "a reader of weights"));
+    r->m = m;
+    const pawl_status status = open_reader(r, dir);
+    if (status != PAWL_OK) {
+        pawl_hf_reader_close(r);
+        return status;
+    }
+    *out = r;
+    return PAWL_OK;
+}
+
+void pawl_hf_reader_close(pawl_hf_reader *r)
+{
+    if (!r) return;
+    pawl_free(r->untransposed);
+    pawl_safetensors_close(r->s);
+    pawl_free(r);
+}
+
+pawl_status pawl_hf_others(const pawl_hf_reader *r)
+{
+    return check_others(r->m, r->s, r->dir);
+}
+
 /* flat NULL: only looks. */
 static pawl_status load(const pawl_model *m, const char *dir, float *flat)
 {
-    pawl_safetensors *s;
-    float *untransposed = NULL; /* the largest of those that files hold the other way round */
-    int64_t most = 0;
+    pawl_hf_reader *r;
     pawl_status status = PAWL_OK;
-    for (int i = 0; i < m->count; i++)
-        if (m->weights[i].transposed && m->extents[i].count > most) most = m->extents[i].count;
-    PAWL_TRY(pawl_safetensors_open(dir, &s));
-    if (most && flat) PAWL_TRY_OUT(pawl_alloc((void **)&untransposed, (size_t)most * sizeof *untransposed, "a tensor"));
+    PAWL_TRY(pawl_hf_open(m, dir, &r));
     if (flat) memset(flat, 0, (size_t)m->flat * sizeof *flat);
-    for (int i = 0; i < m->count; i++) PAWL_TRY_OUT(load_weight(m, s, &m->weights[i], dir, flat, untransposed));
-    PAWL_TRY_OUT(check_others(m, s, dir));
+    for (int i = 0; i < m->count; i++) PAWL_TRY_OUT(pawl_hf_read(r, i, flat ? flat + m->weights[i].first : NULL));
+    PAWL_TRY_OUT(pawl_hf_others(r));
 out:
-    pawl_free(untransposed);
-    pawl_safetensors_close(s);
+    pawl_hf_reader_close(r);
     return status;
 }
 

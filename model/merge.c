@@ -17,12 +17,13 @@ static void merge_row(const pawl_adapted *t, const float *a, const float *b, con
     for (int64_t i = 0; i < t->module.in; i++) w[i] *= gain;
 }
 
-void pawl_adapter_merge(const pawl_adapter *a, const float *adapter, float *flat)
+void pawl_adapter_merge(const pawl_adapter *a, const float *adapter, int tensor, float *w)
 {
     for (int i = 0; i < a->count; i++) {
         const pawl_adapted *t = &a->items[i];
+        if (t->module.weight != a->m->weights[tensor].first) continue;
         for (int64_t o = 0; o < t->module.out; o++)
             merge_row(t, adapter + t->a, adapter + t->b + o * t->r, a->dora ? adapter + t->magnitude + o : NULL,
-                      flat + t->module.weight + o * t->module.in);
+                      w + o * t->module.in);
     }
 }

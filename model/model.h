@@ -127,7 +127,9 @@ extern const char *const pawl_adapter_names[]; /* "none", "lora", "qlora", NULL 
     F(flag, lora_target_linear, "false", 0, 1, "", FIXED, "the same as lora_target_modules: all-linear")                       \
     F(flag, peft_use_rslora, "false", 0, 1, "", FIXED, "scale by alpha / sqrt(r) instead of alpha / r")                        \
     F(flag, peft_use_dora,   "false", 0, 1, "", FIXED, "train the length of each row of a weight apart from its direction")    \
-    T(lora_model_dir,        "", 1024, FIXED, "folder of a PEFT adapter to start from")
+    T(lora_model_dir,        "", 1024, FIXED, "folder of a PEFT adapter to start from")                                        \
+    F(flag, load_in_8bit,    "false", 0, 1, "", FIXED, "keep the frozen linear weights as int8, with a scale for each row")    \
+    F(flag, load_in_4bit,    "false", 0, 1, "", FIXED, "keep the frozen linear weights as NF4, with a scale for each 64")
 /* clang-format on */
 typedef struct pawl_adapter_config {
     PAWL_ADAPTER_FIELDS(PAWL_MEMBER_F, PAWL_MEMBER_C, PAWL_MEMBER_T, PAWL_MEMBER_W)
@@ -137,6 +139,9 @@ extern const pawl_field pawl_adapter_rows[];
 /* The settings of an adapter are an object in the words of PEFT's adapter_config.json, wherever they come from: a run's
  * keys (this function; json_decref it), a PEFT directory, a checkpoint's lineage. */
 PAWL_MUST pawl_status pawl_adapter_settings(const pawl_adapter_config *c, json_t **out);
+
+/* What load_in_8bit and load_in_4bit ask for. */
+pawl_code pawl_base_code(const pawl_adapter_config *c);
 
 /* Lays an adapter out on m. where names the settings in errors. Errors: EUSAGE for modules that m does not have, naming
  * those it has; EDATA for settings that are not supported, by name; EMEM. */
@@ -151,8 +156,9 @@ PAWL_MUST pawl_status pawl_adapter_json(const pawl_adapter *a, json_t **out);
  * set by pawl_adapter_measure. */
 void pawl_adapter_init(const pawl_adapter *a, uint64_t seed, float *flat);
 
-/* Works an adapter into the model's weights: w + s b a, with DoRA m (w + s b a) / ||w + s b a||. */
-void pawl_adapter_merge(const pawl_adapter *a, const float *adapter, float *flat);
+/* Works an adapter into one of the model's weights, the i-th tensor of pawl_model_state, where it has a part in that:
+ * w + s b a, with DoRA m (w + s b a) / ||w + s b a||. */
+void pawl_adapter_merge(const pawl_adapter *a, const float *adapter, int tensor, float *w);
 
 /* What training changes: the adapter's weights, or all of the model's for an adapter of NULL. Layout, names (PEFT's) and
  * numbers as above for a model. */
@@ -168,11 +174,15 @@ void pawl_model_init(const pawl_model *m, uint64_t seed, float *flat);
 /* ---- Frozen weights: those of a base model under an adapter, read and never changed ---- */
 
 typedef struct pawl_frozen pawl_frozen;
-PAWL_MUST pawl_status pawl_frozen_open(const pawl_model *m, pawl_frozen **out);
+/* code: how the linear weights of the blocks are kept; embedding, head, norms and biases stay f32. */
+PAWL_MUST pawl_status pawl_frozen_open(const pawl_model *m, pawl_code code, pawl_frozen **out);
 void pawl_frozen_close(pawl_frozen *f);
-size_t pawl_frozen_bytes(const pawl_model *m); /* the plan */
-/* Where the weights are put, laid out as m. */
-float *pawl_frozen_flat(pawl_frozen *f);
+size_t pawl_frozen_bytes(const pawl_model *m, pawl_code code); /* the plan */
+/* Puts the i-th tensor of pawl_model_state into `to`, as f32. */
+typedef pawl_status (*pawl_weight_read)(void *self, int tensor, float *to);
+size_t pawl_frozen_fill_bytes(const pawl_model *m, pawl_code code); /* what filling takes meanwhile: the plan */
+/* Takes all weights from a source, tensor by tensor; those that are kept in few bits are never all there as f32. */
+PAWL_MUST pawl_status pawl_frozen_fill(pawl_frozen *f, pawl_device *d, pawl_weight_read read, void *self);
 
 /* DoRA's magnitudes in an adapter's flat run: the norms of the rows that it stands on (w + s b a). Local. */
 PAWL_MUST pawl_status pawl_adapter_measure(const pawl_adapter *a, pawl_device *d, const pawl_frozen *f, float *flat);
@@ -248,6 +258,12 @@ void pawl_hf_tensors_close(pawl_hf_tensors *t);
 PAWL_MUST pawl_status pawl_hf_load(const pawl_model *m, const char *dir, float *flat);
 /* The same checks without reading a number. */
 PAWL_MUST pawl_status pawl_hf_check(const pawl_model *m, const char *dir);
+/* The same tensor by tensor: pawl_hf_read is a pawl_weight_read, pawl_hf_others refuses what is not the model's. */
+typedef struct pawl_hf_reader pawl_hf_reader;
+PAWL_MUST pawl_status pawl_hf_open(const pawl_model *m, const char *dir, pawl_hf_reader **out);
+pawl_status pawl_hf_read(void *reader, int tensor, float *to);
+PAWL_MUST pawl_status pawl_hf_others(const pawl_hf_reader *r);
+void pawl_hf_reader_close(pawl_hf_reader *r);
 /* Writes config.json, generation_config.json and safetensors. dtype: F32, BF16 or F16. */
 PAWL_MUST pawl_status pawl_hf_save(const pawl_model *m, const float *flat, pawl_dtype dtype, const char *dir);
 /* PEFT's directories: adapter_config.json and adapter_model.safetensors. */

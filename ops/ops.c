@@ -3,67 +3,7 @@
 
 #include "core/batch.h"
 #include "ops/backend.h"
-
-/* What an argument has to be. */
-typedef struct argument {
-    const char *name;
-    pawl_tensor tensor;
-    pawl_dtype dtype;
-    int64_t rows, columns; /* columns is the last dimension, rows the product of the others; rows 0: a vector */
-} argument;
-
-static pawl_status check_one(const char *op, const argument *a)
-{
-    const pawl_tensor t = a->tensor;
-    PAWL_CHECK(t.data, PAWL_EBUG, "%s: %s has no data", op, a->name);
-    PAWL_CHECK(t.dtype == a->dtype, PAWL_EBUG, "%s: %s is %s, expected %s", op, a->name, pawl_dtype_name(t.dtype),
-               pawl_dtype_name(a->dtype));
-    PAWL_CHECK(t.ndim >= 1 && t.ndim <= PAWL_MAX_NDIM, PAWL_EBUG, "%s: %s has %d dimensions", op, a->name, t.ndim);
-    const int64_t count = pawl_tensor_count(t), columns = t.dim[t.ndim - 1];
-    PAWL_CHECK(count > 0, PAWL_EBUG, "%s: %s is empty", op, a->name);
-    if (a->rows == 0)
-        PAWL_CHECK(count == a->columns, PAWL_EBUG, "%s: %s has %ld numbers, expected %ld", op, a->name, (long)count,
-                   (long)a->columns);
-    else
-        PAWL_CHECK(columns == a->columns && count == a->rows * a->columns, PAWL_EBUG,
-                   "%s: %s is [%ld, %ld], expected [%ld, %ld]", op, a->name, (long)(count / columns), (long)columns,
-                   (long)a->rows, (long)a->columns);
-    return PAWL_OK;
-}
-
-static pawl_status check_all(const char *op, const argument *list, size_t count)
-{
-    for (size_t i = 0; i < count; i++) PAWL_TRY(check_one(op, &list[i]));
-    return PAWL_OK;
-}
-
-#define CHECK_ALL(op, ...)                                                                                             \
-    do {                                                                                                               \
-        const argument list_[] = {__VA_ARGS__};                                                                        \
-        PAWL_TRY(check_all((op), list_, sizeof list_ / sizeof *list_));                                                \
-    } while (0)
-/* clang-format off */
-#define MATRIX(t, rows, columns) {#t, t, PAWL_F32, rows, columns}
-#define VECTOR(t, count) {#t, t, PAWL_F32, 0, count}
-#define INDICES(t, count) {#t, t, PAWL_I32, 0, count}
-/* clang-format on */
-
-static int64_t last_dim(pawl_tensor t)
-{
-    return t.ndim >= 1 && t.ndim <= PAWL_MAX_NDIM ? t.dim[t.ndim - 1] : 0;
-}
-
-/* Rows of a tensor seen as a matrix; 0 for a tensor that check_one refuses. */
-static int64_t rows_of(pawl_tensor t)
-{
-    return last_dim(t) > 0 ? pawl_tensor_count(t) / last_dim(t) : 0;
-}
-
-static pawl_status check_matrix(const char *op, const char *name, pawl_tensor t)
-{
-    PAWL_CHECK(t.ndim >= 2 && rows_of(t) > 0, PAWL_EBUG, "%s: %s is not a matrix", op, name);
-    return PAWL_OK;
-}
+#include "ops/checks.h"
 
 static pawl_status check_indices(const char *op, const char *name, const int32_t *x, int64_t count, int64_t below)
 {
@@ -118,13 +58,6 @@ void pawl_parallel(pawl_device *d, int64_t count, void (*body)(void *self, int64
     d->ops->parallel(d, count, body, self);
 }
 
-static pawl_status check_part(const char *op, int64_t first, int64_t columns, int64_t width)
-{
-    PAWL_CHECK(first >= 0 && columns > 0 && first + columns <= width, PAWL_EBUG, "%s: columns [%ld, %ld) of %ld", op,
-               (long)first, (long)(first + columns), (long)width);
-    return PAWL_OK;
-}
-
 pawl_status pawl_linear(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_put put, pawl_tensor y)
 {
     PAWL_TRY(check_matrix("linear", "w", w));
@@ -150,83 +83,6 @@ pawl_status pawl_linear_dw(pawl_device *d, pawl_tensor dy, pawl_tensor x, pawl_p
     CHECK_ALL("linear_dw", MATRIX(dy, N, O), MATRIX(x, N, I), MATRIX(dw, O, I));
     if (dbias.data) CHECK_ALL("linear_dw", VECTOR(dbias, O));
     return d->ops->linear_dw(d, dy, 0, x, put, dw, dbias);
-}
-
-pawl_status pawl_linear_part(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_put put,
-                             int64_t first, pawl_tensor y)
-{
-    PAWL_TRY(check_matrix("linear_part", "w", w));
-    const int64_t N = rows_of(x), O = rows_of(w), I = last_dim(w);
-    PAWL_TRY(check_part("linear_part", first, O, last_dim(y)));
-    CHECK_ALL("linear_part", MATRIX(x, N, I), MATRIX(w, O, I), MATRIX(y, N, last_dim(y)));
-    if (bias.data) CHECK_ALL("linear_part", VECTOR(bias, O));
-    return d->ops->linear(d, x, w, bias, put, first, y);
-}
-
-pawl_status pawl_linear_part_dx(pawl_device *d, pawl_tensor dy, int64_t first, pawl_tensor w, pawl_put put,
-                                pawl_tensor dx)
-{
-    PAWL_TRY(check_matrix("linear_part_dx", "w", w));
-    const int64_t N = rows_of(dy), O = rows_of(w), I = last_dim(w);
-    PAWL_TRY(check_part("linear_part_dx", first, O, last_dim(dy)));
-    CHECK_ALL("linear_part_dx", MATRIX(dy, N, last_dim(dy)), MATRIX(w, O, I), MATRIX(dx, N, I));
-    return d->ops->linear_dx(d, dy, first, w, put, dx);
-}
-
-pawl_status pawl_linear_part_dw(pawl_device *d, pawl_tensor dy, int64_t first, pawl_tensor x, pawl_put put,
-                                pawl_tensor dw)
-{
-    PAWL_TRY(check_matrix("linear_part_dw", "dw", dw));
-    const int64_t N = rows_of(dy), O = rows_of(dw), I = last_dim(dw);
-    PAWL_TRY(check_part("linear_part_dw", first, O, last_dim(dy)));
-    CHECK_ALL("linear_part_dw", MATRIX(dy, N, last_dim(dy)), MATRIX(x, N, I), MATRIX(dw, O, I));
-    return d->ops->linear_dw(d, dy, first, x, put, dw, (pawl_tensor){.dtype = PAWL_F32});
-}
-
-pawl_status pawl_dropout(pawl_device *d, const pawl_drop *how, pawl_tensor x, pawl_put put, pawl_tensor y)
-{
-    const int64_t N = rows_of(x), I = last_dim(x);
-    CHECK_ALL("dropout", MATRIX(x, N, I), MATRIX(y, N, I));
-    PAWL_CHECK(how->rate >= 0 && how->rate < 1, PAWL_EBUG, "dropout: a rate of %g", how->rate);
-    PAWL_CHECK(how->tokens > 0 && N % how->tokens == 0 && how->tokens * (I + 3) / 4 <= (int64_t)1 << 32 &&
-                   how->stream >= 0 && how->stream < 1 << 16,
-               PAWL_EBUG, "dropout: rows of %ld tokens, stream %ld", (long)how->tokens, (long)how->stream);
-    return d->ops->dropout(d, how, x, put, y);
-}
-
-pawl_status pawl_low_rank_norms(pawl_device *d, pawl_tensor w, pawl_tensor a, pawl_tensor b, float scale,
-                                pawl_tensor norms)
-{
-    PAWL_TRY(check_matrix("low_rank_norms", "w", w));
-    PAWL_TRY(check_matrix("low_rank_norms", "a", a));
-    const int64_t O = rows_of(w), I = last_dim(w), r = rows_of(a);
-    CHECK_ALL("low_rank_norms", MATRIX(w, O, I), MATRIX(a, r, I), MATRIX(b, O, r), VECTOR(norms, O));
-    return d->ops->low_rank_norms(d, w, a, b, scale, norms);
-}
-
-pawl_status pawl_scale_columns(pawl_device *d, pawl_tensor x, int64_t first, pawl_tensor gain, pawl_tensor y)
-{
-    const int64_t N = rows_of(x), O = last_dim(y);
-    PAWL_TRY(check_part("scale_columns", first, O, last_dim(x)));
-    CHECK_ALL("scale_columns", MATRIX(x, N, last_dim(x)), VECTOR(gain, O), MATRIX(y, N, O));
-    return d->ops->scale_columns(d, x, first, gain, y);
-}
-
-pawl_status pawl_add_columns(pawl_device *d, pawl_tensor x, pawl_tensor gain, pawl_tensor y, int64_t first)
-{
-    const int64_t N = rows_of(x), O = last_dim(x);
-    PAWL_TRY(check_part("add_columns", first, O, last_dim(y)));
-    CHECK_ALL("add_columns", MATRIX(x, N, O), VECTOR(gain, O), MATRIX(y, N, last_dim(y)));
-    return d->ops->add_columns(d, x, gain, y, first);
-}
-
-pawl_status pawl_column_dots(pawl_device *d, pawl_tensor x, int64_t first, pawl_tensor y, pawl_put put,
-                             pawl_tensor sums)
-{
-    const int64_t N = rows_of(x), O = last_dim(y);
-    PAWL_TRY(check_part("column_dots", first, O, last_dim(x)));
-    CHECK_ALL("column_dots", MATRIX(x, N, last_dim(x)), MATRIX(y, N, O), VECTOR(sums, O));
-    return d->ops->column_dots(d, x, first, y, put, sums);
 }
 
 static pawl_status check_embedding(const char *op, pawl_tensor table, pawl_tensor ids, pawl_tensor out)

@@ -87,6 +87,21 @@ PAWL_MUST pawl_status pawl_low_rank_norms(pawl_device *d, pawl_tensor w, pawl_te
 PAWL_MUST pawl_status pawl_scale_columns(pawl_device *d, pawl_tensor x, int64_t first, pawl_tensor gain, pawl_tensor y);
 /* y[:, first : first + O] += gain * x.   x [N,O]  gain [O]  y [N,W] */
 PAWL_MUST pawl_status pawl_add_columns(pawl_device *d, pawl_tensor x, pawl_tensor gain, pawl_tensor y, int64_t first);
+/* A weight [rows, cols] in few bits, coded row by row (ops/quant_rule.h): int8 with a scale for each row, or 4-bit NF4 with a
+ * scale for each 64 numbers of a row. */
+typedef enum pawl_code { PAWL_CODE_NONE, PAWL_CODE_INT8, PAWL_CODE_NF4 } pawl_code;
+typedef struct pawl_coded {
+    pawl_code code;
+    int64_t rows, cols;
+    uint8_t *codes; /* [rows, pawl_code_row_bytes] */
+    float *scales;  /* [rows, pawl_code_row_scales] */
+} pawl_coded;
+int64_t pawl_code_row_bytes(pawl_code code, int64_t cols);
+int64_t pawl_code_row_scales(pawl_code code, int64_t cols);
+/* Codes w [some rows, cols] as rows [first, ...) of q, and back; every number within half a step of its level. */
+PAWL_MUST pawl_status pawl_quantise(pawl_device *d, pawl_tensor w, const pawl_coded *q, int64_t first);
+PAWL_MUST pawl_status pawl_dequantise(pawl_device *d, const pawl_coded *q, int64_t first, pawl_tensor w);
+
 /* sums[o] = (put) the sum over n, in its order, of x[n, first + o] y[n, o].   x [N,W]  y [N,O]  sums [O] */
 PAWL_MUST pawl_status pawl_column_dots(pawl_device *d, pawl_tensor x, int64_t first, pawl_tensor y, pawl_put put,
                                        pawl_tensor sums);

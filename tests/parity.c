@@ -34,6 +34,7 @@ typedef struct fixture {
     json_t *expected;
     pawl_arena arena;
     float *weights, *grads, *losses, *logits;
+    float *plain;          /* the model's own weights, to merge an adapter into */
     pawl_adapter *adapter; /* NULL: all weights are trained, which are `weights`; else `weights` are the adapter's */
     pawl_frozen *base;
     pawl_adapter_work *work;
@@ -252,6 +253,7 @@ static void lay_out(fixture *f)
     const size_t flat = (size_t)pawl_model_count(f->model) * sizeof(float), N = (size_t)(f->rows * f->tokens);
     f->weights = pawl_take_bytes(&f->arena, flat);
     f->grads = pawl_take_bytes(&f->arena, flat);
+    f->plain = pawl_take_bytes(&f->arena, flat);
     f->losses = pawl_take_bytes(&f->arena, N * sizeof(float));
     f->logits = pawl_take_bytes(&f->arena, N * (size_t)pawl_model_settings(f->model)->vocab_size * sizeof(float));
     pawl_batch_lay_out(&f->arena, &f->batch, f->rows, f->tokens);
@@ -289,6 +291,15 @@ static pawl_status open_model(fixture *f)
 
 /* ---- an adapter over the same model ---- */
 
+static pawl_status fill_base(fixture *f, const char *dir)
+{
+    pawl_hf_reader *r;
+    PAWL_TRY(pawl_hf_open(f->model, dir, &r));
+    const pawl_status status = pawl_frozen_fill(f->base, f->device, pawl_hf_read, r);
+    pawl_hf_reader_close(r);
+    return status;
+}
+
 static pawl_status open_adapter(fixture *f, const char *dir)
 {
     char model[PATH_MAX];
@@ -297,11 +308,12 @@ static pawl_status open_adapter(fixture *f, const char *dir)
     const pawl_status status = pawl_adapter_open(f->model, settings, dir, &f->adapter);
     json_decref(settings);
     if (status != PAWL_OK) return status;
-    PAWL_TRY(pawl_frozen_open(f->model, &f->base));
+    PAWL_TRY(pawl_frozen_open(f->model, PAWL_CODE_NONE, &f->base));
     PAWL_TRY(pawl_adapter_work_open(f->adapter, f->rows * f->tokens, &f->work));
     f->over = (pawl_over){.adapter = f->adapter, .base = f->base, .work = f->work, .first_row = -1};
     PAWL_TRY(pawl_path_join(model, sizeof model, f->dir, "model"));
-    PAWL_TRY(pawl_hf_load(f->model, model, pawl_frozen_flat(f->base)));
+    PAWL_TRY(pawl_hf_load(f->model, model, f->plain));
+    PAWL_TRY(fill_base(f, model));
     PAWL_CHECK(pawl_trained_count(f->model, f->adapter) <= pawl_model_count(f->model), PAWL_EDATA,
                "%s: the adapter is larger than the model", dir);
     return pawl_peft_load(f->adapter, dir, f->weights);
@@ -312,9 +324,11 @@ static pawl_status merged(fixture *f, int64_t trained, double *loss)
 {
     pawl_adapter *a = f->adapter;
     float *weights = f->weights, *grads = f->grads;
-    pawl_adapter_merge(a, f->weights, pawl_frozen_flat(f->base));
+    const pawl_extent *parts;
+    const int count = pawl_model_extents(f->model, &parts);
+    for (int i = 0; i < count; i++) pawl_adapter_merge(a, f->weights, i, f->plain + parts[i].first);
     f->adapter = NULL;
-    f->weights = pawl_frozen_flat(f->base);
+    f->weights = f->plain;
     f->grads = NULL;
     const pawl_status status = compute(f, trained, loss);
     f->adapter = a;

@@ -97,13 +97,13 @@ static double low_rank(const pawl_adapted *t, const double *flat, int64_t o, int
 
 static const float *row_of(const problem *p, int64_t column)
 {
-    return (const float *)pawl_part(p->m, pawl_frozen_flat(p->base), 0, PAWL_Q).data + column * D;
+    return (const float *)pawl_part(p->m, p->base->flat, 0, PAWL_Q).data + column * D;
 }
 
 /* sum of dy * y, by the formula at the head of model/adapter.h. */
 static double naive_loss(const problem *p, const double *flat, const double *x)
 {
-    const float *bias = pawl_part(p->m, pawl_frozen_flat(p->base), 0, PAWL_Q_BIAS).data;
+    const float *bias = pawl_part(p->m, p->base->flat, 0, PAWL_Q_BIAS).data;
     double loss = 0, *norms = p->norms;
     for (int64_t n = 0; n < N; n++)
         for (int64_t o = 0; o < W; o++) {
@@ -157,13 +157,13 @@ static problem open_problem(const char *settings, int threads)
     problem p = {.m = small_model(1)};
     p.a = adapter_on(p.m, settings);
     assert_int_equal(pawl_device_open_cpu(threads, "auto", &p.d), PAWL_OK);
-    assert_int_equal(pawl_frozen_open(p.m, &p.base), PAWL_OK);
+    assert_int_equal(pawl_frozen_open(p.m, PAWL_CODE_NONE, &p.base), PAWL_OK);
     assert_int_equal(pawl_adapter_work_open(p.a, N, &p.work), PAWL_OK);
     const pawl_shapes shapes = pawl_model_shapes(p.m, ROWS, T);
     assert_int_equal(pawl_device_reserve(p.d, &shapes), PAWL_OK);
     p.over = (pawl_over){.adapter = p.a, .base = p.base, .work = p.work, .seed = 5, .first_row = FIRST_ROW};
     float *weights = numbers(pawl_model_count(p.m), 1, 0.5f);
-    memcpy(pawl_frozen_flat(p.base), weights, (size_t)pawl_model_count(p.m) * sizeof *weights);
+    memcpy(p.base->flat, weights, (size_t)pawl_model_count(p.m) * sizeof *weights);
     free(weights);
     p.flat = numbers(p.a->flat, 2, 0.5f);
     p.grads = numbers(p.a->flat, 3, 1);

@@ -93,7 +93,10 @@ pawl_status pawl_plan_of(const pawl_parts *p, pawl_plan *out)
     pawl_plan plan = {0};
     size_t snapshot;
     PAWL_TRY(snapshot_bytes(p, &snapshot));
-    if (p->adapter) add(&plan, "base weights", pawl_frozen_bytes(p->model));
+    if (p->adapter) {
+        add(&plan, "base weights", pawl_frozen_bytes(p->model, p->base_code));
+        if (p->base_code != PAWL_CODE_NONE) add(&plan, "reading the base", pawl_frozen_fill_bytes(p->model, p->base_code));
+    }
     add(&plan, "weights", (size_t)count * sizeof(float));
     add(&plan, "gradients", pawl_reduction_bytes(p->comm, p->reduce->reduction, cut.lanes, count));
     add(&plan, "optimizer", pawl_optim_bytes(p->optim, count));

@@ -119,6 +119,25 @@ check(close(evals(at("dora1"), 0), scores[0], 1e-5), "it begins as the base mode
 check(run(0, "export", at("dora1"), at("dora-merged"))[0] == 0 and close(evaluate(at("dora-merged")), evals(at("dora1"))), "its merged export says the same")
 check(run(0, "export", at("dora1"), at("dora-peft"), "--adapter")[0] == 0 and close(evaluate(at("dora-peft")), evals(at("dora1"))), "and its adapter")
 
+# A base in few bits: the same bits on any ranks, resumed too; the export is worked into the base as it is.
+for key, adapter, limit in (("load_in_8bit", "lora", 0.02), ("load_in_4bit", "qlora", 0.2)):
+    few = write_run(where, f"{key}.yaml", output=at(key), model=on_base, **dict(LORA, adapter=adapter, save_steps=4, **{key: "true"}))
+    one = train(1, few)
+    check(one != first and train(3, few, f"output_dir={at(key + '3')}", "threads=2") == one, f"{key}: 3 ranks end with the same weights_sha256")
+    check(close(evals(at(key), 0), scores[0], limit) and not close(evals(at(key), 0), scores[0], 1e-7), f"{key}: the base is nearly itself: {evals(at(key), 0)}")
+    check(run(0, "export", at(key), at(key + "-merged"))[0] == 0 and close(evaluate(at(key + "-merged")), evals(at(key)), limit), f"{key}: merged into the base as it was")
+    if adapter == "lora":
+        continue
+    train(2, few, f"output_dir={at(key + '2')}")
+    shutil.rmtree(at(key + "2/checkpoints/step-000000012"))
+    check(train(1, few, f"output_dir={at(key + '2')}", f"resume_from_checkpoint={at(key + '2/checkpoints/step-000000008')}") == one, f"{key}: and so does a resumed run")
+plans = {code: pawl_json("plan", write_run(where, "plan.yaml", model=on_base, **dict(LORA, **code_keys)))["bytes_per_rank"]["base weights"]
+         for code, code_keys in dict(f32={}, int8=dict(load_in_8bit="true"), nf4=dict(adapter="qlora", load_in_4bit="true")).items()}
+check(plans["nf4"] < plans["int8"] < plans["f32"], f"the plan shows what is saved: {plans}")
+refused(10, ["cannot be trained"], "config", "check", write_run(where, "bad.yaml", model=on_base, load_in_4bit="true"))
+refused(10, ["found both"], "config", "check", write_run(where, "bad.yaml", model=on_base, **dict(LORA, load_in_4bit="true", load_in_8bit="true")))
+refused(10, ["load_in_4bit: true"], "config", "check", write_run(where, "bad.yaml", model=on_base, **dict(LORA, adapter="qlora")))
+
 # What PEFT wrote, read and written again: the same bytes, and the same choice of modules.
 fixtures = os.path.join(SOURCE, "tests/fixtures/hf")
 for name in sorted(os.listdir(fixtures)):
