@@ -71,7 +71,9 @@ def same_answer(name, exported, model, tokenizer):
     with torch.no_grad():
         theirs = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=16, do_sample=False,
                                 suppress_tokens=list(range(len(tokenizer), model.config.vocab_size)) or None)[0, ids.shape[1]:].tolist()
-    theirs = theirs[:-1] if theirs and theirs[-1] == tokenizer.eos_token_id else theirs
+    ends = model.generation_config.eos_token_id
+    ends = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}  # pawl stops at the tokenizer's, too
+    theirs = theirs[: next((i for i, token in enumerate(theirs) if token in ends), len(theirs))]
     check(ours == theirs, f"{name}: {len(theirs)} greedy tokens" + (f": {ours} and {theirs}" if ours != theirs else ""))
 
 
