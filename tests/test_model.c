@@ -16,19 +16,26 @@ enum { V = 29, D = 24, F = 20, L = 2, T = 13, MOST_ROWS = 4, MOST = MOST_ROWS * 
 
 static const int64_t windows[L] = {0, 3};
 
+enum { GPT2_HAS = PAWL_LAYER_NORM | PAWL_POSITION_TABLE | PAWL_UNGATED | PAWL_QKV_BIAS | PAWL_O_BIAS | PAWL_MLP_BIAS };
+
 static const struct variant {
     const char *name;
     int64_t heads, groups, head_dim;
     int tied, attention_bias, mlp_bias, rope; /* rope: index into pawl_rope_types */
     unsigned has;
     const int64_t *windows;
+    const char *family, *act;
 } variants[] = {
-    {"plain", 4, 4, 0, 0, 0, 0, 0, 0, NULL},
-    {"grouped, tied, scaled as Llama 3.1", 4, 2, 0, 1, 0, 0, 2, 0, NULL},
+    {"plain", 4, 4, 0, 0, 0, 0, 0, 0, NULL, "llama", "silu"},
+    {"grouped, tied, scaled as Llama 3.1", 4, 2, 0, 1, 0, 0, 2, 0, NULL, "llama", "silu"},
     {"all biases, one key head, wide heads, linear", 3, 1, 10, 0, 1, 1, 1, PAWL_QKV_BIAS | PAWL_O_BIAS | PAWL_MLP_BIAS,
-     NULL},
-    {"q/k norm and a window", 4, 2, 8, 1, 0, 0, 0, PAWL_QK_NORM, windows},
-    {"biases on q, k and v only, a window", 2, 2, 0, 1, 0, 0, 0, PAWL_QKV_BIAS, windows},
+     NULL, "llama", "silu"},
+    {"q/k norm and a window", 4, 2, 8, 1, 0, 0, 0, PAWL_QK_NORM, windows, "qwen3", "silu"},
+    {"biases on q, k and v only, a window", 2, 2, 0, 1, 0, 0, 0, PAWL_QKV_BIAS, windows, "qwen2", "silu"},
+    {"yarn", 4, 2, 12, 0, 0, 0, 3, 0, NULL, "mistral", "silu"},
+    {"longrope, two sets", 4, 4, 0, 0, 0, 0, 4, 0, NULL, "llama", "silu"},
+    {"gpt2, tied", 4, 4, 0, 1, 0, 0, 0, GPT2_HAS, NULL, "gpt2", "gelu_new"},
+    {"gpt2, exact gelu, odd heads, scaled by layer", 8, 8, 0, 0, 0, 0, 0, GPT2_HAS, NULL, "gpt2", "gelu"},
 };
 enum { VARIANTS = sizeof variants / sizeof variants[0] };
 
@@ -64,6 +71,29 @@ static void fill_weights(const pawl_model *m, float *flat)
         }
 }
 
+static int32_t index_of(const char *const *names, const char *name)
+{
+    int32_t i = 0;
+    while (strcmp(names[i], name) != 0) i++;
+    return i;
+}
+
+static void set_rope(pawl_model_config *c, int32_t type)
+{
+    pawl_rope_config *r = &c->rope_scaling.value;
+    pawl_fields_default(pawl_rope_rows, r);
+    c->rope_scaling.present = type != 0;
+    r->rope_type = type;
+    r->factor = 4;
+    r->original_max_position_embeddings = strcmp(pawl_rope_types[type], "longrope") == 0 ? 5 : 16;
+    r->beta_fast = 4;
+    r->short_factor.count = r->long_factor.count = 3;
+    for (int i = 0; i < 3; i++) {
+        snprintf(r->short_factor.items[i], sizeof r->short_factor.items[i], "%g", 1 + 0.25 * i);
+        snprintf(r->long_factor.items[i], sizeof r->long_factor.items[i], "%g", 1.5 + i);
+    }
+}
+
 static setting open_setting(const struct variant *v, int threads)
 {
     setting s = {.device = NULL};
@@ -83,11 +113,10 @@ static setting open_setting(const struct variant *v, int threads)
     c.max_position_embeddings = 32;
     c.rope_theta = 100;
     c.initializer_range = 0.2;
-    pawl_fields_default(pawl_rope_rows, &c.rope_scaling.value);
-    c.rope_scaling.present = v->rope != 0;
-    c.rope_scaling.value.rope_type = v->rope;
-    c.rope_scaling.value.factor = 4;
-    c.rope_scaling.value.original_max_position_embeddings = 16;
+    c.model_type = index_of(pawl_model_types, v->family);
+    c.hidden_act = index_of(pawl_hidden_activations, v->act);
+    c.scale_attn_by_inverse_layer_idx = strstr(v->name, "scaled by layer") != NULL;
+    set_rope(&c, v->rope);
     assert_int_equal(pawl_model_open_with(&c, &(pawl_block_options){v->has, v->windows}, &s.model), PAWL_OK);
     assert_int_equal(pawl_device_open_cpu(threads, "auto", &s.device), PAWL_OK);
     const pawl_shapes shapes = pawl_model_shapes(s.model, MOST_ROWS, T);
@@ -478,7 +507,8 @@ static void a_pass_allocates_nothing(void **unused)
 
 /* --- generation -------------------------------------------------------------------------------------------- */
 
-/* One id at a time against the cache, or all at once: the same logits, but for the order of sums. */
+/* One id at a time against the cache, or all at once: the same logits, but for the order of sums. A beginning that
+ * longrope turns otherwise than the whole is another text. */
 static void the_decoder_steps_through_the_same_logits(void **unused)
 {
     (void)unused;
@@ -494,7 +524,8 @@ static void the_decoder_steps_through_the_same_logits(void **unused)
         assert_int_equal(pawl_decoder_step(g, V, &logits), PAWL_EDATA);
         for (int n = 0; n < T; n++) {
             if (pawl_decoder_step(g, s.ids[n], &logits) != PAWL_OK) fail_msg("%s", pawl_last_error()->what);
-            for (int i = 0; i < V; i++) near(logits[i], all[n * V + i], 2e-5, variants[v].name);
+            const int other = pawl_rope_sets(&s.model->config, T) == 2 && n < pawl_rope_reach(&s.model->config);
+            for (int i = 0; i < V && !other; i++) near(logits[i], all[n * V + i], 2e-5, variants[v].name);
         }
         assert_int_equal(pawl_decoder_step(g, 1, &logits), PAWL_EDATA);
         assert_non_null(strstr(pawl_last_error()->what, "context of 13 tokens is full"));
