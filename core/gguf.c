@@ -137,7 +137,7 @@ static pawl_status read_pairs(pawl_gguf *g, cursor *c, uint64_t count)
 {
     PAWL_TRY(pawl_alloc((void **)&g->pairs, ((size_t)count + 1) * sizeof *g->pairs, "the keys of a GGUF file"));
     for (uint64_t i = 0; i < count; i++) {
-        char what[32];
+        char what[64];
         snprintf(what, sizeof what, "key %llu of %llu", (unsigned long long)i + 1, (unsigned long long)count);
         c->what = what;
         PAWL_TRY(read_pair(c, &g->pairs[g->pair_count]));
@@ -267,7 +267,7 @@ static pawl_status sort_names(pawl_gguf *g)
 static pawl_status read_tensors(pawl_gguf *g, cursor *c, uint64_t count, extent *e)
 {
     for (uint64_t i = 0; i < count; i++) {
-        char what[40];
+        char what[64];
         snprintf(what, sizeof what, "tensor %llu of %llu", (unsigned long long)i + 1, (unsigned long long)count);
         c->what = what;
         pawl_gguf_tensor *t = &g->tensors[g->tensor_count];
