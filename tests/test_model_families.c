@@ -12,7 +12,7 @@
 
 #include "core/file.h"
 #include "core/safetensors.h"
-#include "model/decoder.h"
+#include "model/hf_config.h"
 
 static char root[] = "test_model_families.XXXXXX";
 
@@ -341,6 +341,64 @@ static void what_is_not_computed_is_refused_by_name(void **unused)
     }
 }
 
+static const char *const odd_values[] = {"null",
+                                         "true",
+                                         "-1",
+                                         "0",
+                                         "1",
+                                         "7",
+                                         "1e300",
+                                         "-0.5",
+                                         "9223372036854775807",
+                                         "\"\"",
+                                         "\"x\"",
+                                         "[]",
+                                         "{}",
+                                         "[0]",
+                                         "[null, 2]",
+                                         "[[], {}, 1]",
+                                         "{\"rope_type\": \"yarn\", \"factor\": 1}"};
+
+/* Whatever stands under a key: a model that can be laid out, or one error. */
+static void try_value(const char *base, const char *key, const char *value, int in_rope)
+{
+    char path[128], text[1024];
+    pawl_model_config c;
+    pawl_model *m;
+    snprintf(path, sizeof path, "%s/config.json", root);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    snprintf(text, sizeof text,
+             in_rope ? "%s, \"rope_scaling\": {\"rope_type\": \"yarn\", \"%s\": %s}}" : "%s, \"%s\": %s}", base, key,
+             value);
+    fputs(text, f);
+    fclose(f);
+    pawl_status s = pawl_hf_config(root, &c);
+    if (s == PAWL_OK) s = pawl_model_open(&c, &m);
+    if (s == PAWL_OK) {
+        json_t *written;
+        assert_true(pawl_model_count(m) > 0);
+        assert_done(pawl_hf_config_json(m, PAWL_F32, &written));
+        json_decref(written);
+        pawl_model_close(m);
+    } else if ((s != PAWL_EDATA && s != PAWL_EUSAGE) || strlen(pawl_last_error()->what) < 10)
+        fail_msg("%s: %d, %s", text, s, pawl_last_error()->what);
+}
+
+static void odd_values_are_errors_and_nothing_worse(void **unused)
+{
+    (void)unused;
+    static const char *const bases[] = {SIZES("llama", "4"), SIZES("mistral", "8"), SIZES("qwen2", "32"),
+                                        SIZES("qwen3", "32"), GPT2_SIZES};
+    for (size_t b = 0; b < sizeof bases / sizeof bases[0]; b++)
+        for (size_t v = 0; v < sizeof odd_values / sizeof odd_values[0]; v++) {
+            for (const pawl_known_key *k = pawl_known_keys; k->key; k++)
+                if (k->rule != PAWL_KEY_IGNORED && !strstr(bases[b], k->key))
+                    try_value(bases[b], k->key, odd_values[v], 0);
+            for (const pawl_field *r = pawl_rope_rows; r->key; r++) try_value(bases[b], r->key, odd_values[v], 1);
+        }
+}
+
 /* Published GPT-2s have dropout rates, which concern only how they were trained. */
 static void published_gpt2_is_read(void **unused)
 {
@@ -473,6 +531,7 @@ int main(void)
         cmocka_unit_test(silence_means_what_transformers_takes),
         cmocka_unit_test(windows_fall_on_the_right_layers),
         cmocka_unit_test(what_is_not_computed_is_refused_by_name),
+        cmocka_unit_test(odd_values_are_errors_and_nothing_worse),
         cmocka_unit_test(published_gpt2_is_read),
         cmocka_unit_test(parameters_are_counted_as_published),
         cmocka_unit_test(generation_ends_at_every_id_that_is_named),
