@@ -366,6 +366,7 @@ static void try_value(const char *base, const char *key, const char *value, int 
     pawl_model_config c;
     pawl_model *m;
     snprintf(path, sizeof path, "%s/config.json", root);
+    remove(path); /* ext4 flushes a file that is written over */
     FILE *f = fopen(path, "w");
     assert_non_null(f);
     snprintf(text, sizeof text,
@@ -510,9 +511,20 @@ static void lookups_of_padding_do_not_train_it(void **unused)
     free(grads[1]);
 }
 
+static int no_sync(int fd)
+{
+    (void)fd;
+    return 0;
+}
+
+/* Nothing here is to outlive a crash, and disks are slow to promise it. */
 static int begin(void **unused)
 {
+    static pawl_fs quick;
     (void)unused;
+    quick = pawl_fs_posix;
+    quick.fsync = no_sync;
+    pawl_fs_in_use = &quick;
     return mkdtemp(root) ? 0 : -1;
 }
 

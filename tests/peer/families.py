@@ -23,6 +23,9 @@ def ropes(draw, half):
         dict(rope_type="llama3", rope_theta=theta, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=64),
         dict(rope_type="yarn", rope_theta=theta, factor=4.0, original_max_position_embeddings=48),
         dict(rope_type="yarn", rope_theta=theta, factor=2.0, original_max_position_embeddings=64, beta_fast=16.0, beta_slow=2.0, attention_factor=0.8),
+        dict(rope_type="yarn", rope_theta=theta, factor=8.0, original_max_position_embeddings=24, mscale=0.707, mscale_all_dim=draw.choice([0.5, 0.0]), truncate=False),
+        dict(rope_type="longrope", rope_theta=theta, original_max_position_embeddings=draw.choice([48, 96, 192]),
+             short_factor=factors[0], long_factor=factors[1]),
         dict(rope_type="longrope", rope_theta=theta, factor=4.0, original_max_position_embeddings=draw.choice([48, 192]),
              short_factor=factors[0], long_factor=factors[1]),
     ])
@@ -34,7 +37,7 @@ def shape(draw):
     head_dim = draw.choice([8, 16, 24])
     return dict(vocab_size=V, hidden_size=heads * 8 * draw.choice([1, 2]), intermediate_size=draw.choice([72, 136]), num_hidden_layers=draw.choice([2, 3]),
                 num_attention_heads=heads, num_key_value_heads=groups, head_dim=head_dim, max_position_embeddings=192, rms_norm_eps=draw.choice([1e-5, 1e-6]),
-                tie_word_embeddings=draw.random() < 0.5, rope_parameters=ropes(draw, head_dim // 2), bos_token_id=1, eos_token_id=2)
+                tie_word_embeddings=draw.random() < 0.5, pad_token_id=draw.choice([None, 7]), rope_parameters=ropes(draw, head_dim // 2), bos_token_id=1, eos_token_id=2)
 
 
 def llama(draw):
@@ -49,7 +52,7 @@ def qwen2(draw):
     common = shape(draw)
     common.pop("head_dim")
     common["hidden_size"] = common["num_attention_heads"] * 16
-    common["rope_parameters"] = dict(rope_type="default", rope_theta=1e6)
+    common["rope_parameters"] = draw.choice([dict(rope_type="default", rope_theta=1e6), ropes(draw, 8)])
     windows = draw.random() < 0.6
     return tr.Qwen2ForCausalLM, tr.Qwen2Config(**common, use_sliding_window=windows, sliding_window=draw.choice([9, 33]), max_window_layers=draw.choice([0, 1, 2]))
 
@@ -63,8 +66,8 @@ def gpt2(draw):
     heads = draw.choice([2, 3, 5])
     return tr.GPT2LMHeadModel, tr.GPT2Config(
         vocab_size=V, n_positions=128, n_embd=heads * draw.choice([8, 12]), n_layer=draw.choice([2, 3]), n_head=heads, n_inner=draw.choice([None, 100]),
-        activation_function=draw.choice(["gelu_new", "gelu", "gelu_pytorch_tanh", "relu"]), layer_norm_epsilon=draw.choice([1e-5, 1e-6]),
-        scale_attn_by_inverse_layer_idx=draw.random() < 0.3, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=0, eos_token_id=0)
+        activation_function=draw.choice(["gelu_new", "gelu", "gelu_pytorch_tanh", "gelu_fast", "quick_gelu", "silu", "relu", "tanh"]), layer_norm_epsilon=draw.choice([1e-5, 1e-6]),
+        scale_attn_by_inverse_layer_idx=draw.random() < 0.3, scale_attn_weights=draw.random() < 0.8, tie_word_embeddings=draw.random() < 0.6, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=0, eos_token_id=0)
 
 
 def settle(model, draw):
