@@ -14,7 +14,7 @@ typedef struct run {
         next; /* where the run before ends and the next one begins: between them and this one is the template's */
     int64_t stop_first, stop_end; /* the token that ends the turn; equal: none */
     int32_t message;
-    int is_last; /* of its message */
+    int is_quote; /* the message's turn has ended before: the template says something of it again */
 } run;
 
 typedef struct turns {
@@ -32,37 +32,78 @@ static int64_t larger(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-static void gather_runs(turns *t)
-{
-    for (int64_t i = 0; i < t->output->count; i++) {
-        const pawl_jinja_piece p = t->output->pieces[i];
-        run *last = t->count ? &t->runs[t->count - 1] : NULL;
-        if (p.source < 0) continue;
-        if (last && last->message == p.source) {
-            last->end = larger(last->end, p.end);
-        } else if (!last || p.end > last->end || p.first >= last->end) { /* else inside another message's words */
-            const int64_t first = last ? larger(last->end, p.first) : p.first;
-            t->runs[t->count++] = (run){.first = first, .end = larger(first, p.end), .message = p.source, .is_last = 1};
-        }
-    }
-}
-
 static int is_assistant(const turns *t, int32_t message)
 {
     const char *role = json_string_value(json_object_get(json_array_get(t->messages, (size_t)message), "role"));
     return role && strcmp(role, "assistant") == 0;
 }
 
-/* The assistant writes all that stands behind the generation prompt. */
-static void begin_behind_prompt(const turns *t, run *r)
+/* Behind the last place of the first n bytes of the generation prompt in [from, to); -1: they do not stand there. */
+static int64_t behind_prompt(const turns *t, size_t n, int64_t from, int64_t to)
 {
     const char *text = t->output->text.data, *prompt = t->template->generation_prompt;
-    const size_t n = strlen(prompt);
-    for (int64_t at = r->first - (int64_t)n; n && at >= r->before; at--)
-        if (memcmp(text + at, prompt, n) == 0) {
-            r->first = at + (int64_t)n;
-            return;
+    for (int64_t at = to - (int64_t)n; n && at >= from; at--)
+        if (memcmp(text + at, prompt, n) == 0) return at + (int64_t)n;
+    return -1;
+}
+
+/* The assistant writes all that stands behind the generation prompt, or behind its first line: a template may prompt
+ * for thoughts and write an answer that has none. */
+static int64_t answer_begins(const turns *t, int64_t from, int64_t to)
+{
+    const char *prompt = t->template->generation_prompt, *newline = strchr(prompt, '\n');
+    const int64_t at = behind_prompt(t, strlen(prompt), from, to);
+    return at >= 0 || !newline ? at : behind_prompt(t, (size_t)(newline + 1 - prompt), from, to);
+}
+
+/* An assistant's message of which nothing stands in the text, because there is nothing in it: where its turn stands. */
+static void add_empty(turns *t, int32_t message, int64_t at)
+{
+    memmove(t->runs + at + 1, t->runs + at, (size_t)(t->count - at) * sizeof *t->runs);
+    t->count++;
+    const int64_t from = at > 0 ? t->runs[at - 1].end : 0;
+    const int64_t to = at + 1 < t->count ? t->runs[at + 1].first : (int64_t)t->output->text.bytes;
+    const int64_t begins = answer_begins(t, from, to);
+    if (begins < 0) {
+        t->count--;
+        memmove(t->runs + at, t->runs + at + 1, (size_t)(t->count - at) * sizeof *t->runs);
+        return;
+    }
+    t->runs[at] = (run){.first = begins, .end = begins, .message = message};
+}
+
+static void add_empties(turns *t)
+{
+    int64_t at = 0;
+    for (int32_t i = 0; i < (int32_t)json_array_size(t->messages); i++) {
+        int64_t k = 0;
+        while (k < t->count && t->runs[k].message != i) k++;
+        if (k < t->count)
+            at = k + 1;
+        else if (is_assistant(t, i))
+            add_empty(t, i, at);
+    }
+}
+
+/* Whether a turn ends in [from, to). */
+static int ends_between(const turns *t, int64_t from, int64_t to)
+{
+    return to > from && pawl_words_first(&t->template->ends, t->output->text.data, (size_t)from, (size_t)to, NULL);
+}
+
+static void gather_runs(turns *t)
+{
+    for (int64_t i = 0; i < t->output->count; i++) {
+        const pawl_jinja_piece p = t->output->pieces[i];
+        run *last = t->count ? &t->runs[t->count - 1] : NULL;
+        if (p.source < 0) continue;
+        if (last && last->message == p.source && !ends_between(t, last->end, p.first)) {
+            last->end = larger(last->end, p.end);
+        } else if (!last || p.end > last->end || p.first >= last->end) { /* else inside another message's words */
+            const int64_t first = last ? larger(last->end, p.first) : p.first;
+            t->runs[t->count++] = (run){.first = first, .end = larger(first, p.end), .message = p.source};
         }
+    }
 }
 
 static void find_stop(const turns *t, run *r)
@@ -76,18 +117,28 @@ static void find_stop(const turns *t, run *r)
     r->stop_end = (int64_t)(at + strlen(word));
 }
 
+static void mark_quotes(turns *t, int64_t at)
+{
+    for (int64_t k = at + 1; k < t->count; k++)
+        if (t->runs[k].message == t->runs[at].message) t->runs[k].is_quote = 1;
+}
+
 static void complete_runs(turns *t)
 {
     t->last_stop = -1;
     for (int64_t i = 0; i < t->count; i++) {
         run *r = &t->runs[i];
-        for (int64_t k = i + 1; k < t->count; k++)
-            if (t->runs[k].message == r->message) r->is_last = 0;
         r->before = i > 0 ? t->runs[i - 1].end : 0;
         r->next = i + 1 < t->count ? t->runs[i + 1].first : (int64_t)t->output->text.bytes;
         find_stop(t, r);
-        if (is_assistant(t, r->message)) begin_behind_prompt(t, r);
-        if (r->stop_end > r->stop_first && r->is_last) t->last_stop = i;
+        const int64_t begins = is_assistant(t, r->message) ? answer_begins(t, r->before, r->first) : -1;
+        if (begins >= 0) {
+            r->first = begins;
+            r->is_quote = 0; /* the assistant goes on in a turn of its own */
+        }
+        if (r->is_quote || r->stop_end == r->stop_first) continue;
+        t->last_stop = i;
+        mark_quotes(t, i);
     }
 }
 
@@ -125,13 +176,35 @@ static pawl_status train_block(const turns *t, pawl_jinja_piece b, pawl_train_on
     return to > b.first ? pawl_sample_train(s, b.first, to) : PAWL_OK;
 }
 
+/* ---- Messages of which nothing stands in the text ---- */
+
+static int says_something(const json_t *message)
+{
+    const json_t *content = json_object_get(message, "content");
+    return json_string_length(content) > 0 || json_array_size(content) > 0 || json_object_get(message, "tool_calls");
+}
+
+/* What is to be learnt must not be left out silently. */
+static pawl_status check_written(const turns *t)
+{
+    const int64_t n = (int64_t)json_array_size(t->messages);
+    for (int64_t i = 0, k; i < n; i++) {
+        for (k = 0; k < t->count && t->runs[k].message != i; k++) {
+        }
+        PAWL_CHECK(k < t->count || t->learns[i] <= 0 || !says_something(json_array_get(t->messages, (size_t)i)),
+                   PAWL_EDATA, "messages[%lld] is to be learnt, and the chat template writes nothing of it",
+                   (long long)i);
+    }
+    return PAWL_OK;
+}
+
 /* ---- All ---- */
 
 static pawl_status train_run(const turns *t, int64_t i, pawl_train_on ends, pawl_sample *s)
 {
     const run *r = &t->runs[i];
-    const int learnt = t->learns[r->message] != 0;
-    const int stop = r->is_last && r->stop_end > r->stop_first && stop_is_learnt(t, i, ends);
+    const int learnt = t->learns[r->message] != 0 && !r->is_quote;
+    const int stop = r->stop_end > r->stop_first && !r->is_quote && stop_is_learnt(t, i, ends);
     if (learnt && stop) return pawl_sample_train(s, r->first, r->stop_end);
     if (stop) return pawl_sample_train(s, r->stop_first, r->stop_end);
     return learnt && r->end > r->first ? pawl_sample_train(s, r->first, r->end) : PAWL_OK;
@@ -157,10 +230,13 @@ pawl_status pawl_turns_train(const pawl_chat_template *c, const pawl_jinja_outpu
     turns t = {.template = c, .output = o, .messages = messages, .learns = learns};
     pawl_sample_reset(s, PAWL_WITHOUT_SPECIALS, 0);
     PAWL_TRY(pawl_sample_add(s, o->text.data ? o->text.data : "", o->text.bytes, 0));
-    PAWL_TRY(pawl_alloc((void **)&t.runs, (size_t)(o->count + 1) * sizeof *t.runs, "the turns of a conversation"));
+    PAWL_TRY(pawl_alloc((void **)&t.runs, ((size_t)o->count + json_array_size(messages) + 1) * sizeof *t.runs,
+                        "the turns of a conversation"));
     gather_runs(&t);
+    add_empties(&t);
     complete_runs(&t);
-    const pawl_status status = train_all(&t, ends, s);
+    pawl_status status = check_written(&t);
+    if (status == PAWL_OK) status = train_all(&t, ends, s);
     pawl_free(t.runs);
     return status;
 }

@@ -209,13 +209,42 @@ static pawl_status eval_slice(jinja_run *r, const jinja_node *n, jinja_value *ou
     return jinja_slice(r, of, part, out);
 }
 
+/* The arguments of a call with *list and **dict: those by place, the list's, those by name, the dict's. */
+static pawl_status spread_args(jinja_run *r, const jinja_node *n, const jinja_args *written, jinja_args *out)
+{
+    const size_t by_place = written->count - written->name_count;
+    jinja_value list, dict, all;
+    const jinja_string **names;
+    PAWL_TRY(jinja_list_new(r, JINJA_LIST, 0, &list));
+    PAWL_TRY(jinja_dict_new(r, JINJA_DICT, 0, &dict));
+    if (n->b) {
+        PAWL_TRY(jinja_eval(r, n->b, &list));
+        PAWL_TRY(jinja_items(r, list, &list));
+    }
+    if (n->c) PAWL_TRY(jinja_eval(r, n->c, &dict));
+    if (dict.kind != JINJA_DICT) return JINJA_FAIL(r, "** needs a dict, found %s", jinja_kind_name(dict.kind));
+    PAWL_TRY(jinja_list_new(r, JINJA_LIST, written->count + list.list->count + dict.dict->count, &all));
+    PAWL_TRY(jinja_pool_take(&r->pool, (written->name_count + dict.dict->count) * sizeof *names, (void **)&names));
+    for (size_t i = 0; i < by_place; i++) PAWL_TRY(jinja_list_add(r, all.list, written->items[i]));
+    for (size_t i = 0; i < list.list->count; i++) PAWL_TRY(jinja_list_add(r, all.list, list.list->items[i]));
+    for (size_t i = by_place; i < written->count; i++) PAWL_TRY(jinja_list_add(r, all.list, written->items[i]));
+    for (size_t i = 0; i < written->name_count; i++) names[i] = written->names[i];
+    for (size_t i = 0; i < dict.dict->count; i++) {
+        if (dict.dict->keys[i].kind != JINJA_STRING) return JINJA_FAIL(r, "the keys of ** are strs");
+        names[written->name_count + i] = dict.dict->keys[i].string;
+        PAWL_TRY(jinja_list_add(r, all.list, dict.dict->values[i]));
+    }
+    *out = (jinja_args){all.list->items, all.list->count, names, written->name_count + dict.dict->count};
+    return PAWL_OK;
+}
+
 static pawl_status eval_args(jinja_run *r, const jinja_node *n, jinja_args *out)
 {
     jinja_value *items;
     PAWL_TRY(jinja_pool_take(&r->pool, n->list.count * sizeof *items, (void **)&items));
     for (size_t i = 0; i < n->list.count; i++) PAWL_TRY(jinja_eval(r, n->list.items[i], &items[i]));
     *out = (jinja_args){items, n->list.count, n->names, n->name_count};
-    return PAWL_OK;
+    return n->b || n->c ? spread_args(r, n, out, out) : PAWL_OK;
 }
 
 pawl_status jinja_call(jinja_run *r, jinja_value callee, const jinja_args *a, jinja_value *out)

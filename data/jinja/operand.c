@@ -100,8 +100,12 @@ static pawl_status parse_argument(jinja_parser *p, jinja_node *call)
 {
     const jinja_token *t = jinja_token_now(p);
     jinja_node *value;
-    if (jinja_is_operator(t, "*") || jinja_is_operator(t, "**"))
-        return JINJA_BAD(p, t->line, "arguments by * and ** are not computed");
+    jinja_node **spread = jinja_is_operator(t, "*") ? &call->b : jinja_is_operator(t, "**") ? &call->c : NULL;
+    if (spread) {
+        if (*spread) return JINJA_BAD(p, t->line, "a call takes one list by * and one dict by **");
+        p->at++;
+        return jinja_parse_expression(p, spread);
+    }
     if (t->kind == JINJA_T_NAME && jinja_is_operator(&p->tokens[p->at + 1], "=")) {
         p->at += 2;
         PAWL_TRY(jinja_add_name(p, call, t->text));

@@ -140,6 +140,8 @@ static pawl_status parse_call_block(jinja_parser *p, jinja_node **out)
     if (jinja_is_operator(jinja_token_now(p), "(")) PAWL_TRY(parse_parameters(p, *out));
     PAWL_TRY(jinja_parse_expression(p, &(*out)->a));
     if ((*out)->a->op != JINJA_N_CALL) return JINJA_BAD(p, (*out)->line, "expected the call of a macro behind 'call'");
+    if ((*out)->a->b || (*out)->a->c)
+        return JINJA_BAD(p, (*out)->line, "arguments by * and ** behind 'call' are not computed");
     return parse_block(p, "endcall", &(*out)->body, &which);
 }
 

@@ -47,7 +47,7 @@ typedef struct jinja_nodes {
  *   CONST value; NAME text, symbol; LIST, TUPLE, CONCAT list; DICT list (key, value, ...); COND a if b else c (c may be NULL)
  *   NOT, NEGATIVE, POSITIVE a; OR, AND a, b; MATH a op b; COMPARE a, then list with names[i] the operators
  *   ATTRIBUTE a.text; ITEM a[b]; SLICE a[list[0]:list[1]:list[2]] (NULL: left out)
- *   CALL a(list; the last name_count by names); FILTER a|text(list), TEST a is text(list): as CALL
+ *   CALL a(list, *b, **c; the last name_count of list by names); FILTER a|text(list), TEST a is text(list): as CALL
  *   OUTPUT a; IF list (condition, body, condition, body, ...), other; FOR a in b if c: body, other; SET a = b
  *   SET_BLOCK a, body, b (a chain of filters over NAME with text NULL, or NULL); FILTER_BLOCK b, body
  *   MACRO_BLOCK text(list of NAMEs; defaults: the last name_count of values): body; CALL_BLOCK the same, a is the call
