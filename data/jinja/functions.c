@@ -159,6 +159,7 @@ static pawl_status call_range(jinja_run *r, const jinja_args *a, jinja_value *ou
     const double span = ((double)end - (double)first) / (double)step;
     if (span > RANGE_MAX) return JINJA_FAIL(r, "range() gives at most %d numbers", RANGE_MAX);
     PAWL_TRY(jinja_list_new(r, JINJA_VIEW, span > 0 ? (size_t)span + 1 : 0, out));
+    out->list->is_range = 1;
     for (int64_t i = 0; (double)i < span; i++) PAWL_TRY(jinja_list_add(r, out->list, jinja_of_int(first + i * step)));
     return PAWL_OK;
 }
@@ -193,9 +194,22 @@ static pawl_status call_strftime(jinja_run *r, const jinja_args *a, jinja_value 
     return jinja_string_new(r, text, n, out);
 }
 
+static pawl_status call_refused(jinja_run *r, const jinja_args *a, jinja_value *out)
+{
+    (void)a, (void)out;
+    return JINJA_FAIL(r, "cycler(), joiner() and lipsum() are not computed");
+}
+
 const jinja_function jinja_functions[] = {
-    {"namespace", call_namespace},   {"dict", call_dict}, {"range", call_range}, {"raise_exception", call_raise},
-    {"strftime_now", call_strftime}, {NULL, NULL},
+    {"cycler", call_refused},
+    {"joiner", call_refused},
+    {"lipsum", call_refused},
+    {"namespace", call_namespace},
+    {"dict", call_dict},
+    {"range", call_range},
+    {"raise_exception", call_raise},
+    {"strftime_now", call_strftime},
+    {NULL, NULL},
 };
 
 /* ---- The variable `loop` ---- */

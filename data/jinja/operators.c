@@ -162,6 +162,11 @@ static pawl_status of_undefined(jinja_run *r, jinja_value of, const jinja_string
                       (int)name->bytes, name->data);
 }
 
+static int can_index(jinja_value v)
+{
+    return v.kind == JINJA_LIST || v.kind == JINJA_TUPLE || (v.kind == JINJA_VIEW && v.list->is_range);
+}
+
 /* Python's of[key]; *found 0 when there is none. */
 static pawl_status python_item(jinja_run *r, jinja_value of, jinja_value key, jinja_value *out, int *found)
 {
@@ -171,7 +176,7 @@ static pawl_status python_item(jinja_run *r, jinja_value of, jinja_value key, ji
     if (of.kind == JINJA_DICT) {
         if (key.kind != JINJA_DICT && (!jinja_is_list(key) || key.kind == JINJA_TUPLE))
             PAWL_TRY(jinja_dict_find(r, of.dict, key, &v));
-    } else if (whole && (of.kind == JINJA_LIST || of.kind == JINJA_TUPLE || of.kind == JINJA_STRING)) {
+    } else if (whole && (of.kind == JINJA_STRING || can_index(of))) {
         const int64_t n = jinja_length(of), at = key.integer < 0 ? key.integer + n : key.integer;
         if (at < 0 || at >= n) return PAWL_OK;
         if (of.kind == JINJA_STRING) {
@@ -254,7 +259,7 @@ pawl_status jinja_slice(jinja_run *r, jinja_value of, const jinja_value part[3],
     int64_t first, end, step = 1;
     const int64_t n = jinja_length(of);
     if (of.kind == JINJA_UNDEFINED) return of_undefined(r, of, &(jinja_string){.data = "slice", .bytes = 5});
-    if (of.kind != JINJA_STRING && of.kind != JINJA_LIST && of.kind != JINJA_TUPLE) {
+    if (of.kind != JINJA_STRING && !can_index(of)) {
         *out = jinja_undefined(NULL);
         return PAWL_OK;
     }
@@ -269,6 +274,7 @@ pawl_status jinja_slice(jinja_run *r, jinja_value of, const jinja_value part[3],
     PAWL_TRY(slice_bound(r, part[1], n, step > 0 ? n : -1, step < 0, &end));
     if (of.kind == JINJA_STRING) return slice_string(r, of.string, first, end, step, out);
     PAWL_TRY(jinja_list_new(r, of.kind, 0, out));
+    out->list->is_range = of.list->is_range;
     for (int64_t i = first; step > 0 ? i < end : i > end; i += step)
         PAWL_TRY(jinja_list_add(r, out->list, of.list->items[i]));
     return PAWL_OK;

@@ -126,10 +126,12 @@ static pawl_status put_quoted(jinja_run *r, jinja_buffer *b, const jinja_string 
     const int single = s->bytes && memchr(s->data, '\'', s->bytes), twice = s->bytes && memchr(s->data, '"', s->bytes);
     const char quote = single && !twice ? '"' : '\'';
     const size_t at = b->bytes;
+    if (s->safe) PAWL_TRY(jinja_put_words(r, b, "Markup("));
     PAWL_TRY(jinja_put(r, b, &quote, 1));
     for (size_t i = 0; i < s->bytes; i += jinja_char_bytes(s->data[i]))
         PAWL_TRY(put_quoted_char(r, b, s->data + i, jinja_char_bytes(s->data[i]), quote));
     PAWL_TRY(jinja_put(r, b, &quote, 1));
+    if (s->safe) PAWL_TRY(jinja_put_words(r, b, ")"));
     const int32_t source = jinja_string_source(s);
     return source >= 0 ? jinja_put_mark(r, b, at, b->bytes, source) : PAWL_OK;
 }

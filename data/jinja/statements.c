@@ -186,7 +186,13 @@ static pawl_status parse_generated(jinja_parser *p, jinja_node **out)
 static pawl_status parse_print(jinja_parser *p, jinja_node **out)
 {
     PAWL_TRY(jinja_node_new(p, JINJA_N_OUTPUT, out));
-    return jinja_parse_tuple(p, 1, &(*out)->a);
+    PAWL_TRY(jinja_node_new(p, JINJA_N_CONCAT, &(*out)->a));
+    do {
+        jinja_node *n;
+        PAWL_TRY(jinja_parse_expression(p, &n));
+        PAWL_TRY(jinja_nodes_add(p, &(*out)->a->list, n));
+    } while (jinja_take_operator(p, ","));
+    return PAWL_OK;
 }
 
 static pawl_status parse_break(jinja_parser *p, jinja_node **out)

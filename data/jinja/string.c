@@ -230,8 +230,8 @@ static utf8proc_int32_t changed(utf8proc_int32_t c, jinja_case how, int up)
 static int is_special(utf8proc_int32_t c, int up)
 {
     if (!up) return c == 0x130 || c == 0x3A3;
-    return c == 0xDF || c == 0x149 || c == 0x1F0 || c == 0x390 || c == 0x3B0 || c == 0x587 ||
-           (c >= 0x1E96 && c <= 0x1E9A) || (c >= 0x1F50 && c <= 0x1FFC) || (c >= 0xFB00 && c <= 0xFB17);
+    return c == 0x149 || c == 0x1F0 || c == 0x390 || c == 0x3B0 || c == 0x587 || (c >= 0x1E96 && c <= 0x1E9A) ||
+           (c >= 0x1F50 && c <= 0x1FFC) || (c >= 0xFB00 && c <= 0xFB17);
 }
 
 pawl_status jinja_change_case(jinja_run *r, const jinja_string *s, jinja_case how, jinja_value *out)
@@ -245,8 +245,10 @@ pawl_status jinja_change_case(jinja_run *r, const jinja_string *s, jinja_case ho
             (size_t)utf8proc_iterate((const utf8proc_uint8_t *)s->data + at, (utf8proc_ssize_t)(s->bytes - at), &c);
         const int up = how == JINJA_UPPER || (how != JINJA_LOWER && first);
         if (is_special(c, up)) return JINJA_FAIL(r, "the other case of '%.*s' is not computed", (int)n, s->data + at);
-        const utf8proc_int32_t to = changed(c, how, up);
-        PAWL_TRY(jinja_put(r, &b, (const char *)letter, (size_t)utf8proc_encode_char(to, letter)));
+        const int sharp = up && c == 0xDF; /* the German letter that is two when it is large */
+        if (sharp) PAWL_TRY(jinja_put(r, &b, how == JINJA_UPPER ? "SS" : "Ss", 2));
+        const utf8proc_ssize_t m = sharp ? 0 : utf8proc_encode_char(changed(c, how, up), letter);
+        PAWL_TRY(jinja_put(r, &b, (const char *)letter, (size_t)m));
         first = how == JINJA_TITLE && !is_cased(c);
         at += n;
     }

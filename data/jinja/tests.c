@@ -30,7 +30,7 @@ KIND_TEST(is_escaped, v.kind == JINJA_STRING && v.string->safe)
 KIND_TEST(is_iterable, v.kind == JINJA_UNDEFINED || v.kind == JINJA_STRING || v.kind == JINJA_DICT ||
                            v.kind == JINJA_LOOP || jinja_is_list(v))
 KIND_TEST(is_sequence, v.kind == JINJA_UNDEFINED || v.kind == JINJA_STRING || v.kind == JINJA_DICT ||
-                           v.kind == JINJA_LIST || v.kind == JINJA_TUPLE)
+                           v.kind == JINJA_LIST || v.kind == JINJA_TUPLE || (v.kind == JINJA_VIEW && v.list->is_range))
 /* Undefined has a __call__ of its own, which fails: Python calls it callable. */
 KIND_TEST(is_callable, v.kind == JINJA_MACRO || v.kind == JINJA_FUNCTION || v.kind == JINJA_METHOD ||
                            v.kind == JINJA_UNDEFINED || v.kind == JINJA_LOOP)

@@ -64,6 +64,7 @@ typedef struct jinja_list {
     jinja_value *items;
     size_t count, room;
     size_t at;      /* ITERATOR: how many were given */
+    int is_range;   /* VIEW: of numbers, which can be indexed */
     int32_t source; /* the message that it stood in, or JINJA_NO_SOURCE */
 } jinja_list;
 
