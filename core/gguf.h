@@ -77,6 +77,8 @@ void pawl_gguf_floats(const pawl_gguf_tensor *t, int64_t first, int64_t count, f
 int pawl_gguf_keys(const pawl_gguf *g);
 const char *pawl_gguf_key(const pawl_gguf *g, int i);
 int pawl_gguf_has(const pawl_gguf *g, const char *key);
+/* Elements of a list; 1 for another value, 0 where there is none. */
+int64_t pawl_gguf_length(const pawl_gguf *g, const char *key);
 /* Appends a value as people would read it, cut short. */
 void pawl_gguf_show(const pawl_gguf *g, const char *key, pawl_text *out);
 
@@ -90,7 +92,7 @@ PAWL_MUST pawl_status pawl_gguf_f64(const pawl_gguf *g, const char *key, double 
 PAWL_MUST pawl_status pawl_gguf_f64_or(const pawl_gguf *g, const char *key, double dflt, double *out);
 PAWL_MUST pawl_status pawl_gguf_flag_or(const pawl_gguf *g, const char *key, int dflt, int *out);
 PAWL_MUST pawl_status pawl_gguf_string(const pawl_gguf *g, const char *key, pawl_gguf_text *out);
-/* The same, when it is one of names (a NULL ends them): its index. */
+/* Whether it is that text. */
 int pawl_gguf_is(const pawl_gguf *g, const char *key, const char *value);
 
 /* Lists; pawl_free *out. An empty one is NULL with count 0. */

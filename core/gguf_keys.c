@@ -38,6 +38,12 @@ int pawl_gguf_has(const pawl_gguf *g, const char *key)
     return pawl_gguf_pair_of(g, key) != NULL;
 }
 
+int64_t pawl_gguf_length(const pawl_gguf *g, const char *key)
+{
+    const pawl_gguf_pair *p = pawl_gguf_pair_of(g, key);
+    return p ? p->count : 0;
+}
+
 /* --- numbers ------------------------------------------------------------------------------------------------ */
 
 /* 0 when the element is no integer, or beyond 63 bits. */

@@ -161,10 +161,38 @@ static int head_repeats_embedding(const pawl_gguf_tensor *head, const pawl_gguf_
            memcmp(head->data, embedding->data, head->bytes) == 0;
 }
 
+/* Parts of a model, adapters and the like are files of the same kind. */
+static pawl_status require_whole_model(const pawl_gguf *g)
+{
+    int64_t parts;
+    PAWL_TRY(pawl_gguf_i64_or(g, "split.count", 0, 65535, 0, &parts));
+    PAWL_CHECK(parts <= 1, PAWL_EDATA,
+               "%s: is one of %lld parts of a model: join them first, with llama-gguf-split --merge", pawl_gguf_path(g),
+               (long long)parts);
+    PAWL_CHECK(!pawl_gguf_has(g, "general.type") || pawl_gguf_is(g, "general.type", "model"), PAWL_EDATA,
+               "%s: general.type says that this is no model", pawl_gguf_path(g));
+    return PAWL_OK;
+}
+
+static pawl_status check_vocabulary(pawl_gguf_model *m, const pawl_gguf_tensor *embedding)
+{
+    const char *path = pawl_gguf_path(m->file);
+    const int64_t tokens = pawl_gguf_length(m->file, "tokenizer.ggml.tokens");
+    int64_t stated;
+    PAWL_CHECK(embedding && embedding->ndim == 2 && embedding->dim[0] <= 10000000, PAWL_EDATA,
+               "%s: expected a tensor token_embd.weight with a row for each of at most ten million tokens", path);
+    m->vocabulary = embedding->dim[0];
+    PAWL_TRY(size(m, "vocab_size", 10000000, m->vocabulary, &stated));
+    PAWL_CHECK(stated == m->vocabulary && tokens <= m->vocabulary, PAWL_EDATA,
+               "%s: %s.vocab_size is %lld, tokenizer.ggml.tokens has %lld elements and token_embd.weight %lld rows",
+               path, m->family->name, (long long)stated, (long long)tokens, (long long)m->vocabulary);
+    return PAWL_OK;
+}
+
 pawl_status pawl_gguf_model_open(const pawl_gguf *g, pawl_gguf_model *m)
 {
-    int64_t stated;
     *m = (pawl_gguf_model){.file = g};
+    PAWL_TRY(require_whole_model(g));
     PAWL_TRY(find_family(g, &m->family));
     PAWL_TRY(size(m, "block_count", 1000, -1, &m->layers));
     PAWL_TRY(size(m, "embedding_length", 1000000, -1, &m->hidden));
@@ -174,13 +202,7 @@ pawl_status pawl_gguf_model_open(const pawl_gguf *g, pawl_gguf_model *m)
     PAWL_TRY(head_size(m));
     const pawl_gguf_tensor *embedding = pawl_gguf_find(g, "token_embd.weight"),
                            *head = pawl_gguf_find(g, "output.weight");
-    PAWL_CHECK(embedding && embedding->ndim == 2 && embedding->dim[0] <= 10000000, PAWL_EDATA,
-               "%s: expected a tensor token_embd.weight with a row for each of at most ten million tokens",
-               pawl_gguf_path(g));
-    m->vocabulary = embedding->dim[0];
-    PAWL_TRY(size(m, "vocab_size", 10000000, m->vocabulary, &stated));
-    PAWL_CHECK(stated == m->vocabulary, PAWL_EDATA, "%s: %s.vocab_size is %lld, token_embd.weight has %lld rows",
-               pawl_gguf_path(g), m->family->name, (long long)stated, (long long)m->vocabulary);
+    PAWL_TRY(check_vocabulary(m, embedding));
     m->tied = !head || (!m->family->rotary && head_repeats_embedding(head, embedding));
     return PAWL_OK;
 }
