@@ -100,6 +100,7 @@ static pawl_status choose(pawl_opened *o, const parent *p)
     json_decref(settings);
     if (s == PAWL_OK) s = pawl_adapter_json(o->adapter, &o->adapter_settings);
     if (s == PAWL_OK) stand_on(o, p);
+    if (s == PAWL_OK && o->config.adapter.lora_model_dir[0]) s = pawl_peft_lineage(o->config.adapter.lora_model_dir, &o->adapter_start);
     if (s == PAWL_OK && o->adapter_goes_on) s = pawl_check_base(p->base, p->base_path, p->path);
     return s;
 }

@@ -24,6 +24,20 @@ static void print_map(const char *title, const json_t *map)
     }
 }
 
+/* What an adapter is and what it stands on. */
+static void print_adapter(const json_t *lineage)
+{
+    const json_t *a = json_object_get(lineage, "adapter");
+    size_t i;
+    json_t *name;
+    if (!a) return;
+    printf("%-16s %s, r %lld, alpha %g%s%s, on", "adapter", text_of(a, "peft_type"), (long long)json_integer_value(json_object_get(a, "r")),
+           json_number_value(json_object_get(a, "lora_alpha")), json_is_true(json_object_get(a, "use_rslora")) ? ", rsLoRA" : "",
+           json_is_true(json_object_get(a, "use_dora")) ? ", DoRA" : "");
+    json_array_foreach(json_object_get(a, "target_modules"), i, name) printf(" %s", json_string_value(name));
+    printf("\n%-16s %s\n", "base", text_of(json_object_get(lineage, "base"), "path"));
+}
+
 static void print_checkpoint(const json_t *k)
 {
     static const char *const texts[] = {"stage", "weights_sha256", "state_sha256", "memory_sha256", "root_sha256", "parent", "created",
@@ -35,6 +49,7 @@ static void print_checkpoint(const json_t *k)
     printf("%-16s %lld, %lld lanes\n", "ranks", (long long)json_integer_value(json_object_get(k, "ranks")),
            (long long)json_integer_value(json_object_get(k, "reduction_lanes")));
     print_map("tokens", json_object_get(k, "tokens"));
+    print_adapter(json_object_get(k, "lineage"));
     json_array_foreach(json_object_get(k, "datasets"), i, item)
         printf("%-16s %-24s %s, license %s\n", "dataset", text_of(item, "domain"), text_of(item, "path"), text_of(item, "license"));
     const json_t *evaluations = json_object_get(json_object_get(k, "lineage"), "evaluations");

@@ -79,7 +79,7 @@ typedef struct pawl_opened {
     pawl_model *model;
     pawl_device *device;
     pawl_adapter *adapter;      /* NULL: all weights are trained */
-    json_t *adapter_settings;
+    json_t *adapter_settings, *adapter_start; /* start: lineage of lora_model_dir */
     char adapter_base[1024];    /* where the weights under the adapter are read from */
     int adapter_goes_on;        /* its weights begin as those of the parent's adapter */
     pawl_data *data;

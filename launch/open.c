@@ -141,6 +141,7 @@ static void fill_parts(pawl_comm *c, pawl_opened *o)
                             .base = o->base,
                             .adapter = o->adapter,
                             .adapter_settings = o->adapter_settings,
+                            .adapter_start = o->adapter_start,
                             .base_code = pawl_base_code(&o->config.adapter),
                             .live = pawl_on_terminal(),
                             .parent = o->parent};
@@ -204,6 +205,7 @@ void pawl_close_run(pawl_opened *o)
     pawl_tokenizer_close(o->tokenizer);
     json_decref(o->configuration);
     json_decref(o->adapter_settings);
+    json_decref(o->adapter_start);
     json_decref(o->base);
     json_decref(o->parent);
     memset(o, 0, sizeof *o);

@@ -119,7 +119,8 @@ static pawl_status describe_base_of(const char *path, pawl_model_config *model, 
     PAWL_TRY(describe_peft(path, &settings, base));
     json_decref(settings);
     PAWL_CHECK(pawl_path_exists(base) && !is_adapter_folder(base), PAWL_EUSAGE,
-               "%s: its base model %s is not there, or is no model: expected a Hugging Face directory", path, base);
+               "%s: its base model %s is not there, or is no model: expected a Hugging Face directory; say with --base where it is",
+               path, base);
     return pawl_describe_model(base, model, spec);
 }
 

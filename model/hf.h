@@ -15,6 +15,8 @@ void pawl_hf_shape_text(const pawl_tensor *t, char out[96]);
 int pawl_hf_same_shape(const pawl_tensor *a, const pawl_tensor *b);
 /* A tensor of any float type, wherever it lies in a file, as f32. */
 void pawl_hf_to_floats(const pawl_tensor *from, float *to);
+/* Appends {name, bytes, sha256} of a file. */
+PAWL_MUST pawl_status pawl_hf_add_file(json_t *files, const char *path);
 /* Writes value as DIR/name, for people; takes it over (NULL: EMEM). */
 PAWL_MUST pawl_status pawl_hf_write_json(const char *dir, const char *name, json_t *value);
 

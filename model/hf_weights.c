@@ -297,7 +297,7 @@ out:
 
 /* --- lineage ----------------------------------------------------------------------------------------------- */
 
-static pawl_status add_file(json_t *files, const char *path)
+pawl_status pawl_hf_add_file(json_t *files, const char *path)
 {
     const void *data;
     size_t bytes;
@@ -318,9 +318,9 @@ static pawl_status add_files(json_t *files, const char *dir, const pawl_safetens
     char path[PATH_MAX];
     for (int i = 0; names[i]; i++) {
         PAWL_TRY(pawl_path_join(path, sizeof path, dir, names[i]));
-        if (i == 0 || sharded) PAWL_TRY(add_file(files, path)); /* an index beside a single file was not read */
+        if (i == 0 || sharded) PAWL_TRY(pawl_hf_add_file(files, path)); /* an index beside a single file was not read */
     }
-    for (int i = 0; i < pawl_safetensors_files(s); i++) PAWL_TRY(add_file(files, pawl_safetensors_file(s, i)));
+    for (int i = 0; i < pawl_safetensors_files(s); i++) PAWL_TRY(pawl_hf_add_file(files, pawl_safetensors_file(s, i)));
     return PAWL_OK;
 }
 

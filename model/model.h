@@ -283,6 +283,9 @@ PAWL_MUST pawl_status pawl_peft_save(const pawl_adapter *a, const float *flat, p
 PAWL_MUST pawl_status pawl_hf_import_gguf(const pawl_gguf *g, pawl_dtype dtype, const char *dir, void (*alive)(void));
 /* A folder that was imported says of what in this file. */
 #define PAWL_IMPORT_RECORD "pawl-import.json"
+/* What a lineage record says of an adapter that a run began with: {path, files: [{name, bytes, sha256}]}. */
+PAWL_MUST pawl_status pawl_peft_lineage(const char *dir, json_t **out);
+
 /* What a lineage record says of a base model: {path, files: [{name, bytes, sha256}]}, and as `imported` what
  * PAWL_IMPORT_RECORD says where there is one. */
 PAWL_MUST pawl_status pawl_hf_lineage(const char *dir, json_t **out);

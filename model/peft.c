@@ -169,3 +169,29 @@ out:
     pawl_state_close(&state);
     return status;
 }
+
+/* ---- lineage ---- */
+
+static pawl_status add_files(json_t *files, const char *dir)
+{
+    const char *const names[] = {CONFIG, WEIGHTS};
+    char path[PATH_MAX];
+    for (int i = 0; i < 2; i++) {
+        PAWL_TRY(pawl_path_join(path, sizeof path, dir, names[i]));
+        PAWL_TRY(pawl_hf_add_file(files, path));
+    }
+    return PAWL_OK;
+}
+
+pawl_status pawl_peft_lineage(const char *dir, json_t **out)
+{
+    json_t *files = json_array(), *all = json_pack("{s:s,s:O?}", "path", dir, "files", files);
+    const pawl_status status =
+        files && all ? add_files(files, dir) : PAWL_FAIL(PAWL_EMEM, "no memory for the lineage of %s", dir);
+    json_decref(files);
+    if (status == PAWL_OK)
+        *out = all;
+    else
+        json_decref(all);
+    return status;
+}

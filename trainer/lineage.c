@@ -34,6 +34,7 @@ pawl_status pawl_lineage_new(const pawl_parts *p, json_t **out)
                           "model", model, "configuration", p->configuration, "configuration_sha256", configuration.text,
                           "datasets", datasets, "topology", topology(p), "tokens", "evaluations", "resumes");
     if (p->adapter) json_object_set(l, "adapter", p->adapter_settings);
+    if (p->adapter_start) json_object_set(l, "adapter_start", p->adapter_start);
     PAWL_CHECK(l, PAWL_EMEM, "no memory for the lineage record");
     *out = l;
     return PAWL_OK;

@@ -48,6 +48,7 @@ typedef struct pawl_parts {
     json_t *base;         /* lineage of the base model; NULL: from scratch */
     const pawl_adapter *adapter; /* NULL: all weights are trained */
     json_t *adapter_settings;    /* for lineage, and to compare with on resume */
+    json_t *adapter_start;       /* lineage of the adapter it begins as; NULL: of initial weights, or a parent's */
     pawl_code base_code;         /* how the linear weights under the adapter are kept */
     int live;                    /* 1: progress is one line that is written over, on a terminal */
     json_t *parent;       /* {path, root_sha256} of parent_checkpoint; NULL: none */

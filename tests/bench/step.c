@@ -1,9 +1,10 @@
 /* One training step on one rank - forward, backward, clipping, AdamW - on the reference shapes.
  *
  *     step --shape NAME --dtype fp32 [--seconds S] [--threads N] [--phases]
+ *          [--lora R [--dropout P] [--dora] [--base f32|int8|nf4]]
  *
  * Prints the median: SHAPE DTYPE N tok/s G GFLOP/s P% of gemm, where model FLOPs are 6 N + 12 L d T a token (N: weights of
- * matrix products, head included) and gemm is the library's own square product on the same threads in the same run. */
+ * matrix products, head included; with an adapter on all linear modules 4 N and 6 of its own) and gemm is the library's own square product on the same threads in the same run. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,11 +37,17 @@ typedef struct bench {
     pawl_arena arena;
     pawl_batch batch;
     float *weights, *grads, *losses;
+    const char *settings; /* of an adapter, as JSON; NULL: all weights are trained */
+    pawl_code code;
+    pawl_adapter *adapter;
+    pawl_frozen *base;
+    pawl_adapter_work *work;
+    pawl_over over;
 } bench;
 
 static void lay_out(bench *b)
 {
-    const size_t bytes = (size_t)pawl_model_count(b->model) * sizeof(float);
+    const size_t bytes = (size_t)pawl_trained_count(b->model, b->adapter) * sizeof(float);
     b->weights = pawl_take_bytes(&b->arena, bytes);
     b->grads = pawl_take_bytes(&b->arena, bytes);
     b->losses = pawl_take_bytes(&b->arena, (size_t)(b->shape->rows * b->shape->tokens) * sizeof(float));
@@ -58,6 +65,31 @@ static void fill_batch(bench *b)
     }
     for (int64_t n = 0; n < b->batch.rows * T; n++)
         b->batch.targets[n] = n % T == T - 1 ? PAWL_NOT_TRAINED : b->batch.ids[n + 1];
+}
+
+/* Some weights or others: speed does not depend on them. */
+static pawl_status any_weights(void *self, int tensor, float *to)
+{
+    const bench *b = self;
+    const pawl_extent *extents;
+    pawl_model_extents(b->model, &extents);
+    for (int64_t i = 0; i < extents[tensor].count; i++) to[i] = 0.02f * (float)(i % 17 - 8) / 8;
+    return PAWL_OK;
+}
+
+static pawl_status open_adapter(bench *b)
+{
+    json_t *settings;
+    if (!b->settings) return PAWL_OK;
+    PAWL_TRY(pawl_json_parse(b->settings, strlen(b->settings), "--lora", &settings));
+    const pawl_status s = pawl_adapter_open(b->model, settings, "--lora", &b->adapter);
+    json_decref(settings);
+    if (s != PAWL_OK) return s;
+    PAWL_TRY(pawl_frozen_open(b->model, b->code, &b->base));
+    PAWL_TRY(pawl_frozen_fill(b->base, b->device, any_weights, b));
+    PAWL_TRY(pawl_adapter_work_open(b->adapter, b->shape->rows * b->shape->tokens, &b->work));
+    b->over = (pawl_over){.adapter = b->adapter, .base = b->base, .work = b->work, .seed = 1};
+    return PAWL_OK;
 }
 
 static pawl_status open_bench(bench *b, int threads)
@@ -80,15 +112,17 @@ static pawl_status open_bench(bench *b, int threads)
     const pawl_shapes most = pawl_model_shapes(b->model, s->rows, s->tokens);
     PAWL_TRY(pawl_device_reserve(b->device, &most));
     PAWL_TRY(pawl_activations_open(b->model, s->rows, s->tokens, 1, &b->activations));
-    const int count = pawl_model_extents(b->model, &extents);
-    PAWL_TRY(pawl_optim_open(&o, b->device, extents, count, pawl_model_count(b->model), &b->optim));
+    PAWL_TRY(open_adapter(b));
+    const int count = pawl_trained_extents(b->model, b->adapter, &extents);
+    PAWL_TRY(pawl_optim_open(&o, b->device, extents, count, pawl_trained_count(b->model, b->adapter), &b->optim));
     b->arena.name = "benchmark";
     lay_out(b);
     PAWL_TRY(pawl_arena_open(&b->arena));
     lay_out(b);
-    pawl_model_init(b->model, 42, b->weights);
     fill_batch(b);
-    return PAWL_OK;
+    if (!b->adapter) pawl_model_init(b->model, 42, b->weights);
+    else pawl_adapter_init(b->adapter, 42, b->weights);
+    return b->adapter ? pawl_adapter_measure(b->adapter, b->device, b->base, b->weights) : PAWL_OK;
 }
 
 enum { PASS, NORM, UPDATE, PHASES };
@@ -96,7 +130,9 @@ enum { PASS, NORM, UPDATE, PHASES };
 static pawl_status step(bench *b, int64_t at, double seconds[PHASES])
 {
     double norm, t0 = pawl_seconds();
-    const pawl_pass pass = {.weights = b->weights,
+    b->over.first_row = at * b->batch.rows;
+    const pawl_pass pass = {.over = b->adapter ? &b->over : NULL,
+                            .weights = b->weights,
                             .grads = b->grads,
                             .put = PAWL_SET,
                             .scale = 1.0f / (float)(b->batch.rows * (b->batch.tokens - 1)),
@@ -133,7 +169,8 @@ static pawl_status measure(bench *b, double limit, int phases)
     const double gemm_after = pawl_device_gemm_rate(b->device), gemm = gemm_before > gemm_after ? gemm_before : gemm_after;
     for (int i = 0; i <= PHASES; i++) qsort(all[i], (size_t)n, sizeof(double), compare);
     const struct shape *s = b->shape;
-    const double flops = 6.0 * (double)pawl_model_matmul_parameters(b->model) + 12.0 * (double)(s->layers * s->width * s->tokens);
+    const double flops = (b->adapter ? 4.0 : 6.0) * (double)pawl_model_matmul_parameters(b->model) +
+                         (b->adapter ? 6.0 * (double)pawl_trained_parameters(b->model, b->adapter) : 0) + 12.0 * (double)(s->layers * s->width * s->tokens);
     const double rate = (double)(s->rows * s->tokens) / all[PHASES][n / 2];
     if (phases)
         printf("%s: %d steps, median ms: pass %.2f, norm %.2f, update %.2f; gemm %.0f GFLOP/s; %s\n", s->name, n, 1e3 * all[PASS][n / 2],
@@ -149,8 +186,27 @@ static const char *option(int argc, char **argv, const char *name, const char *d
     return dflt;
 }
 
+static int has(int argc, char **argv, const char *name)
+{
+    int found = 0;
+    for (int i = 1; i < argc; i++) found |= strcmp(argv[i], name) == 0;
+    return found;
+}
+
+static void choose_adapter(bench *b, int argc, char **argv, char settings[256])
+{
+    const char *r = option(argc, argv, "--lora", NULL), *code = option(argc, argv, "--base", "f32");
+    if (!r) return;
+    snprintf(settings, 256,
+             "{\"peft_type\": \"LORA\", \"r\": %s, \"lora_alpha\": 16, \"target_modules\": \"all-linear\", \"lora_dropout\": %s, "
+             "\"use_dora\": %s}", r, option(argc, argv, "--dropout", "0"), has(argc, argv, "--dora") ? "true" : "false");
+    b->settings = settings;
+    b->code = strcmp(code, "nf4") == 0 ? PAWL_CODE_NF4 : strcmp(code, "int8") == 0 ? PAWL_CODE_INT8 : PAWL_CODE_NONE;
+}
+
 int main(int argc, char **argv)
 {
+    char settings[256];
     const char *name = option(argc, argv, "--shape", "0.9M"), *dtype = option(argc, argv, "--dtype", "fp32");
     double seconds = 8;
     int64_t threads = sysconf(_SC_NPROCESSORS_ONLN);
@@ -167,13 +223,16 @@ int main(int argc, char **argv)
         fprintf(stderr, "step: --shape: expected 0.9M, 2.8M, 5.9M, 15M or 135M, found '%s'\n", name);
         return PAWL_EUSAGE;
     }
-    int phases = 0;
-    for (int i = 1; i < argc; i++) phases |= strcmp(argv[i], "--phases") == 0;
+    const int phases = has(argc, argv, "--phases");
+    choose_adapter(&b, argc, argv, settings);
     pawl_status s = open_bench(&b, (int)threads);
     if (s == PAWL_OK) s = measure(&b, seconds, phases);
     if (s != PAWL_OK) pawl_show_error(pawl_last_error());
     pawl_optim_close(b.optim);
     pawl_activations_close(b.activations);
+    pawl_adapter_work_close(b.work);
+    pawl_frozen_close(b.base);
+    pawl_adapter_close(b.adapter);
     pawl_arena_close(&b.arena);
     pawl_device_close(b.device);
     pawl_model_close(b.model);

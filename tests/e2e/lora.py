@@ -96,6 +96,8 @@ check(set(read_safetensors(at("merged/model.safetensors"))) == set(read_safetens
 train(1, write_run(where, "again.yaml", output=at("again"), model=on_base, adapter="lora", lora_model_dir=at("peft"), max_steps=2))
 check(close(evals(at("again"), 0), out), "lora_model_dir: begins where the adapter ended")
 
+check({f["name"] for f in pawl_json("show", at("again"))["lineage"]["adapter_start"]["files"]} == {"adapter_config.json", "adapter_model.safetensors"}, "and lineage has its digests")
+
 # A parent with an adapter: the same adapter goes on; another one, or none, begins from the merged weights.
 parent = f"parent_checkpoint: {at('lora1/checkpoints/step-000000012')}\n"
 train(2, write_run(where, "child.yaml", output=at("child"), model=parent, max_steps=2, **{k: v for k, v in LORA.items() if k == "adapter"}))
