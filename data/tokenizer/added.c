@@ -89,7 +89,7 @@ static void widen(const pawl_added_token *k, const pawl_stretch *p, const pawl_c
 {
     while (k->lstrip && *first > from && class_before(p, *first, c) & PAWL_SPACE)
         *first -= pawl_utf8_last(p->text, *first);
-    if (*first < from) *first = from;
+    if (k->lstrip && *first < from) *first = from;
     while (k->rstrip && class_behind(p, *end, c) & PAWL_SPACE) *end += pawl_utf8_bytes((uint8_t)p->text[*end]);
 }
 
@@ -111,7 +111,7 @@ pawl_status pawl_added_run(const pawl_stage *s, pawl_encoder *e, pawl_stretch pi
         if (n->token->single_word && !stands_alone(&piece, first, end, classes)) continue;
         widen(n->token, &piece, classes, from, &first, &end);
         if (from < first) PAWL_TRY(pawl_pass_on(s, e, pawl_part_of(&piece, from, first)));
-        PAWL_TRY(pawl_encoding_add(e->out, n->token->id, pawl_origin(&piece, first)));
+        if (first < end) PAWL_TRY(pawl_encoding_add(e->out, n->token->id, pawl_origin(&piece, first)));
         from = end;
     }
     return from < piece.bytes ? pawl_pass_on(s, e, pawl_part_of(&piece, from, piece.bytes)) : PAWL_OK;
@@ -218,6 +218,7 @@ pawl_status pawl_added_normalize(pawl_added *a, const pawl_place *p,
             PAWL_REQUIRE(normal.bytes > 0, &at, "'%.60s' is nothing once it is normalized: set normalized to false",
                          text);
             PAWL_TRY(set_add(&a->normalized, normal.text, (size_t)normal.bytes, t));
+            PAWL_TRY(pawl_strings_add(&a->normals, i, normal.text, (size_t)normal.bytes));
         }
     set_sort(&a->normalized);
     return PAWL_OK;
@@ -226,6 +227,7 @@ pawl_status pawl_added_normalize(pawl_added *a, const pawl_place *p,
 void pawl_added_close(pawl_added *a)
 {
     pawl_strings_close(&a->contents);
+    pawl_strings_close(&a->normals);
     pawl_free(a->tokens);
     pawl_free(a->by_id);
     set_close(&a->raw);
@@ -242,4 +244,16 @@ const pawl_added_token *pawl_added_of(const pawl_added *a, int32_t id)
 {
     const int32_t place = id >= 0 && id < a->ids ? a->by_id[id] : -1;
     return place < 0 ? NULL : &a->tokens[place];
+}
+
+const char *pawl_added_text(const pawl_added *a, const pawl_added_token *t, size_t *bytes)
+{
+    const int32_t place = (int32_t)(t - a->tokens);
+    return pawl_strings_text(t->normalized ? &a->normals : &a->contents, place, bytes);
+}
+
+int pawl_added_is_special(const pawl_added *a, const char *text, size_t bytes)
+{
+    const int32_t place = pawl_strings_find(&a->contents, text, bytes);
+    return place >= 0 && a->tokens[place].special;
 }

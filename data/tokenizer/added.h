@@ -24,6 +24,7 @@ typedef struct pawl_added_set {
 
 typedef struct pawl_added {
     pawl_strings contents; /* by place in tokens */
+    pawl_strings normals;  /* of the normalized ones, as the normalizer writes them */
     pawl_added_token *tokens;
     int32_t *by_id; /* [ids], place in tokens; -1: none */
     int32_t count, ids;
@@ -41,6 +42,10 @@ PAWL_MUST pawl_status pawl_added_normalize(pawl_added *a, const pawl_place *p,
 void pawl_added_close(pawl_added *a);
 int32_t pawl_added_find(const pawl_added *a, const char *text, size_t bytes); /* an id; -1 */
 const pawl_added_token *pawl_added_of(const pawl_added *a, int32_t id);       /* NULL: none */
+/* What it decodes to: its content, of a normalized one as the normalizer writes it. Whether decoding leaves a text out
+ * as special goes by that text, too. */
+const char *pawl_added_text(const pawl_added *a, const pawl_added_token *t, size_t *bytes);
+int pawl_added_is_special(const pawl_added *a, const char *text, size_t bytes);
 
 pawl_status pawl_added_run(const pawl_stage *s, pawl_encoder *e, pawl_stretch piece);
 

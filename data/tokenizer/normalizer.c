@@ -72,6 +72,13 @@ pawl_status pawl_prefix_run(const pawl_stage *s, pawl_encoder *e, pawl_stretch p
     return pawl_pass_on(s, e, pawl_rewritten(w));
 }
 
+/* Where the last letter that is replaced stands, as there (Metaspace asks whether a text begins at 0). */
+static int64_t replaced_origin(const pawl_stretch *p, int64_t first, int64_t end)
+{
+    if (end > first) return pawl_origin(p, end - pawl_utf8_last(p->text + first, end - first));
+    return pawl_origin(p, first < p->bytes ? first : p->bytes - 1);
+}
+
 pawl_status pawl_replace_run(const pawl_stage *s, pawl_encoder *e, pawl_stretch piece)
 {
     pawl_rewrite *w = pawl_scratch_of(s, e);
@@ -81,8 +88,7 @@ pawl_status pawl_replace_run(const pawl_stage *s, pawl_encoder *e, pawl_stretch 
         PAWL_TRY(pawl_find(&f, &first, &end));
         if (first < 0) break;
         PAWL_TRY(pawl_rewrite_copy(w, &piece, kept, first));
-        PAWL_TRY(pawl_rewrite_add(w, s->content, (int64_t)s->content_bytes,
-                                  pawl_origin(&piece, first < piece.bytes ? first : piece.bytes - 1)));
+        PAWL_TRY(pawl_rewrite_add(w, s->content, (int64_t)s->content_bytes, replaced_origin(&piece, first, end)));
         kept = end;
     }
     if (!found) return pawl_pass_on(s, e, piece);

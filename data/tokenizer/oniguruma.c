@@ -8,7 +8,9 @@
 #include "data/tokenizer/stages.h"
 
 #define SPACES "\\t-\\r \\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
-#define WORDS  "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
+/* \w and \p{Word}; outside of brackets the numbers below U+0100 that are no digits count as well. */
+#define ONLY_WORDS "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
+#define WORDS ONLY_WORDS "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
 
 enum { DEPTH_MOST = 100 };
 
@@ -34,7 +36,7 @@ static const struct named {
     {"whitespace", SPACES},
     {"xdigit", "0-9A-Fa-f"},
     {"word", WORDS},
-    {"punct", "\\p{P}$+<=>^`|~"},
+    {"punct", "\\p{P}"},
     {"any", "\\x{0}-\\x{10ffff}"},
     {"letter", "\\p{L}"},
     {"mark", "\\p{M}"},
@@ -99,17 +101,17 @@ static int is_category(const char *name)
 }
 
 /* What stands in brackets for a class of that name; one that is nothing else is taken for a script. */
-static void set_named(const char *name, char out[64])
+static void set_named(const char *name, char out[256])
 {
     for (size_t i = 0; i < sizeof named / sizeof *named; i++)
         if (strcmp(name, named[i].name) == 0) {
-            snprintf(out, 64, "%s", named[i].set);
+            snprintf(out, 256, "%s", named[i].set);
             return;
         }
     if (is_category(name))
-        snprintf(out, 64, "\\p{%c%s}", name[0] - 'a' + 'A', name + 1);
+        snprintf(out, 256, "\\p{%c%s}", name[0] - 'a' + 'A', name + 1);
     else
-        snprintf(out, 64, "\\p{sc:%.40s}", name);
+        snprintf(out, 256, "\\p{sc:%.40s}", name);
 }
 
 /* The name from at to the end mark, in lower case without separators, and past the mark. */
@@ -237,11 +239,13 @@ static pawl_status read_nested(reader *r, segment *g)
     pawl_text whole = {0}, plain = {0};
     pawl_status status = PAWL_OK;
     if (r->at[1] == ':') {
-        char name[40], set[64];
+        char name[40], set[256];
         int negated;
         r->at += 2;
         PAWL_TRY(read_name(r, ":]", name, &negated));
-        set_named(name, set);
+        if (strcmp(name, "punct") == 0) snprintf(set, sizeof set, "\\p{P}\\p{S}"); /* in brackets it is more */
+        else if (strcmp(name, "word") == 0) snprintf(set, sizeof set, ONLY_WORDS);
+        else set_named(name, set);
         add_set(g, set, negated);
         return PAWL_OK;
     }
@@ -271,8 +275,7 @@ static pawl_status read_member(reader *r, segment *g)
     }
     r->at++;
     PAWL_TRY(read_class_escape(r, set, &negated, &found));
-    if (found)
-        add_set(g, set, negated);
+    if (found) add_set(g, strcmp(set, WORDS) == 0 ? ONLY_WORDS : set, negated);
     else if (*r->at == 'b')
         pawl_text_add(&g->set, "\\x{8}"), r->at++;
     else

@@ -24,25 +24,6 @@ static pawl_status add_special(pawl_frame *f, int behind, const json_t *ids, con
     return behind ? add_ids(&f->behind, &f->behind_count, ids, p) : add_ids(&f->before, &f->before_count, ids, p);
 }
 
-/* Another processor of a sequence stands around what the ones before it made: its ids before the text come first. */
-static pawl_status surround(pawl_frame *f, const pawl_frame *outer, const pawl_place *p)
-{
-    const int32_t n = outer->before_count;
-    PAWL_REQUIRE(f->before_count + n <= FRAME_MOST && f->behind_count + outer->behind_count <= FRAME_MOST, p,
-                 "more than %d special tokens on a side are not supported", FRAME_MOST);
-    PAWL_TRY(
-        pawl_realloc((void **)&f->before, (size_t)(f->before_count + n + 1) * sizeof *f->before, "the post-processor"));
-    PAWL_TRY(pawl_realloc((void **)&f->behind, (size_t)(f->behind_count + outer->behind_count + 1) * sizeof *f->behind,
-                          "the post-processor"));
-    memmove(f->before + n, f->before, (size_t)f->before_count * sizeof *f->before);
-    if (n) memcpy(f->before, outer->before, (size_t)n * sizeof *f->before);
-    if (outer->behind_count)
-        memcpy(f->behind + f->behind_count, outer->behind, (size_t)outer->behind_count * sizeof *f->behind);
-    f->before_count += n;
-    f->behind_count += outer->behind_count;
-    return PAWL_OK;
-}
-
 /* ---- The processors ---- */
 
 static pawl_status open_template(pawl_frame *f, const json_t *part, const pawl_place *p)
@@ -100,18 +81,13 @@ static pawl_status open_byte_level(pawl_frame *f, const json_t *part, const pawl
 static const struct kind {
     const char *name;
     pawl_status (*open)(pawl_frame *f, const json_t *part, const pawl_place *p);
+    int adds;
 } kinds[] = {
-    {"TemplateProcessing", open_template},
-    {"ByteLevel", open_byte_level},
-    {"BertProcessing", open_bert},
-    {"RobertaProcessing", open_bert},
+    {"TemplateProcessing", open_template, 1},
+    {"ByteLevel", open_byte_level, 0},
+    {"BertProcessing", open_bert, 1},
+    {"RobertaProcessing", open_bert, 1},
 };
-
-static void frame_close(pawl_frame *f)
-{
-    pawl_free(f->before);
-    pawl_free(f->behind);
-}
 
 pawl_status pawl_post_open(pawl_frame *f, const json_t *part, const pawl_place *p)
 {
@@ -120,12 +96,10 @@ pawl_status pawl_post_open(pawl_frame *f, const json_t *part, const pawl_place *
     if (!part || json_is_null(part)) return PAWL_OK;
     PAWL_TRY(pawl_member_text(part, "type", p, 1, &type));
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        pawl_frame outer = {0};
         if (strcmp(type, kinds[i].name) != 0) continue;
-        pawl_status s = kinds[i].open(&outer, part, p);
-        if (s == PAWL_OK) s = surround(f, &outer, p);
-        frame_close(&outer);
-        return s;
+        PAWL_REQUIRE(!kinds[i].adds || !f->taken, p, "a second post-processor that adds tokens is not supported");
+        f->taken |= kinds[i].adds;
+        return kinds[i].open(f, part, p);
     }
     PAWL_REQUIRE(strcmp(type, "Sequence") == 0, p, "the post-processor '%.40s' is not supported", type);
     PAWL_TRY(pawl_member_array(part, "processors", p, &list));

@@ -73,8 +73,8 @@ pawl_status pawl_decode(const pawl_tokenizer *t, const int32_t *ids, int64_t cou
     for (int64_t i = 0; i < count; i++) {
         size_t bytes;
         const pawl_added_token *added = pawl_added_of(&t->added, ids[i]);
-        const char *text = content_of(t, ids[i], &bytes);
-        if (!text || (skip_specials && added && added->special)) continue;
+        const char *text = added ? pawl_added_text(&t->added, added, &bytes) : content_of(t, ids[i], &bytes);
+        if (!text || (skip_specials && pawl_added_is_special(&t->added, text, bytes))) continue;
         pawl_text_add_bytes(&texts.text, text, bytes);
         PAWL_TRY_OUT(pawl_texts_end(&texts));
     }

@@ -10,6 +10,7 @@
 typedef struct pawl_frame {
     int32_t *before, *behind;
     int32_t before_count, behind_count;
+    int taken; /* some processor has its say */
 } pawl_frame;
 
 struct pawl_tokenizer {
