@@ -137,7 +137,8 @@ pawl_digest pawl_tokenizer_digest(const pawl_tokenizer *t);
  */
 typedef struct pawl_encoding {
     int32_t *ids;
-    int64_t *at; /* byte of the original text at which the token begins; -1: added by the post-processor */
+    int64_t *at; /* byte of the original text at which the token begins, never less than that of a token before;
+                    -1: added by the post-processor */
     int64_t count, room;
     struct pawl_encoder *encoder; /* scratch, and a cache of words */
 } pawl_encoding;

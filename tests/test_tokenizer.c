@@ -1,7 +1,7 @@
 /* Runs: cmocka
  *
- * Published tokenizers and small ones of every combination of parts, against what Hugging Face's tokenizers computes; where
- * tokens begin; long texts; saving. */
+ * Published tokenizers and small ones of every combination of parts, against what Hugging Face's tokenizers computes;
+ * where tokens begin; long texts; saving. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -52,7 +52,8 @@ static void agrees(const char *name, const char *end, const char *begin)
     snprintf(path, sizeof path, "%s/expected.json.gz", name);
     json_t *rows = fixture_json(path);
     for (size_t i = 0; i < json_array_size(rows); i++) {
-        const json_t *row = json_array_get(rows, i), *text = json_object_get(row, "text"), *ids = json_object_get(row, "ids");
+        const json_t *row = json_array_get(rows, i), *text = json_object_get(row, "text"),
+                     *ids = json_object_get(row, "ids");
         bad += !encodes_as(t, text, PAWL_WITH_SPECIALS, json_object_get(row, "ids_special"), &e);
         bad += !encodes_as(t, text, PAWL_WITHOUT_SPECIALS, ids, &e);
         check_places(&e, json_string_length(text));
@@ -167,14 +168,16 @@ static int64_t count_of(const pawl_tokenizer *t, const char *unit, size_t bytes,
 static void long_texts_take_linear_time(void **state)
 {
     (void)state;
-    static const char *const units[] = {"a", " ", "\n", "ab", "A", " \n", "'", "\xcc\x81\xcc\xa3", "<|", "\xe4\xb8\xad"};
+    static const char *const units[] = {"a",  " ",           "\n", "ab", "A", " \n", "'", "\xcc\x81\xcc\xa3",
+                                        "<|", "\xe4\xb8\xad"};
     static const char *const names[] = {"mistral_v3", "smollm2", "qwen3"};
     for (size_t n = 0; n < sizeof names / sizeof *names; n++) {
         data_case k;
         pawl_encoding e = {0};
         data_case_open(&k, 16);
         pawl_tokenizer *t = open_published(&k, names[n]);
-        for (size_t i = 0; i < sizeof units / sizeof *units; i++) assert_true(count_of(t, units[i], 1 << 20, &e) > 1000);
+        for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+            assert_true(count_of(t, units[i], 1 << 20, &e) > 1000);
         pawl_encoding_close(&e);
         pawl_tokenizer_close(t);
         data_case_close(&k);

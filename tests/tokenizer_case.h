@@ -1,4 +1,5 @@
-/* tests/tokenizer_case.h - a scratch folder for a tokenizer, fixtures unpacked, and comparisons that say what differs. */
+/* tests/tokenizer_case.h - a scratch folder for a tokenizer, fixtures unpacked, and comparisons that say what differs.
+ */
 #ifndef PAWL_TESTS_TOKENIZER_CASE_H
 #define PAWL_TESTS_TOKENIZER_CASE_H
 
@@ -56,11 +57,13 @@ static inline int same_ids(const pawl_encoding *e, const json_t *ids)
     return 1;
 }
 
-static inline int encodes_as(const pawl_tokenizer *t, const json_t *text, pawl_specials s, const json_t *ids, pawl_encoding *e)
+static inline int encodes_as(const pawl_tokenizer *t, const json_t *text, pawl_specials s, const json_t *ids,
+                             pawl_encoding *e)
 {
     must(pawl_encode(t, json_string_value(text), json_string_length(text), s, e));
     if (same_ids(e, ids)) return 1;
-    fprintf(stderr, "'%.200s': %lld ids, expected %zu\n", json_string_value(text), (long long)e->count, json_array_size(ids));
+    fprintf(stderr, "'%.200s': %lld ids, expected %zu\n", json_string_value(text), (long long)e->count,
+            json_array_size(ids));
     for (int64_t i = 0; i < e->count && i < 40; i++) fprintf(stderr, " %d", e->ids[i]);
     fprintf(stderr, "\n");
     return 0;
@@ -73,8 +76,10 @@ static inline int decodes_as(const pawl_tokenizer *t, const json_t *ids, int ski
     int32_t *list = calloc(count + 1, sizeof *list);
     for (size_t i = 0; i < count; i++) list[i] = (int32_t)json_integer_value(json_array_get(ids, i));
     must(pawl_decode(t, list, (int64_t)count, skip, &out));
-    const int same = out.bytes == json_string_length(text) && (!out.bytes || memcmp(out.data, json_string_value(text), out.bytes) == 0);
-    if (!same) fprintf(stderr, "decoded '%.200s', expected '%.200s'\n", out.data ? out.data : "", json_string_value(text));
+    const int same = out.bytes == json_string_length(text) &&
+                     (!out.bytes || memcmp(out.data, json_string_value(text), out.bytes) == 0);
+    if (!same)
+        fprintf(stderr, "decoded '%.200s', expected '%.200s'\n", out.data ? out.data : "", json_string_value(text));
     pawl_text_close(&out);
     free(list);
     return same;

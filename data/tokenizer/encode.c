@@ -109,6 +109,18 @@ static pawl_status take_encoder(const pawl_tokenizer *t, pawl_encoding *out)
     return pawl_encoder_open(t, &out->encoder);
 }
 
+/* Places never run backwards, though an unknown letter may be given out behind the bytes that follow it, and an added
+ * token may begin in the white space that the one before it took. */
+static void straighten(pawl_encoding *e)
+{
+    int64_t last = 0;
+    for (int64_t i = 0; i < e->count; i++) {
+        if (e->at[i] < 0) continue;
+        if (e->at[i] < last) e->at[i] = last;
+        last = e->at[i];
+    }
+}
+
 pawl_status pawl_encode(const pawl_tokenizer *t, const char *text, size_t bytes, pawl_specials s, pawl_encoding *out)
 {
     const int raw = t->is_bytes && s == PAWL_RAW_TEXT;
@@ -122,6 +134,7 @@ pawl_status pawl_encode(const pawl_tokenizer *t, const char *text, size_t bytes,
     if (s != PAWL_WITHOUT_SPECIALS) PAWL_TRY(add_frame(out, t->frame.before, t->frame.before_count));
     if (bytes) PAWL_TRY(t->stages[raw].run(&t->stages[raw], out->encoder, whole));
     if (s != PAWL_WITHOUT_SPECIALS) PAWL_TRY(add_frame(out, t->frame.behind, t->frame.behind_count));
+    straighten(out);
     return PAWL_OK;
 }
 

@@ -10,7 +10,7 @@
 #define SPACES "\\t-\\r \\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
 /* \w and \p{Word}; outside of brackets the numbers below U+0100 that are no digits count as well. */
 #define ONLY_WORDS "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
-#define WORDS ONLY_WORDS "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
+#define WORDS      ONLY_WORDS "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
 
 enum { DEPTH_MOST = 100 };
 
@@ -243,9 +243,12 @@ static pawl_status read_nested(reader *r, segment *g)
         int negated;
         r->at += 2;
         PAWL_TRY(read_name(r, ":]", name, &negated));
-        if (strcmp(name, "punct") == 0) snprintf(set, sizeof set, "\\p{P}\\p{S}"); /* in brackets it is more */
-        else if (strcmp(name, "word") == 0) snprintf(set, sizeof set, ONLY_WORDS);
-        else set_named(name, set);
+        if (strcmp(name, "punct") == 0)
+            snprintf(set, sizeof set, "\\p{P}\\p{S}"); /* in brackets it is more */
+        else if (strcmp(name, "word") == 0)
+            snprintf(set, sizeof set, ONLY_WORDS);
+        else
+            set_named(name, set);
         add_set(g, set, negated);
         return PAWL_OK;
     }
@@ -275,7 +278,8 @@ static pawl_status read_member(reader *r, segment *g)
     }
     r->at++;
     PAWL_TRY(read_class_escape(r, set, &negated, &found));
-    if (found) add_set(g, strcmp(set, WORDS) == 0 ? ONLY_WORDS : set, negated);
+    if (found)
+        add_set(g, strcmp(set, WORDS) == 0 ? ONLY_WORDS : set, negated);
     else if (*r->at == 'b')
         pawl_text_add(&g->set, "\\x{8}"), r->at++;
     else
