@@ -181,15 +181,24 @@ static pawl_status check_written(const char *dir, const pawl_model_config *confi
     return s;
 }
 
+/* Errors there name files of a folder that will be gone: the file that was given is named before them. */
+static pawl_status name_file(const pawl_gguf_model *m, pawl_status s)
+{
+    if (s == PAWL_OK) return s;
+    const pawl_error why = *pawl_last_error();
+    return PAWL_FAIL(s, "%.300s: what it holds is no model that is computed here: %.640s", pawl_gguf_path(m->file),
+                     why.what);
+}
+
 static pawl_status write_model(const pawl_gguf_model *m, json_t *config, json_t *generation, pawl_dtype dtype,
                                const char *dir, void (*alive)(void))
 {
     pawl_model_config known;
     PAWL_TRY(pawl_json_write(dir, "generation_config.json", generation));
     PAWL_TRY(pawl_json_write(dir, "config.json", config));
-    PAWL_TRY(pawl_hf_config(dir, &known)); /* before gigabytes are written */
+    PAWL_TRY(name_file(m, pawl_hf_config(dir, &known))); /* before gigabytes are written */
     PAWL_TRY(pawl_gguf_write_weights(m, dtype, dir, alive));
-    return check_written(dir, &known);
+    return name_file(m, check_written(dir, &known));
 }
 
 pawl_status pawl_hf_import_gguf(const pawl_gguf *g, pawl_dtype dtype, const char *dir, void (*alive)(void))
