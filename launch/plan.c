@@ -108,6 +108,8 @@ static pawl_status print_plan(const forecast *f, const pawl_opened *o)
     printf("%s on %d rank%s\n", f->yaml, f->ranks, f->ranks > 1 ? "s" : "");
     printf("model     %s, %.2f M parameters\n", pawl_model_types[m->model_type],
            (double)pawl_model_parameters(o->model) / 1e6);
+    if (o->adapter)
+        printf("adapter   %.2f M parameters are trained over it\n", (double)pawl_trained_parameters(o->model, o->adapter) / 1e6);
     printf("memory\n");
     print_memory(f);
     print_work(f, o);

@@ -108,6 +108,7 @@ struct pawl_adapter_work {
     float *wide, *dwide;     /* DoRA: [positions, most out] */
     float *norms;            /* DoRA: of every item, [out] each */
     float *gain, *gain_less; /* DoRA: [most out] g and g - 1, of the item at hand */
+    float *ones;             /* DoRA: [most out] */
 };
 
 typedef struct pawl_adapting {

@@ -40,6 +40,8 @@ static void lay_out(pawl_arena *arena, const pawl_adapter *a, int64_t N, pawl_ad
     w->norms = floats(arena, 1, e.all_out);
     w->gain = floats(arena, 1, e.out);
     w->gain_less = floats(arena, 1, e.out);
+    w->ones = floats(arena, 1, e.out);
+    for (int64_t o = 0; w->ones && o < e.out; o++) w->ones[o] = 1;
 }
 
 size_t pawl_adapter_work_bytes(const pawl_adapter *a, int64_t positions)
@@ -206,13 +208,18 @@ static pawl_tensor gains(const unit *u, pawl_tensor *less)
     return pawl_view(w->gain, O, 0);
 }
 
-static pawl_status dora_forward(const unit *u, pawl_tensor x, pawl_tensor y)
+static pawl_status dora_forward(const unit *u, pawl_tensor x, int biased, pawl_tensor y)
 {
     const int64_t first = u->t->module.first;
     pawl_device *d = u->p->d;
     pawl_tensor less;
     PAWL_TRY(norms_of(d, u->p->over->base, u->t, u->p->weights, u->norms));
     const pawl_tensor gain = gains(u, &less);
+    if (!biased && !drops(u->p)) { /* the product is there already: y is x W^T */
+        PAWL_TRY(pawl_linear_part(d, u->low, u->b, nothing, PAWL_ADD, first, y));
+        PAWL_TRY(pawl_scale_columns(d, y, first, less, u->wide));
+        return pawl_add_columns(d, u->wide, pawl_view(u->p->over->work->ones, u->t->module.out, 0), y, first);
+    }
     PAWL_TRY(base_of(u, base_product, (base_call){.x = x, .y = u->wide, .put = PAWL_SET}));
     PAWL_TRY(pawl_add_columns(d, u->wide, less, y, first));
     PAWL_TRY(pawl_linear(d, u->low, u->b, nothing, PAWL_SET, u->wide));
@@ -235,14 +242,14 @@ static pawl_status magnitude_gradient(const unit *u, pawl_tensor x, pawl_tensor 
 
 /* ---- forward ---- */
 
-static pawl_status add_module(const unit *u, pawl_tensor x, pawl_tensor y)
+static pawl_status add_module(const unit *u, pawl_tensor x, int biased, pawl_tensor y)
 {
     pawl_device *d = u->p->d;
     pawl_tensor in;
     PAWL_TRY(dropped(u, x, &in));
     PAWL_TRY(pawl_linear(d, in, u->a, nothing, PAWL_SET, u->low));
     PAWL_TRY(pawl_scale(d, u->low.data, u->t->scale, u->p->N * u->t->r));
-    if (u->norms) return dora_forward(u, in, y);
+    if (u->norms) return dora_forward(u, in, biased, y);
     return pawl_linear_part(d, u->low, u->b, nothing, PAWL_ADD, u->t->module.first, y);
 }
 
@@ -268,7 +275,7 @@ pawl_status pawl_adapted_linear(const pawl_adapting *p, int64_t layer, pawl_slot
     PAWL_TRY(pawl_frozen_rows(f, p->d, layer, group, 0, y.dim[y.ndim - 1], whole_product, &c));
     for (int i = 0; i < count; i++) {
         const unit u = unit_of(p, &t[i]);
-        PAWL_TRY(add_module(&u, x, y));
+        PAWL_TRY(add_module(&u, x, c.bias.data != NULL, y));
     }
     return PAWL_OK;
 }

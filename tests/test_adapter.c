@@ -22,7 +22,7 @@ static const double rate = 0.3;
 
 static const char where[] = "here";
 
-static pawl_model *small_model(int64_t layers)
+static pawl_model *small_model(int64_t layers, int biases)
 {
     pawl_model_config c;
     pawl_model *m;
@@ -34,7 +34,7 @@ static pawl_model *small_model(int64_t layers)
     c.num_hidden_layers = layers;
     c.num_attention_heads = HEADS;
     c.num_key_value_heads = 1;
-    c.attention_bias = 1;
+    c.attention_bias = biases;
     assert_int_equal(pawl_model_open(&c, &m), PAWL_OK);
     return m;
 }
@@ -107,7 +107,7 @@ static double naive_loss(const problem *p, const double *flat, const double *x)
     double loss = 0, *norms = p->norms;
     for (int64_t n = 0; n < N; n++)
         for (int64_t o = 0; o < W; o++) {
-            double y = bias[o];
+            double y = bias ? bias[o] : 0;
             for (int64_t i = 0; i < D; i++) y += x[n * D + i] * row_of(p, o)[i];
             loss += p->dy[n * W + o] * y;
         }
@@ -152,9 +152,9 @@ static void naive_norms(problem *p)
     free(flat);
 }
 
-static problem open_problem(const char *settings, int threads)
+static problem open_problem_with(const char *settings, int threads, int biases)
 {
-    problem p = {.m = small_model(1)};
+    problem p = {.m = small_model(1, biases)};
     p.a = adapter_on(p.m, settings);
     assert_int_equal(pawl_device_open_cpu(threads, "auto", &p.d), PAWL_OK);
     assert_int_equal(pawl_frozen_open(p.m, PAWL_CODE_NONE, &p.base), PAWL_OK);
@@ -173,6 +173,11 @@ static problem open_problem(const char *settings, int threads)
     p.dx = numbers(N * D, 7, 1);
     naive_norms(&p);
     return p;
+}
+
+static problem open_problem(const char *settings, int threads)
+{
+    return open_problem_with(settings, threads, 1);
 }
 
 static void close_problem(problem *p)
@@ -226,8 +231,9 @@ static void expect_gradient(const problem *p, double *numbers_, int64_t i, const
 static void products_and_gradients_are_the_formulas(void **state)
 {
     (void)state;
-    for (int kind = 0; kind < KINDS; kind++) {
-        problem p = open_problem(kinds[kind], 2);
+    for (int turn = 0; turn < 2 * KINDS; turn++) {
+        const int kind = turn / 2;
+        problem p = open_problem_with(kinds[kind], 2, turn % 2);
         double *flat = widened(p.flat, p.a->flat), *x = widened(p.x, N * D), loss = 0;
         compute(&p, PAWL_SET);
         for (int64_t i = 0; i < N * W; i++) loss += (double)p.dy[i] * p.y[i];
@@ -322,6 +328,7 @@ static void adapters_begin_as_nothing(void **state)
     (void)state;
     problem p = open_problem(kinds[3], 1);
     pawl_adapter_init(p.a, 8, p.flat);
+    free(p.norms);
     assert_int_equal(pawl_adapter_measure(p.a, p.d, p.base, p.flat), PAWL_OK);
     naive_norms(&p);
     const double *norms = p.norms;
@@ -389,7 +396,7 @@ static void refused_by_name(void **state)
         {"{\"peft_type\": \"LORA\", \"every_target\": true, \"target_modules\": [\"q_proj\", \"x\"]}", "is called x"},
     };
     (void)state;
-    pawl_model *m = small_model(2);
+    pawl_model *m = small_model(2, 1);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         pawl_adapter *a;
         json_t *json = parsed(cases[i].settings);
@@ -428,7 +435,7 @@ static void expect_modules(const pawl_model *m, const char *settings, const char
 static void modules_are_chosen_as_peft_does(void **state)
 {
     (void)state;
-    pawl_model *m = small_model(12);
+    pawl_model *m = small_model(12, 1);
     expect_modules(m,
                    "{\"peft_type\": \"LORA\", \"r\": 2, \"lora_alpha\": 4, \"target_modules\": [\"q_proj\"], "
                    "\"layers_to_transform\": [1, 11]}",
@@ -477,7 +484,7 @@ static void files_are_read_exactly(void **state)
     static const char both[] = "{\"peft_type\": \"LORA\", \"r\": 3, \"lora_alpha\": 2, \"target_modules\": "
                                "[\"q_proj\", \"up_proj\"], \"use_dora\": true}";
     (void)state;
-    pawl_model *m = small_model(2);
+    pawl_model *m = small_model(2, 1);
     pawl_adapter *a = adapter_on(m, both);
     float *flat = numbers(a->flat, 9, 1), *back = calloc((size_t)a->flat, sizeof *back);
     snprintf(folder, sizeof folder, "/tmp/pawl-adapter-%d", (int)getpid());
