@@ -68,6 +68,11 @@ def run(ranks, *words, program=PAWL, seconds=120, env=ENV):
     return p.returncode, p.stdout, p.stderr
 
 
+def run_text(*words, text, program=PAWL):
+    """What a command makes of its standard input."""
+    return subprocess.run([program, *words], input=text, env=ENV, stdout=subprocess.PIPE, text=True, check=True, timeout=60).stdout
+
+
 def start(ranks, *words, program=PAWL, env=ENV, **more):
     return subprocess.Popen(command(ranks, *words, program=program), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                             start_new_session=True, **more)
