@@ -192,6 +192,9 @@ PAWL_MUST pawl_status pawl_render(const pawl_renderer *r, const json_t *row, paw
 PAWL_MUST pawl_status pawl_render_text(const char *text, size_t bytes, pawl_sample *out);
 /* Over all that determines what the renderer writes and trains; part of the prepared data's key. */
 pawl_digest pawl_renderer_digest(const pawl_renderer *r);
+/* Leaves in dir, a tokenizer's folder, the template that choice and inline_text name (chat_template and chat_template_jinja),
+ * as chat_template.jinja, which Hugging Face's tools read first; nothing when it is the folder's own. Errors: EUSAGE, EIO. */
+PAWL_MUST pawl_status pawl_chat_template_save(const char *choice, const char *inline_text, const char *dir);
 /* What stands for the tokenizer's end in the text ("" when there is none). */
 const char *pawl_renderer_eos(const pawl_renderer *r);
 

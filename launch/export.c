@@ -7,11 +7,12 @@
 
 enum { DTYPE, ADAPTER, MERGED, BASE };
 
-static pawl_status save(const pawl_loaded *l, pawl_dtype dtype, const char *dir)
+static pawl_status save(const char *path, const pawl_loaded *l, pawl_dtype dtype, const char *dir)
 {
     PAWL_TRY(pawl_dir_make(dir));
     PAWL_TRY(pawl_hf_save(l->model, l->weights, dtype, dir));
-    return pawl_tokenizer_save(l->tokenizer, dir);
+    PAWL_TRY(pawl_tokenizer_save(l->tokenizer, dir));
+    return pawl_chat_export(path, dir);
 }
 
 /* Another model, or a run, may lie there: it is not for an export to write over it. */
@@ -30,7 +31,7 @@ static pawl_status write_model(const char *path, const char *base, pawl_dtype dt
 {
     pawl_loaded l;
     PAWL_TRY(pawl_load_model(path, base, &l));
-    pawl_status s = save(&l, dtype, dir);
+    pawl_status s = save(path, &l, dtype, dir);
     if (s == PAWL_OK)
         printf("%s: %.2f M parameters as %s\n", dir, (double)pawl_model_parameters(l.model) / 1e6, pawl_dtype_name(dtype));
     pawl_unload_model(&l);

@@ -7,7 +7,7 @@
 #include "core/rng.h"
 #include "launch/launch.h"
 
-enum { PROMPT, MAX_TOKENS, TEMPERATURE, TOP_P, SEED, BASE, JSON };
+enum { PROMPT, CHAT, MAX_TOKENS, TEMPERATURE, TOP_P, SEED, BASE, JSON };
 
 typedef struct sampler {
     double temperature, top_p;
@@ -50,10 +50,19 @@ static int32_t nucleus(const sampler *s, const float *logits, int64_t position)
     return s->candidates[i].id;
 }
 
+/* The prompt as the model reads it; *turn_end: what ends an answer beside the model's own end, or -1. */
+static pawl_status encode_prompt(const pawl_args *a, const pawl_loaded *l, pawl_encoding *out, int32_t *turn_end)
+{
+    const char *prompt = a->option[PROMPT];
+    *turn_end = -1;
+    if (a->option[CHAT]) return pawl_chat_question(a->words[0], l, prompt, out, turn_end);
+    return pawl_encode(l->tokenizer, prompt, strlen(prompt), PAWL_WITH_SPECIALS, out);
+}
+
 /* Feeds the prompt, then draws until max_tokens or an id that ends a text, of the tokenizer's or the model's. ids has room
  * for the prompt and max_tokens more. */
-static pawl_status generate(pawl_decoder *d, const sampler *s, const pawl_loaded *l, int32_t *ids, int64_t prompt, int64_t max_tokens,
-                            int64_t *count, const char **stop)
+static pawl_status generate(pawl_decoder *d, const sampler *s, const pawl_loaded *l, int32_t turn_end, int32_t *ids, int64_t prompt,
+                            int64_t max_tokens, int64_t *count, const char **stop)
 {
     const float *logits = NULL;
     int64_t n = prompt;
@@ -61,7 +70,7 @@ static pawl_status generate(pawl_decoder *d, const sampler *s, const pawl_loaded
     *stop = "length";
     while (n < prompt + max_tokens) {
         const int32_t id = s->temperature > 0 ? nucleus(s, logits, n) : greedy(logits, s->size);
-        if (id == pawl_tokenizer_end(l->tokenizer) || pawl_model_ends(l->model, id)) {
+        if (id == turn_end || id == pawl_tokenizer_end(l->tokenizer) || pawl_model_ends(l->model, id)) {
             *stop = "end";
             break;
         }
@@ -72,10 +81,10 @@ static pawl_status generate(pawl_decoder *d, const sampler *s, const pawl_loaded
     return PAWL_OK;
 }
 
-static pawl_status print_result(const pawl_loaded *l, const int32_t *ids, int64_t prompt, int64_t count, const char *stop, int as_json)
+static pawl_status print_result(const pawl_loaded *l, const int32_t *ids, int64_t from, int64_t prompt, int64_t count, const char *stop,
+                                int as_json)
 {
     pawl_text text = {0};
-    const int64_t from = as_json ? prompt : 0; /* people read the prompt with it; programs have it */
     pawl_status s = pawl_decode(l->tokenizer, ids + from, count - from, 1, &text);
     if (s == PAWL_OK && !as_json) puts(text.data ? text.data : "");
     if (s == PAWL_OK && as_json) {
@@ -92,7 +101,9 @@ static pawl_status print_result(const pawl_loaded *l, const int32_t *ids, int64_
 
 static pawl_status answer(const pawl_command *c, const pawl_args *a, pawl_loaded *l, pawl_device *d)
 {
-    const char *prompt = a->option[PROMPT], *stop = "";
+    const char *stop = "";
+    const int as_json = a->option[JSON] != NULL;
+    int32_t turn_end;
     int64_t max_tokens, seed, count = 0;
     sampler s = {.size = pawl_tokenizer_size(l->tokenizer)};
     int32_t *ids = NULL;
@@ -105,7 +116,7 @@ static pawl_status answer(const pawl_command *c, const pawl_args *a, pawl_loaded
     PAWL_TRY(pawl_option_f64(c, a, TOP_P, 0, 1, 1, &s.top_p));
     s.seed = (uint64_t)seed;
     PAWL_TRY_OUT(pawl_alloc((void **)&s.candidates, (size_t)s.size * sizeof *s.candidates, "candidates"));
-    PAWL_TRY_OUT(pawl_encode(l->tokenizer, prompt, strlen(prompt), PAWL_WITH_SPECIALS, &encoding));
+    PAWL_TRY_OUT(encode_prompt(a, l, &encoding, &turn_end));
     int64_t n = encoding.count;
     PAWL_TRY_OUT(pawl_alloc((void **)&ids, (size_t)(n + 1 + max_tokens) * sizeof *ids, "tokens"));
     if (n) memcpy(ids, encoding.ids, (size_t)n * sizeof *ids);
@@ -115,8 +126,9 @@ static pawl_status answer(const pawl_command *c, const pawl_args *a, pawl_loaded
         PAWL_TRY_OUT(PAWL_FAIL(PAWL_EUSAGE, "the prompt has %lld tokens and the model's context %lld: shorten it", (long long)n, (long long)context));
     if (max_tokens > context - n) max_tokens = context - n;
     PAWL_TRY_OUT(pawl_decoder_open(l->model, d, l->weights, n + max_tokens, &g));
-    PAWL_TRY_OUT(generate(g, &s, l, ids, n, max_tokens, &count, &stop));
-    PAWL_TRY_OUT(print_result(l, ids, n, count, stop, a->option[JSON] != NULL));
+    PAWL_TRY_OUT(generate(g, &s, l, turn_end, ids, n, max_tokens, &count, &stop));
+    const int64_t from = as_json || a->option[CHAT] ? n : 0; /* people read what they began with the rest; programs have it */
+    PAWL_TRY_OUT(print_result(l, ids, from, n, count, stop, as_json));
 out:
     pawl_decoder_close(g);
     pawl_encoding_close(&encoding);
@@ -150,6 +162,7 @@ const pawl_command pawl_command_generate = {
     .least = 1,
     .most = 1,
     .options = {{"--prompt", "TEXT", "what the text begins with"},
+                {"--chat", NULL, "TEXT is a question: as a conversation, in the run's or the tokenizer's template"},
                 {"--max-tokens", "N", "tokens at most (256)"},
                 {"--temperature", "X", "0 is greedy (0)"},
                 {"--top-p", "X", "share of probability that is drawn from (1)"},

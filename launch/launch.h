@@ -118,6 +118,14 @@ typedef struct pawl_loaded {
 } pawl_loaded;
 PAWL_MUST pawl_status pawl_load_model(const char *path, const char *base, pawl_loaded *out);
 void pawl_unload_model(pawl_loaded *l);
+/* The configuration of the run that made path; NULL for what no run of ours made. */
+PAWL_MUST pawl_status pawl_run_configuration(const char *path, json_t **out);
+/* Leaves the template of the run that made path in dir, an exported folder, unless it is the tokenizer's own. Local. */
+PAWL_MUST pawl_status pawl_chat_export(const char *path, const char *dir);
+/* Ids of a conversation of one question, up to where the answer begins, in the template of the run that made path, else in
+ * the tokenizer's own. *turn_end: the token that ends an answer there, or -1. Local. Errors: as pawl_renderer_open's. */
+PAWL_MUST pawl_status pawl_chat_question(const char *path, const pawl_loaded *l, const char *question, pawl_encoding *out,
+                                         int32_t *turn_end);
 /* The weights of path into flat, laid out as m; the architecture must be the same. */
 PAWL_MUST pawl_status pawl_load_weights(const char *path, const char *base, const pawl_model *m, float *flat);
 /* The same tensor by tensor: pawl_source_read is a pawl_weight_read. */

@@ -96,6 +96,20 @@ pawl_status pawl_describe_adapter(const char *path, json_t **settings, json_t **
     return s;
 }
 
+pawl_status pawl_run_configuration(const char *path, json_t **out)
+{
+    pawl_checkpoint *k;
+    json_t *lineage;
+    *out = NULL;
+    PAWL_TRY(require_there(path));
+    if (is_hugging_face(path) || pawl_is_gguf(path) || is_adapter_folder(path)) return PAWL_OK;
+    PAWL_TRY(pawl_checkpoint_open(path, &k));
+    pawl_status s = pawl_json_object(pawl_checkpoint_manifest(k), "lineage", pawl_checkpoint_path(k), &lineage);
+    if (s == PAWL_OK) *out = json_incref(json_object_get(lineage, "configuration"));
+    pawl_checkpoint_close(k);
+    return s;
+}
+
 /* A checkpoint's lineage says what the model is and what opens its tokenizer. */
 static pawl_status describe_checkpoint(const pawl_checkpoint *k, pawl_model_config *model, char spec[1024])
 {

@@ -138,6 +138,29 @@ static pawl_status find_text(const char *choice, const char *inline_text, const 
     return unknown_name(choice);
 }
 
+/* A default is in the folder already, or there is none. */
+static pawl_status find_to_save(const char *choice, const char *inline_text, const char *dir, found *f, char path[PATH_MAX])
+{
+    pawl_chat_template c = {.named = NULL};
+    if (strncmp(choice, "tokenizer_default", strlen("tokenizer_default")) != 0) return find_text(choice, inline_text, NULL, &c, f, path);
+    PAWL_TRY(find_in_folder(dir, f, path));
+    const int own = f->text != NULL;
+    if (!own && strcmp(choice, "tokenizer_default") != 0) return find_default(choice, NULL, &c, f, path);
+    f->text = NULL;
+    return PAWL_OK;
+}
+
+pawl_status pawl_chat_template_save(const char *choice, const char *inline_text, const char *dir)
+{
+    found f = {.text = NULL};
+    char path[PATH_MAX];
+    pawl_status s = find_to_save(choice, inline_text, dir, &f, path);
+    if (s == PAWL_OK && f.text) s = pawl_path_join(path, sizeof path, dir, "chat_template.jinja");
+    if (s == PAWL_OK && f.text) s = pawl_file_replace(path, f.text, strlen(f.text));
+    close_found(&f);
+    return s;
+}
+
 /* ---- Variables ---- */
 
 static pawl_status add_kwargs(const char *kwargs, json_t *variables)

@@ -9,9 +9,9 @@ WORDS = "ratchet pawl wheel tooth step checkpoint rank lane slot row loss norm".
 with open(chats, "w") as f:
     for n in range(120):
         a, b = WORDS[n % len(WORDS)], WORDS[n * 7 % 11]
-        f.write(json.dumps({"messages": [{"role": "user", "content": f"{n} {a} or {b}?"}, {"role": "assistant", "content": f"The {a}, not the {b}."}]}) + "\n")
+        f.write(json.dumps({"messages": [{"role": "user", "content": f"{n} {a}?"}, {"role": "assistant", "content": f"The {b}."}]}) + "\n")
 LORA = dict(adapter="lora", lora_r=8, lora_alpha=16, lora_dropout="0.1", lora_target_modules="all-linear", learning_rate="2e-2", chat_template="chatml",
-            sequence_len=96, max_steps=40, val_set_size=0.15, save_steps=0)
+            sequence_len=128, max_steps=40, val_set_size=0.15, save_steps=0)
 
 
 def written(name, **keys):
@@ -28,7 +28,7 @@ decode = lambda ids: json.loads(run_text("tokenize", "--tokenizer", folder_of, "
 check(len(row["documents"]) > 1, f"a row holds {len(row['documents'])} conversations")
 for d in row["documents"][:2]:
     trained = [i for i, l in zip(row["ids"][d["first"]:d["end"]], row["labels"][d["first"]:d["end"]]) if l != -100]
-    check(decode(trained).startswith("The ") and decode(trained).rstrip("\n").endswith((".<|im_end|>", ".")) and "or" not in decode(trained).split(), f"trained: {decode(trained)!r}")
+    check(decode(trained).startswith("The ") and decode(trained).rstrip("\n").endswith((".<|im_end|>", ".")), f"trained: {decode(trained)!r}")
     check(row["positions"][d["first"]] == 0, "and its positions begin anew")
 
 # Undisturbed on one rank, and stopped on two and resumed on three: the same bits.
@@ -55,10 +55,11 @@ check(all("lora_" in t["name"] for t in shown["tensors"] if t["name"].startswith
 merged, adapter = os.path.join(where, "merged"), os.path.join(where, "adapter")
 check(run(0, "export", out, merged, "--merged")[0] == 0 and run(0, "export", out, adapter, "--adapter")[0] == 0, "both exports")
 check(os.path.exists(os.path.join(merged, "tokenizer.json")) and os.path.exists(os.path.join(adapter, "adapter_model.safetensors")), "have what Hugging Face's tools load")
+check("<|im_start|>" in open(os.path.join(merged, "chat_template.jinja")).read(), "the template of the run among it")
 for what in (out, merged):
     status, stdout, err = run(2, "eval", yaml, "--checkpoint", what, "--json")
     check(status == 0 and abs(json.loads(stdout)["chats"]["loss"] - after) < 1e-4, f"eval of {os.path.basename(what)}" + err[-300:] * (status != 0))
-ask = ("--prompt", "7 pawl or wheel?", "--max-tokens", "24")
+ask = ("--prompt", "7 pawl?", "--max-tokens", "24")
 answers = [pawl_json("generate", what, *ask, *chat)["tokens"] for what in (out, merged) for chat in ((), ("--chat",))]
 check(answers[0] == answers[2] and answers[1] == answers[3] and answers[0] != answers[1], "the run and its export answer alike")
 check(run(0, "verify", out)[0] == 0, "and every checkpoint is whole")
