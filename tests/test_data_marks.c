@@ -162,6 +162,27 @@ static void a_token_belongs_to_the_span_of_its_first_byte(void **state)
     pawl_tokenizer_close(t);
 }
 
+/* Many published tokenizers say model_max_length: 1000000000000000019884624838656. */
+static void settings_of_tokenizers_may_hold_huge_numbers(void **state)
+{
+    (void)state;
+    data_case k;
+    char path[PATH_MAX];
+    pawl_renderer *r;
+    data_case_open(&k, 64);
+    must(pawl_path_join(path, sizeof path, k.dir, "tokenizer"));
+    must(pawl_dir_make(path));
+    must(pawl_tokenizer_save(k.tokenizer, path));
+    put(&k, "tokenizer/tokenizer_config.json",
+        "{\"eos_token\": \"<|endoftext|>\", \"model_max_length\": 1000000000000000019884624838656}");
+    snprintf(k.cfg.chat_template, sizeof k.cfg.chat_template, "chatml");
+    learn(&k, "a.jsonl")->type = PAWL_CHAT;
+    if (pawl_renderer_open(&k.cfg, &k.cfg.datasets.items[0], path, k.tokenizer, &r) != PAWL_OK)
+        fail_msg("%s", pawl_last_error()->what);
+    pawl_renderer_close(r);
+    data_case_close(&k);
+}
+
 /* ---- long rows ---- */
 
 /* Rows of these many tokens, the last 3 of which are trained: "<n - 3 letters>" asked, "ok" answered, and the end. */
@@ -340,6 +361,7 @@ int main(void)
         cmocka_unit_test(answers_are_trained_once_in_rows_of_any_length),
         cmocka_unit_test(labels_stand_in_the_place_of_their_tokens),
         cmocka_unit_test(a_token_belongs_to_the_span_of_its_first_byte),
+        cmocka_unit_test(settings_of_tokenizers_may_hold_huge_numbers),
         cmocka_unit_test(long_rows_are_dropped_truncated_or_split),
         cmocka_unit_test(long_rows_may_be_errors),
         cmocka_unit_test(long_documents_are_always_split),

@@ -65,7 +65,7 @@ static pawl_status find_in_folder(const char *folder, found *f, char path[PATH_M
         if (!pawl_path_exists(path)) continue;
         json_decref(f->json);
         f->json = NULL;
-        PAWL_TRY(pawl_json_read(path, (size_t)256 << 20, &f->json));
+        PAWL_TRY(pawl_json_read_real(path, (size_t)256 << 20, &f->json));
         PAWL_TRY(take_member(f, path));
     }
     return PAWL_OK;

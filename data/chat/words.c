@@ -66,7 +66,7 @@ static pawl_status read_if_there(const char *folder, const char *name, json_t **
     char path[PATH_MAX];
     *out = NULL;
     PAWL_TRY(pawl_path_join(path, sizeof path, folder, name));
-    return pawl_path_exists(path) ? pawl_json_read(path, (size_t)256 << 20, out) : PAWL_OK;
+    return pawl_path_exists(path) ? pawl_json_read_real(path, (size_t)256 << 20, out) : PAWL_OK;
 }
 
 /* A token is written as a text, or as an object with its content. */
