@@ -13,7 +13,9 @@ const pawl_field pawl_role_rows[] = {PAWL_ROLE_FIELDS(PAWL_ROW_W) PAWL_ROW_END};
 #undef PAWL_SECTION
 
 const char *const pawl_excess_names[] = {
-    [PAWL_EXCESS_DROP] = "drop", [PAWL_EXCESS_TRUNCATE] = "truncate", [PAWL_EXCESS_RAISE] = "raise", [PAWL_EXCESS_SPLIT] = "split", NULL};
+    [PAWL_EXCESS_DROP] = "drop",   [PAWL_EXCESS_TRUNCATE] = "truncate",
+    [PAWL_EXCESS_RAISE] = "raise", [PAWL_EXCESS_SPLIT] = "split",
+    [PAWL_EXCESS_SPLIT + 1] = NULL};
 
 #define PAWL_SECTION pawl_dataset_config
 const pawl_field pawl_dataset_rows[] = {PAWL_DATASET_FIELDS(PAWL_ROW_F, PAWL_ROW_C, PAWL_ROW_T, PAWL_ROW_W, PAWL_ROW_R)

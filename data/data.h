@@ -62,7 +62,7 @@ extern const pawl_field pawl_message_rows[], pawl_role_rows[];
 
 /* clang-format off */
 #define PAWL_DATASET_FIELDS(F, C, T, W, R)                                                                                     \
-    T(path,    NULL, 1024, FIXED, "a .jsonl or text file, or a folder of them")                                                \
+    T(path,    NULL, 1024, FIXED, "a .jsonl, .json or text file, each also as .gz; a folder of them, or a pattern like data/**/*.jsonl")                                                \
     C(type,    "completion", pawl_dataset_types, FIXED, "completion: JSONL rows with a text, or whole text files; text: whole files; alpaca: instruction, input, output; chat (or chat_template): messages; prompt_completion: two texts or lists of messages; input_output: segments") \
     T(field,   "text", 64, FIXED, "completion: the key of a row's text")                                                       \
     T(field_instruction, "instruction", 64, FIXED, "alpaca: the key of the instruction")                                       \

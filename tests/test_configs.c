@@ -95,7 +95,7 @@ static const struct broken {
       "1:1: error: missing key 'global_batch_size' (rows of a step over all ranks; authoritative): "
       "expected a whole number in [1, 1000000] rows"}},
     {"output_dir: out\nbase_model: b\ndatasets:\n  - weight: 2\nglobal_batch_size: 8\nlearning_rate: 1e-4\n",
-     {"4:5: error: datasets.0: missing key 'path' (a .jsonl or text file, or a folder of them): expected a text of at most 1023 bytes"}},
+     {"4:5: error: datasets.0: missing key 'path' (a .jsonl, .json or text file, each also as .gz; a folder of them, or a pattern like data/**/*.jsonl): expected a text of at most 1023 bytes"}},
     {"output_dir: out\ntokenizer: bytes\ndatasets:\n  - path: a\nglobal_batch_size: 8\nlearning_rate: 1e-4\n"
      "model:\n  hidden_size: 64\n  num_hidden_layers: 2\n  num_attention_heads: 4\n",
      {"7:1: error: model: missing key 'intermediate_size' (width of the feed-forward layer): expected a whole number in [1, 1e7]"}},
@@ -231,7 +231,7 @@ static const struct broken {
      "max_step: 10\n",
      {"3:7: error: bf16: " FLAG "'on' (write true)",
       "6:13: error: datasets.0.weight: expected a number in [0, 1000000], found '-1'",
-      "7:5: error: datasets.1: missing key 'path' (a .jsonl or text file, or a folder of them): expected a text of at most 1023 bytes",
+      "7:5: error: datasets.1: missing key 'path' (a .jsonl, .json or text file, each also as .gz; a folder of them, or a pattern like data/**/*.jsonl): expected a text of at most 1023 bytes",
       "8:5: error: datasets.1: unknown key 'tpye'; did you mean 'type'?",
       "9:7: error: an alias (*x) is not allowed: write the value itself",
       "12:1: error: unknown key 'max_step'; did you mean 'max_steps'?"}},
@@ -410,7 +410,7 @@ static const struct override {
     {GOOD, {"datasets.2.path=x"}, {"datasets has 1 item: the next one is datasets.1, found 2"}},
     {GOOD, {"datasets.path=x"}, {"datasets is a list: expected the number of an item (datasets.0), found 'path'"}},
     {GOOD, {"datasets.1.domain=x"},
-     {"datasets.1: missing key 'path' (a .jsonl or text file, or a folder of them): expected a text of at most 1023 bytes"}},
+     {"datasets.1: missing key 'path' (a .jsonl, .json or text file, each also as .gz; a folder of them, or a pattern like data/**/*.jsonl): expected a text of at most 1023 bytes"}},
     {GOOD, {"datasets.0.weigth=2"}, {"datasets.0: unknown key 'weigth'; did you mean 'weight'?"}},
     {GOOD, {"seed.x=1"}, {"seed: expected a whole number in [0, 9007199254740991], found keys and values"}},
     {GOOD, {"micro_batch_size=9"}, {"micro_batch_size: expected at most the 8 rows of global_batch_size, found 9"}},
