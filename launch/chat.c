@@ -105,7 +105,7 @@ pawl_status pawl_chat_export(const char *path, const char *dir)
     PAWL_TRY(pawl_alloc((void **)&s, sizeof *s, "the template's settings"));
     pawl_fields_default(pawl_data_rows, &s->cfg);
     pawl_status status = take_run(path, s);
-    const int own = s->dataset.chat_template[0] != 0;
+    const int own = s->dataset.chat_template[0] || s->dataset.chat_template_jinja[0];
     if (status == PAWL_OK)
         status = pawl_chat_template_save(own ? s->dataset.chat_template : s->cfg.chat_template,
                                          own ? s->dataset.chat_template_jinja : s->cfg.chat_template_jinja, dir);

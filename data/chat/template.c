@@ -142,6 +142,7 @@ static pawl_status find_text(const char *choice, const char *inline_text, const 
 static pawl_status find_to_save(const char *choice, const char *inline_text, const char *dir, found *f, char path[PATH_MAX])
 {
     pawl_chat_template c = {.named = NULL};
+    if (!choice[0]) choice = inline_text[0] ? "jinja" : "tokenizer_default";
     if (strncmp(choice, "tokenizer_default", strlen("tokenizer_default")) != 0) return find_text(choice, inline_text, NULL, &c, f, path);
     PAWL_TRY(find_in_folder(dir, f, path));
     const int own = f->text != NULL;
