@@ -1,5 +1,5 @@
 /* Scanners: by hand, what the regular expressions of widely used tokenizers find at a place, many times faster. Each is
- * measured against its expression by test_tokenizer_scanners. */
+ * measured against its expression by test_tokenizer_bad. */
 #include <string.h>
 
 #include "data/tokenizer/stages.h"
