@@ -5,7 +5,7 @@ pawl_layer(data
           chat/conversation.c chat/named.c chat/rows.c chat/template.c chat/turns.c chat/words.c
           jinja/container_methods.c jinja/escape.c jinja/eval.c jinja/expression.c jinja/filters.c jinja/functions.c
           jinja/lexer.c jinja/operand.c jinja/operators.c jinja/parser.c jinja/pool.c jinja/print.c jinja/run.c
-          jinja/sequences.c jinja/statements.c jinja/string.c jinja/string_methods.c jinja/tests.c jinja/value.c
+          jinja/sequences.c jinja/statements.c jinja/string.c jinja/string_cutting.c jinja/string_methods.c jinja/tests.c jinja/value.c
           tokenizer/added.c tokenizer/bpe.c tokenizer/bytes.c tokenizer/decoder.c tokenizer/encode.c
           tokenizer/find.c tokenizer/forms.c tokenizer/gguf_merges.c
           tokenizer/gguf_rules.c tokenizer/gguf_tokenizer.c tokenizer/gguf_vocab.c tokenizer/letters.c tokenizer/load.c tokenizer/merge.c

@@ -31,6 +31,8 @@ typedef struct jinja_method {
     const jinja_method_row *row;
 } jinja_method;
 
+jinja_method_call jinja_strip, jinja_lstrip, jinja_rstrip, jinja_split, jinja_rsplit, jinja_splitlines, jinja_partition,
+    jinja_rpartition;
 extern const jinja_method_row jinja_string_methods[], jinja_dict_methods[], jinja_list_methods[]; /* ended by name NULL */
 
 typedef struct jinja_function {
@@ -52,6 +54,10 @@ PAWL_MUST pawl_status jinja_arg_string(jinja_run *r, const char *what, const jin
 PAWL_MUST pawl_status jinja_format_percent(jinja_run *r, const jinja_string *format, jinja_value v, jinja_value *out);
 /* An attribute of the variable `loop`. */
 PAWL_MUST pawl_status jinja_loop_attribute(jinja_run *r, struct jinja_loop *l, const jinja_string *name, jinja_value *out, int *found);
+/* The one argument, a str. */
+PAWL_MUST pawl_status jinja_needed_string(jinja_run *r, const char *what, const jinja_args *a, const jinja_string **out);
+/* The last place of what in s[0, end), in bytes; SIZE_MAX when there is none. */
+size_t jinja_string_find_last(const jinja_string *s, const jinja_string *what, size_t end);
 /* A call of what can be called. */
 PAWL_MUST pawl_status jinja_call(jinja_run *r, jinja_value callee, const jinja_args *a, jinja_value *out);
 

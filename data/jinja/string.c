@@ -129,7 +129,9 @@ size_t jinja_string_find(const jinja_string *s, const jinja_string *what, size_t
 {
     if (from > s->bytes) return SIZE_MAX;
     if (what->bytes == 0) return from;
-    const char *at = memmem(s->data + from, s->bytes - from, what->data, what->bytes);
+    if (from == s->bytes) return SIZE_MAX;
+    const char *at = what->bytes == 1 ? memchr(s->data + from, *what->data, s->bytes - from)
+                                      : memmem(s->data + from, s->bytes - from, what->data, what->bytes);
     return at ? (size_t)(at - s->data) : SIZE_MAX;
 }
 
