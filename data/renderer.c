@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "core/arena.h"
+#include "core/log.h"
 #include "data/sample.h"
 #include "data/chat/words.h"
 
@@ -33,8 +34,15 @@ static pawl_status open_chat(pawl_renderer *r, const char *tokenizer, const pawl
     const char *inline_text = own ? d->chat_template_jinja : c->chat_template_jinja;
     const char *choice = own ? d->chat_template : c->chat_template;
     if (!choice[0]) choice = inline_text[0] ? "jinja" : "tokenizer_default";
-    return pawl_chat_template_open(choice, inline_text, c->chat_template_kwargs, c->chat_template_date, tokenizer, t,
-                                   &r->chat);
+    PAWL_TRY(pawl_chat_template_open(choice, inline_text, c->chat_template_kwargs, c->chat_template_date, tokenizer, t,
+                                     &r->chat));
+    const char *end = r->chat.named ? r->chat.named->end : NULL;
+    if (t && end && pawl_tokenizer_id(t, end) < 0)
+        pawl_log(
+            PAWL_LOG_INFO,
+            "chat_template %s ends turns with %s, and the tokenizer has no token of that name: it is written in pieces",
+            choice, end);
+    return PAWL_OK;
 }
 
 /* Prompts and completions need a template only where they are messages. */
