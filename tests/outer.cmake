@@ -8,6 +8,11 @@ pawl_script(quickstart_texts 60 ${PAWL_PYTHON} ${PROJECT_SOURCE_DIR}/tests/quick
 pawl_script(quickstart_dictionary 60 ${PAWL_PYTHON} ${PROJECT_SOURCE_DIR}/tests/quickstart_dictionary.py)
 # Each configs/recipes/*.yaml resolves and plans.
 pawl_script(recipes 120 ${PAWL_PYTHON} ${PROJECT_SOURCE_DIR}/tests/recipes.py)
-# All of the README's first command, in a folder of its own; it fetches the novels' package if they are not there yet.
-pawl_script(quickstart 900 ${PROJECT_SOURCE_DIR}/launch/quickstart ${CMAKE_CURRENT_BINARY_DIR}/quickstart)
-set_tests_properties(quickstart PROPERTIES LABELS long)
+# All of the README's first command, in a folder of its own; it fetches what is not there yet. Then without a network: an index
+# that nobody serves, and an empty cache.
+pawl_script(quickstart 1800 ${PROJECT_SOURCE_DIR}/launch/quickstart ${CMAKE_CURRENT_BINARY_DIR}/quickstart)
+pawl_script(quickstart_scratch 1800 ${CMAKE_COMMAND} -E env XDG_CACHE_HOME=${CMAKE_CURRENT_BINARY_DIR}/no-cache
+  PIP_INDEX_URL=http://127.0.0.1:9/ PIP_RETRIES=0 ${PROJECT_SOURCE_DIR}/launch/quickstart ${CMAKE_CURRENT_BINARY_DIR}/quickstart-scratch)
+set_tests_properties(quickstart quickstart_scratch PROPERTIES LABELS long)
+set_tests_properties(quickstart_scratch PROPERTIES PASS_REGULAR_EXPRESSION "trained from nothing instead.*Where the model comes from.*Done"
+  FAIL_REGULAR_EXPRESSION "quickstart: ")

@@ -71,6 +71,7 @@ says() { # says WORDS COMMAND...: COMMAND fails with 10 or 1 and says WORDS
 says 'usage: sbatch' bash "$root/launch/slurm/pawl.sbatch"
 says 'unknown option --nonsense' "$root/launch/setup" --nonsense
 says 'unknown option --nonsense' "$root/launch/test" --nonsense
+says 'unknown option --nonsense' "$root/launch/quickstart" --nonsense
 says "not a quickstart's" "$root/launch/quickstart" "$root/launch"
 
 # Models are brought whole or not at all; without a network it takes one sentence and 75.

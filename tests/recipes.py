@@ -50,7 +50,8 @@ for recipe in recipes:
         seen.add(model)
         plans[name] = plan(recipe, f"base_model={os.path.join(SOURCE, 'tests', 'fixtures', 'recipes', model)}", "max_steps=100", "-n", "2")
 for name, p in plans.items():
-    kin = name.rsplit("-", 1)[0]
+    kin, how = name.rsplit("-", 1)
+    if how not in ("full", "lora"): continue
     parameters = next(n for m, n in PARAMETERS.items() if m.lower().startswith(kin))
     if p is None or plans.get(kin + "-full") is None: continue
     if name.endswith("-full"): check_full(name, parameters, p)

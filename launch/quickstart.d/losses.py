@@ -21,7 +21,7 @@ if __name__ == "__main__":
     found = evaluations(sys.argv[1] + "/metrics.jsonl")
     if len(found) < 2:
         sys.exit(f"{sys.argv[1]}/metrics.jsonl: fewer than two evaluations")
-    print("held-out loss, nats per token (a byte)")
+    print("held-out loss, nats per token")
     print(f"{'domain':<10} {'before':>8} {'after':>8} {'change':>8}")
     for domain, was, now, change, word in rows(found[0]["eval"], found[-1]["eval"]):
         print(f"{domain:<10} {was:8.3f} {now:8.3f} {change:+8.3f}  {word}")
