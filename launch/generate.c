@@ -121,6 +121,7 @@ static pawl_status answer(const pawl_command *c, const pawl_args *a, pawl_loaded
     PAWL_TRY_OUT(pawl_alloc((void **)&ids, (size_t)(n + 1 + max_tokens) * sizeof *ids, "tokens"));
     if (n) memcpy(ids, encoding.ids, (size_t)n * sizeof *ids);
     else ids[n++] = pawl_tokenizer_end(l->tokenizer); /* an empty prompt begins a document */
+    if (ids[0] < 0) PAWL_TRY_OUT(PAWL_FAIL(PAWL_EUSAGE, "the prompt is empty and the tokenizer names no end token to begin with"));
     const int64_t context = pawl_model_settings(l->model)->max_position_embeddings;
     if (n >= context)
         PAWL_TRY_OUT(PAWL_FAIL(PAWL_EUSAGE, "the prompt has %lld tokens and the model's context %lld: shorten it", (long long)n, (long long)context));

@@ -22,6 +22,7 @@ static pawl_status make_room(pawl_rewrite *w, int64_t more)
 
 pawl_status pawl_rewrite_add(pawl_rewrite *w, const char *text, int64_t bytes, int64_t origin)
 {
+    if (bytes <= 0) return PAWL_OK;
     PAWL_TRY(make_room(w, bytes));
     memcpy(w->text + w->bytes, text, (size_t)bytes);
     for (int64_t i = 0; i < bytes; i++) w->origin[w->bytes + i] = origin;
