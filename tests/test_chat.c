@@ -245,6 +245,34 @@ static void roles_and_ends_say_what_is_learnt(void **state)
 }
 
 static const struct {
+    const char *what, *template, *row, *learnt;
+} blocks[] = {
+    {"a block that an empty message follows",
+     "{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}{{ m.content }}{% endgeneration %}{% else %}"
+     "{{ m.content }}{% endif %}{% endfor %}",
+     "{\"messages\": [{\"role\": \"user\", \"content\": \"U\"}, {\"role\": \"assistant\", \"content\": \"A\"}, "
+     "{\"role\": \"user\", \"content\": \"\"}, {\"role\": \"assistant\", \"content\": \"B\"}]}",
+     "[AB]"},
+    {"a block in a block",
+     "{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}<{% generation %}{{ m.content }}"
+     "{% endgeneration %}>{% endgeneration %}{% else %}{{ m.content }}{% endif %}{% endfor %}",
+     "{\"messages\": [{\"role\": \"user\", \"content\": \"U\"}, {\"role\": \"assistant\", \"content\": \"A\"}]}", "[<A>]"},
+};
+
+static void generation_blocks_are_learnt_once_and_whole(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) {
+        chat_case k;
+        chat_case_open(&k, PAWL_CHAT, "jinja");
+        snprintf(k.cfg.chat_template_jinja, sizeof k.cfg.chat_template_jinja, "%s", blocks[i].template);
+        print_message("           %s\n", blocks[i].what);
+        expect_learnt(&k, blocks[i].row, blocks[i].learnt);
+        chat_case_close(&k);
+    }
+}
+
+static const struct {
     const char *what, *row, *text, *learnt;
     pawl_dataset_type type;
 } rows[] = {
@@ -377,6 +405,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(named_templates_equal_transformers),
         cmocka_unit_test(spans_are_found_without_generation_blocks),
+        cmocka_unit_test(generation_blocks_are_learnt_once_and_whole),
         cmocka_unit_test(alpaca_rows_have_the_stanford_prompt),
         cmocka_unit_test(published_templates_equal_transformers),
         cmocka_unit_test(roles_and_ends_say_what_is_learnt),

@@ -151,6 +151,11 @@ static int stop_is_learnt(const turns *t, int64_t i, pawl_train_on ends)
 
 /* ---- Generation blocks ---- */
 
+static int is_empty_at(const turns *t, int64_t i, int64_t place)
+{
+    return t->runs[i].first == place && t->runs[i].end == place && !is_assistant(t, t->runs[i].message);
+}
+
 /* The runs inside block b: the first of them, and behind the last. */
 static void runs_inside(const turns *t, pawl_jinja_piece b, int64_t *first, int64_t *end)
 {
@@ -159,6 +164,7 @@ static void runs_inside(const turns *t, pawl_jinja_piece b, int64_t *first, int6
     while (*first < t->count && t->runs[*first].end == b.first && t->runs[*first].first < b.first) (*first)++;
     *end = *first;
     while (*end < t->count && t->runs[*end].first <= b.end && t->runs[*end].end <= b.end) (*end)++;
+    while (*end - *first > 1 && is_empty_at(t, *end - 1, b.end)) --*end; /* what follows the block, and says nothing */
 }
 
 /* A block is learnt unless its message is not; without an end of turn it stops at the message's last byte. */
@@ -213,13 +219,14 @@ static pawl_status train_run(const turns *t, int64_t i, pawl_train_on ends, pawl
 static pawl_status train_all(turns *t, pawl_train_on ends, pawl_sample *s)
 {
     const int blocks = pawl_jinja_has_generation(t->template->jinja);
-    int64_t i = 0;
+    int64_t i = 0, done = -1;
     for (int64_t k = 0; k <= t->output->count; k++) {
         const pawl_jinja_piece *b = k < t->output->count ? &t->output->pieces[k] : NULL;
         if (b && b->source != PAWL_JINJA_GENERATION) continue;
         for (; i < t->count && (!b || t->runs[i].first < b->first); i++)
             if (!blocks || !is_assistant(t, t->runs[i].message)) PAWL_TRY(train_run(t, i, ends, s));
-        if (b) PAWL_TRY(train_block(t, *b, ends, s));
+        if (b && b->end > done) PAWL_TRY(train_block(t, *b, ends, s)); /* a block in a block adds nothing */
+        if (b) done = larger(done, b->end);
     }
     return PAWL_OK;
 }
