@@ -38,7 +38,8 @@ static pawl_status render(const char *text, json_t *context, pawl_jinja_output *
 }
 
 /* Jinja computes these and pawl does not: it must say so. */
-static const char *const refused[] = {"batch", "wordcount", "recursive", "{% block", "sameas 7", "__class__"};
+static const char *const refused[] = {"batch",     "wordcount", "recursive", "{% block", "sameas 7", "__class__",
+                                      "(-8) ** (", "'1_000'",   "'inf'",     "'-nan'",   "'٣' | int"};
 
 static int may_refuse(const char *template)
 {

@@ -166,6 +166,10 @@ static pawl_status eval_sign(jinja_run *r, const jinja_node *n, jinja_value *out
     jinja_value v;
     PAWL_TRY(jinja_eval(r, n->a, &v));
     if (!jinja_is_number(v)) return JINJA_FAIL(r, "a value of type %s has no sign", jinja_kind_name(v.kind));
+    if (v.kind == JINJA_FLOAT) { /* 0 - 0.0 has lost its sign */
+        *out = jinja_of_float(n->op == JINJA_N_NEGATIVE ? -v.real : v.real);
+        return PAWL_OK;
+    }
     return jinja_arithmetic(r, n->op == JINJA_N_NEGATIVE ? '-' : '+', jinja_of_int(0), v, out);
 }
 

@@ -3,6 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+
+#include <utf8proc.h>
 
 #include "data/jinja/sequences.h"
 
@@ -155,14 +158,17 @@ static pawl_status f_indent(jinja_run *r, jinja_value v, const jinja_args *a, ji
     PAWL_TRY(indentation(r, jinja_arg(a, 0, "width"), 4, &with));
     PAWL_TRY(flag_arg(r, "indent", a, 1, "first", &first_too));
     PAWL_TRY(flag_arg(r, "indent", a, 2, "blank", &blank_too));
-    for (size_t at = 0, n = 0; at <= s->bytes; n++) {
-        const char *newline = at < s->bytes ? memchr(s->data + at, '\n', s->bytes - at) : NULL;
-        const size_t end = newline ? (size_t)(newline - s->data) : s->bytes;
+    for (size_t at = 0, n = 0;; n++) {
+        size_t end = at, mark = 0;
+        while (end < s->bytes && !(mark = jinja_line_end_bytes(s->data + end, s->bytes - end))) end++;
+        const int as_is = mark == 1 && s->data[end] == '\n';
         if (n ? (end > at || blank_too) : first_too) PAWL_TRY(jinja_put_string(r, &b, with));
-        PAWL_TRY(jinja_string_cut(r, s, at, newline ? end + 1 : end, &line));
+        PAWL_TRY(jinja_string_cut(r, s, at, end + (size_t)as_is, &line));
         PAWL_TRY(jinja_put_string(r, &b, line.string));
-        if (!newline) break;
-        at = end + 1;
+        at = end + mark;
+        /* Jinja puts a newline behind the text, which is one with a carriage return there */
+        if (!mark || (at == s->bytes && s->data[at - 1] == '\r')) break;
+        if (!as_is) PAWL_TRY(jinja_put(r, &b, "\n", 1)); /* every line end becomes one */
     }
     return jinja_buffer_string(r, &b, out);
 }
@@ -215,17 +221,47 @@ static pawl_status f_abs(jinja_run *r, jinja_value v, const jinja_args *a, jinja
     return PAWL_OK;
 }
 
-/* The number that a string spells; 0 when it spells none. */
-static int spelled(const jinja_string *s, double *out)
+static int is_numeric(char c)
+{
+    return c && strchr("0123456789+-.eE", c);
+}
+
+/* What Python may take for a number and strtod does not: digits of other scripts, 1_000, inf and nan, or a long one. */
+static int may_spell(const char *text, size_t n)
+{
+    size_t digits = 0;
+    const size_t sign = n && (*text == '+' || *text == '-');
+    static const char *const words[] = {"inf", "infinity", "nan"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (n - sign == strlen(words[i]) && strncasecmp(text + sign, words[i], n - sign) == 0) return 1;
+    for (size_t at = 0; at < n; at += jinja_char_bytes(text[at])) {
+        utf8proc_int32_t c;
+        utf8proc_iterate((const utf8proc_uint8_t *)text + at, (utf8proc_ssize_t)(n - at), &c);
+        const int is_digit = utf8proc_category(c) == UTF8PROC_CATEGORY_ND;
+        if (!is_digit && !is_numeric(text[at]) && text[at] != '_') return 0;
+        digits += (size_t)is_digit;
+    }
+    return digits > 0;
+}
+
+/* The number that a string spells; is 0 when it spells none. */
+static pawl_status spelled(jinja_run *r, const jinja_string *s, double *out, int *is)
 {
     char text[64], *end;
-    const size_t first = jinja_strip_first(s, NULL), last = jinja_strip_end(s, NULL, first);
-    if (last == first || last - first >= sizeof text) return 0;
-    memcpy(text, s->data + first, last - first);
-    text[last - first] = 0;
-    if (strspn(text, "0123456789+-.eE") != strlen(text)) return 0;
-    *out = strtod(text, &end);
-    return *end == 0;
+    const size_t first = jinja_strip_first(s, NULL), n = jinja_strip_end(s, NULL, first) - first;
+    size_t numeric = 0;
+    while (numeric < n && is_numeric(s->data[first + numeric])) numeric++;
+    *is = n > 0 && n < sizeof text && numeric == n;
+    if (*is) {
+        memcpy(text, s->data + first, n);
+        text[n] = 0;
+        *out = strtod(text, &end);
+        *is = *end == 0;
+    } else if (may_spell(s->data + first, n)) {
+        return JINJA_FAIL(r, "a number that is written as '%.*s' is not computed", (int)(n < 60 ? n : 60),
+                          s->data + first);
+    }
+    return PAWL_OK;
 }
 
 static pawl_status f_int(jinja_run *r, jinja_value v, const jinja_args *a, jinja_value *out)
@@ -233,7 +269,8 @@ static pawl_status f_int(jinja_run *r, jinja_value v, const jinja_args *a, jinja
     double x = 0;
     const jinja_value *dflt = jinja_arg(a, 0, "default");
     PAWL_TRY(jinja_check_args(r, "int", a, 1, "default"));
-    const int is = jinja_is_number(v) || (v.kind == JINJA_STRING && spelled(v.string, &x));
+    int is = jinja_is_number(v);
+    if (v.kind == JINJA_STRING) PAWL_TRY(spelled(r, v.string, &x, &is));
     if (v.kind == JINJA_INT || v.kind == JINJA_BOOL)
         *out = jinja_of_int(v.integer);
     else if (!is)
@@ -250,11 +287,13 @@ static pawl_status f_int(jinja_run *r, jinja_value v, const jinja_args *a, jinja
 static pawl_status f_float(jinja_run *r, jinja_value v, const jinja_args *a, jinja_value *out)
 {
     double x = 0;
+    int is = 0;
     const jinja_value *dflt = jinja_arg(a, 0, "default");
     PAWL_TRY(jinja_check_args(r, "float", a, 1, "default"));
+    if (v.kind == JINJA_STRING) PAWL_TRY(spelled(r, v.string, &x, &is));
     if (jinja_is_number(v))
         *out = jinja_of_float(jinja_number(v));
-    else if (v.kind == JINJA_STRING && spelled(v.string, &x))
+    else if (is)
         *out = jinja_of_float(x);
     else
         *out = dflt ? *dflt : jinja_of_float(0);

@@ -177,7 +177,7 @@ static pawl_status call_raise(jinja_run *r, const jinja_args *a, jinja_value *ou
 static pawl_status call_strftime(jinja_run *r, const jinja_args *a, jinja_value *out)
 {
     const jinja_string *format;
-    struct tm day = {0};
+    struct tm day = {.tm_isdst = -1, .tm_zone = ""}; /* of no zone: %z and %Z are empty */
     char *text, *pattern;
     enum { ROOM = 512 };
     PAWL_TRY(jinja_check_args(r, "strftime_now()", a, 1, "format"));

@@ -12,13 +12,19 @@ static pawl_status whole_overflow(jinja_run *r)
     return JINJA_FAIL(r, "whole numbers of more than 64 bits are not computed");
 }
 
+static pawl_status real_power(jinja_run *r, double x, double y, jinja_value *out)
+{
+    const double z = pow(x, y);
+    if (isfinite(x) && isfinite(y) && !isfinite(z))
+        return JINJA_FAIL(r, "%g ** %g is no number that is computed", x, y);
+    *out = jinja_of_float(z);
+    return PAWL_OK;
+}
+
 static pawl_status whole_power(jinja_run *r, int64_t base, int64_t exponent, jinja_value *out)
 {
     int64_t x = 1;
-    if (exponent < 0) {
-        *out = jinja_of_float(pow((double)base, (double)exponent));
-        return PAWL_OK;
-    }
+    if (exponent < 0) return real_power(r, (double)base, (double)exponent, out);
     for (int64_t i = 0; i < exponent && x != 0 && base != 1; i++) {
         PAWL_TRY(jinja_spend(r, 1));
         if (__builtin_mul_overflow(x, base, &x)) return whole_overflow(r);
@@ -67,7 +73,7 @@ static pawl_status real_arithmetic(jinja_run *r, char op, double x, double y, ji
     case '*': z = x * y; break;
     case '/': z = x / y; break;
     case 'f': z = floor(x / y); break;
-    case 'p': z = pow(x, y); break;
+    case 'p': return real_power(r, x, y, out);
     default:
         z = fmod(x, y);
         if (z != 0 && (z < 0) != (y < 0)) z += y;

@@ -114,6 +114,7 @@ static pawl_status f_sum(jinja_run *r, jinja_value v, const jinja_args *a, jinja
     PAWL_TRY(jinja_check_args(r, "sum", a, 2, "attribute start"));
     PAWL_TRY(jinja_items(r, v, &items));
     *out = start ? *start : jinja_of_int(0);
+    if (out->kind == JINJA_STRING) return JINJA_FAIL(r, "sum adds no strings");
     for (size_t i = 0; i < items.list->count; i++) {
         PAWL_TRY(attribute_of(r, items.list->items[i], path, &item));
         PAWL_TRY(jinja_arithmetic(r, '+', *out, item, out));

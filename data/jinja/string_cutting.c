@@ -115,8 +115,7 @@ pawl_status jinja_rsplit(jinja_run *r, jinja_value self, const jinja_args *a, ji
     return PAWL_OK;
 }
 
-/* Python's line ends. */
-static size_t line_end_bytes(const char *data, size_t left)
+size_t jinja_line_end_bytes(const char *data, size_t left)
 {
     const unsigned char c = (unsigned char)*data;
     if (c == '\r') return left > 1 && data[1] == '\n' ? 2 : 1;
@@ -133,7 +132,7 @@ pawl_status jinja_splitlines(jinja_run *r, jinja_value self, const jinja_args *a
     const int keep = a->count && jinja_truth(a->items[0]);
     PAWL_TRY(jinja_list_new(r, JINJA_LIST, 0, out));
     for (size_t at = 0; at < s->bytes;) {
-        const size_t n = line_end_bytes(s->data + at, s->bytes - at);
+        const size_t n = jinja_line_end_bytes(s->data + at, s->bytes - at);
         if (n) PAWL_TRY(add_cut(r, *out, s, first, keep ? at + n : at));
         at += n ? n : 1;
         if (n) first = at;

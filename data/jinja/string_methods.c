@@ -121,14 +121,24 @@ static int is_letter(utf8proc_int32_t c)
     return k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_LO;
 }
 
-static int is_decimal(utf8proc_int32_t c)
+/* Unicode's Numeric_Type is Decimal or Digit. */
+static int is_digit(utf8proc_int32_t c)
 {
+    static const struct {
+        int32_t first, last;
+    } others[] = {{0xb2, 0xb3},     {0xb9, 0xb9},       {0x1369, 0x1371},   {0x19da, 0x19da},   {0x2070, 0x2070},
+                  {0x2074, 0x2079}, {0x2080, 0x2089},   {0x2460, 0x2468},   {0x2474, 0x247c},   {0x2488, 0x2490},
+                  {0x24ea, 0x24ea}, {0x24f5, 0x24fd},   {0x24ff, 0x24ff},   {0x2776, 0x277e},   {0x2780, 0x2788},
+                  {0x278a, 0x2792}, {0x10a40, 0x10a43}, {0x10e60, 0x10e68}, {0x11052, 0x1105a}, {0x1f100, 0x1f10a}};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (c >= others[i].first && c <= others[i].last) return 1;
     return utf8proc_category(c) == UTF8PROC_CATEGORY_ND;
 }
 
-static int is_letter_or_digit(utf8proc_int32_t c)
+static int is_letter_or_number(utf8proc_int32_t c)
 {
-    return is_letter(c) || is_decimal(c);
+    const utf8proc_category_t k = utf8proc_category(c);
+    return is_letter(c) || (k >= UTF8PROC_CATEGORY_ND && k <= UTF8PROC_CATEGORY_NO);
 }
 
 static pawl_status isalpha_(jinja_run *r, jinja_value self, const jinja_args *a, jinja_value *out)
@@ -140,13 +150,13 @@ static pawl_status isalpha_(jinja_run *r, jinja_value self, const jinja_args *a,
 static pawl_status isdigit_(jinja_run *r, jinja_value self, const jinja_args *a, jinja_value *out)
 {
     (void)a;
-    return all_are(r, self, is_decimal, out);
+    return all_are(r, self, is_digit, out);
 }
 
 static pawl_status isalnum_(jinja_run *r, jinja_value self, const jinja_args *a, jinja_value *out)
 {
     (void)a;
-    return all_are(r, self, is_letter_or_digit, out);
+    return all_are(r, self, is_letter_or_number, out);
 }
 
 static pawl_status isspace_(jinja_run *r, jinja_value self, const jinja_args *a, jinja_value *out)

@@ -190,6 +190,8 @@ size_t jinja_string_find(const jinja_string *s, const jinja_string *what, size_t
 /* Bytes at the beginning (or, from the end) that str.strip takes; chars NULL: white space. */
 size_t jinja_strip_first(const jinja_string *s, const jinja_string *chars);
 size_t jinja_strip_end(const jinja_string *s, const jinja_string *chars, size_t first);
+/* Bytes of a line end as Python's str.splitlines knows them at data, which has `left` bytes; 0: there is none. */
+size_t jinja_line_end_bytes(const char *data, size_t left);
 /* Whether Python's str.isspace holds for the character at data, and its bytes. */
 int jinja_space_at(const char *data, size_t bytes, size_t *taken);
 PAWL_MUST pawl_status jinja_replace(jinja_run *r, const jinja_string *s, const jinja_string *old, const jinja_string *new,
