@@ -7,7 +7,7 @@ pawl_layer(data
           jinja/lexer.c jinja/operand.c jinja/operators.c jinja/parser.c jinja/pool.c jinja/print.c jinja/run.c
           jinja/sequences.c jinja/statements.c jinja/string.c jinja/string_cutting.c jinja/string_methods.c jinja/tests.c jinja/value.c
           tokenizer/added.c tokenizer/bpe.c tokenizer/bytes.c tokenizer/decoder.c tokenizer/encode.c
-          tokenizer/find.c tokenizer/forms.c tokenizer/gguf_merges.c
+          tokenizer/find.c tokenizer/folds.c tokenizer/forms.c tokenizer/gguf_merges.c
           tokenizer/gguf_rules.c tokenizer/gguf_tokenizer.c tokenizer/gguf_vocab.c tokenizer/letters.c tokenizer/load.c tokenizer/merge.c
           tokenizer/normalizer.c tokenizer/oniguruma.c tokenizer/place.c tokenizer/post.c tokenizer/pretokenizer.c
           tokenizer/regex.c tokenizer/scanners.c tokenizer/split.c tokenizer/strings.c tokenizer/tokenizer.c

@@ -154,6 +154,48 @@ static void every_combination_of_parts(void **state)
     json_decref(all);
 }
 
+/* What Oniguruma and PCRE2 understand differently and no translation is known for. */
+static void regular_expressions_that_would_differ_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *pattern, *says;
+    } cases[] = {
+        {"(?i)ss", "one letter stands for several"},
+        {"x(?i:a|off)", "one letter stands for several"},
+        {"(?i)[a\xc3\x9f]", "one letter stands for several"},
+        {"(?i)\xc3\x9f", "one letter stands for several"},
+        {"(?i:'d|'ll)|a(?i)b|ss", "one letter stands for several"}, /* (?i) reaches over alternatives */
+        {"(?i)a(?-i)\xc3\x9f|ss", NULL},
+        {"(?i:s*s|[s]s|s|t)| ss?", NULL},
+        {"(?i:'s|'t|'re|'ve|'m|'ll|'d|[sdmt]|ll|ve|re)", NULL},
+        {"(*ACCEPT)", "has (*"},
+        {"a(*LIMIT_MATCH=1)", "has (*"},
+        {"\\X", "has \\X"},
+    };
+    int wrong = 0;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        data_case k;
+        pawl_tokenizer *t = NULL;
+        data_case_open(&k, 16);
+        json_t *all = json_pack("{s:{s:s,s:{s:i},s:[]},s:{s:s,s:{s:s},s:s,s:b}}", "model", "type", "BPE", "vocab", "a", 0, "merges",
+                                "pre_tokenizer", "type", "Split", "pattern", "Regex", cases[i].pattern, "behavior", "Isolated",
+                                "invert", 0);
+        assert_non_null(all);
+        char *text = json_dumps(all, JSON_COMPACT);
+        put(&k, "tokenizer.json", text);
+        free(text);
+        json_decref(all);
+        const pawl_status s = pawl_tokenizer_open(k.dir, &t);
+        const int right = cases[i].says ? s == PAWL_EDATA && strstr(pawl_last_error()->what, cases[i].says) : s == PAWL_OK;
+        if (!right) print_message("%s: %s\n", cases[i].pattern, s == PAWL_OK ? "taken" : pawl_last_error()->what);
+        wrong += !right;
+        pawl_tokenizer_close(t);
+        data_case_close(&k);
+    }
+    assert_int_equal(wrong, 0);
+}
+
 static int64_t count_of(const pawl_tokenizer *t, const char *unit, size_t bytes, pawl_encoding *e)
 {
     const size_t n = strlen(unit);
@@ -272,6 +314,7 @@ int main(void)
         cmocka_unit_test(smollm2),
         cmocka_unit_test(qwen3),
         cmocka_unit_test(every_combination_of_parts),
+        cmocka_unit_test(regular_expressions_that_would_differ_are_refused),
         cmocka_unit_test(long_texts_take_linear_time),
         cmocka_unit_test(encodings_keep_nothing_but_speed),
         cmocka_unit_test(a_saved_tokenizer_is_the_same_bytes),

@@ -17,7 +17,8 @@ enum { DEPTH_MOST = 100 };
 typedef struct reader {
     const char *at;
     const pawl_place *place;
-    int depth;
+    int depth, caseless;
+    uint32_t before; /* the letter that stands just before, where case is ignored; or 0 */
 } reader;
 
 /* Classes by name: of \p{...} and [:...:], in lower case without separators, and what stands in brackets for them. */
@@ -174,8 +175,22 @@ static uint32_t read_hex(reader *r, int most)
     return value;
 }
 
+/* Where case is ignored Oniguruma takes several letters for one and one for several, which PCRE2 does not. */
+static pawl_status check_case(reader *r, uint32_t point, int in_class)
+{
+    if (!r->caseless) return PAWL_OK;
+    const int several =
+        pawl_folds_to_several(point) || (!in_class && r->before && pawl_begins_a_fold(r->before, point));
+    PAWL_REQUIRE(!several, r->place,
+                 "the regular expression ignores case where one letter stands for several (as in ss), which is not "
+                 "supported, near '%.20s'",
+                 r->at);
+    r->before = in_class ? 0 : point;
+    return PAWL_OK;
+}
+
 /* A single character behind a backslash. */
-static pawl_status read_letter_escape(reader *r, pawl_text *out)
+static pawl_status read_letter_escape(reader *r, pawl_text *out, int in_class)
 {
     static const char from[] = "tnrfvae", to[] = "\t\n\r\f\v\a\x1b";
     const char c = *r->at, *known = c ? strchr(from, c) : NULL;
@@ -189,6 +204,7 @@ static pawl_status read_letter_escape(reader *r, pawl_text *out)
         const uint32_t point = read_hex(r, c == 'u' ? 4 : brace ? 8 : 2);
         PAWL_REQUIRE(!brace || *r->at == '}', r->place, "the regular expression has \\x{ without its end");
         r->at += brace;
+        PAWL_TRY(check_case(r, point, in_class));
         pawl_text_add(out, "\\x{%x}", point);
     } else if (c >= '0' && c <= '7' && c == '0') {
         pawl_text_add(out, "\\x{0}");
@@ -197,6 +213,7 @@ static pawl_status read_letter_escape(reader *r, pawl_text *out)
         const int word = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
         const int n = pawl_utf8_bytes((uint8_t)c);
         PAWL_REQUIRE(!word, r->place, "the regular expression has \\%c, which is not supported", c);
+        PAWL_TRY(check_case(r, pawl_utf8_point(r->at), in_class));
         if (n == 1) pawl_text_add_bytes(out, "\\", 1);
         pawl_text_add_bytes(out, r->at, (size_t)n);
         r->at += n;
@@ -271,6 +288,7 @@ static pawl_status read_member(reader *r, segment *g)
     if (*r->at == '[') return read_nested(r, g);
     if (*r->at != '\\') {
         const int n = pawl_utf8_bytes((uint8_t)*r->at);
+        PAWL_TRY(check_case(r, pawl_utf8_point(r->at), 1));
         if (*r->at == '^' || *r->at == ']') pawl_text_add(&g->set, "\\");
         pawl_text_add_bytes(&g->set, r->at, (size_t)n);
         r->at += n;
@@ -283,7 +301,7 @@ static pawl_status read_member(reader *r, segment *g)
     else if (*r->at == 'b')
         pawl_text_add(&g->set, "\\x{8}"), r->at++;
     else
-        PAWL_TRY(read_letter_escape(r, &g->set));
+        PAWL_TRY(read_letter_escape(r, &g->set, 1));
     return PAWL_OK;
 }
 
@@ -297,6 +315,7 @@ static pawl_status read_class(reader *r, pawl_text *out, pawl_text *plain)
     const int negated = *r->at == '^';
     int first = 1;
     if (++r->depth > DEPTH_MOST) return PAWL_REFUSE(r->place, "the regular expression is nested too deep");
+    r->before = 0;
     r->at += negated;
     for (; *r->at && (*r->at != ']' || first); first = 0) {
         if (r->at[0] == '&' && r->at[1] == '&') {
@@ -339,16 +358,17 @@ static pawl_status read_escape(reader *r, pawl_text *out)
     const char c = *++r->at;
     PAWL_TRY(read_class_escape(r, set, &negated, &found));
     if (found) {
+        r->before = 0;
         pawl_text_add(out, "[%s%s]", negated ? "^" : "", set);
     } else if (c == 'b' || c == 'B') {
         pawl_text_add(out, c == 'b' ? "(?:(?<=[" WORDS "])(?![" WORDS "])|(?<![" WORDS "])(?=[" WORDS "]))"
                                     : "(?:(?<=[" WORDS "])(?=[" WORDS "])|(?<![" WORDS "])(?![" WORDS "]))");
         r->at++;
-    } else if (c && strchr("AzZRX123456789", c)) {
+    } else if (c && strchr("AzZR123456789", c)) {
         pawl_text_add(out, "\\%c", c);
         r->at++;
     } else {
-        PAWL_TRY(read_letter_escape(r, out));
+        return read_letter_escape(r, out, 0);
     }
     return PAWL_OK;
 }
@@ -356,9 +376,13 @@ static pawl_status read_escape(reader *r, pawl_text *out)
 /* (?im-x: at the letters behind the question mark; PCRE2 calls m what is called s there. */
 static pawl_status read_options(reader *r, pawl_text *out)
 {
+    int on = 1;
     pawl_text_add(out, "(?");
-    for (; *r->at == 'i' || *r->at == 'm' || *r->at == '-'; r->at++)
+    for (; *r->at == 'i' || *r->at == 'm' || *r->at == '-'; r->at++) {
         pawl_text_add(out, "%c", *r->at == 'm' ? 's' : *r->at);
+        if (*r->at == '-') on = 0;
+        if (*r->at == 'i') r->caseless = on;
+    }
     pawl_text_add(out, ":");
     PAWL_REQUIRE(*r->at == ':' || *r->at == ')', r->place, "the regular expression has (?%c, which is not supported",
                  *r->at);
@@ -375,13 +399,19 @@ static pawl_status read_parenthesis(reader *r, pawl_text *out, int *open)
             pawl_text_add(out, "(%s", plain[i]);
             return read_group(r, out, 1);
         }
+    PAWL_REQUIRE(*r->at != '*', r->place, "the regular expression has (*, which is not supported");
     if (*r->at != '?') {
         pawl_text_add(out, "(");
         return read_group(r, out, 1);
     }
     r->at++;
+    const int caseless = r->caseless;
     PAWL_TRY(read_options(r, out));
-    if (*r->at++ == ':') return read_group(r, out, 1);
+    if (*r->at++ == ':') {
+        PAWL_TRY(read_group(r, out, 1));
+        r->caseless = caseless;
+        return PAWL_OK;
+    }
     ++*open; /* it reaches to the end of the group that it stands in, over its alternatives too */
     return PAWL_OK;
 }
@@ -403,6 +433,7 @@ static pawl_status read_atom(reader *r, pawl_text *out, int *open)
     }
     default: {
         const int n = pawl_utf8_bytes((uint8_t)*r->at);
+        PAWL_TRY(check_case(r, pawl_utf8_point(r->at), 0));
         pawl_text_add_bytes(out, r->at, (size_t)n);
         r->at += n - 1;
     }
@@ -442,14 +473,14 @@ static void wrap(pawl_text *atom)
     *atom = whole;
 }
 
-/* All quantifiers behind an atom. */
-static void read_quantifiers(reader *r, pawl_text *atom)
+/* All quantifiers behind an atom; whether there is one. */
+static int read_quantifiers(reader *r, pawl_text *atom)
 {
     for (int again = 0;; again = 1) {
         char interval[48];
         int exact = 0;
         const int bytes = read_interval(r->at, interval, &exact);
-        if (!bytes && (!*r->at || !strchr("*+?", *r->at))) return;
+        if (!bytes && (!*r->at || !strchr("*+?", *r->at))) return again;
         if (again) wrap(atom);
         if (bytes) {
             pawl_text_add(atom, "%s", interval);
@@ -465,22 +496,25 @@ static void read_quantifiers(reader *r, pawl_text *atom)
 static pawl_status read_group(reader *r, pawl_text *out, int in_group)
 {
     int open = 0; /* (?i) without an end of their own */
+    const int caseless = r->caseless;
     if (++r->depth > DEPTH_MOST) return PAWL_REFUSE(r->place, "the regular expression is nested too deep");
     while (*r->at && *r->at != ')') {
         pawl_text atom = {0};
         const int was_open = open;
         if (*r->at == '|') {
             pawl_text_add(out, "|");
+            r->before = 0;
             r->at++;
             continue;
         }
         const pawl_status status = read_atom(r, &atom, &open);
-        if (status == PAWL_OK && open == was_open) read_quantifiers(r, &atom);
+        if (status == PAWL_OK && open == was_open && read_quantifiers(r, &atom)) r->before = 0;
         pawl_text_add(out, "%s", atom.data ? atom.data : "");
         pawl_text_close(&atom);
         PAWL_TRY(status);
     }
     while (open--) pawl_text_add(out, ")");
+    r->caseless = caseless;
     PAWL_REQUIRE(in_group == (*r->at == ')'), r->place, "the regular expression's parentheses do not match");
     if (in_group) pawl_text_add(out, ")"), r->at++;
     r->depth--;

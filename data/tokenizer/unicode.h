@@ -55,4 +55,8 @@ int pawl_utf8_write(uint32_t point, char out[4]);
 /* Bytes of the last sequence of text, which is not empty. */
 int pawl_utf8_last(const char *text, int64_t bytes);
 
+/* Whether c is equal to several letters when case is ignored, and whether a and b begin such several letters. */
+int pawl_folds_to_several(uint32_t c);
+int pawl_begins_a_fold(uint32_t a, uint32_t b);
+
 #endif
