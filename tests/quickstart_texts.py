@@ -93,7 +93,10 @@ class Texts(unittest.TestCase):
                          ["CHAPTER I\n\nEmma Woodhouse,\nhandsome\n", "Chapter 2\n\nMr. Weston\na chapter of accidents\n"])
 
     def test_what_is_tested_is_not_trained(self):
-        documents = list(texts.python())
+        self.apart(list(texts.python()))
+        self.apart(list(texts.licences()))
+
+    def apart(self, documents):
         trained = {text for tested, _, text in documents if not tested}
         held_out = {text for tested, _, text in documents if tested}
         self.assertGreater(len(trained), len(held_out))

@@ -13,8 +13,6 @@ answers() {
 }
 
 step 'Questions and answers: the medical entries of a dictionary; and pages of novels, for what the model knew before'
-unpacked dict-gcide
-unpacked r-cran-janeaustenr
 run "${python[@]}" "$here/dictionary.py" medical build/dict-gcide/usr/share/dictd "$out/data/medical"
 run "${python[@]}" "$here/texts.py" excerpts "$novels" "$out/data/general"
 

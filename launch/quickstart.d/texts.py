@@ -2,9 +2,11 @@
 
     texts.py english FOLDER OUT     FOLDER: the data of the R package janeaustenr
     texts.py excerpts FOLDER OUT    of what `english` tests, the first pages: enough to measure a large model on
+    texts.py licences OUT           the licences that every Debian carries: English where nothing can be fetched
     texts.py python OUT             the standard library of this Python, modules of up to 40 kB
 
-What is tested is never trained: of each novel the middle chapter, of the modules every fortieth by name.
+What is tested is never trained: of each novel the middle chapter, of the licences two that share no words with others, of
+the modules every fortieth by name.
 """
 
 import json
@@ -19,6 +21,8 @@ CHAPTER = re.compile(r"(VOLUME|CHAPTER|Chapter) [IVXLC\d]+\.?$")
 EDITORS_NOTE = "A NOTE ON THE TEXT"  # by a modern editor, behind Northanger Abbey
 MODULE_BYTES = 40_000  # a few long modules would outweigh the rest
 TEST_EVERY = 40
+LICENCES = "/usr/share/common-licenses"
+TESTED_LICENCES = {"Artistic", "MPL-2.0"}
 EXCERPT = 2500  # characters
 
 
@@ -42,6 +46,14 @@ def excerpts(folder):
     for tested, source, text in english(folder):
         if tested:
             yield True, source, text[: text.index("\n\n", EXCERPT)] + "\n"
+
+
+def licences(folder=LICENCES):
+    for name in sorted(os.listdir(folder)):
+        path = os.path.join(folder, name)
+        if not os.path.islink(path):  # GPL is another name of GPL-3
+            with open(path, encoding="utf-8") as file:
+                yield name in TESTED_LICENCES, name, file.read()
 
 
 def python():
@@ -75,7 +87,7 @@ if __name__ == "__main__":
         write(english(sys.argv[2]), sys.argv[3])
     elif len(sys.argv) == 4 and sys.argv[1] == "excerpts":
         write(excerpts(sys.argv[2]), sys.argv[3], ("test",))
-    elif len(sys.argv) == 3 and sys.argv[1] == "python":
-        write(python(), sys.argv[2])
+    elif len(sys.argv) == 3 and sys.argv[1] in ("python", "licences"):
+        write(python() if sys.argv[1] == "python" else licences(), sys.argv[2])
     else:
         sys.exit(__doc__)
