@@ -318,6 +318,8 @@ pawl_status pawl_file_map(const char *path, const void **data, size_t *bytes)
     void *p = NULL;
     if (fstat(fd, &st) < 0)
         s = io_error("read", path);
+    else if (S_ISDIR(st.st_mode))
+        s = PAWL_FAIL(PAWL_EDATA, "expected a file, found a folder: %s", path);
     else if (st.st_size > 0 && (p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0)) == MAP_FAILED)
         s = io_error("map", path);
     pawl_file_close(fd);

@@ -268,6 +268,9 @@ static void an_index_may_not_lie_or_escape(void **unused)
     assert_int_equal(open_and_close(root), PAWL_OK);
     assert_int_equal(pawl_file_remove(in_root("model.safetensors.index.json")), PAWL_OK);
     refused(root, "found neither");
+    assert_int_equal(pawl_dir_make(in_root("model.safetensors")), PAWL_OK);
+    refused(root, "expected a file, found a folder");
+    assert_int_equal(pawl_dir_remove(in_root("model.safetensors")), PAWL_OK);
 }
 
 /* --- writing ----------------------------------------------------------------------------------------------- */
