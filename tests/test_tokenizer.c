@@ -196,6 +196,64 @@ static void regular_expressions_that_would_differ_are_refused(void **state)
     assert_int_equal(wrong, 0);
 }
 
+/* The tokenizer of bytes, behind a normalizer: what it gives out says what the normalizer made. */
+static pawl_tokenizer *open_bytes_behind(const data_case *k, json_t *normalizer)
+{
+    pawl_tokenizer *t;
+    char path[PATH_MAX];
+    json_t *all;
+    must(pawl_tokenizer_save(k->tokenizer, k->dir));
+    must(pawl_path_join(path, sizeof path, k->dir, "tokenizer.json"));
+    must(pawl_json_read(path, 1 << 24, &all));
+    assert_int_equal(json_object_set_new(all, "normalizer", normalizer), 0);
+    char *text = json_dumps(all, JSON_COMPACT);
+    put(k, "tokenizer.json", text);
+    free(text);
+    json_decref(all);
+    must(pawl_tokenizer_open(k->dir, &t));
+    return t;
+}
+
+/* By Hugging Face's tokenizers 0.23, whose tables are those of Unicode 9. */
+static void newer_letters_are_normalized_as_there(void **state)
+{
+    (void)state;
+    static const char *const forms[] = {"NFC", "NFD", "NFKC", "NFKD"};
+    /* Reiwa; a mark of Unicode 10 that would go behind one of class 1; and what is older is normalized */
+    static const char text[] = "\xe3\x8b\xbf x\xe0\xb4\xbc\xcc\xb4 \xf0\x91\xa4\xb5\xf0\x91\xa4\xb0";
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        data_case k;
+        pawl_encoding e = {0};
+        data_case_open(&k, 16);
+        pawl_tokenizer *t = open_bytes_behind(&k, json_pack("{s:s}", "type", forms[i]));
+        must(pawl_encode(t, text, sizeof text - 1, PAWL_WITHOUT_SPECIALS, &e));
+        assert_int_equal(e.count, sizeof text - 1);
+        for (size_t at = 0; at < sizeof text - 1; at++) assert_int_equal(e.ids[at], (uint8_t)text[at]);
+        pawl_encoding_close(&e);
+        pawl_tokenizer_close(t);
+        data_case_close(&k);
+    }
+}
+
+static void normalizers_that_never_end_growing_are_stopped(void **state)
+{
+    (void)state;
+    data_case k;
+    pawl_encoding e = {0};
+    data_case_open(&k, 16);
+    json_t *twice = json_pack("{s:s,s:{s:s},s:s}", "type", "Replace", "pattern", "String", "a", "content", "aa");
+    json_t *list = json_array();
+    for (int i = 0; i < 40; i++) assert_int_equal(json_array_append(list, twice), 0);
+    json_decref(twice);
+    pawl_tokenizer *t = open_bytes_behind(&k, json_pack("{s:s,s:o}", "type", "Sequence", "normalizers", list));
+    assert_int_equal(pawl_encode(t, "a", 1, PAWL_WITHOUT_SPECIALS, &e), PAWL_EDATA);
+    assert_non_null(strstr(pawl_last_error()->what, "normalizers make more than"));
+    must(pawl_encode(t, "b", 1, PAWL_WITHOUT_SPECIALS, &e));
+    pawl_encoding_close(&e);
+    pawl_tokenizer_close(t);
+    data_case_close(&k);
+}
+
 static int64_t count_of(const pawl_tokenizer *t, const char *unit, size_t bytes, pawl_encoding *e)
 {
     const size_t n = strlen(unit);
@@ -314,6 +372,8 @@ int main(void)
         cmocka_unit_test(smollm2),
         cmocka_unit_test(qwen3),
         cmocka_unit_test(every_combination_of_parts),
+        cmocka_unit_test(newer_letters_are_normalized_as_there),
+        cmocka_unit_test(normalizers_that_never_end_growing_are_stopped),
         cmocka_unit_test(regular_expressions_that_would_differ_are_refused),
         cmocka_unit_test(long_texts_take_linear_time),
         cmocka_unit_test(encodings_keep_nothing_but_speed),

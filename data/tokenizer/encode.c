@@ -7,12 +7,16 @@
 #include "data/utf8.h"
 
 enum { JIT_STACK_LEAST = 32 << 10, JIT_STACK_MOST = 8 << 20, MATCH_STEPS = 50000000 };
+enum { GROWN_LEAST = 16 << 20, GROWTH_MOST = 32 }; /* bytes that normalizers may make of a text */
 
 /* ---- Text in the making ---- */
 
 static pawl_status make_room(pawl_rewrite *w, int64_t more)
 {
     if (w->bytes + more <= w->room) return PAWL_OK;
+    PAWL_CHECK(!w->most || w->bytes + more <= w->most, PAWL_EDATA,
+               "the tokenizer's normalizers make more than %lld bytes of this text: is its tokenizer.json meant to?",
+               (long long)w->most);
     const int64_t room = 2 * (w->bytes + more) + 256;
     PAWL_TRY(pawl_realloc((void **)&w->text, (size_t)room, "a normalized text"));
     PAWL_TRY(pawl_realloc((void **)&w->origin, (size_t)room * sizeof *w->origin, "the origin of a normalized text"));
@@ -132,6 +136,7 @@ pawl_status pawl_encode(const pawl_tokenizer *t, const char *text, size_t bytes,
     PAWL_CHECK(valid == bytes, PAWL_EDATA, "the text is not UTF-8: byte %zu (0x%02x) of %zu begins no character", valid,
                (unsigned)(uint8_t)text[valid], bytes);
     out->encoder->out = out;
+    for (int i = 0; i < PAWL_STAGES_MAX; i++) out->encoder->scratch[i].most = GROWN_LEAST + GROWTH_MOST * whole.bytes;
     if (s != PAWL_WITHOUT_SPECIALS) PAWL_TRY(add_frame(out, t->frame.before, t->frame.before_count));
     if (bytes) PAWL_TRY(t->stages[raw].run(&t->stages[raw], out->encoder, whole));
     if (s != PAWL_WITHOUT_SPECIALS) PAWL_TRY(add_frame(out, t->frame.behind, t->frame.behind_count));

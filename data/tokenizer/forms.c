@@ -27,17 +27,48 @@ static pawl_status make_room(points *p, int64_t more)
     return PAWL_OK;
 }
 
+/* Code points that came into Unicode behind the version by which Hugging Face's tokenizers normalize, and that
+ * decompose or combine since: they stay as they are there, as ㋿ (U+32FF) does. Found by comparing all of them. */
+static int is_newer(uint32_t point)
+{
+    static const struct {
+        uint32_t first, last;
+    } newer[] = {{0x7fd, 0x7fd},     {0x898, 0x89f},     {0x8ca, 0x8d3},     {0x9fe, 0x9fe},     {0xc3c, 0xc3c},
+                 {0xd3b, 0xd3c},     {0xeba, 0xeba},     {0x1715, 0x1715},   {0x1abf, 0x1ace},   {0x1df6, 0x1dfa},
+                 {0x32ff, 0x32ff},   {0xa7f2, 0xa7f4},   {0xa82c, 0xa82c},   {0xab69, 0xab69},   {0x10781, 0x10785},
+                 {0x10787, 0x107b0}, {0x107b2, 0x107ba}, {0x10d24, 0x10d27}, {0x10eab, 0x10eac}, {0x10efd, 0x10eff},
+                 {0x10f46, 0x10f50}, {0x10f82, 0x10f85}, {0x11070, 0x11070}, {0x1133b, 0x1133b}, {0x1145e, 0x1145e},
+                 {0x11839, 0x1183a}, {0x11938, 0x11938}, {0x1193d, 0x1193e}, {0x11943, 0x11943}, {0x119e0, 0x119e0},
+                 {0x11a34, 0x11a34}, {0x11a47, 0x11a47}, {0x11a99, 0x11a99}, {0x11d42, 0x11d42}, {0x11d44, 0x11d45},
+                 {0x11d97, 0x11d97}, {0x11f41, 0x11f42}, {0x16ff0, 0x16ff1}, {0x1e030, 0x1e06d}, {0x1e08f, 0x1e08f},
+                 {0x1e130, 0x1e136}, {0x1e2ae, 0x1e2ae}, {0x1e2ec, 0x1e2ef}, {0x1e4ec, 0x1e4ef}, {0x1f16c, 0x1f16c},
+                 {0x1fbf0, 0x1fbf9}};
+    for (size_t i = 0; i < sizeof newer / sizeof *newer && newer[i].first <= point; i++)
+        if (point <= newer[i].last) return 1;
+    return 0;
+}
+
+static int combining_class(uint32_t point)
+{
+    const int order = utf8proc_get_property((utf8proc_int32_t)point)->combining_class;
+    return order && is_newer(point) ? 0 : order;
+}
+
 static pawl_status decompose(points *p, uint32_t point, int64_t origin, int compat)
 {
     utf8proc_int32_t parts[MOST_OF_ONE];
     int boundary = 0;
     const utf8proc_option_t options = compat ? UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT : UTF8PROC_DECOMPOSE;
-    const utf8proc_ssize_t n = utf8proc_decompose_char((utf8proc_int32_t)point, parts, MOST_OF_ONE, options, &boundary);
+    utf8proc_ssize_t n = utf8proc_decompose_char((utf8proc_int32_t)point, parts, MOST_OF_ONE, options, &boundary);
     PAWL_ASSERT(n >= 0 && n <= MOST_OF_ONE);
+    if ((n != 1 || parts[0] != (utf8proc_int32_t)point) && is_newer(point)) {
+        parts[0] = (utf8proc_int32_t)point;
+        n = 1;
+    }
     PAWL_TRY(make_room(p, n));
     for (utf8proc_ssize_t i = 0; i < n; i++) {
         p->point[p->count] = (uint32_t)parts[i];
-        p->order[p->count] = (uint8_t)utf8proc_get_property(parts[i])->combining_class;
+        p->order[p->count] = (uint8_t)combining_class((uint32_t)parts[i]);
         p->origin[p->count++] = origin;
     }
     return PAWL_OK;
@@ -87,7 +118,8 @@ static void put_in_order(points *p)
 static uint32_t composite(uint32_t first, uint32_t second)
 {
     utf8proc_int32_t both[3] = {(utf8proc_int32_t)first, (utf8proc_int32_t)second, 0};
-    return utf8proc_normalize_utf32(both, 2, UTF8PROC_STABLE | UTF8PROC_COMPOSE) == 1 ? (uint32_t)both[0] : 0;
+    const int is_one = utf8proc_normalize_utf32(both, 2, UTF8PROC_STABLE | UTF8PROC_COMPOSE) == 1;
+    return is_one && !is_newer((uint32_t)both[0]) ? (uint32_t)both[0] : 0;
 }
 
 static void compose(points *p)

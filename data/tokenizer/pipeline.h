@@ -35,6 +35,7 @@ typedef struct pawl_rewrite {
     char *text;
     int64_t *origin;
     int64_t bytes, room;
+    int64_t most; /* bytes; 0: any number */
 } pawl_rewrite;
 
 PAWL_MUST pawl_status pawl_rewrite_add(pawl_rewrite *w, const char *text, int64_t bytes, int64_t origin);
