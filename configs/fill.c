@@ -52,7 +52,9 @@ static void complain_kind(pawl_problems *p, const pawl_field *row, pawl_node *n,
     char expected[512], found[80];
     pawl_field_expects(row, expected, sizeof expected);
     pawl_node_describe(n, found, sizeof found);
-    complain(p, n, n->at, "%s: expected %s, found %s", path, expected, found);
+    const int empty = n->key && n->kind == PAWL_NODE_SCALAR && pawl_node_is_null(n) && row->kind != PAWL_KIND_record;
+    complain(p, n, n->at, "%s: expected %s, found %s%s", path, expected, found,
+             empty && row->dflt ? "; leave the key out for its default" : "");
 }
 
 static void complain_item(pawl_problems *p, const pawl_field *row, pawl_node *item, const char *path)
@@ -88,11 +90,12 @@ static const char *home_of(const char *key)
 static void advise(pawl_node *n, const pawl_section *sections, int top, char *out, size_t room)
 {
     const char *home = home_of(n->key);
-    const pawl_hint *hint = top ? pawl_hint_of(n->key) : NULL; /* other people's keys stand at the top */
+    const pawl_hint *hint = pawl_hint_of(n->key);
+    if (!top && hint && hint->ours) hint = NULL; /* it names a key of the top */
     n->meant = hint && hint->ours ? pawl_run_row(hint->ours) : nearest_row(sections, n->key);
     if (!top && pawl_run_row(n->key)) snprintf(out, room, ": it is a key of the top level; is it indented too far?");
-    else if (top && home) snprintf(out, room, ": it is a key of '%s'; is it indented too little?", home);
     else if (hint && !hint->ours) snprintf(out, room, ": %s", hint->advice);
+    else if (top && home) snprintf(out, room, ": it is a key of '%s'; is it indented too little?", home);
     else if (n->meant) snprintf(out, room, "; did you mean '%s'?", n->meant->key);
     else snprintf(out, room, "; `pawl config reference` lists all keys");
     const size_t used = strlen(out);
@@ -117,7 +120,8 @@ static void fill_scalar(pawl_problems *p, const pawl_field *row, void *section, 
     if (n->kind != PAWL_NODE_SCALAR || pawl_node_is_null(n)) {
         complain_kind(p, row, n, path);
     } else if (!pawl_field_set(row, section, n->text, why, sizeof why)) {
-        complain(p, n, n->at, "%s: %s", path, why);
+        const char *advice = pawl_hint_of_value(row->key, n->text);
+        complain(p, n, n->at, "%s: %s%s%s%s", path, why, advice ? " (" : "", advice ? advice : "", advice ? ")" : "");
     } else if (typed && !n->plain) {
         complain(p, n, n->at, "%s: found '%s' in quotes, which make it a text: leave them out", path, n->text);
     }

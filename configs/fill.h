@@ -19,5 +19,7 @@ const pawl_field *pawl_run_row(const char *key);
 /* A key that we do not have but people know from elsewhere. */
 typedef struct pawl_hint { const char *key, *ours, *advice; } pawl_hint;
 const pawl_hint *pawl_hint_of(const char *key); /* NULL: nothing to say */
+/* What to know of such a value of one of our keys; NULL: nothing. */
+const char *pawl_hint_of_value(const char *key, const char *value);
 
 #endif

@@ -16,14 +16,24 @@ static const pawl_hint hints[] = { /* their key, ours (NULL: there is none), and
     {"model_name_or_path", "base_model", NULL},
     {"model_name", "base_model", NULL},
     {"base_model_config", NULL, "the configuration is read from base_model"},
+    {"model_type", NULL, "base_model's config.json says it; of a model from nothing it is a key of 'model'"},
     {"tokenizer_config", "tokenizer", NULL},
     {"tokenizer_name_or_path", "tokenizer", NULL},
-    {"tokenizer_type", "tokenizer", "bytes, or the folder with tokenizer.json"},
+    {"tokenizer_type", NULL, "the tokenizer is base_model's tokenizer.json, or what `tokenizer` names"},
+    {"special_tokens", NULL, "special tokens are those of the tokenizer's files"},
+    {"tokens", NULL, "no tokens are added in this version; they are those of the tokenizer's files"},
+    {"added_tokens_overrides", NULL, "no tokens are added in this version; they are those of the tokenizer's files"},
+    {"trust_remote_code", NULL, "no code is taken from models; leave it out"},
     {"dataset", "datasets", "a list with a path in each item"},
     {"dataset_dir", "datasets", "a list with a path in each item"},
     {"train_file", "datasets", "a list with a path in each item"},
     {"eval_dataset", "test_datasets", "a list with a path in each item"},
     {"validation_file", "test_datasets", "a list with a path in each item"},
+    {"ds_type", NULL, "the ending of a file says how it is read"},
+    {"data_files", NULL, "path takes a file, a folder or a pattern like data/**/*.jsonl"},
+    {"name", NULL, "path takes a file, a folder or a pattern; there are no datasets by name"},
+    {"conversation", NULL, "type: chat, with chat_template for the form"},
+    {"shuffle_merged_datasets", NULL, "the rows of all datasets are always shuffled together, by seed"},
     {"val_size", "val_set_size", "a share between 0 and 0.9"},
     {"cutoff_len", "sequence_len", NULL},
     {"max_seq_length", "sequence_len", NULL},
@@ -43,13 +53,21 @@ static const pawl_hint hints[] = { /* their key, ours (NULL: there is none), and
     {"beta2", "adam_beta2", NULL},
     {"eps", "adam_epsilon", NULL},
     {"evals_per_epoch", "eval_steps", NULL},
+    {"eval_table_size", NULL, "pawl generate shows what a model answers"},
+    {"eval_max_new_tokens", NULL, "pawl generate shows what a model answers"},
+    {"early_stopping_patience", NULL, "a run has the length that it says; eval_steps measures on the way"},
+    {"load_best_model_at_end", NULL, "checkpoints are kept by save_total_limit; export takes any of them"},
+    {"loss_watchdog_threshold", NULL, "steps whose loss or gradient is not finite are skipped and named"},
+    {"loss_watchdog_patience", NULL, "steps whose loss or gradient is not finite are skipped and named"},
+    {"group_by_length", NULL, "sample_packing fills the rows instead"},
+    {"dataloader_num_workers", NULL, "data are prepared before the run, by all ranks"},
+    {"dataset_processes", NULL, "data are prepared before the run, by all ranks"},
     {"eval_strategy", "eval_steps", NULL},
     {"evaluation_strategy", "eval_steps", NULL},
     {"saves_per_epoch", "save_steps", "or save_minutes"},
     {"save_strategy", "save_steps", "or save_minutes"},
     {"auto_resume_from_checkpoints", "resume_from_checkpoint", "auto, none or a path"},
     {"overwrite_output_dir", NULL, "a used output_dir is resumed or refused, never overwritten"},
-    {"train_on_inputs", NULL, "every token of a document is trained in this version"},
     {"stage", NULL, "the verb is on the command line: pawl train"},
     {"do_train", NULL, "the verb is on the command line: pawl train"},
     {"dtype", NULL, "this version computes in float32"},
@@ -77,20 +95,60 @@ static const pawl_hint hints[] = { /* their key, ours (NULL: there is none), and
     {"lora_mlp_kernel", NULL, "products of adapters are what they are; there is nothing to switch on"},
     {"lora_qkv_kernel", NULL, "products of adapters are what they are; there is nothing to switch on"},
     {"lora_o_kernel", NULL, "products of adapters are what they are; there is nothing to switch on"},
-    {"chat_template", NULL, "chat templates are not in this version; datasets are of type completion or text"},
-    {"template", NULL, "chat templates are not in this version; datasets are of type completion or text"},
+    {"template", "chat_template", NULL},
+    {"mask_history", NULL, "chat: train_on_eos, roles_to_train and message_field_training say what is trained"},
     {"flash_attention", NULL, "attention is never made whole in memory; there is nothing to switch on"},
     {"flash_attn", NULL, "attention is never made whole in memory; there is nothing to switch on"},
+    {"xformers_attention", NULL, "attention is never made whole in memory; there is nothing to switch on"},
+    {"sdp_attention", NULL, "attention is never made whole in memory; there is nothing to switch on"},
+    {"torch_compile", NULL, "pawl is a compiled program; there is nothing to switch on"},
     {"gradient_checkpointing", NULL, "activations are not recomputed in this version; a smaller micro_batch_size saves memory"},
     {"deepspeed", NULL, "ranks come from mpirun or srun; nothing is configured here"},
     {"fsdp", NULL, "ranks come from mpirun or srun; nothing is configured here"},
+    {"fsdp_config", NULL, "ranks come from mpirun or srun; nothing is configured here"},
+    {"ddp_timeout", "watchdog_seconds", NULL},
+    {"strict", NULL, "leave it out: keys that are not known are always refused"},
+    {"debug", NULL, "leave it out; `pawl data show` prints rows as they are trained"},
     {"report_to", NULL, "metrics are written to metrics.jsonl in output_dir"},
+    {"use_tensorboard", NULL, "metrics are written to metrics.jsonl in output_dir"},
     {"wandb_project", NULL, "metrics are written to metrics.jsonl in output_dir"},
+    {"wandb_entity", NULL, "metrics are written to metrics.jsonl in output_dir"},
+    {"wandb_watch", NULL, "metrics are written to metrics.jsonl in output_dir"},
+    {"wandb_name", NULL, "metrics are written to metrics.jsonl in output_dir"},
+    {"wandb_run_id", NULL, "metrics are written to metrics.jsonl in output_dir"},
+    {"wandb_log_model", NULL, "metrics are written to metrics.jsonl in output_dir"},
+    {"mlflow_tracking_uri", NULL, "metrics are written to metrics.jsonl in output_dir"},
+};
+
+/* Their words for values of our keys. */
+static const struct {
+    const char *key, *value, *advice;
+} words[] = {
+    {"optimizer", "adamw_torch", "it is adamw here"},
+    {"optimizer", "adamw_torch_fused", "it is adamw here"},
+    {"optimizer", "adamw_hf", "it is adamw here"},
+    {"optimizer", "adamw_8bit", "the state of adamw is float32 here"},
+    {"optimizer", "adamw_bnb_8bit", "the state of adamw is float32 here"},
+    {"optimizer", "paged_adamw_8bit", "the state of adamw is float32 here"},
+    {"optimizer", "paged_adamw_32bit", "the state of adamw is float32 here"},
+    {"lr_scheduler", "constant_with_warmup", "it is constant, with warmup_steps or warmup_ratio"},
+    {"bf16", "auto", "this version computes in float32: leave it out"},
+    {"adapter", "full", "leave it out to train all weights"},
+    {"type", "sharegpt", "chat takes conversations with from and value"},
+    {"type", "instruction", "alpaca takes instruction, input and output"},
+    {"type", "messages", "chat takes them"},
 };
 
 const pawl_hint *pawl_hint_of(const char *key)
 {
     for (size_t i = 0; i < sizeof hints / sizeof *hints; i++)
         if (strcmp(hints[i].key, key) == 0) return &hints[i];
+    return NULL;
+}
+
+const char *pawl_hint_of_value(const char *key, const char *value)
+{
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strcmp(words[i].key, key) == 0 && strcmp(words[i].value, value) == 0) return words[i].advice;
     return NULL;
 }
