@@ -56,9 +56,10 @@ static void report_part(const pawl_data *d, const pawl_dataset *s, pawl_part par
 {
     const pawl_prepared_part *p = &s->prepared.part[part];
     const pawl_part_tally *t = &p->tally;
-    pawl_text_add(out, ", %s %" PRId64 " documents, %" PRId64 " tokens", verb, t->documents, t->tokens);
+    pawl_text_add(out, ", %s %" PRId64 " document%s, %" PRId64 " tokens", verb, t->documents,
+                  t->documents == 1 ? "" : "s", t->tokens);
     if (t->trained < t->tokens - t->documents) pawl_text_add(out, " (%" PRId64 " trained)", t->trained);
-    pawl_text_add(out, " in %" PRId64 " rows", p->rows);
+    pawl_text_add(out, " in %" PRId64 " row%s", p->rows, p->rows == 1 ? "" : "s");
     if (d->packed && p->rows > 0) pawl_text_add(out, " (%.1f%% full)", 100 * fullness(d, p));
     if (t->duplicates > 0) pawl_text_add(out, ", %" PRId64 " of them duplicates", t->duplicates);
     if (part == PAWL_HELD_OUT && s->leaked > 0) pawl_text_add(out, ", %" PRId64 " LEARNT TOO", s->leaked);

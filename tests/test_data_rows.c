@@ -456,7 +456,7 @@ static void lineage_and_report_say_what_was_read(void **state)
     json_decref(list);
     pawl_data_report(d, &report);
     assert_non_null(
-        strstr(report.data, "(2 files), learnt 1 documents, 4 tokens in 1 rows (6.2% full), weight 2, licence CC0-1.0; of 2 "
+        strstr(report.data, "(2 files), learnt 1 document, 4 tokens in 1 row (6.2% full), weight 2, licence CC0-1.0; of 2 "
                             "rows read: 1 without text\n"));
     assert_non_null(strstr(report.data, "licence not stated\n"));
     pawl_text_close(&report);
