@@ -15,7 +15,7 @@ typedef struct forecast {
     double available;   /* bytes of this machine; 0: not known */
     double rate;        /* FLOP/s of all ranks together */
     int measured, fits; /* the rate was measured here; the ranks' memory is there */
-    pawl_text missing;  /* why steps are not known; empty: they are, or max_steps says so */
+    pawl_text missing;  /* what a run would not find; the steps are known then only when max_steps says so */
 } forecast;
 
 /* The ranks share this machine. */
@@ -67,10 +67,11 @@ static pawl_status print_json(const forecast *f)
     for (int i = 0; i < f->plan.categories; i++)
         json_object_set_new(bytes, f->plan.category[i].name, json_integer((json_int_t)f->plan.category[i].bytes));
     return pawl_print_json(json_pack(
-        "{s:i,s:o,s:I,s:I,s:b,s:o,s:o,s:o,s:o}", "ranks", f->ranks, "bytes_per_rank", bytes, "peak_bytes",
+        "{s:i,s:o,s:I,s:I,s:b,s:o,s:o,s:o,s:o,s:s?}", "ranks", f->ranks, "bytes_per_rank", bytes, "peak_bytes",
         (json_int_t)f->plan.peak_bytes, "available_bytes", (json_int_t)f->available, "fits", f->fits, "steps",
         known(f, json_integer((json_int_t)f->plan.steps)), "tokens", known(f, json_integer((json_int_t)f->plan.tokens)),
-        "flops", known(f, json_real(f->plan.flops)), "seconds", known(f, json_real(seconds_of(f)))));
+        "flops", known(f, json_real(f->plan.flops)), "seconds", known(f, json_real(seconds_of(f))),
+        "missing", f->missing.bytes ? f->missing.data : NULL));
 }
 
 static void print_memory(const forecast *f)
@@ -96,8 +97,9 @@ static void print_work(const forecast *f, const pawl_opened *o)
         return;
     }
     pawl_format_seconds(seconds_of(f), time);
-    printf("steps     %lld of %lld rows, %s%.4g tokens\n", (long long)f->plan.steps,
+    printf("steps     %lld of %lld rows, %s%.0f tokens\n", (long long)f->plan.steps,
            (long long)o->config.train.global_batch_size, o->data ? "" : "at most ", f->plan.tokens);
+    if (!o->data) printf("          (%s: a run would end there)\n", f->missing.data);
     printf("compute   %.3g FLOP, about %s at %.0f GFLOP/s%s\n", f->plan.flops, time, f->rate / 1e9,
            f->measured ? " (three quarters of what matrix products do here), without evaluation and saving" : "");
 }
