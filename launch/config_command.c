@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/file.h"
 #include "launch/launch.h"
 
 static pawl_status print_text(pawl_text *text)
@@ -70,7 +71,8 @@ static pawl_status run(pawl_comm *c, const pawl_args *a, int *exit_status)
         pawl_free(o);
         return s;
     }
-    return PAWL_FAIL(PAWL_EUSAGE, "pawl config: expected check, resolve, schema or reference, found '%s'", a->words[0]);
+    return PAWL_FAIL(PAWL_EUSAGE, "pawl config: expected check, resolve, schema or reference, found '%s'%s%s", a->words[0],
+                     pawl_path_exists(a->words[0]) ? "; try: pawl config check " : "", pawl_path_exists(a->words[0]) ? a->words[0] : "");
 }
 
 const pawl_command pawl_command_config = {

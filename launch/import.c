@@ -177,8 +177,8 @@ static pawl_status import(const char *file, pawl_dtype dtype, const char *dir)
 {
     pawl_gguf *g;
     size_t bytes;
-    PAWL_CHECK(pawl_path_exists(file) && !pawl_path_is_dir(file), PAWL_EUSAGE, "pawl import: there is no file %s",
-               file);
+    PAWL_CHECK(pawl_path_exists(file), PAWL_EUSAGE, "pawl import: there is no file %s", file);
+    PAWL_CHECK(!pawl_path_is_dir(file), PAWL_EUSAGE, "pawl import: expected a GGUF file, but %s is a folder", file);
     PAWL_TRY(require_empty(dir));
     PAWL_TRY(pawl_gguf_open(file, &g));
     const pawl_digest digest = pawl_gguf_digest(g, &bytes);

@@ -11,8 +11,24 @@ static int find_option(const pawl_command *c, const char *name, size_t length)
     return -1;
 }
 
+/* The key of a run that --some-key or --some_key=x means, where a command takes keys; else NULL. */
+static const char *key_meant(const pawl_command *c, const char *word)
+{
+    char key[64];
+    size_t n = 0;
+    if (!strstr(c->usage, "[key=value") || strncmp(word, "--", 2) != 0) return NULL;
+    for (word += 2; *word && *word != '=' && n + 1 < sizeof key; word++) key[n++] = *word == '-' ? '_' : *word;
+    key[n] = 0;
+    for (const pawl_section *s = pawl_sections; s->title; s++)
+        for (const pawl_field *row = s->rows; row->key; row++)
+            if (strcmp(row->key, key) == 0) return row->key;
+    return NULL;
+}
+
 static pawl_status unknown_option(const pawl_command *c, const char *word)
 {
+    const char *key = key_meant(c, word);
+    PAWL_CHECK(!key, PAWL_EUSAGE, "pawl %s: unknown option %s: keys have no dashes before them: %s=VALUE", c->name, word, key);
     const char *names[PAWL_OPTIONS_MAX + 2] = {0};
     int n = 0;
     while (n < PAWL_OPTIONS_MAX && c->options[n].name) {

@@ -21,12 +21,30 @@ static int is_adapter_folder(const char *path)
     return !is_hugging_face(path) && pawl_is_peft(path);
 }
 
+static int has(const char *path, const char *name)
+{
+    char file[1100];
+    return pawl_path_join(file, sizeof file, path, name) == PAWL_OK && pawl_path_exists(file);
+}
+
+/* OWNER/MODEL, as models are called on the hub. */
+static int may_be_of_the_hub(const char *path)
+{
+    const char *slash = strchr(path, '/');
+    return slash && slash != path && slash[1] && !strchr(slash + 1, '/') && path[0] != '.' && path[0] != '~';
+}
+
+#define EXPECTED "expected a Hugging Face directory, a GGUF file, a PEFT adapter, a checkpoint, or the folder of a run"
+
 static pawl_status require_there(const char *path)
 {
     PAWL_CHECK(strlen(path) < 1024, PAWL_EUSAGE, "path too long: %s", path);
-    PAWL_CHECK(pawl_path_exists(path), PAWL_EUSAGE,
-               "there is no %s: expected a Hugging Face directory, a PEFT adapter, a checkpoint, or the folder of a run",
-               path);
+    PAWL_CHECK(pawl_path_exists(path), PAWL_EUSAGE, "there is no %s: " EXPECTED "%s", path,
+               may_be_of_the_hub(path) ? "; a model of the hub is downloaded first, into a folder that is named here" : "");
+    PAWL_CHECK(is_hugging_face(path) || has(path, "adapter_config.json") || has(path, "manifest.json") || has(path, "checkpoints") ||
+                   pawl_is_gguf(path),
+               PAWL_EUSAGE, "%s is no model: " EXPECTED "%s", path,
+               pawl_path_is_dir(path) ? "; it has none of config.json, adapter_config.json, manifest.json and checkpoints/" : "");
     return PAWL_OK;
 }
 

@@ -9,6 +9,12 @@ cases = [
     ("unknown option", 0, ["show", "x", "--jsno"], 10, "did you mean --json"),
     ("missing file", 2, ["train", where + "/none.yaml"], 40, "none.yaml"),
     ("not a checkpoint", 0, ["show", where], 20, where),
+    ("not a model", 0, ["generate", where, "--prompt", "x"], 10, where + " is no model"),
+    ("a file that is no model", 0, ["generate", __file__, "--prompt", "x"], 10, "is no model"),
+    ("a name of the hub", 0, ["generate", "owner/model", "--prompt", "x"], 10, "a model of the hub is downloaded first"),
+    ("a key with dashes", 0, ["train", "x.yaml", "--learning-rate", "1"], 10, "keys have no dashes before them: learning_rate=VALUE"),
+    ("a verb left out", 0, ["config", __file__], 10, "try: pawl config check " + __file__),
+    ("a folder for a GGUF file", 0, ["import", where, where + "/m"], 10, "is a folder"),
 ]
 for name, ranks, words, expect, text in cases:
     status, stdout, stderr = run(ranks, *words)
