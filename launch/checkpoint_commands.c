@@ -50,8 +50,11 @@ static void print_checkpoint(const json_t *k)
            (long long)json_integer_value(json_object_get(k, "reduction_lanes")));
     print_map("tokens", json_object_get(k, "tokens"));
     print_adapter(json_object_get(k, "lineage"));
-    json_array_foreach(json_object_get(k, "datasets"), i, item)
-        printf("%-16s %-24s %s, license %s\n", "dataset", text_of(item, "domain"), text_of(item, "path"), text_of(item, "license"));
+    json_array_foreach(json_object_get(k, "datasets"), i, item) {
+        const char *licence = text_of(item, "license");
+        printf("%-16s %-24s %s, licence %s\n", "dataset", text_of(item, "domain"), text_of(item, "path"),
+               licence[0] ? licence : "not stated");
+    }
     const json_t *evaluations = json_object_get(json_object_get(k, "lineage"), "evaluations");
     json_array_foreach(evaluations, i, item) {
         const char *domain;
