@@ -84,7 +84,7 @@ extern const pawl_field pawl_message_rows[], pawl_role_rows[];
     T(split,   "",     64, FIXED, "a file (without its ending) or folder of that name in path; empty: all files")              \
     T(domain,  "",     64, FIXED, "name of the domain in figures and lineage; empty: the last part of path")                   \
     F(f64, weight, "1", 0, 1e6, "", FIXED, "how many times the rows count in an epoch of the mixture")                         \
-    T(license, "",     64, FIXED, "SPDX identifier that lineage and releases carry")
+    T(license, "",     64, FIXED, "SPDX identifier that the lineage of checkpoints carries")
 /* clang-format on */
 typedef struct pawl_dataset_config {
     PAWL_DATASET_FIELDS(PAWL_MEMBER_F, PAWL_MEMBER_C, PAWL_MEMBER_T, PAWL_MEMBER_W, PAWL_MEMBER_R)
