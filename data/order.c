@@ -13,12 +13,15 @@
 static pawl_status nothing_left(const pawl_dataset *s, const char *kind, const char *advice)
 {
     const pawl_tally *t = &s->prepared.tally;
+    const char *cure = 2 * t->dropped > t->read  ? "; raise sequence_len, or set excess_length_strategy"
+                       : 2 * t->masked > t->read ? "; roles and roles_to_train say whose messages are trained"
+                                                 : "";
     PAWL_CHECK(t->read == t->empty, PAWL_EDATA,
                "%s '%s' (%s): of %lld rows read none is left: %lld without text, %lld bad, %lld longer than "
                "sequence_len and dropped, "
-               "%lld without a trained token",
+               "%lld without a trained token%s",
                kind, s->domain, s->config.path, (long long)t->read, (long long)t->empty, (long long)t->bad,
-               (long long)t->dropped, (long long)t->masked);
+               (long long)t->dropped, (long long)t->masked, cure);
     return PAWL_FAIL(PAWL_EDATA, "%s '%s' (%s) holds no text that is not empty; check the path%s", kind, s->domain,
                      s->config.path, advice);
 }

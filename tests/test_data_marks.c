@@ -272,6 +272,7 @@ static void nothing_left_says_why(void **state)
     learn(&k, "a.jsonl")->type = PAWL_PROMPT_COMPLETION;
     assert_int_equal(open_alone(&k, &d), PAWL_EDATA);
     assert_non_null(strstr(pawl_last_error()->what, "of 8 rows read none is left: 0 without text, 0 bad, 8 longer"));
+    assert_non_null(strstr(pawl_last_error()->what, "raise sequence_len"));
     data_case_close(&k);
 }
 

@@ -39,6 +39,12 @@ yaml = write_run(where, "rows.yaml", datasets=[dict(path=data, domain="rows")])
 status, _, stderr = run(2, "train", yaml)
 check(status == 20 and "rows.jsonl:2:" in stderr and stderr.count("rows.jsonl") == 1, "a bad row: FILE:LINE, once, exit 20")
 
+# Rows in which nobody is trained: what says who is.
+odd = os.path.join(where, "odd.jsonl")
+open(odd, "w").write('{"messages": [{"role": "user", "content": "a"}, {"role": "assistnt", "content": "b"}]}\n')
+status, _, stderr = run(0, "train", write_run(where, "odd.yaml", datasets=[dict(path=odd, domain="odd", type="chat")]), "chat_template=chatml")
+check(status == 20 and "roles_to_train say whose messages are trained" in stderr, "rows without a trained token: roles are named")
+
 # A pipe where a file is expected is refused, not waited for.
 pipe = os.path.join(where, "pipe.jsonl")
 os.mkfifo(pipe)
