@@ -4,6 +4,7 @@ pawl_script(tree_checks 60 ${PROJECT_SOURCE_DIR}/tests/tree_checks.sh ${CMAKE_C_
 pawl_script(headers 120 ${PROJECT_SOURCE_DIR}/tests/headers.sh ${CMAKE_C_COMPILER} ${CMAKE_CXX_COMPILER} ${PROJECT_SOURCE_DIR})
 pawl_script(house_rules 60 ${PROJECT_SOURCE_DIR}/tests/house_rules.sh ${PROJECT_SOURCE_DIR})
 pawl_script(outer_scripts 120 ${PROJECT_SOURCE_DIR}/tests/outer_scripts.sh ${PROJECT_SOURCE_DIR})
+pawl_script(promises 60 ${PROJECT_SOURCE_DIR}/tests/promises.sh ${PROJECT_SOURCE_DIR}/README.md ${PROJECT_BINARY_DIR})
 pawl_script(quickstart_texts 60 ${PAWL_PYTHON} ${PROJECT_SOURCE_DIR}/tests/quickstart_texts.py)
 pawl_script(quickstart_dictionary 60 ${PAWL_PYTHON} ${PROJECT_SOURCE_DIR}/tests/quickstart_dictionary.py)
 # Each configs/recipes/*.yaml resolves and plans.
