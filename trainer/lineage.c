@@ -52,10 +52,31 @@ static int same_json(const json_t *a, const json_t *b)
     return same;
 }
 
+/* A record without the paths in it: a folder that was moved is the same folder, as its digests say. */
+static json_t *without_paths(const json_t *record)
+{
+    json_t *copy = json_deep_copy(record);
+    static const char *const paths[] = {"path", "spec"};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        json_object_del(copy, paths[i]);
+        json_object_del(json_object_get(copy, "imported"), paths[i]);
+    }
+    return copy;
+}
+
+static int same_record(const json_t *a, const json_t *b)
+{
+    json_t *x = without_paths(a), *y = without_paths(b);
+    const int same = same_json(x, y);
+    json_decref(x);
+    json_decref(y);
+    return same;
+}
+
 /* Adds a sentence when `key` is not as it was: the records hold digests, so equal JSON is equal data. */
 static void compare(const json_t *before, const json_t *now, const char *key, const char *advice, pawl_text *differences, int *count)
 {
-    if (same_json(json_object_get(before, key), json_object_get(now, key))) return;
+    if (same_record(json_object_get(before, key), json_object_get(now, key))) return;
     pawl_text_add(differences, "%s%s: %s", *count ? "; " : "", key, advice);
     ++*count;
 }
@@ -119,7 +140,8 @@ pawl_status pawl_lineage_resume(const pawl_parts *p, const pawl_checkpoint *k, j
         json_array_append_new(json_object_get(l, "resumes"),
                               json_pack("{s:I,s:s,s:i,s:s}", "step", (json_int_t)pawl_checkpoint_step(k), "at", stamp, "ranks",
                                         p->comm->size, "pawl_version", PAWL_VERSION));
-        json_object_set(l, "topology", json_object_get(now, "topology"));
+        static const char *const anew[] = {"topology", "base", "parent", "tokenizer"}; /* the last three may have moved */
+        for (size_t i = 0; i < sizeof anew / sizeof *anew; i++) json_object_set(l, anew[i], json_object_get(now, anew[i]));
         json_object_set(l, "configuration", p->configuration); /* FREE keys may have changed */
         json_object_set(l, "configuration_sha256", json_object_get(now, "configuration_sha256"));
         if (l) *out = l;

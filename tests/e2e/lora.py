@@ -79,6 +79,25 @@ shutil.rmtree(at("stopped/checkpoints/step-000000010"))
 check(train(3, adapted, f"output_dir={at('stopped')}", "max_steps=12", "save_steps=5", f"resume_from_checkpoint={at('stopped/checkpoints/step-000000005')}") == first, "resumed from step 5 on 3 ranks: the same bits")
 refused(10, ["lora_alpha"], "train", adapted, f"output_dir={at('stopped')}", "lora_alpha=4", "save_steps=5", ranks=1)
 
+# A project's folder that is moved as a whole: paths in it are relative, and digests say that nothing else has changed.
+os.mkdir(at("project"))
+shutil.copytree(base, at("project/base"))
+os.chdir(at("project"))
+moving = write_run(".", "run.yaml", output="out", model="base_model: base\n", save_steps=5, **LORA)
+check(train(2, moving) == first, "with relative paths: the same bits")
+os.chdir(where)
+os.rename(at("project"), at("removed"))
+os.chdir(at("removed"))
+for step in (10, 12):
+    shutil.rmtree(f"out/checkpoints/step-{step:09}")
+check(train(3, moving, "resume_from_checkpoint=out/checkpoints/step-000000005") == first, "and moved elsewhere, resumed from step 5: the same bits")
+check(pawl_json("show", "out")["lineage"]["base"]["path"] == os.path.realpath("base"), "lineage says where the base is now")
+with open("base/model.safetensors", "r+b") as f:
+    f.seek(-4, 2)
+    f.write(b"\0\0\0\0")
+refused(10, ["base: the base model's files have changed"], "train", moving, ranks=1)
+os.chdir(where)
+
 # Out and in again.
 out = evals(at("lora1"))
 check(close(evaluate(at("lora1")), out), "eval of the checkpoint gives the run's losses")
