@@ -1,6 +1,7 @@
 /* pawl eval: held-out loss of a checkpoint or a Hugging Face model on the data of a run. */
 #include <stdio.h>
 
+#include "core/file.h"
 #include "launch/launch.h"
 
 enum { CHECKPOINT, BASE, JSON };
@@ -42,6 +43,17 @@ out:
     return status;
 }
 
+/* Collective. Where base_model has moved, --base says where the run's tokenizer and sizes are now, too. */
+static pawl_status find_base(pawl_comm *c, const char *base, pawl_model_section *m)
+{
+    int moved = base && m->base_model[0] && !pawl_path_exists(m->base_model);
+    PAWL_TRY(pawl_bcast(c, &moved, sizeof moved, 0));
+    pawl_status mine = PAWL_OK;
+    if (moved && snprintf(m->base_model, sizeof m->base_model, "%s", base) >= (int)sizeof m->base_model)
+        mine = PAWL_FAIL(PAWL_EUSAGE, "pawl eval: --base: the path is too long");
+    return pawl_agree(c, mine);
+}
+
 static pawl_status run(pawl_comm *c, const pawl_args *a, int *exit_status)
 {
     pawl_opened *o;
@@ -51,6 +63,7 @@ static pawl_status run(pawl_comm *c, const pawl_args *a, int *exit_status)
                             : PAWL_FAIL(PAWL_EUSAGE, "pawl eval: --checkpoint is missing: a checkpoint, a run's folder or a model's folder");
     PAWL_TRY(pawl_agree(c, mine));
     pawl_status s = pawl_open_config(c, a->words[0], (char *const *)(a->words + 1), a->word_count - 1, o);
+    if (s == PAWL_OK) s = find_base(c, a->option[BASE], &o->config.model);
     if (s == PAWL_OK) s = pawl_open_run(c, o, &stopped);
     if (s == PAWL_OK && !stopped) s = evaluate(c, o, path, a->option[BASE], a->option[JSON] != NULL, &stopped);
     if (s == PAWL_OK && stopped) *exit_status = PAWL_EXIT_AGAIN;

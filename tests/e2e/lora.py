@@ -188,6 +188,8 @@ os.rename(base, at("moved"))
 refused(10, [base, "not there any more", "--base"], "generate", at("lora1"), "--prompt", "x")
 status, stdout, stderr = run(0, "generate", at("lora1"), "--prompt", "The License", "--max-tokens", "24", "--json", "--base", at("moved"))
 check(status == 0 and json.loads(stdout) == answers[0], "with --base it is found again" + stderr)
+status, stdout, stderr = run(0, "eval", adapted, "--checkpoint", at("lora1"), "--json", "--base", at("moved"))
+check(status == 0 and close({d: s["loss"] for d, s in json.loads(stdout).items()}, out), "and by eval, whose run names it where it was" + stderr)
 with open(at("moved/model.safetensors"), "r+b") as f:
     f.seek(-4, 2)
     f.write(b"\0\0\0\0")
