@@ -74,8 +74,6 @@ typedef struct search {
 static pawl_status name_entry(search *s)
 {
     pawl_digest key;
-    PAWL_TRY(pawl_sources_hash(s->sources));
-    if (!pawl_keep_going()) return PAWL_OK;
     PAWL_TRY(pawl_recipe_key(s->recipe, &key));
     PAWL_TRY(pawl_dir_make(s->folder));
     memcpy(s->key, pawl_digest_hex(key).text, sizeof s->key);
@@ -86,7 +84,6 @@ static pawl_status name_entry(search *s)
 static pawl_status find(search *s)
 {
     if (!s->key[0]) PAWL_TRY(name_entry(s));
-    if (!pawl_keep_going()) return PAWL_OK;
     if (pawl_path_exists(s->told.entry.path)) {
         const pawl_status proven = prove(&s->told.entry);
         s->told.found = proven == PAWL_OK;
@@ -106,7 +103,8 @@ static pawl_status look(void *self)
     search *s = self;
     s->told.found = 0;
     s->told.shop[0] = 0;
-    const pawl_status status = pawl_prepare_advise(find(s), s->folder);
+    pawl_status status = s->key[0] ? PAWL_OK : pawl_sources_hash(s->sources);
+    if (status == PAWL_OK && pawl_keep_going()) status = pawl_prepare_advise(find(s), s->folder);
     s->told.stopped = pawl_stop_asked != 0;
     return status;
 }

@@ -139,7 +139,8 @@ static pawl_status settle(preparation *p)
     if (too_many) return pawl_alone(p->c, refuse, p);
     if (first == p->c->rank) {
         pawl_adopt_error(&p->failure.error);
-        s = pawl_prepare_advise(p->failure.status, p->folder);
+        s = p->failure.status;
+        if (strstr(p->failure.error.what, p->dir)) s = pawl_prepare_advise(s, p->folder); /* else a file of the user's */
     }
     return pawl_agree(p->c, s);
 }

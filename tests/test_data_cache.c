@@ -392,6 +392,36 @@ static void expect_io_error(const data_case *k, const pawl_fs *fs, const char *s
     assert_int_equal(cached(k, ".part", NULL), 0);
 }
 
+static int refusing_open(const char *path, int flags, mode_t mode)
+{
+    const size_t n = strlen(path);
+    if (n < 8 || strcmp(path + n - 8, "/a.jsonl") != 0 || failing_after-- > 0) return open(path, flags, mode);
+    errno = EACCES;
+    return -1;
+}
+
+/* When the user's file is hashed, and when it is read: to make room would be no advice. */
+static void data_that_cannot_be_read_are_a_clear_error(void **state)
+{
+    (void)state;
+    data_case k;
+    pawl_data *d;
+    pawl_fs fs = quick_fs;
+    open_case(&k);
+    fs.open = refusing_open;
+    for (int n = 0; n < 2; n++) {
+        failing_after = n;
+        pawl_fs_in_use = &fs;
+        assert_int_equal(open_alone(&k, &d), PAWL_EIO);
+        pawl_fs_in_use = &quick_fs;
+        assert_non_null(strstr(pawl_last_error()->what, "/a.jsonl: Permission denied"));
+        assert_null(strstr(pawl_last_error()->what, "make room"));
+        assert_int_equal(cached(&k, ".part", NULL), 0);
+    }
+    (void)open_and_digest(&k);
+    data_case_close(&k);
+}
+
 static void a_cache_that_cannot_be_written_is_a_clear_error(void **state)
 {
     (void)state;
@@ -559,6 +589,7 @@ int main(void)
         cmocka_unit_test(what_dead_jobs_left_is_removed_and_living_ones_are_left_alone),
         cmocka_unit_test(damaged_entries_are_made_again),
         cmocka_unit_test(sizes_are_compared_too),
+        cmocka_unit_test(data_that_cannot_be_read_are_a_clear_error),
         cmocka_unit_test(a_cache_that_cannot_be_written_is_a_clear_error),
         cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(a_stop_leaves_nothing_half_made),
