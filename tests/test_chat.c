@@ -297,6 +297,30 @@ static const struct {
     {"a text", "{\"text\": \"T\"}", "T", "[T]", PAWL_COMPLETION},
 };
 
+/* In time that grows with the row and not with its square, which would be minutes here; every other answer is empty. */
+static void a_row_may_have_very_many_messages(void **state)
+{
+    (void)state;
+    enum { PAIRS = 100000 };
+    static const char *const templates[] = {"chatml", NULL};
+    static const char in_blocks[] = "{% for m in messages %}[{{ m.role }}]{% if m.role == 'assistant' %}{% generation %}{{ "
+                                 "m.content }}{% endgeneration %}{% else %}{{ m.content }}{% endif %}{% endfor %}";
+    json_t *row = json_pack("{s:[]}", "messages"), *messages = json_object_get(row, "messages");
+    for (int i = 0; i < PAIRS; i++) {
+        json_array_append_new(messages, json_pack("{s:s,s:s}", "role", "user", "content", "q"));
+        json_array_append_new(messages, json_pack("{s:s,s:s}", "role", "assistant", "content", i % 2 ? "a" : ""));
+    }
+    for (size_t i = 0; i < 2; i++) {
+        chat_case k;
+        chat_case_open(&k, PAWL_CHAT, templates[i] ? templates[i] : "jinja");
+        if (!templates[i]) snprintf(k.cfg.chat_template_jinja, sizeof k.cfg.chat_template_jinja, "%s", in_blocks);
+        must(render_with(&k, NULL, row));
+        assert_int_equal(k.sample.count, templates[i] ? PAIRS : PAIRS / 2); /* chatml's ends of turns are learnt, too */
+        chat_case_close(&k);
+    }
+    json_decref(row);
+}
+
 static void rows_of_every_kind_are_rendered(void **state)
 {
     (void)state;
@@ -409,6 +433,7 @@ int main(void)
         cmocka_unit_test(alpaca_rows_have_the_stanford_prompt),
         cmocka_unit_test(published_templates_equal_transformers),
         cmocka_unit_test(roles_and_ends_say_what_is_learnt),
+        cmocka_unit_test(a_row_may_have_very_many_messages),
         cmocka_unit_test(rows_of_every_kind_are_rendered),
         cmocka_unit_test(keys_and_roles_are_mapped),
         cmocka_unit_test(bad_rows_are_refused_in_a_sentence),

@@ -17,12 +17,26 @@ typedef struct run {
     int is_quote; /* the message's turn has ended before: the template says something of it again */
 } run;
 
+/* What is known of a message. */
+typedef struct said {
+    int64_t run; /* the first of it among the pieces' runs; -1: nothing of it stands in the text */
+    int is_over; /* its turn has ended: what stands behind is a quote */
+} said;
+
+/* Empty messages that stand before a run, the last one first. */
+typedef struct gap {
+    int64_t first, count;
+} gap;
+
 typedef struct turns {
     const pawl_chat_template *template;
     const pawl_jinja_output *output;
     const json_t *messages;
     const int8_t *learns;
     run *runs;
+    said *said; /* [messages] */
+    run *empties;
+    gap *gaps; /* [count + 1] */
     int64_t count;
     int64_t last_stop; /* the run with the conversation's last end of a turn; -1 */
 } turns;
@@ -56,33 +70,49 @@ static int64_t answer_begins(const turns *t, int64_t from, int64_t to)
     return at >= 0 || !newline ? at : behind_prompt(t, (size_t)(newline + 1 - prompt), from, to);
 }
 
-/* An assistant's message of which nothing stands in the text, because there is nothing in it: where its turn stands. */
-static void add_empty(turns *t, int32_t message, int64_t at)
+/* An assistant's message of which nothing stands in the text, because there is nothing in it: where its turn stands,
+ * between run `at` and what is in front of it. 0: nowhere. */
+static int place_empty(turns *t, int64_t at, int32_t message, run *out)
 {
-    memmove(t->runs + at + 1, t->runs + at, (size_t)(t->count - at) * sizeof *t->runs);
-    t->count++;
+    const gap *g = &t->gaps[at];
     const int64_t from = at > 0 ? t->runs[at - 1].end : 0;
-    const int64_t to = at + 1 < t->count ? t->runs[at + 1].first : (int64_t)t->output->text.bytes;
-    const int64_t begins = answer_begins(t, from, to);
-    if (begins < 0) {
-        t->count--;
-        memmove(t->runs + at, t->runs + at + 1, (size_t)(t->count - at) * sizeof *t->runs);
-        return;
+    const int64_t behind = at < t->count ? t->runs[at].first : (int64_t)t->output->text.bytes;
+    const int64_t begins = answer_begins(t, from, g->count > 0 ? t->empties[g->first + g->count - 1].first : behind);
+    if (begins < 0) return 0;
+    *out = (run){.first = begins, .end = begins, .message = message};
+    return 1;
+}
+
+/* Runs and the empties of their gaps in the order of the text: from the end, so that none is overwritten. */
+static void merge_empties(turns *t, int64_t count)
+{
+    int64_t to = t->count + count;
+    for (int64_t at = t->count; at >= 0; at--) {
+        const gap *g = &t->gaps[at];
+        for (int64_t k = 0; k < g->count; k++) t->runs[--to] = t->empties[g->first + k];
+        if (at > 0) t->runs[--to] = t->runs[at - 1];
     }
-    t->runs[at] = (run){.first = begins, .end = begins, .message = message};
+    t->count += count;
 }
 
 static void add_empties(turns *t)
 {
-    int64_t at = 0;
+    int64_t at = 0, count = 0;
+    int is_full = 0; /* another prompt stands not in the gap */
     for (int32_t i = 0; i < (int32_t)json_array_size(t->messages); i++) {
-        int64_t k = 0;
-        while (k < t->count && t->runs[k].message != i) k++;
-        if (k < t->count)
-            at = k + 1;
-        else if (is_assistant(t, i))
-            add_empty(t, i, at);
+        if (t->said[i].run >= 0) {
+            at = t->said[i].run + 1;
+            t->gaps[at].first = count;
+            is_full = 0;
+        } else if (!is_full && is_assistant(t, i)) {
+            is_full = !place_empty(t, at, i, &t->empties[count]);
+            if (is_full) continue;
+            t->said[i].run = at;
+            t->gaps[at].count++;
+            count++;
+        }
     }
+    if (count > 0) merge_empties(t, count);
 }
 
 /* Whether a turn ends in [from, to). */
@@ -101,6 +131,7 @@ static void gather_runs(turns *t)
             last->end = larger(last->end, p.end);
         } else if (!last || p.end > last->end || p.first >= last->end) { /* else inside another message's words */
             const int64_t first = last ? larger(last->end, p.first) : p.first;
+            if (t->said[p.source].run < 0) t->said[p.source].run = t->count;
             t->runs[t->count++] = (run){.first = first, .end = larger(first, p.end), .message = p.source};
         }
     }
@@ -117,12 +148,6 @@ static void find_stop(const turns *t, run *r)
     r->stop_end = (int64_t)(at + strlen(word));
 }
 
-static void mark_quotes(turns *t, int64_t at)
-{
-    for (int64_t k = at + 1; k < t->count; k++)
-        if (t->runs[k].message == t->runs[at].message) t->runs[k].is_quote = 1;
-}
-
 static void complete_runs(turns *t)
 {
     t->last_stop = -1;
@@ -132,13 +157,11 @@ static void complete_runs(turns *t)
         r->next = i + 1 < t->count ? t->runs[i + 1].first : (int64_t)t->output->text.bytes;
         find_stop(t, r);
         const int64_t begins = is_assistant(t, r->message) ? answer_begins(t, r->before, r->first) : -1;
-        if (begins >= 0) {
-            r->first = begins;
-            r->is_quote = 0; /* the assistant goes on in a turn of its own */
-        }
+        if (begins >= 0) r->first = begins;
+        r->is_quote = begins < 0 && t->said[r->message].is_over; /* else the assistant goes on in a turn of its own */
         if (r->is_quote || r->stop_end == r->stop_first) continue;
         t->last_stop = i;
-        mark_quotes(t, i);
+        t->said[r->message].is_over = 1;
     }
 }
 
@@ -159,8 +182,15 @@ static int is_empty_at(const turns *t, int64_t i, int64_t place)
 /* The runs inside block b: the first of them, and behind the last. */
 static void runs_inside(const turns *t, pawl_jinja_piece b, int64_t *first, int64_t *end)
 {
-    *first = 0;
-    while (*first < t->count && t->runs[*first].end < b.first) (*first)++;
+    int64_t low = 0, high = t->count; /* runs end in order */
+    while (low < high) {
+        const int64_t middle = low + (high - low) / 2;
+        if (t->runs[middle].end < b.first)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    *first = low;
     while (*first < t->count && t->runs[*first].end == b.first && t->runs[*first].first < b.first) (*first)++;
     *end = *first;
     while (*end < t->count && t->runs[*end].first <= b.end && t->runs[*end].end <= b.end) (*end)++;
@@ -194,10 +224,8 @@ static int says_something(const json_t *message)
 static pawl_status check_written(const turns *t)
 {
     const int64_t n = (int64_t)json_array_size(t->messages);
-    for (int64_t i = 0, k; i < n; i++) {
-        for (k = 0; k < t->count && t->runs[k].message != i; k++) {
-        }
-        PAWL_CHECK(k < t->count || t->learns[i] <= 0 || !says_something(json_array_get(t->messages, (size_t)i)),
+    for (int64_t i = 0; i < n; i++) {
+        PAWL_CHECK(t->said[i].run >= 0 || t->learns[i] <= 0 || !says_something(json_array_get(t->messages, (size_t)i)),
                    PAWL_EDATA, "messages[%lld] is to be learnt, and the chat template writes nothing of it",
                    (long long)i);
     }
@@ -231,19 +259,39 @@ static pawl_status train_all(turns *t, pawl_train_on ends, pawl_sample *s)
     return PAWL_OK;
 }
 
+static pawl_status turns_open(turns *t)
+{
+    const size_t messages = json_array_size(t->messages), runs = (size_t)t->output->count + messages + 1;
+    PAWL_TRY(pawl_alloc((void **)&t->runs, runs * sizeof *t->runs, "the turns of a conversation"));
+    PAWL_TRY(pawl_alloc((void **)&t->gaps, runs * sizeof *t->gaps, "the turns of a conversation"));
+    PAWL_TRY(pawl_alloc((void **)&t->empties, (messages + 1) * sizeof *t->empties, "the turns of a conversation"));
+    PAWL_TRY(pawl_alloc((void **)&t->said, (messages + 1) * sizeof *t->said, "the messages of a conversation"));
+    for (size_t i = 0; i < messages; i++) t->said[i].run = -1;
+    return PAWL_OK;
+}
+
+static void turns_close(turns *t)
+{
+    pawl_free(t->said);
+    pawl_free(t->empties);
+    pawl_free(t->gaps);
+    pawl_free(t->runs);
+}
+
 pawl_status pawl_turns_train(const pawl_chat_template *c, const pawl_jinja_output *o, const json_t *messages,
                              const int8_t *learns, pawl_train_on ends, pawl_sample *s)
 {
     turns t = {.template = c, .output = o, .messages = messages, .learns = learns};
+    pawl_status status = PAWL_OK;
     pawl_sample_reset(s, PAWL_WITHOUT_SPECIALS, 0);
     PAWL_TRY(pawl_sample_add(s, o->text.data ? o->text.data : "", o->text.bytes, 0));
-    PAWL_TRY(pawl_alloc((void **)&t.runs, ((size_t)o->count + json_array_size(messages) + 1) * sizeof *t.runs,
-                        "the turns of a conversation"));
+    PAWL_TRY_OUT(turns_open(&t));
     gather_runs(&t);
     add_empties(&t);
     complete_runs(&t);
-    pawl_status status = check_written(&t);
-    if (status == PAWL_OK) status = train_all(&t, ends, s);
-    pawl_free(t.runs);
+    PAWL_TRY_OUT(check_written(&t));
+    PAWL_TRY_OUT(train_all(&t, ends, s));
+out:
+    turns_close(&t);
     return status;
 }
