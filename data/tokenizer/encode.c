@@ -7,7 +7,7 @@
 #include "data/utf8.h"
 
 enum { JIT_STACK_LEAST = 32 << 10, JIT_STACK_MOST = 8 << 20, MATCH_STEPS = 50000000 };
-enum { GROWN_LEAST = 16 << 20, GROWTH_MOST = 32 }; /* bytes that normalizers may make of a text */
+enum { GROWN_LEAST = 1 << 20, GROWTH_MOST = 32 }; /* bytes that normalizers may make of a text */
 
 /* ---- Text in the making ---- */
 
