@@ -15,18 +15,6 @@ static pawl_status save(const char *path, const pawl_loaded *l, pawl_dtype dtype
     return pawl_chat_export(path, dir);
 }
 
-/* Another model, or a run, may lie there: it is not for an export to write over it. */
-static pawl_status require_empty(const char *dir)
-{
-    char **names;
-    int count;
-    if (!pawl_path_exists(dir)) return PAWL_OK;
-    PAWL_TRY(pawl_dir_list(dir, &names, &count));
-    pawl_free(names);
-    PAWL_CHECK(count == 0, PAWL_EUSAGE, "%s is not empty: export into a new folder", dir);
-    return PAWL_OK;
-}
-
 static pawl_status write_model(const char *path, const char *base, pawl_dtype dtype, const char *dir)
 {
     pawl_loaded l;
@@ -92,7 +80,7 @@ static pawl_status run(pawl_comm *c, const pawl_args *a, int *exit_status)
     PAWL_CHECK(dtype == PAWL_F32 || dtype == PAWL_BF16 || dtype == PAWL_F16, PAWL_EUSAGE,
                "pawl export: --dtype: expected f32, bf16 or f16, found '%s'", name);
     PAWL_CHECK(!a->option[ADAPTER] || !a->option[MERGED], PAWL_EUSAGE, "pawl export: expected --adapter or --merged, found both");
-    PAWL_TRY(require_empty(a->words[1]));
+    PAWL_TRY(pawl_require_empty(a->words[1], "export"));
     return (a->option[ADAPTER] ? write_adapter : write_model)(a->words[0], a->option[BASE], dtype, a->words[1]);
 }
 

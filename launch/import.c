@@ -150,18 +150,6 @@ pawl_status pawl_import_start(pawl_comm *c, pawl_opened *o)
 
 /* --- the command -------------------------------------------------------------------------------------------- */
 
-/* Another model, or a run, may lie there: it is not for an import to write over it. */
-static pawl_status require_empty(const char *dir)
-{
-    char **names;
-    int count;
-    if (!pawl_path_exists(dir)) return PAWL_OK;
-    PAWL_TRY(pawl_dir_list(dir, &names, &count));
-    pawl_free(names);
-    PAWL_CHECK(count == 0, PAWL_EUSAGE, "%s is not empty: import into a new folder", dir);
-    return PAWL_OK;
-}
-
 static pawl_status make_parent(const char *dir)
 {
     char parent[PATH_MAX];
@@ -179,7 +167,7 @@ static pawl_status import(const char *file, pawl_dtype dtype, const char *dir)
     size_t bytes;
     PAWL_CHECK(pawl_path_exists(file), PAWL_EUSAGE, "pawl import: there is no file %s", file);
     PAWL_CHECK(!pawl_path_is_dir(file), PAWL_EUSAGE, "pawl import: expected a GGUF file, but %s is a folder", file);
-    PAWL_TRY(require_empty(dir));
+    PAWL_TRY(pawl_require_empty(dir, "import"));
     PAWL_TRY(pawl_gguf_open(file, &g));
     const pawl_digest digest = pawl_gguf_digest(g, &bytes);
     pawl_status s = make_parent(dir);

@@ -61,6 +61,9 @@ PAWL_MUST pawl_status pawl_answer_lines(size_t flags, pawl_answer_line answer, v
 PAWL_MUST pawl_status pawl_threads_here(pawl_comm *c, int64_t asked, int *threads);
 /* The user's cache folder for prepared data; "" when there is none. */
 void pawl_cache_folder(char *out, size_t room);
+/* Refuses a folder that holds something: another model or a run may lie there, and is not written over. verb says what the
+ * command does ("import"). A folder that is not there is empty. Errors: EUSAGE, EIO. */
+PAWL_MUST pawl_status pawl_require_empty(const char *dir, const char *verb);
 /* Whether what this rank writes to stderr ends on a terminal: its own, or that of the mpirun on this machine that passes it on. */
 int pawl_on_terminal(void);
 /* From here on SIGUSR1, SIGTERM and SIGINT set pawl_stop_asked. */

@@ -85,3 +85,14 @@ void pawl_catch_signals(void)
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
 }
+
+pawl_status pawl_require_empty(const char *dir, const char *verb)
+{
+    char **names;
+    int count;
+    if (!pawl_path_exists(dir)) return PAWL_OK;
+    PAWL_TRY(pawl_dir_list(dir, &names, &count));
+    pawl_free(names);
+    PAWL_CHECK(count == 0, PAWL_EUSAGE, "%s is not empty: %s into a new folder", dir, verb);
+    return PAWL_OK;
+}
