@@ -2,16 +2,28 @@
 #include <string.h>
 
 #include "checkpoints/saver.h"
+#include "core/span.h"
 
 /* Who works in a phase; who does not has done at once. */
 static const struct {
+    const char *name;
     pawl_status (*work)(pawl_saver *s);
     int rank_0_only;
 } phases[] = {
-    [PAWL_SAVE_LAYOUT] = {pawl_save_lay_out, 1},
-    [PAWL_SAVE_WRITE] = {pawl_save_write, 0},
-    [PAWL_SAVE_PUBLISH] = {pawl_save_publish, 1},
+    [PAWL_SAVE_LAYOUT] = {"save: lay out", pawl_save_lay_out, 1},
+    [PAWL_SAVE_WRITE] = {"save: write", pawl_save_write, 0},
+    [PAWL_SAVE_PUBLISH] = {"save: publish", pawl_save_publish, 1},
 };
+
+static pawl_status work(pawl_saver *s)
+{
+    pawl_span_join(PAWL_SPAN_WRITER);
+    const int span = pawl_span_begin(phases[s->phase].name);
+    const pawl_status status = phases[s->phase].work(s);
+    pawl_span_end(span);
+    pawl_span_part();
+    return status;
+}
 
 static void *run(void *self)
 {
@@ -22,7 +34,7 @@ static void *run(void *self)
         if (!s->asked) break;
         s->asked = 0;
         pthread_mutex_unlock(&s->mutex);
-        const pawl_status status = phases[s->phase].work(s);
+        const pawl_status status = work(s);
         pthread_mutex_lock(&s->mutex);
         s->done = status == PAWL_OK ? 1 : -1;
         if (status != PAWL_OK) s->error = *pawl_last_error();

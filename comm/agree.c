@@ -1,5 +1,6 @@
 #include "comm/comm.h"
 #include "comm/mpi.h"
+#include "core/span.h"
 
 static int site_id(const char *file, int line)
 {
@@ -16,7 +17,10 @@ pawl_status pawl_agree_(pawl_comm *c, pawl_status mine, const char *file, int li
 
     const int site = site_id(file, line);
     struct { int value, rank; } got[3], put[3] = {{(int)mine, c->rank}, {site, c->rank}, {-site, c->rank}};
-    PAWL_TRY(pawl_mpi_status(MPI_Allreduce(put, got, 3, MPI_2INT, MPI_MAXLOC, pawl_mpi(c)), "MPI_Allreduce"));
+    const int span = pawl_span_begin_wait("agreement");
+    const int code = MPI_Allreduce(put, got, 3, MPI_2INT, MPI_MAXLOC, pawl_mpi(c));
+    pawl_span_end(span);
+    PAWL_TRY(pawl_mpi_status(code, "MPI_Allreduce"));
     c->bytes_sent += sizeof put;
     if (got[1].value != -got[2].value) {
         (void)PAWL_FAIL(PAWL_EBUG, "ranks %d and %d reached different collective calls", got[1].rank, got[2].rank);

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "core/arena.h"
+#include "core/span.h"
 
 /* A job is open from its publishing until the caller finds no task left; workers that wake in between join it, those
  * that wake later are not waited for. Workers sleep on `start`, the caller on `finish`: nothing here spins, since ranks
@@ -52,7 +53,9 @@ static void *work(void *arg)
         seen = p->job;
         p->inside++;
         pthread_mutex_unlock(&p->lock);
+        const int64_t begun = pawl_span_pool_begin(w->index);
         share(p, w->index);
+        pawl_span_pool_end(w->index, begun);
         pthread_mutex_lock(&p->lock);
         if (--p->inside == 0) pthread_cond_signal(&p->finish);
     }
