@@ -5,6 +5,22 @@
 
 #include "core/arena.h"
 
+pawl_extent pawl_extent_vector(int64_t first, int64_t count)
+{
+    return (pawl_extent){.first = first, .count = count, .role = PAWL_ROLE_VECTOR, .rows = count, .layer = -1};
+}
+
+pawl_extent pawl_extent_matrix(int64_t first, int64_t rows, int64_t cols)
+{
+    return (pawl_extent){.first = first,
+                         .count = rows * cols,
+                         .decays = 1,
+                         .role = PAWL_ROLE_MATRIX,
+                         .rows = rows,
+                         .cols = cols,
+                         .layer = -1};
+}
+
 pawl_status pawl_state_add(pawl_state *s, const char *prefix, const char *name, pawl_tensor t)
 {
     if (s->count == s->room) {
@@ -17,6 +33,8 @@ pawl_status pawl_state_add(pawl_state *s, const char *prefix, const char *name, 
     PAWL_CHECK(n >= 0 && n < PAWL_NAME_MAX, PAWL_EBUG, "tensor name %s%s is longer than %d bytes", prefix, name, PAWL_NAME_MAX);
     item->tensor = t;
     item->frozen = 0;
+    item->first = 0;
+    item->count = pawl_tensor_count(t);
     s->count++;
     return PAWL_OK;
 }

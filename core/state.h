@@ -14,8 +14,9 @@ enum { PAWL_NAME_MAX = 192 };
 
 typedef struct pawl_named {
     char name[PAWL_NAME_MAX]; /* "model.layers.0.self_attn.q_proj.weight", or a path such as "optimizer/adamw/m/..." */
-    pawl_tensor tensor;
+    pawl_tensor tensor; /* its whole shape */
     int frozen; /* 1: does not change during the run, so a checkpoint may refer to an earlier file for it */
+    int64_t first, count; /* of its numbers, those that this process holds, at tensor.data; all of them as a rule */
 } pawl_named;
 
 typedef struct pawl_state {
@@ -23,11 +24,25 @@ typedef struct pawl_state {
     int count, room;
 } pawl_state;
 
-/* Where a tensor lies in a flat run of numbers: [first, first + count). */
+/* What part a tensor plays, for rules that treat some apart. */
+typedef enum pawl_role {
+    PAWL_ROLE_VECTOR,   /* norms and biases */
+    PAWL_ROLE_MATRIX,   /* what multiplies hidden states */
+    PAWL_ROLE_EMBEDDING /* token and position embeddings, and the output head */
+} pawl_role;
+
+/* Where a tensor lies in a flat run of numbers: [first, first + count); and what it is. */
 typedef struct pawl_extent {
     int64_t first, count;
     int decays; /* 1: weight decay applies (two or more dimensions) */
+    pawl_role role;
+    int64_t rows, cols; /* of a matrix, [out, in]; a vector: count, 0 */
+    int64_t layer;      /* -1: before the layers; their number: behind them */
 } pawl_extent;
+
+/* A vector and a matrix in no layer. */
+pawl_extent pawl_extent_vector(int64_t first, int64_t count);
+pawl_extent pawl_extent_matrix(int64_t first, int64_t rows, int64_t cols);
 
 /* Appends a tensor under prefix + name. Errors: EMEM; EBUG when the name is too long. */
 PAWL_MUST pawl_status pawl_state_add(pawl_state *s, const char *prefix, const char *name, pawl_tensor t);

@@ -126,12 +126,15 @@ static pawl_status choose(pawl_adapter *a, const pawl_lora_settings *s, const ch
 
 /* ---- the flat run ---- */
 
-static int64_t place(pawl_adapter *a, int64_t count, int decays)
+/* cols 0: a vector. */
+static int64_t place(pawl_adapter *a, int64_t layer, int64_t rows, int64_t cols)
 {
     const int64_t at = a->flat = (a->flat + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
-    a->extents[a->extent_count++] = (pawl_extent){.first = at, .count = count, .decays = decays};
-    a->flat += count;
-    a->parameters += count;
+    pawl_extent *e = &a->extents[a->extent_count++];
+    *e = cols ? pawl_extent_matrix(at, rows, cols) : pawl_extent_vector(at, rows);
+    e->layer = layer;
+    a->flat += e->count;
+    a->parameters += e->count;
     return at;
 }
 
@@ -142,9 +145,10 @@ static pawl_status lay_out(pawl_adapter *a)
     PAWL_TRY(pawl_alloc((void **)&a->extents, (size_t)a->count * 3 * sizeof *a->extents, "an adapter"));
     for (int i = 0; i < a->count; i++) {
         pawl_adapted *t = &a->items[i];
-        t->a = place(a, t->r * t->module.in, 1);
-        t->b = place(a, t->module.out * t->r, 1);
-        t->magnitude = a->dora ? place(a, t->module.out, 0) : -1;
+        const int64_t layer = t->module.layer;
+        t->a = place(a, layer, t->r, t->module.in);
+        t->b = place(a, layer, t->module.out, t->r);
+        t->magnitude = a->dora ? place(a, layer, t->module.out, 0) : -1;
     }
     a->flat = (a->flat + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
     int at = 0;

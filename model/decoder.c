@@ -41,6 +41,14 @@ static int has_slot(const pawl_model *m, pawl_slot s)
     return row_of(m, s)->name && (m->has & row_of(m, s)->needs) == row_of(m, s)->needs;
 }
 
+static pawl_extent extent_of(const pawl_model *m, pawl_slot s, int64_t layer, const pawl_weight *w)
+{
+    pawl_extent e = w->ndim == 2 ? pawl_extent_matrix(w->first, w->dim[0], w->dim[1]) : pawl_extent_vector(w->first, w->dim[0]);
+    e.layer = in_layers(s) ? layer : s > PAWL_DOWN_BIAS ? m->config.num_hidden_layers : -1;
+    if (s == PAWL_EMBED || s == PAWL_POSITIONS || s == PAWL_HEAD) e.role = PAWL_ROLE_EMBEDDING;
+    return e;
+}
+
 /* Appends the tensor of slot s; without m->weights it only counts. */
 static void place(pawl_model *m, pawl_slot s, int64_t layer, pawl_places *places)
 {
@@ -59,7 +67,7 @@ static void place(pawl_model *m, pawl_slot s, int64_t layer, pawl_places *places
             snprintf(w->name, sizeof w->name, "%s", row->name);
         else
             snprintf(w->name, sizeof w->name, "%s.%lld.%s", family_of(m)->layers, (long long)layer, row->name);
-        m->extents[m->count] = (pawl_extent){.first = m->flat, .count = count, .decays = w->ndim >= 2};
+        m->extents[m->count] = extent_of(m, s, layer, w);
         places->at[s] = m->flat;
     }
     m->count++;

@@ -1,55 +1,102 @@
 #include "optim/optim.h"
 
-#include <math.h>
+#include "optim/rules.h"
 
-#include "core/arena.h"
-
-enum { MOMENTS = 2 };
-
-struct pawl_optim {
-    pawl_optim_config config;
-    pawl_device *device;
-    const pawl_extent *parts;
-    int part_count;
-    pawl_arena arena;
-    pawl_optim_run runs[MOMENTS]; /* m, v: flat, laid out as the weights */
-    double *blocks;               /* partial sums of one tensor's squares */
-};
-
-static void lay_out(pawl_optim *o, int64_t count)
+static int64_t least(int64_t a, int64_t b)
 {
-    int64_t longest = 0;
-    for (int i = 0; i < o->part_count; i++)
-        if (o->parts[i].count > longest) longest = o->parts[i].count;
-    for (int i = 0; i < MOMENTS; i++) o->runs[i].flat = pawl_take_bytes(&o->arena, (size_t)count * sizeof(float));
-    o->blocks = pawl_take_bytes(&o->arena, (size_t)(longest / PAWL_SUM_BLOCK + 1) * sizeof(double));
+    return a < b ? a : b;
 }
 
-size_t pawl_optim_bytes(const pawl_optim_config *c, int64_t count)
+static int64_t most(int64_t a, int64_t b)
 {
-    (void)c; /* one rule as yet */
-    const pawl_extent whole = {0, count, 0};
-    pawl_optim o = {.parts = &whole, .part_count = 1};
-    lay_out(&o, count);
+    return a > b ? a : b;
+}
+
+/* ---- which rank holds what ---- */
+
+/* The place nearest to x at which the flat run may be cut; the lower of two that are as near. */
+static int64_t cut_near(const pawl_optim_config *c, const pawl_extent *parts, int part_count, int64_t count, int64_t x)
+{
+    int64_t best = 0;
+    for (int i = 0; i <= part_count; i++) {
+        const int64_t start = i < part_count ? parts[i].first : count;
+        const int64_t step = i < part_count ? pawl_rule_of(c, &parts[i])->cut : 0;
+        int64_t at = start;
+        if (step && x > start && x < start + parts[i].count) at = start + (x - start) / step * step;
+        for (int k = 0; k < 2; k++, at += step) {
+            if (k && (!step || at >= start + parts[i].count)) break;
+            if (most(at, x) - least(at, x) < most(best, x) - least(best, x)) best = at;
+        }
+    }
+    return best;
+}
+
+void pawl_optim_cuts(const pawl_optim_config *c, const pawl_extent *parts, int part_count, int64_t count, int ranks,
+                     int64_t *cuts)
+{
+    cuts[0] = 0;
+    for (int r = 1; r < ranks; r++)
+        cuts[r] = cut_near(c, parts, part_count, count, (int64_t)((double)count * r / ranks));
+    cuts[ranks] = count;
+}
+
+/* ---- memory ---- */
+
+static void find_piece(const pawl_optim *o, const pawl_extent *e, pawl_piece *p)
+{
+    const int64_t first = most(o->first - e->first, 0), end = least(o->end - e->first, e->count);
+    *p = (pawl_piece){.of = e, .rule = pawl_rule_of(&o->config, e), .first = first, .count = most(end - first, 0)};
+}
+
+static void lay_out_piece(pawl_optim *o, pawl_piece *p, size_t *scratch)
+{
+    for (int j = 0; j < PAWL_RULE_RUNS && p->rule->runs[j].name; j++) {
+        int64_t first, count;
+        const pawl_tensor whole = p->rule->runs[j].shape(&o->config, p->of);
+        pawl_run_part(&p->rule->runs[j], whole, p, &first, &count);
+        if (count > 0) p->state[j] = pawl_take_bytes(&o->arena, (size_t)count * pawl_dtype_bytes(whole.dtype));
+    }
+    const size_t needed = p->rule->scratch_bytes ? p->rule->scratch_bytes(&o->config, p->of) : 0;
+    if (needed > *scratch) *scratch = needed;
+}
+
+static void lay_out(pawl_optim *o)
+{
+    const int64_t blocks = pawl_norm_blocks(o->parts, o->part_count, 0, INT64_MAX) +
+                           pawl_norm_blocks(o->parts, o->part_count, o->first, o->end);
+    size_t scratch = 0;
+    o->pieces = pawl_take_bytes(&o->arena, (size_t)o->part_count * sizeof *o->pieces);
+    for (int i = 0; i < o->part_count; i++) {
+        pawl_piece here, *p = o->pieces ? &o->pieces[i] : &here;
+        find_piece(o, &o->parts[i], p);
+        if (p->count > 0) lay_out_piece(o, p, &scratch);
+    }
+    o->blocks = pawl_take_bytes(&o->arena, (size_t)blocks * sizeof *o->blocks);
+    o->scratch = pawl_take_bytes(&o->arena, scratch);
+}
+
+size_t pawl_optim_bytes(const pawl_optim_config *c, const pawl_extent *parts, int part_count, int64_t first,
+                        int64_t end)
+{
+    pawl_optim o = {.config = *c, .parts = parts, .part_count = part_count, .first = first, .end = end};
+    lay_out(&o);
     return o.arena.used;
 }
 
-pawl_status pawl_optim_open(const pawl_optim_config *c, pawl_device *d, const pawl_extent *parts, int part_count, int64_t count,
-                            pawl_optim **out)
+pawl_status pawl_optim_open(const pawl_optim_config *c, pawl_device *d, const pawl_extent *parts, int part_count,
+                            int64_t first, int64_t end, pawl_optim **out)
 {
     pawl_optim *o;
     PAWL_TRY(pawl_alloc((void **)&o, sizeof *o, "the optimizer"));
-    *o = (pawl_optim){.config = *c, .device = d, .parts = parts, .part_count = part_count};
+    *o = (pawl_optim){.config = *c, .device = d, .parts = parts, .part_count = part_count, .first = first, .end = end};
     o->arena.name = "optimizer";
-    o->runs[0].name = "m";
-    o->runs[1].name = "v";
-    lay_out(o, count);
+    lay_out(o);
     pawl_status s = pawl_arena_open(&o->arena);
     if (s != PAWL_OK) {
         pawl_free(o);
         return s;
     }
-    lay_out(o, count);
+    lay_out(o);
     *out = o;
     return PAWL_OK;
 }
@@ -61,26 +108,46 @@ void pawl_optim_close(pawl_optim *o)
     pawl_free(o);
 }
 
-int pawl_optim_state(pawl_optim *o, const pawl_optim_run **runs)
-{
-    *runs = o->runs;
-    return MOMENTS;
-}
+/* ---- state ---- */
 
-pawl_status pawl_grad_norm(pawl_optim *o, const float *grads, double *norm)
+static pawl_status list_piece(const pawl_optim_config *c, const pawl_piece *p, const char *name, pawl_state *out)
 {
-    double squares = 0;
-    for (int i = 0; i < o->part_count; i++) {
-        const pawl_extent *p = &o->parts[i];
-        const int64_t blocks = (p->count + PAWL_SUM_BLOCK - 1) / PAWL_SUM_BLOCK;
-        PAWL_TRY(pawl_sum_squares(o->device, grads + p->first, p->count, o->blocks));
-        double tensor = 0;
-        for (int64_t b = 0; b < blocks; b++) tensor += o->blocks[b];
-        squares += tensor;
+    for (int j = 0; j < PAWL_RULE_RUNS && p->rule->runs[j].name; j++) {
+        char prefix[PAWL_NAME_MAX];
+        pawl_tensor whole = p->rule->runs[j].shape(c, p->of);
+        if (pawl_tensor_count(whole) == 0) continue;
+        whole.data = p->state[j];
+        snprintf(prefix, sizeof prefix, "optimizer/%s/%s/", p->rule->name, p->rule->runs[j].name);
+        PAWL_TRY(pawl_state_add(out, prefix, name, whole));
+        pawl_named *item = &out->items[out->count - 1];
+        if (p->count > 0)
+            pawl_run_part(&p->rule->runs[j], whole, p, &item->first, &item->count);
+        else
+            item->count = 0;
     }
-    *norm = sqrt(squares);
     return PAWL_OK;
 }
+
+pawl_status pawl_optim_state(const pawl_optim *o, const pawl_state *names, pawl_state *out)
+{
+    PAWL_CHECK(names->count == o->part_count, PAWL_EBUG, "%d names for %d tensors", names->count, o->part_count);
+    for (int i = 0; i < o->part_count; i++) PAWL_TRY(list_piece(&o->config, &o->pieces[i], names->items[i].name, out));
+    return PAWL_OK;
+}
+
+pawl_status pawl_optim_state_like(const pawl_optim_config *c, const pawl_extent *parts, const pawl_state *names,
+                                  int64_t first, int64_t end, pawl_state *out)
+{
+    const pawl_optim o = {.config = *c, .first = first, .end = end};
+    for (int i = 0; i < names->count; i++) {
+        pawl_piece p;
+        find_piece(&o, &parts[i], &p);
+        PAWL_TRY(list_piece(c, &p, names->items[i].name, out));
+    }
+    return PAWL_OK;
+}
+
+/* ---- the step ---- */
 
 /* PyTorch's clip_grad_norm_: the factor has 1e-6 under it, and is never above 1. */
 static double clip_factor(double max_norm, double norm)
@@ -92,19 +159,13 @@ static double clip_factor(double max_norm, double norm)
 pawl_status pawl_optim_step(pawl_optim *o, float *weights, const float *grads, double norm, double lr, int64_t step)
 {
     const pawl_optim_config *c = &o->config;
-    const double t = (double)(step + 1);
-    pawl_adamw_step k = {.lr = (float)lr,
-                         .beta1 = (float)c->adam_beta1,
-                         .beta2 = (float)c->adam_beta2,
-                         .eps = (float)c->adam_epsilon,
-                         .fix1 = (float)(1 - pow(c->adam_beta1, t)),
-                         .fix2 = (float)(1 - pow(c->adam_beta2, t)),
-                         .grad_scale = (float)clip_factor(c->max_grad_norm, norm)};
+    pawl_rule_step k = {.lr = lr, .t = step + 1, .grad_scale = clip_factor(c->max_grad_norm, norm)};
     for (int i = 0; i < o->part_count; i++) {
-        const pawl_extent *p = &o->parts[i];
-        k.decay = p->decays ? (float)c->weight_decay : 0;
-        PAWL_TRY(pawl_adamw(o->device, weights + p->first, grads + p->first, o->runs[0].flat + p->first,
-                            o->runs[1].flat + p->first, p->count, &k));
+        const pawl_piece *p = &o->pieces[i];
+        const int64_t at = p->of->first + p->first - o->first;
+        if (p->count == 0) continue;
+        k.decay = p->of->decays ? c->weight_decay : 0;
+        PAWL_TRY(p->rule->step(o, p, weights + at, grads + at, &k));
     }
     return PAWL_OK;
 }

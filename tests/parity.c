@@ -242,7 +242,7 @@ static pawl_status trajectory(fixture *f, const json_t *steps, distances *out)
     pawl_optim *o;
     PAWL_TRY(read_settings(f, settings, &c));
     PAWL_CHECK(json_array_size(steps) > 0, PAWL_EDATA, "%s: expected.json has no trajectory", f->dir);
-    PAWL_TRY(pawl_optim_open(&c, f->device, parts, count, pawl_trained_count(f->model, f->adapter), &o));
+    PAWL_TRY(pawl_optim_open(&c, f->device, parts, count, 0, pawl_trained_count(f->model, f->adapter), &o));
     const pawl_status status = train(f, o, c.learning_rate, steps, out);
     pawl_optim_close(o);
     return status;

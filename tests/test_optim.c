@@ -28,11 +28,11 @@ static void first_step_is_signed_lr(void **unused)
     pawl_optim_config c = plain();
     c.weight_decay = 0.01;
     c.max_grad_norm = 0;
-    const pawl_extent parts[2] = {{0, 2, 1}, {16, 1, 0}};
+    const pawl_extent parts[2] = {pawl_extent_matrix(0, 1, 2), pawl_extent_vector(16, 1)};
     pawl_device *d;
     pawl_optim *o;
     assert_int_equal(pawl_device_open_cpu(1, "auto", &d), PAWL_OK);
-    assert_int_equal(pawl_optim_open(&c, d, parts, 2, 32, &o), PAWL_OK);
+    assert_int_equal(pawl_optim_open(&c, d, parts, 2, 0, 32, &o), PAWL_OK);
     float w[32] = {2.0f, -3.0f}, g[32] = {0.5f, -4.0f};
     w[16] = 5.0f;
     g[16] = 1e-3f;
@@ -53,11 +53,11 @@ static void steps_follow_the_paper(void **unused)
     c.adam_beta2 = 0.95;
     c.weight_decay = 0.1;
     c.max_grad_norm = 1;
-    const pawl_extent part = {0, 1, 1};
+    const pawl_extent part = pawl_extent_matrix(0, 1, 1);
     pawl_device *d;
     pawl_optim *o;
     assert_int_equal(pawl_device_open_cpu(1, "auto", &d), PAWL_OK);
-    assert_int_equal(pawl_optim_open(&c, d, &part, 1, 16, &o), PAWL_OK);
+    assert_int_equal(pawl_optim_open(&c, d, &part, 1, 0, 16, &o), PAWL_OK);
     float w[16] = {1.5f}, g[16] = {0};
     double x = 1.5, m = 0, v = 0;
     for (int t = 1; t <= 20; t++) {
@@ -83,7 +83,7 @@ static void norm_has_one_shape(void **unused)
     enum { COUNT = 3 * PAWL_SUM_BLOCK + 17 };
     static float g[COUNT + 64];
     pawl_optim_config c = plain();
-    const pawl_extent parts[2] = {{0, COUNT - 100, 1}, {COUNT, 5, 0}};
+    const pawl_extent parts[2] = {pawl_extent_matrix(0, 1, COUNT - 100), pawl_extent_vector(COUNT, 5)};
     double by_threads[2], expected = 0;
     for (int i = 0; i < COUNT - 100; i++) g[i] = (float)sin(i) * 3;
     for (int i = 0; i < 5; i++) g[COUNT + i] = (float)i;
@@ -93,7 +93,7 @@ static void norm_has_one_shape(void **unused)
         pawl_device *d;
         pawl_optim *o;
         assert_int_equal(pawl_device_open_cpu(threads, "auto", &d), PAWL_OK);
-        assert_int_equal(pawl_optim_open(&c, d, parts, 2, COUNT + 64, &o), PAWL_OK);
+        assert_int_equal(pawl_optim_open(&c, d, parts, 2, 0, COUNT + 64, &o), PAWL_OK);
         assert_int_equal(pawl_grad_norm(o, g, &by_threads[threads - 1]), PAWL_OK);
         pawl_optim_close(o);
         pawl_device_close(d);

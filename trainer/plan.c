@@ -44,13 +44,16 @@ static void add(pawl_plan *plan, const char *name, size_t bytes)
 /* What a checkpoint will hold, without the numbers themselves: enough to measure the writer's snapshot. */
 static pawl_status snapshot_bytes(const pawl_parts *p, size_t *bytes)
 {
-    pawl_state like = {0};
+    pawl_state like = {0}, names = {0};
+    const pawl_extent *extents;
     pawl_status status;
+    (void)pawl_trained_extents(p->model, p->adapter, &extents);
     PAWL_TRY_OUT(pawl_trained_state(p->model, p->adapter, NULL, "model/", &like));
-    PAWL_TRY_OUT(pawl_trained_state(p->model, p->adapter, NULL, "optimizer/adamw/m/", &like));
-    PAWL_TRY_OUT(pawl_trained_state(p->model, p->adapter, NULL, "optimizer/adamw/v/", &like));
+    PAWL_TRY_OUT(pawl_trained_state(p->model, p->adapter, NULL, "", &names));
+    PAWL_TRY_OUT(pawl_optim_state_like(p->optim, extents, &names, 0, pawl_trained_count(p->model, p->adapter), &like));
     *bytes = pawl_saver_bytes(p->comm, &like);
 out:
+    pawl_state_close(&names);
     pawl_state_close(&like);
     return status;
 }
@@ -88,6 +91,8 @@ pawl_status pawl_plan_of(const pawl_parts *p, pawl_plan *out)
 {
     const int64_t micro = p->train->micro_batch_size, T = p->data ? pawl_data_longest(p->data) : p->sequence_len;
     const int64_t count = pawl_trained_count(p->model, p->adapter);
+    const pawl_extent *extents;
+    const int extent_count = pawl_trained_extents(p->model, p->adapter, &extents);
     const pawl_shapes shapes = pawl_model_shapes(p->model, micro, T);
     const pawl_cut cut = pawl_cut_of(p->train, p->reduce);
     pawl_plan plan = {0};
@@ -99,7 +104,7 @@ pawl_status pawl_plan_of(const pawl_parts *p, pawl_plan *out)
     }
     add(&plan, "weights", (size_t)count * sizeof(float));
     add(&plan, "gradients", pawl_reduction_bytes(p->comm, p->reduce->reduction, cut.lanes, count));
-    add(&plan, "optimizer", pawl_optim_bytes(p->optim, count));
+    add(&plan, "optimizer", pawl_optim_bytes(p->optim, extents, extent_count, 0, count));
     add(&plan, "activations", pawl_activations_bytes(p->model, micro, T, 1));
     if (p->adapter) add(&plan, "adapter scratch", pawl_adapter_work_bytes(p->adapter, micro * T));
     add(&plan, "evaluation", pawl_activations_bytes(p->model, micro, T, 0));

@@ -70,15 +70,12 @@ static void share_out(pawl_stepper *s)
 
 static pawl_status list_state(pawl_stepper *s)
 {
-    const pawl_optim_run *runs;
-    const int count = pawl_optim_state(s->optim, &runs);
-    PAWL_TRY(pawl_trained_state(s->p->model, s->p->adapter, s->weights, "model/", &s->state));
-    for (int i = 0; i < count; i++) {
-        char prefix[64];
-        snprintf(prefix, sizeof prefix, "optimizer/%s/%s/", pawl_optimizer_names[s->p->optim->optimizer], runs[i].name);
-        PAWL_TRY(pawl_trained_state(s->p->model, s->p->adapter, runs[i].flat, prefix, &s->state));
-    }
-    return PAWL_OK;
+    pawl_state names = {0};
+    pawl_status status = pawl_trained_state(s->p->model, s->p->adapter, s->weights, "model/", &s->state);
+    if (status == PAWL_OK) status = pawl_trained_state(s->p->model, s->p->adapter, s->weights, "", &names);
+    if (status == PAWL_OK) status = pawl_optim_state(s->optim, &names, &s->state);
+    pawl_state_close(&names);
+    return status;
 }
 
 static pawl_status take_adapter(pawl_stepper *s)
@@ -106,7 +103,7 @@ static pawl_status take(pawl_stepper *s)
     PAWL_TRY(pawl_device_reserve(p->device, &shapes));
     PAWL_TRY(pawl_activations_open(p->model, s->cut.micro, s->tokens, 1, &s->activations));
     PAWL_TRY(pawl_reduction_open(p->comm, p->device, p->reduce->reduction, s->cut.lanes, count, &s->reduction));
-    PAWL_TRY(pawl_optim_open(p->optim, p->device, extents, extent_count, count, &s->optim));
+    PAWL_TRY(pawl_optim_open(p->optim, p->device, extents, extent_count, 0, count, &s->optim));
     PAWL_TRY(take_adapter(s));
     return list_state(s);
 }

@@ -114,7 +114,7 @@ static pawl_status open_bench(bench *b, int threads)
     PAWL_TRY(pawl_activations_open(b->model, s->rows, s->tokens, 1, &b->activations));
     PAWL_TRY(open_adapter(b));
     const int count = pawl_trained_extents(b->model, b->adapter, &extents);
-    PAWL_TRY(pawl_optim_open(&o, b->device, extents, count, pawl_trained_count(b->model, b->adapter), &b->optim));
+    PAWL_TRY(pawl_optim_open(&o, b->device, extents, count, 0, pawl_trained_count(b->model, b->adapter), &b->optim));
     b->arena.name = "benchmark";
     lay_out(b);
     PAWL_TRY(pawl_arena_open(&b->arena));

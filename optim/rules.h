@@ -1,0 +1,66 @@
+/* optim/rules.h - private to optim/: what an update rule is, and the pieces of tensors that an optimizer holds. */
+#ifndef PAWL_OPTIM_RULES_H
+#define PAWL_OPTIM_RULES_H
+
+#include "core/arena.h"
+#include "optim/optim.h"
+
+enum { PAWL_RULE_RUNS = 4 };
+
+/* One kind of state that a rule keeps for a tensor: its name in checkpoints, and its type and shape, whole; of no
+ * numbers where a tensor has none of it. Of a tensor that may be cut it has one number for each `per` of the tensor's.
+ */
+typedef struct pawl_rule_run {
+    const char *name;
+    pawl_tensor (*shape)(const pawl_optim_config *c, const pawl_extent *e);
+    int64_t per;
+} pawl_rule_run;
+
+/* What one step is for one piece. */
+typedef struct pawl_rule_step {
+    double lr, decay, grad_scale;
+    int64_t t; /* from 1 */
+} pawl_rule_step;
+
+typedef struct pawl_piece pawl_piece;
+
+/* A row of the table of rules. */
+typedef struct pawl_rule {
+    const char *name;
+    pawl_rule_run runs[PAWL_RULE_RUNS]; /* ended by a name of NULL, or full */
+    int64_t cut;                        /* a tensor may be cut at multiples of this from its start; 0: never */
+    size_t (*scratch_bytes)(const pawl_optim_config *c, const pawl_extent *e);
+    pawl_status (*step)(pawl_optim *o, const pawl_piece *p, float *w, const float *g, const pawl_rule_step *k);
+} pawl_rule;
+
+/* The part of one tensor that an optimizer holds: numbers [first, first + count) of it. */
+struct pawl_piece {
+    const pawl_extent *of;
+    const pawl_rule *rule;
+    int64_t first, count;
+    void *state[PAWL_RULE_RUNS]; /* NULL where there are no numbers */
+};
+
+struct pawl_optim {
+    pawl_optim_config config;
+    pawl_device *device;
+    const pawl_extent *parts;
+    int part_count;
+    int64_t first, end; /* of the flat run */
+    pawl_arena arena;
+    pawl_piece *pieces; /* [part_count], of count 0 where nothing is held */
+    double *blocks;     /* partial sums of squares, of this range and then of all */
+    void *scratch;      /* what the hungriest rule needs for one tensor */
+};
+
+/* The rule that a run's optimizer has for a tensor. */
+const pawl_rule *pawl_rule_of(const pawl_optim_config *c, const pawl_extent *e);
+/* What of a state's numbers a piece holds. */
+void pawl_run_part(const pawl_rule_run *run, pawl_tensor whole, const pawl_piece *p, int64_t *first, int64_t *count);
+
+/* Shapes of state. */
+pawl_tensor pawl_shape_alike(const pawl_optim_config *c, const pawl_extent *e); /* f32, as the tensor */
+
+pawl_status pawl_step_adamw(pawl_optim *o, const pawl_piece *p, float *w, const float *g, const pawl_rule_step *k);
+
+#endif
