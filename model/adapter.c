@@ -213,19 +213,24 @@ const pawl_adapted *pawl_adapted_in(const pawl_adapter *a, int64_t layer, pawl_s
     return *count ? &a->items[first] : NULL;
 }
 
-pawl_tensor pawl_adapted_a(const pawl_adapted *t, const float *flat)
+static pawl_tensor view_of(pawl_stretch of, int64_t at, int64_t rows, int64_t cols)
 {
-    return pawl_view(flat ? flat + t->a : NULL, t->r, t->module.in);
+    return pawl_view(of.data && at >= 0 ? of.data + (at - of.first) : NULL, rows, cols);
 }
 
-pawl_tensor pawl_adapted_b(const pawl_adapted *t, const float *flat)
+pawl_tensor pawl_adapted_a(const pawl_adapted *t, pawl_stretch of)
 {
-    return pawl_view(flat ? flat + t->b : NULL, t->module.out, t->r);
+    return view_of(of, t->a, t->r, t->module.in);
 }
 
-pawl_tensor pawl_adapted_magnitude(const pawl_adapted *t, const float *flat)
+pawl_tensor pawl_adapted_b(const pawl_adapted *t, pawl_stretch of)
 {
-    return pawl_view(flat && t->magnitude >= 0 ? flat + t->magnitude : NULL, t->module.out, 0);
+    return view_of(of, t->b, t->module.out, t->r);
+}
+
+pawl_tensor pawl_adapted_magnitude(const pawl_adapted *t, pawl_stretch of)
+{
+    return view_of(of, t->magnitude, t->module.out, 0);
 }
 
 /* ---- as others see it: a NULL adapter stands for all of the model's weights ---- */
@@ -242,12 +247,13 @@ static pawl_status add_tensor(pawl_state *out, const char *prefix, const pawl_ad
 pawl_status pawl_trained_state(const pawl_model *m, const pawl_adapter *a, float *flat, const char *prefix,
                                pawl_state *out)
 {
+    const pawl_stretch all = {flat, 0};
     if (!a) return pawl_model_state(m, flat, prefix, out);
     for (int i = 0; i < a->count; i++) {
         const pawl_adapted *t = &a->items[i];
-        PAWL_TRY(add_tensor(out, prefix, t, "lora_A.weight", pawl_adapted_a(t, flat)));
-        PAWL_TRY(add_tensor(out, prefix, t, "lora_B.weight", pawl_adapted_b(t, flat)));
-        if (a->dora) PAWL_TRY(add_tensor(out, prefix, t, "lora_magnitude_vector", pawl_adapted_magnitude(t, flat)));
+        PAWL_TRY(add_tensor(out, prefix, t, "lora_A.weight", pawl_adapted_a(t, all)));
+        PAWL_TRY(add_tensor(out, prefix, t, "lora_B.weight", pawl_adapted_b(t, all)));
+        if (a->dora) PAWL_TRY(add_tensor(out, prefix, t, "lora_magnitude_vector", pawl_adapted_magnitude(t, all)));
     }
     return PAWL_OK;
 }

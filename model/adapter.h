@@ -73,10 +73,10 @@ PAWL_MUST pawl_status pawl_modules_of(const pawl_model *m, pawl_module **out, in
 /* The adapted modules of a layer's group, which lie side by side: NULL when there are none. */
 const pawl_adapted *pawl_adapted_in(const pawl_adapter *a, int64_t layer, pawl_slot group, int *count);
 
-/* Views of one item's tensors in a flat run of the adapter; data NULL for a flat NULL or when it has none. */
-pawl_tensor pawl_adapted_a(const pawl_adapted *t, const float *flat);
-pawl_tensor pawl_adapted_b(const pawl_adapted *t, const float *flat);
-pawl_tensor pawl_adapted_magnitude(const pawl_adapted *t, const float *flat);
+/* Views of one item's tensors in a stretch of the adapter's flat run; data NULL without data or when it has none. */
+pawl_tensor pawl_adapted_a(const pawl_adapted *t, pawl_stretch of);
+pawl_tensor pawl_adapted_b(const pawl_adapted *t, pawl_stretch of);
+pawl_tensor pawl_adapted_magnitude(const pawl_adapted *t, pawl_stretch of);
 
 /* ---- Frozen weights (frozen.c) ---- */
 struct pawl_frozen {
@@ -114,8 +114,7 @@ struct pawl_adapter_work {
 typedef struct pawl_adapting {
     const pawl_over *over;
     pawl_device *d;
-    const float *weights; /* the adapter's */
-    float *grads;
+    pawl_stretch weights, grads; /* the adapter's, of the layer at hand */
     pawl_put put;
     int64_t N, tokens;
 } pawl_adapting;

@@ -181,17 +181,16 @@ static pawl_status norms_of_rows(void *self, pawl_tensor w, int64_t row)
     return pawl_low_rank_norms(c->d, w, c->a, b, c->t->scale, pawl_view(c->norms + row, w.dim[0], 0));
 }
 
-static pawl_status norms_of(pawl_device *d, const pawl_frozen *f, const pawl_adapted *t, const float *flat,
-                            float *norms)
+static pawl_status norms_of(pawl_device *d, const pawl_frozen *f, const pawl_adapted *t, pawl_stretch of, float *norms)
 {
-    norms_call c = {d, t, pawl_adapted_a(t, flat), pawl_adapted_b(t, flat), norms};
+    norms_call c = {d, t, pawl_adapted_a(t, of), pawl_adapted_b(t, of), norms};
     return pawl_frozen_rows(f, d, t->module.layer, t->module.group, t->module.first, t->module.out, norms_of_rows, &c);
 }
 
 pawl_status pawl_adapter_measure(const pawl_adapter *a, pawl_device *d, const pawl_frozen *f, float *flat)
 {
     for (int i = 0; a->dora && i < a->count; i++)
-        PAWL_TRY(norms_of(d, f, &a->items[i], flat, flat + a->items[i].magnitude));
+        PAWL_TRY(norms_of(d, f, &a->items[i], (pawl_stretch){flat, 0}, flat + a->items[i].magnitude));
     return PAWL_OK;
 }
 

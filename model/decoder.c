@@ -216,9 +216,14 @@ pawl_slot pawl_head_slot(const pawl_model *m)
     return m->has & PAWL_TIED_HEAD ? PAWL_EMBED : PAWL_HEAD;
 }
 
-pawl_tensor pawl_part(const pawl_model *m, const float *flat, int64_t layer, pawl_slot s)
+pawl_tensor pawl_part_in(const pawl_model *m, pawl_stretch of, int64_t layer, pawl_slot s)
 {
     const int64_t at = in_layers(s) ? m->layers[layer].at[s] : m->outer.at[s];
-    if (!flat || at < 0) return (pawl_tensor){.dtype = PAWL_F32};
-    return pawl_view(flat + at, m->rows[s], m->cols[s]);
+    if (!of.data || at < 0) return (pawl_tensor){.dtype = PAWL_F32};
+    return pawl_view(of.data + (at - of.first), m->rows[s], m->cols[s]);
+}
+
+pawl_tensor pawl_part(const pawl_model *m, const float *flat, int64_t layer, pawl_slot s)
+{
+    return pawl_part_in(m, (pawl_stretch){flat, 0}, layer, s);
 }

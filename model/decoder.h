@@ -141,6 +141,13 @@ pawl_model_config pawl_model_config_resolve(const pawl_model_config *c);
 /* The group that begins at slot s (all of q, k, v for PAWL_Q) in a flat run of weights or gradients; data NULL when the
  * model does not have it or flat is NULL. layer is ignored outside the layers. */
 pawl_tensor pawl_part(const pawl_model *m, const float *flat, int64_t layer, pawl_slot s);
+/* The numbers of a flat run from number `first` on, wherever they lie; data NULL: they are nowhere. */
+typedef struct pawl_stretch {
+    const float *data;
+    int64_t first;
+} pawl_stretch;
+/* As pawl_part, of a stretch that holds all of the group. */
+pawl_tensor pawl_part_in(const pawl_model *m, pawl_stretch of, int64_t layer, pawl_slot s);
 /* The slot at which the fused group of slot s begins. */
 pawl_slot pawl_group_of(const pawl_model *m, pawl_slot s);
 /* The slot of the output head: its own or the embedding. */

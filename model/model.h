@@ -202,6 +202,33 @@ size_t pawl_activations_bytes(const pawl_model *m, int64_t rows, int64_t tokens,
 /* The largest shapes the ops will see for such a slot (for pawl_device_reserve). */
 pawl_shapes pawl_model_shapes(const pawl_model *m, int64_t rows, int64_t tokens);
 
+/* ---- Parts: what a pass reads one after the other, as stretches of the flat run of what is trained ---- */
+
+/* 0: below the blocks (embedding, learned positions); 1 to L: the blocks; L + 1: above them (final norm, and a head that is
+ * not the embedding). They tile the flat run in this order, paddings included. An adapter's first and last are empty, and so
+ * is that of a block on which it has nothing. */
+int64_t pawl_trained_parts(const pawl_model *m); /* L + 2 */
+void pawl_trained_part(const pawl_model *m, const pawl_adapter *a, int64_t part, int64_t *first, int64_t *count);
+
+/* Where a part's numbers lie while a pass uses them, each pointer at the part's first number. It comes filled with the
+ * places in the pass's flat runs (NULL where it has none); a hook may put others in their stead. */
+typedef struct pawl_part_place {
+    const float *weights; /* for need */
+    float *grads;         /* for want: set or added to, as put says */
+    pawl_put put;
+} pawl_part_place;
+
+/* Called by a pass on its own thread between ops, in an order that the model alone decides; not for empty parts. Each may
+ * be NULL. An error ends the pass. Forward: parts rise; a head that is the embedding wants part 0 once more at the end.
+ * Backward: parts fall, and part 0 is ready last. */
+typedef struct pawl_pass_hooks {
+    void *self;
+    pawl_status (*need)(void *self, int64_t part, pawl_part_place *at); /* weights are read from now on, ... */
+    pawl_status (*done)(void *self, int64_t part);                      /* ... and until now */
+    pawl_status (*want)(void *self, int64_t part, pawl_part_place *at); /* gradients are written from now on, ... */
+    pawl_status (*ready)(void *self, int64_t part);                     /* ... and are whole, for this slot */
+} pawl_pass_hooks;
+
 /* Of a pass over frozen weights with an adapter on them. */
 typedef struct pawl_over {
     const pawl_adapter *adapter;
@@ -214,13 +241,15 @@ typedef struct pawl_over {
 /* Forward, and with grads also backward, over one slot. Local.
  *   over            NULL: all weights are the model's own; else weights and grads are the adapter's, the base's are in
  *                   `over`, and nothing is computed that only they would need
- *   weights, grads  flat runs; grads is set or added to (put); NULL: forward only
+ *   hooks           told of each part before and after it is used; NULL: nobody
+ *   weights, grads  flat runs; grads is set or added to (put). Without grads and hooks->want: forward only
  *   scale           1 / trained tokens of the whole global batch (decision 4)
  *   losses [B*T]    nats per token, unscaled, 0 where not trained
  *   bad_rows [B]    set to 1 for a row whose loss or whose gradient at the embedding is not finite, else 0; may be NULL
  * Errors: EDATA for an id outside the vocabulary. */
 typedef struct pawl_pass {
     const pawl_over *over;
+    const pawl_pass_hooks *hooks;
     const float *weights;
     float *grads;
     pawl_put put;

@@ -194,8 +194,13 @@ static void close_problem(problem *p)
 
 static void compute(problem *p, pawl_put put)
 {
-    const pawl_adapting how = {
-        .over = &p->over, .d = p->d, .weights = p->flat, .grads = p->grads, .put = put, .N = N, .tokens = T};
+    const pawl_adapting how = {.over = &p->over,
+                               .d = p->d,
+                               .weights = {p->flat, 0},
+                               .grads = {p->grads, 0},
+                               .put = put,
+                               .N = N,
+                               .tokens = T};
     const pawl_tensor x = pawl_view(p->x, N, D), y = pawl_view(p->y, N, W), dy = pawl_view(p->dy, N, W);
     assert_int_equal(pawl_adapted_linear(&how, 0, PAWL_Q, PAWL_Q_BIAS, x, y), PAWL_OK);
     assert_int_equal(pawl_adapted_backward(&how, 0, PAWL_Q, dy, x, pawl_view(p->dx, N, D)), PAWL_OK);

@@ -284,7 +284,7 @@ static product multiply(base b)
     product p = {b, numbers(N * 2 * F, 1, 1), numbers(N * D, 1, 1)};
     assert_int_equal(pawl_adapter_measure(a, b.d, b.frozen, flat), PAWL_OK);
     const pawl_over over = {.adapter = a, .base = b.frozen, .work = work, .first_row = -1};
-    const pawl_adapting how = {.over = &over, .d = b.d, .weights = flat, .grads = grads, .N = N, .tokens = N};
+    const pawl_adapting how = {.over = &over, .d = b.d, .weights = {flat, 0}, .grads = {grads, 0}, .N = N, .tokens = N};
     assert_int_equal(
         pawl_adapted_linear(&how, 0, PAWL_GATE, PAWL_GATE_BIAS, pawl_view(x, N, D), pawl_view(p.y, N, 2 * F)), PAWL_OK);
     assert_int_equal(

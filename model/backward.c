@@ -1,0 +1,140 @@
+/* The backward half of a pass, written by hand: every gradient is the exact transpose of the line in forward.c that it
+ * stands against. */
+#include "model/pass.h"
+
+/* Whether nothing that is trained lies below the input of the product that begins at a slot. */
+static int is_lowest(const pass *p, int64_t layer, pawl_slot s)
+{
+    if (!p->adapting.over) return 0;
+    const pawl_module *m = &p->adapting.over->adapter->items[0].module;
+    return m->layer == layer && m->group == s;
+}
+
+/* The transpose of linear. */
+static pawl_status linear_backward(const pass *p, int64_t l, pawl_slot w, pawl_slot bias, pawl_tensor dy, pawl_tensor x,
+                                   pawl_tensor dx)
+{
+    if (is_lowest(p, l, w)) dx.data = NULL;
+    if (p->adapting.over) return pawl_adapted_backward(&p->adapting, l, w, dy, x, dx);
+    PAWL_TRY(pawl_linear_dx(p->d, dy, pass_weight(p, l, w), PAWL_SET, dx));
+    return pawl_linear_dw(p->d, dy, x, pass_put(p, w), pass_grad(p, l, w), pass_grad(p, l, bias));
+}
+
+static pawl_status norm_backward(const pass *p, int64_t l, pawl_slot w, const pawl_normed *n)
+{
+    const int64_t D = p->m->config.hidden_size;
+    const pawl_tensor dy = pass_view(p, p->x->dnorm, D), dsum = pass_view(p, p->x->dsum, D),
+                      sum = pass_view(p, n->sum, D), rstd = pass_view(p, n->rstd, 0);
+    if (!(p->m->has & PAWL_LAYER_NORM))
+        return pawl_rmsnorm_backward(p->d, dy, sum, pass_weight(p, l, w), rstd, pass_put(p, w), dsum,
+                                     pass_grad(p, l, w));
+    return pawl_layernorm_backward(p->d, dy, sum, pass_weight(p, l, w), pass_view(p, n->mean, 0), rstd, pass_put(p, w),
+                                   dsum, pass_grad(p, l, w), pass_grad(p, l, w + 1));
+}
+
+static pawl_status norm_heads_backward(const pass *p, int64_t l, const pawl_kept *k, pawl_tensor dqkv)
+{
+    const int64_t H = p->m->config.num_attention_heads, G = p->m->config.num_key_value_heads;
+    const pawl_tensor raw = pass_view(p, k->qkv_raw, pawl_qkv_width(&p->m->config));
+    PAWL_TRY(pawl_head_norm_backward(p->d, raw, pass_weight(p, l, PAWL_Q_NORM), pass_view(p, k->q_rstd, H), 0, H,
+                                     pass_put(p, PAWL_Q_NORM), dqkv, pass_grad(p, l, PAWL_Q_NORM)));
+    return pawl_head_norm_backward(p->d, raw, pass_weight(p, l, PAWL_K_NORM), pass_view(p, k->k_rstd, G), H, G,
+                                   pass_put(p, PAWL_Q_NORM), dqkv, pass_grad(p, l, PAWL_K_NORM));
+}
+
+static pawl_status mlp_backward(const pass *p, int64_t l, const pawl_kept *k)
+{
+    const int64_t D = p->m->config.hidden_size, F = p->m->config.intermediate_size;
+    const pawl_tensor gate_up = pass_view(p, k->gate_up, pawl_up_width(p->m)), dact = pass_view(p, p->x->dnarrow, F),
+                      dgate_up = pass_view(p, p->x->dwide, pawl_up_width(p->m));
+    PAWL_TRY(
+        linear_backward(p, l, PAWL_DOWN, PAWL_DOWN_BIAS, pass_view(p, p->x->dsum, D), pass_view(p, k->act, F), dact));
+    if (is_lowest(p, l, PAWL_DOWN)) return PAWL_OK;
+    PAWL_TRY(p->m->has & PAWL_UNGATED
+                 ? pawl_activate_backward(p->d, pawl_activation_of(&p->m->config), dact, gate_up, dgate_up)
+                 : pawl_swiglu_backward(p->d, dact, gate_up, dgate_up));
+    PAWL_TRY(linear_backward(p, l, PAWL_GATE, PAWL_GATE_BIAS, dgate_up, pass_view(p, k->mlp_norm.in, D),
+                             pass_view(p, p->x->dnorm, D)));
+    if (is_lowest(p, l, PAWL_GATE)) return PAWL_OK;
+    return norm_backward(p, l, PAWL_MLP_NORM, &k->mlp_norm);
+}
+
+static pawl_status attention_backward(const pass *p, int64_t l, const pawl_kept *k)
+{
+    const pawl_model_config *c = &p->m->config;
+    const int64_t D = c->hidden_size, W = pawl_qkv_width(c), Q = pawl_query_width(c);
+    const pawl_tensor dqkv = pass_view(p, p->x->dwide, W), dattended = pass_view(p, p->x->dnarrow, Q),
+                      attended = pass_view(p, k->attended, Q);
+    const pawl_attend a = pass_attend(p, l);
+    PAWL_TRY(linear_backward(p, l, PAWL_O, PAWL_O_BIASES, pass_view(p, p->x->dsum, D), attended, dattended));
+    if (is_lowest(p, l, PAWL_O)) return PAWL_OK;
+    PAWL_TRY(pawl_attention_backward(p->d, &a, dattended, pass_view(p, k->qkv, W), attended,
+                                     pass_view(p, k->lse, c->num_attention_heads), dqkv));
+    PAWL_TRY(pass_rotate(p, p->x->dwide, -1));
+    if (p->m->has & PAWL_QK_NORM) PAWL_TRY(norm_heads_backward(p, l, k, dqkv));
+    PAWL_TRY(linear_backward(p, l, PAWL_Q, PAWL_Q_BIAS, dqkv, pass_view(p, k->attention_norm.in, D),
+                             pass_view(p, p->x->dnorm, D)));
+    if (is_lowest(p, l, PAWL_Q)) return PAWL_OK;
+    return norm_backward(p, l, PAWL_ATTENTION_NORM, &k->attention_norm);
+}
+
+/* Where the padding id was looked up nothing reaches its embedding, as in torch.nn.Embedding with a padding_idx. */
+static pawl_status still_pad(const pass *p)
+{
+    const int64_t D = p->m->config.hidden_size, pad = p->m->config.pad_token_id;
+    if (!(p->m->has & PAWL_STILL_PAD) || pad < 0) return PAWL_OK;
+    for (int64_t n = 0, end; n < p->N; n = end) {
+        for (end = n; end < p->N && p->b->ids[end] == pad; end++) continue;
+        if (end > n) PAWL_TRY(pawl_zero(p->d, p->x->dsum + n * D, (end - n) * D));
+        if (end == n) end++;
+    }
+    return PAWL_OK;
+}
+
+/* dsum is the gradient of the embedding's output. A tied head has set or added its share already. */
+static pawl_status embed_backward(const pass *p)
+{
+    const pawl_tensor dembed = pass_grad(p, 0, PAWL_EMBED), dtable = pass_grad(p, 0, PAWL_POSITIONS),
+                      dout = pass_view(p, p->x->dsum, p->m->config.hidden_size);
+    if (pass_put(p, PAWL_EMBED) == PAWL_SET && !(p->m->has & PAWL_TIED_HEAD))
+        PAWL_TRY(pawl_zero(p->d, dembed.data, pawl_tensor_count(dembed)));
+    if (pass_put(p, PAWL_EMBED) == PAWL_SET && dtable.data)
+        PAWL_TRY(pawl_zero(p->d, dtable.data, pawl_tensor_count(dtable)));
+    if (dtable.data) PAWL_TRY(pawl_embedding_dw(p->d, dout, p->positions, dtable));
+    PAWL_TRY(still_pad(p));
+    return pawl_embedding_dw(p->d, dout, p->ids, dembed);
+}
+
+static int ends_above_attention(const pass *p, int64_t l)
+{
+    return is_lowest(p, l, PAWL_GATE) || is_lowest(p, l, PAWL_DOWN);
+}
+
+static pawl_status block_backward(const pass *p, int64_t l)
+{
+    PAWL_TRY(mlp_backward(p, l, &p->x->layers[l]));
+    return ends_above_attention(p, l) ? PAWL_OK : attention_backward(p, l, &p->x->layers[l]);
+}
+
+/* dsum is the gradient of the residual stream: sub-layers add to it. Under an adapter it is followed down to the lowest
+ * adapted product. */
+pawl_status pass_backward(pass *p)
+{
+    PAWL_TRY(pawl_zero(p->d, p->x->dsum, p->N * p->m->config.hidden_size));
+    if (pass_head(p) != pass_above(p)) PAWL_TRY(pass_want(p, pass_above(p)));
+    PAWL_TRY(norm_backward(p, 0, PAWL_FINAL_NORM, &p->x->final));
+    PAWL_TRY(pass_done(p, pass_above(p)));
+    PAWL_TRY(pass_ready(p, pass_above(p)));
+    const int64_t lowest = p->adapting.over ? p->adapting.over->adapter->items[0].module.layer : 0;
+    for (int64_t l = p->m->config.num_hidden_layers - 1; l >= lowest; l--) {
+        PAWL_TRY(pass_need(p, pass_block(l)));
+        PAWL_TRY(pass_want(p, pass_block(l)));
+        PAWL_TRY(block_backward(p, l));
+        PAWL_TRY(pass_done(p, pass_block(l)));
+        PAWL_TRY(pass_ready(p, pass_block(l)));
+    }
+    if (p->adapting.over) return PAWL_OK;
+    if (pass_head(p) != 0) PAWL_TRY(pass_want(p, 0));
+    PAWL_TRY(embed_backward(p));
+    return pass_ready(p, 0);
+}

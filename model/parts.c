@@ -1,0 +1,135 @@
+/* The parts of the flat run, and who is told when a pass uses them. */
+#include "model/pass.h"
+
+/* ---- where they lie ---- */
+
+int64_t pawl_trained_parts(const pawl_model *m)
+{
+    return m->config.num_hidden_layers + 2;
+}
+
+static int64_t model_begin(const pawl_model *m, int64_t part)
+{
+    const int64_t L = m->config.num_hidden_layers;
+    if (part == 0) return 0;
+    if (part > L + 1) return m->flat;
+    return part > L ? m->outer.at[PAWL_FINAL_NORM] : m->layers[part - 1].at[PAWL_ATTENTION_NORM];
+}
+
+static int64_t adapter_begin(const pawl_adapter *a, int64_t part)
+{
+    const int64_t L = a->m->config.num_hidden_layers;
+    const int item = part == 0 ? 0 : part > L ? a->count : a->starts[part - 1];
+    return item < a->count ? a->items[item].a : a->flat;
+}
+
+void pawl_trained_part(const pawl_model *m, const pawl_adapter *a, int64_t part, int64_t *first, int64_t *count)
+{
+    *first = a ? adapter_begin(a, part) : model_begin(m, part);
+    *count = (a ? adapter_begin(a, part + 1) : model_begin(m, part + 1)) - *first;
+}
+
+int64_t pass_block(int64_t layer)
+{
+    return layer + 1;
+}
+
+int64_t pass_above(const pass *p)
+{
+    return p->m->config.num_hidden_layers + 1;
+}
+
+int64_t pass_head(const pass *p)
+{
+    return p->m->has & PAWL_TIED_HEAD ? 0 : pass_above(p);
+}
+
+/* ---- in use ---- */
+
+static held *held_of(pass *p, int64_t part)
+{
+    return &p->held[part == 0 ? BELOW : part == pass_above(p) ? ABOVE : BLOCK];
+}
+
+static const held *held_at(const pass *p, pawl_slot s)
+{
+    return &p->held[s < PAWL_ATTENTION_NORM ? BELOW : s > PAWL_DOWN_BIAS ? ABOVE : BLOCK];
+}
+
+static const pawl_adapter *adapter_of(const pass *p)
+{
+    return p->how->over ? p->how->over->adapter : NULL;
+}
+
+/* What is not given at another place stands in the flat runs. Returns whether there is anything of that part. */
+static int take_up(pass *p, int64_t part, held *h)
+{
+    int64_t first, count;
+    pawl_trained_part(p->m, adapter_of(p), part, &first, &count);
+    h->part = part;
+    h->first = first;
+    return count > 0;
+}
+
+pawl_status pass_need(pass *p, int64_t part)
+{
+    held *h = held_of(p, part);
+    const pawl_pass_hooks *hooks = p->how->hooks;
+    const int some = take_up(p, part, h);
+    h->place.weights = p->how->weights ? p->how->weights + h->first : NULL;
+    if (some && hooks && hooks->need) PAWL_TRY(hooks->need(hooks->self, part, &h->place));
+    if (h == &p->held[BLOCK]) p->adapting.weights = (pawl_stretch){h->place.weights, h->first};
+    return PAWL_OK;
+}
+
+pawl_status pass_want(pass *p, int64_t part)
+{
+    held *h = held_of(p, part);
+    const pawl_pass_hooks *hooks = p->how->hooks;
+    const int some = take_up(p, part, h);
+    h->place.grads = p->how->grads ? p->how->grads + h->first : NULL;
+    h->place.put = p->how->put;
+    if (some && hooks && hooks->want) PAWL_TRY(hooks->want(hooks->self, part, &h->place));
+    if (h == &p->held[BLOCK]) {
+        p->adapting.grads = (pawl_stretch){h->place.grads, h->first};
+        p->adapting.put = h->place.put;
+    }
+    return PAWL_OK;
+}
+
+static pawl_status tell(pass *p, int64_t part, pawl_status (*hook)(void *self, int64_t part))
+{
+    int64_t first, count;
+    pawl_trained_part(p->m, adapter_of(p), part, &first, &count);
+    return hook && count ? hook(p->how->hooks->self, part) : PAWL_OK;
+}
+
+pawl_status pass_done(pass *p, int64_t part)
+{
+    return p->how->hooks ? tell(p, part, p->how->hooks->done) : PAWL_OK;
+}
+
+pawl_status pass_ready(pass *p, int64_t part)
+{
+    return p->how->hooks ? tell(p, part, p->how->hooks->ready) : PAWL_OK;
+}
+
+/* ---- the tensors of what is in use ---- */
+
+pawl_tensor pass_weight(const pass *p, int64_t layer, pawl_slot s)
+{
+    const held *h = held_at(p, s);
+    if (p->adapting.over) return pawl_frozen_part(p->adapting.over->base, layer, s);
+    return pawl_part_in(p->m, (pawl_stretch){h->place.weights, h->first}, layer, s);
+}
+
+pawl_tensor pass_grad(const pass *p, int64_t layer, pawl_slot s)
+{
+    const held *h = held_at(p, s);
+    return pawl_part_in(p->m, (pawl_stretch){p->adapting.over ? NULL : h->place.grads, h->first}, layer, s);
+}
+
+pawl_put pass_put(const pass *p, pawl_slot s)
+{
+    return held_at(p, s)->place.put;
+}

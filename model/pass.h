@@ -1,0 +1,64 @@
+/* model/pass.h - private to model/: what the forward and the backward half of a pass over one slot share. */
+#ifndef PAWL_MODEL_PASS_H
+#define PAWL_MODEL_PASS_H
+
+#include "model/adapter.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The part that is in use below, in, or above the blocks, and where its numbers lie meanwhile. */
+typedef struct held {
+    int64_t part, first;
+    pawl_part_place place;
+} held;
+enum { BELOW, BLOCK, ABOVE, HELD };
+
+typedef struct pass {
+    const pawl_model *m;
+    pawl_device *d;
+    pawl_activations *x;
+    const pawl_batch *b;
+    const pawl_pass *how;
+    int learns; /* goes backward, too */
+    int64_t N;
+    pawl_tensor ids, positions, turns; /* turns: each position's row of the rotary tables */
+    pawl_attend attend;                /* but for window and scale, which are a layer's own */
+    held held[HELD];
+    pawl_adapting adapting; /* over NULL: all weights are trained */
+} pass;
+
+/* Around every use of a part's weights and gradients (parts.c). */
+PAWL_MUST pawl_status pass_need(pass *p, int64_t part);
+PAWL_MUST pawl_status pass_done(pass *p, int64_t part);
+PAWL_MUST pawl_status pass_want(pass *p, int64_t part);
+PAWL_MUST pawl_status pass_ready(pass *p, int64_t part);
+/* The part of a block, of a slot outside the blocks, and of the output head. */
+int64_t pass_block(int64_t layer);
+int64_t pass_above(const pass *p);
+int64_t pass_head(const pass *p);
+
+pawl_tensor pass_weight(const pass *p, int64_t layer, pawl_slot s);
+pawl_tensor pass_grad(const pass *p, int64_t layer, pawl_slot s);
+pawl_put pass_put(const pass *p, pawl_slot s); /* for the gradient of a slot */
+
+static inline pawl_tensor pass_view(const pass *p, const float *data, int64_t cols)
+{
+    return pawl_view(data, p->N, cols);
+}
+
+/* Window and scale of a layer, and the rest. */
+pawl_attend pass_attend(const pass *p, int64_t layer);
+/* Turns queries and keys; direction -1: back. */
+PAWL_MUST pawl_status pass_rotate(const pass *p, float *qkv, int direction);
+
+/* Leaves the normed hidden states in final.in, and part L + 1 in use. */
+PAWL_MUST pawl_status pass_forward(pass *p);
+/* dnorm holds the gradient of final.in; part L + 1 is in use. */
+PAWL_MUST pawl_status pass_backward(pass *p);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
