@@ -8,6 +8,7 @@
 extern "C" {
 #endif
 
+/* What computes has a row in timed.c, too. */
 typedef struct pawl_ops {
     const char *name;
 
@@ -17,6 +18,7 @@ typedef struct pawl_ops {
     int (*threads)(const pawl_device *d);
     const char *(*describe)(const pawl_device *d);
     double (*gemm_rate)(pawl_device *d);
+    double (*memory_rate)(pawl_device *d);
     void (*parallel)(pawl_device *d, int64_t count, void (*body)(void *self, int64_t i), void *self);
 
     /* y and dy may be wider than w has rows: columns [first, first + O) are meant. */
@@ -75,6 +77,7 @@ typedef struct pawl_ops {
 /* Every backend's device begins with this. */
 struct pawl_device {
     const pawl_ops *ops;
+    const pawl_ops *under; /* while the device is timed (timed.c): the backend's own */
 };
 
 #ifdef __cplusplus

@@ -53,6 +53,11 @@ double pawl_device_gemm_rate(pawl_device *d)
     return d->ops->gemm_rate(d);
 }
 
+double pawl_device_memory_rate(pawl_device *d)
+{
+    return d->ops->memory_rate(d);
+}
+
 void pawl_parallel(pawl_device *d, int64_t count, void (*body)(void *self, int64_t i), void *self)
 {
     d->ops->parallel(d, count, body, self);

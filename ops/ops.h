@@ -45,6 +45,15 @@ int pawl_device_threads(const pawl_device *d);
 const char *pawl_device_describe(const pawl_device *d);
 /* Rate of the library's own square GEMM on all threads, FLOP/s, median of a few (for plans and benchmarks). */
 double pawl_device_gemm_rate(pawl_device *d);
+/* Bytes a second that all threads together read and write, median of a few; takes 64 MiB for the while. */
+double pawl_device_memory_rate(pawl_device *d);
+/* What this machine does at best: FLOP/s of matrix products in each type, bytes/s of memory. */
+typedef struct pawl_rates {
+    double f32_flops, bf16_flops, bytes;
+} pawl_rates;
+/* From now on every op is a span (core/span.h) that says its shape, FLOPs, bytes, and the seconds that it would take on a
+ * roofline of these rates; NULL ends that. For one device at a time. */
+void pawl_device_time(pawl_device *d, const pawl_rates *rates);
 
 /* Runs body(self, i) for every i in [0, count), on the pool; returns when all are done. Which thread takes which i is
  * not defined, so body's results may not depend on it. */

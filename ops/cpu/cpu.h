@@ -57,6 +57,7 @@ size_t pawl_head_scratch_bytes(const pawl_shapes *most);
 int64_t pawl_head_chunk(int64_t positions, int64_t vocab);
 
 double pawl_cpu_gemm_rate(pawl_device *d);
+double pawl_cpu_memory_rate(pawl_device *d);
 
 pawl_status linear_cpu(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_put put, int64_t first,
                        pawl_tensor y);

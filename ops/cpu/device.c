@@ -122,6 +122,7 @@ static const pawl_ops cpu_ops = {
     .threads = threads_cpu,
     .describe = describe_cpu,
     .gemm_rate = pawl_cpu_gemm_rate,
+    .memory_rate = pawl_cpu_memory_rate,
     .parallel = parallel_cpu,
     .linear = linear_cpu,
     .linear_dx = linear_dx_cpu,

@@ -45,3 +45,22 @@ double pawl_cpu_gemm_rate(pawl_device *d)
     pawl_arena_close(&a);
     return 2.0 * SIDE * SIDE * SIDE / median;
 }
+
+/* a[i] += b[i] over more than caches hold: two streams read, one written. */
+double pawl_cpu_memory_rate(pawl_device *d)
+{
+    enum { COUNT = 8 << 20, RATES = 5 };
+    pawl_arena a = {.name = "numbers for measuring", .used = (size_t)2 * COUNT * sizeof(float)};
+    double seconds[1 + RATES];
+    if (pawl_arena_open(&a) != PAWL_OK) return 0;
+    float *numbers = (float *)a.base;
+    for (int64_t i = 0; i < 2 * COUNT; i++) numbers[i] = 1; /* pages of its own: the system's zero page is in the cache */
+    for (int run = 0; run <= RATES; run++) {
+        const double start = seconds_now();
+        if (d->ops->add(d, numbers, numbers + COUNT, COUNT) != PAWL_OK) seconds[run] = INFINITY;
+        else seconds[run] = seconds_now() - start;
+    }
+    pawl_arena_close(&a);
+    qsort(seconds + 1, RATES, sizeof *seconds, by_size);
+    return 3.0 * COUNT * sizeof(float) / seconds[1 + RATES / 2];
+}
