@@ -56,19 +56,32 @@ PAWL_MUST pawl_status pawl_allgather_blocks(pawl_comm *c, const void *mine, cons
                                             void *all);
 PAWL_MUST pawl_status pawl_barrier(pawl_comm *c);
 
+/* ---- Ranges: which rank keeps which numbers of the flat run ---- */
+typedef struct pawl_owners pawl_owners;
+/* Rank r keeps [cuts[r], cuts[r + 1]); cuts [size + 1] rise from 0 to the length of the run. Local. */
+PAWL_MUST pawl_status pawl_owners_open(pawl_comm *c, const int64_t *cuts, pawl_owners **out);
+void pawl_owners_close(pawl_owners *o);
+void pawl_owner_range(const pawl_owners *o, int rank, int64_t *first, int64_t *end);
+/* Collective. Numbers [first, first + count) of the flat run to all ranks, from those that keep them: mine begins at this rank's
+ * own first number, to at number `first`. mine may lie in `to`. No memory is taken. */
+PAWL_MUST pawl_status pawl_owners_gather(pawl_owners *o, int64_t first, int64_t count, const float *mine, float *to);
+
 /* ---- The sum of a step's gradients ----
  * Lanes [0, lanes) are dealt to ranks in contiguous runs; the tree over them joins neighbours level by level, an odd
  * one out passes up. A rank adds the whole subtrees that it owns; what is left is exchanged piece by piece, the owner
  * of a piece finishes the tree, and the pieces are gathered. Any number of ranks up to `lanes` gives the same bits. */
 void pawl_lanes_of(int lanes, int rank, int size, int *first, int *end);
+/* Slots of a lane, of those of the whole step: [*first, *end). */
+void pawl_slots_of_lane(int64_t slots, int lanes, int lane, int64_t *first, int64_t *end);
 
 typedef struct pawl_reduction pawl_reduction;
-/* count f32 numbers in each gradient. Errors: EMEM, EUSAGE when size > lanes. kind: index into pawl_reduction_names. */
+/* count f32 numbers in each gradient. owners: each rank is to have the sum of its own range alone (zero_stage 1); NULL: all of it.
+ * Errors: EMEM, EUSAGE when size > lanes, or for fast with owners. kind: index into pawl_reduction_names. */
 PAWL_MUST pawl_status pawl_reduction_open(pawl_comm *c, pawl_device *d, int kind, int lanes, int64_t count,
-                                          pawl_reduction **out);
+                                          const pawl_owners *owners, pawl_reduction **out);
 void pawl_reduction_close(pawl_reduction *r);
-/* The plan: bytes of gradient buffers and exchange buffers for this rank. */
-size_t pawl_reduction_bytes(const pawl_comm *c, int kind, int lanes, int64_t count);
+/* The plan: bytes of gradient buffers and exchange buffers for this rank. Exchange takes at most 32 MiB up to 1024 senders. */
+size_t pawl_reduction_bytes(const pawl_comm *c, int kind, int lanes, int64_t count, const pawl_owners *owners);
 /* Starts a step: no lane is summed yet. */
 void pawl_reduction_begin(pawl_reduction *r);
 /* The buffer for the gradients of this rank's next lane, not cleared: the first slot of a lane sets, later ones add.
@@ -76,8 +89,35 @@ void pawl_reduction_begin(pawl_reduction *r);
 float *pawl_reduction_lane(pawl_reduction *r, pawl_put *put);
 /* The lane is complete. */
 PAWL_MUST pawl_status pawl_reduction_lane_done(pawl_reduction *r);
-/* Collective. Joins the lanes of all ranks; *sum is the same on every rank, valid until the next begin. */
+/* Collective. Joins the lanes of all ranks; *sum [count] is the same on every rank, valid until the next begin. With owners only
+ * this rank's range of it is the sum. */
 PAWL_MUST pawl_status pawl_reduction_end(pawl_reduction *r, float **sum);
+
+/* ---- The same in rounds, where no rank is to hold a whole gradient (zero_stage 2 and 3) ----
+ * Round r of a step is the r-th slot of each lane that has so many. The lanes of a round take turns, as many at a time as there
+ * are ranks: rank k computes the k-th of a turn. Each part of the flat run is summed as soon as it is complete: the owner of a
+ * range receives everyone's slices of it, adds them in the order of the tree over lanes, and rounds one after another. The same
+ * bits at any number of ranks up to `lanes`; those of pawl_reduction where each lane is one slot. */
+int64_t pawl_rounds_of(int64_t slots, int lanes);
+int64_t pawl_turns_of(int64_t slots, int lanes, int size, int64_t round);
+/* The lane that a rank computes in a turn of a round; -1: none. */
+int pawl_turn_lane(int64_t slots, int lanes, int size, int64_t round, int64_t turn, int rank);
+
+typedef struct pawl_rounds pawl_rounds;
+PAWL_MUST pawl_status pawl_rounds_open(pawl_comm *c, pawl_device *d, int64_t slots, int lanes, const pawl_owners *owners,
+                                       pawl_rounds **out);
+void pawl_rounds_close(pawl_rounds *r);
+/* The plan: this rank's range of the sum, of the nodes of the tree that wait for others, and exchange (at most 32 MiB). */
+size_t pawl_rounds_bytes(const pawl_comm *c, int64_t slots, int lanes, const pawl_owners *owners);
+/* A turn begins; rounds and turns of a step come in order, from 0. Local. */
+void pawl_rounds_turn(pawl_rounds *r, int64_t round, int64_t turn);
+/* Collective, on every rank in every turn, for the same parts in the same order. begin: this rank's gradients of numbers
+ * [first, first + count) are at grads (NULL: it computes none in this turn), whence they go to their owners; they are written over
+ * and must stay until finish, which waits for what has come and adds it. Every rank must be known to come (agree first). */
+PAWL_MUST pawl_status pawl_rounds_part_begin(pawl_rounds *r, int64_t first, int64_t count, float *grads);
+PAWL_MUST pawl_status pawl_rounds_part_finish(pawl_rounds *r);
+/* After all turns: the sum over this rank's range. */
+float *pawl_rounds_sum(pawl_rounds *r);
 
 /* ---- Waiting: a thread that ends this rank when it has waited too long ---- */
 /* Starts the watchdog. ended: called from its thread with a sentence (what was waited for), must not return; launch/

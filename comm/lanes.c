@@ -55,3 +55,44 @@ int pawl_nodes_alive(int lanes, int first, int end)
     }
     return alive;
 }
+
+void pawl_slots_of_lane(int64_t slots, int lanes, int lane, int64_t *first, int64_t *end)
+{
+    *first = slots * lane / lanes;
+    *end = slots * (lane + 1) / lanes;
+}
+
+int64_t pawl_rounds_of(int64_t slots, int lanes)
+{
+    return (slots + lanes - 1) / lanes;
+}
+
+int pawl_node_computes(int64_t slots, int lanes, int64_t round, pawl_node n)
+{
+    for (int lane = n.first; lane < n.end; lane++) {
+        int64_t first, end;
+        pawl_slots_of_lane(slots, lanes, lane, &first, &end);
+        if (end - first > round) return 1;
+    }
+    return 0;
+}
+
+static int64_t computing(int64_t slots, int lanes, int64_t round)
+{
+    int64_t n = 0;
+    for (int lane = 0; lane < lanes; lane++) n += pawl_node_computes(slots, lanes, round, (pawl_node){lane, lane + 1});
+    return n;
+}
+
+int64_t pawl_turns_of(int64_t slots, int lanes, int size, int64_t round)
+{
+    return (computing(slots, lanes, round) + size - 1) / size;
+}
+
+int pawl_turn_lane(int64_t slots, int lanes, int size, int64_t round, int64_t turn, int rank)
+{
+    int64_t left = turn * size + rank;
+    for (int lane = 0; lane < lanes; lane++)
+        if (pawl_node_computes(slots, lanes, round, (pawl_node){lane, lane + 1}) && left-- == 0) return lane;
+    return -1;
+}

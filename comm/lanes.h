@@ -5,6 +5,8 @@
 #ifndef PAWL_COMM_LANES_H
 #define PAWL_COMM_LANES_H
 
+#include <stdint.h>
+
 typedef struct pawl_node { int first, end; } pawl_node; /* a node is the lanes [first, end) below it */
 
 enum { PAWL_NODES_MAX = 64 }; /* 2 log2(1024) are enough for any run of at most 1024 lanes */
@@ -17,5 +19,8 @@ int pawl_is_node(int lanes, pawl_node n);
 int pawl_nodes_inside(int lanes, int first, int end, pawl_node out[PAWL_NODES_MAX]);
 /* How many partial sums are alive at once while the run's lanes are added up one after another. */
 int pawl_nodes_alive(int lanes, int first, int end);
+
+/* Whether any of n's lanes has a slot in a round of that many slots (zero_stage 2 and 3). */
+int pawl_node_computes(int64_t slots, int lanes, int64_t round, pawl_node n);
 
 #endif

@@ -150,7 +150,7 @@ static void sum_lanes(pawl_comm *c, int kind, int lanes, int64_t count)
     pawl_reduction *r;
     int first, end;
     CHECK_OK(pawl_device_open_cpu(1, "auto", &d));
-    CHECK_OK(pawl_reduction_open(c, d, kind, lanes, count, &r));
+    CHECK_OK(pawl_reduction_open(c, d, kind, lanes, count, NULL, &r));
     pawl_lanes_of(lanes, c->rank, c->size, &first, &end);
     for (int round = 0; round < 2; round++) { /* twice: begin forgets the first */
         float *sum;
@@ -193,7 +193,7 @@ static void more_ranks_than_lanes_are_refused(pawl_comm *c)
 {
     if (c->size < 2) return;
     pawl_reduction *r;
-    CHECK(pawl_reduction_open(c, NULL, 0, c->size - 1, 10, &r) == PAWL_EUSAGE);
+    CHECK(pawl_reduction_open(c, NULL, 0, c->size - 1, 10, NULL, &r) == PAWL_EUSAGE);
     CHECK(strstr(pawl_last_error()->what, "reduction_lanes") != NULL);
 }
 

@@ -16,8 +16,7 @@ pawl_cut pawl_cut_of(const pawl_train_config *t, const pawl_comm_config *r)
 
 void pawl_lane_slots(const pawl_cut *c, int lane, int64_t *first, int64_t *end)
 {
-    *first = c->slots * lane / c->lanes;
-    *end = c->slots * (lane + 1) / c->lanes;
+    pawl_slots_of_lane(c->slots, c->lanes, lane, first, end);
 }
 
 void pawl_slot_rows(const pawl_cut *c, int64_t slot, int64_t *first, int64_t *end)
@@ -103,7 +102,7 @@ pawl_status pawl_plan_of(const pawl_parts *p, pawl_plan *out)
         if (p->base_code != PAWL_CODE_NONE) add(&plan, "reading the base", pawl_frozen_fill_bytes(p->model, p->base_code));
     }
     add(&plan, "weights", (size_t)count * sizeof(float));
-    add(&plan, "gradients", pawl_reduction_bytes(p->comm, p->reduce->reduction, cut.lanes, count));
+    add(&plan, "gradients", pawl_reduction_bytes(p->comm, p->reduce->reduction, cut.lanes, count, NULL));
     add(&plan, "optimizer", pawl_optim_bytes(p->optim, extents, extent_count, 0, count));
     add(&plan, "activations", pawl_activations_bytes(p->model, micro, T, 1));
     if (p->adapter) add(&plan, "adapter scratch", pawl_adapter_work_bytes(p->adapter, micro * T));

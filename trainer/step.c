@@ -102,7 +102,7 @@ static pawl_status take(pawl_stepper *s)
     share_out(s);
     PAWL_TRY(pawl_device_reserve(p->device, &shapes));
     PAWL_TRY(pawl_activations_open(p->model, s->cut.micro, s->tokens, 1, &s->activations));
-    PAWL_TRY(pawl_reduction_open(p->comm, p->device, p->reduce->reduction, s->cut.lanes, count, &s->reduction));
+    PAWL_TRY(pawl_reduction_open(p->comm, p->device, p->reduce->reduction, s->cut.lanes, count, NULL, &s->reduction));
     PAWL_TRY(pawl_optim_open(p->optim, p->device, extents, extent_count, 0, count, &s->optim));
     PAWL_TRY(take_adapter(s));
     return list_state(s);

@@ -22,7 +22,7 @@ static pawl_status median(pawl_comm *c, pawl_device *d, int kind, int64_t count,
 {
     pawl_reduction *r;
     double all[ROUNDS];
-    PAWL_TRY(pawl_agree(c, pawl_reduction_open(c, d, kind, c->size, count, &r)));
+    PAWL_TRY(pawl_agree(c, pawl_reduction_open(c, d, kind, c->size, count, NULL, &r)));
     for (int i = 0; i < ROUNDS; i++) {
         pawl_put put;
         float *sum;
