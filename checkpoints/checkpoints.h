@@ -39,6 +39,7 @@ typedef struct pawl_checkpoint pawl_checkpoint; /* a checked manifest */
  * "optimizer/adamw/m/...", "memory/...", "method/..."), the same list on all ranks; data stay the caller's and are copied
  * at pawl_save_begin. Items with `frozen` set are written once, straight from the caller's memory, which must stay as it
  * is while the saver is open; later checkpoints refer to the file they lie in.
+ * Of a sharded tensor a rank holds item.first and item.count, and writes what it holds.
  * Memory for the snapshot (this rank's chunks of what is not frozen) is taken here. Rank 0's process holds the lock of
  * output_dir. Collective. Errors: EMEM, EIO, EBUG (lists differ, or a name is not a path of names). */
 PAWL_MUST pawl_status pawl_saver_open(pawl_comm *c, const char *output_dir, const pawl_state *tensors, int64_t keep,
@@ -57,6 +58,9 @@ typedef struct pawl_save { int64_t step; const json_t *run, *lineage; int is_bes
 /* Starts a save: copies this rank's chunks and returns; the rest happens behind the step. No save may be under way.
  * Collective in the sense that every rank calls it at the same step; it does not communicate. */
 PAWL_MUST pawl_status pawl_save_begin(pawl_saver *s, const pawl_save *what);
+/* Collective, right after pawl_save_begin and before anything changes: of chunks of sharded tensors that several ranks hold, the
+ * one that writes gets the others' parts. Nothing to do otherwise. */
+PAWL_MUST pawl_status pawl_save_share(pawl_saver *s);
 int pawl_save_busy(const pawl_saver *s); /* the same on all ranks */
 
 /* A save moves on when all ranks have finished its present phase. At every step boundary each rank puts its
@@ -75,6 +79,8 @@ pawl_save_result pawl_save_last(const pawl_saver *s);
 /* Digests over tensors in memory, as a manifest states them: SHA-256 over "name NUL dtype NUL digest" in byte order of the
  * names, the digest as its 32 bytes. weights_sha256 is over items under "model/", state_sha256 over all. */
 void pawl_state_digests(const pawl_state *tensors, pawl_digest *weights, pawl_digest *state);
+/* Collective, while no save is under way. The same of what a saver saves, when no rank holds all of it. */
+PAWL_MUST pawl_status pawl_saver_digests(pawl_saver *s, pawl_digest *weights, pawl_digest *state);
 
 /* ---- Reading ---- */
 /* path: a checkpoint, or a run's output directory (its newest). Checks the manifest against itself: canonical form,
@@ -84,7 +90,8 @@ void pawl_checkpoint_close(pawl_checkpoint *k);
 const char *pawl_checkpoint_path(const pawl_checkpoint *k);
 const json_t *pawl_checkpoint_manifest(const pawl_checkpoint *k); /* "run", "lineage", "tensors", digests */
 int64_t pawl_checkpoint_step(const pawl_checkpoint *k);
-/* Reads every tensor of `into` (found by name) and checks its digests; dtype and shape must agree. Local.
+/* Reads what every item of `into` (found by name) says it holds, and checks the digests of the chunks that it lies in; dtype and
+ * shape must agree. Local.
  * Errors: EDATA naming file, tensor, chunk, expected and found. */
 PAWL_MUST pawl_status pawl_checkpoint_read(const pawl_checkpoint *k, const pawl_state *into);
 

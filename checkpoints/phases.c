@@ -68,17 +68,12 @@ typedef struct output {
     int fd;
 } output;
 
-/* Chunks [first, end) of t, whose bytes lie at data. */
-static pawl_status write_chunks(const output *o, pawl_stored *t, int64_t first, int64_t end, const char *data)
+static pawl_status write_chunk(const output *o, pawl_stored *t, int64_t c, const char *data)
 {
-    for (int64_t c = first; c < end; c++) {
-        const size_t bytes = pawl_stored_chunk_bytes(t, c);
-        PAWL_CHECK(!o->s->quit, PAWL_EIO, "the save of %s was broken off", o->s->step_name);
-        t->chunks[c] = pawl_sha256(data, bytes);
-        PAWL_TRY(pawl_file_pwrite(o->fd, o->path, data, bytes, t->offset + c * PAWL_CHUNK_BYTES));
-        data += bytes;
-    }
-    return PAWL_OK;
+    const size_t bytes = pawl_stored_chunk_bytes(t, c);
+    PAWL_CHECK(!o->s->quit, PAWL_EIO, "the save of %s was broken off", o->s->step_name);
+    t->chunks[c] = pawl_sha256(data, bytes);
+    return pawl_file_pwrite(o->fd, o->path, data, bytes, t->offset + c * PAWL_CHUNK_BYTES);
 }
 
 /* What changes comes from the snapshot, in the order in which it was copied; what is frozen from the caller's memory.
@@ -87,14 +82,15 @@ static pawl_status write_share(const output *o)
 {
     pawl_saver *s = o->s;
     const char *copied = s->snapshot.base;
-    int64_t first, end;
     for (int i = 0; i < s->count; i++) {
         pawl_stored *t = &s->tensors[i];
-        if (pawl_share_of_tensor(&s->changing, t, &first, &end)) {
-            PAWL_TRY(write_chunks(o, t, first, end, copied));
-            copied += (size_t)(end - 1 - first) * PAWL_CHUNK_BYTES + pawl_stored_chunk_bytes(t, end - 1);
-        } else if (pawl_stored_is_own(t) && pawl_share_of_tensor(&s->frozen, t, &first, &end)) {
-            PAWL_TRY(write_chunks(o, t, first, end, (const char *)t->item.tensor.data + first * PAWL_CHUNK_BYTES));
+        for (int64_t c = 0; c < t->chunk_count; c++) {
+            if (pawl_share_has(&s->changing, t, c)) {
+                PAWL_TRY(write_chunk(o, t, c, copied));
+                copied += pawl_stored_chunk_bytes(t, c);
+            } else if (pawl_stored_is_own(t) && pawl_share_has(&s->frozen, t, c)) {
+                PAWL_TRY(write_chunk(o, t, c, (const char *)t->item.tensor.data + c * PAWL_CHUNK_BYTES));
+            }
         }
     }
     return PAWL_OK;

@@ -4,6 +4,7 @@
 
 #include "checkpoints/files.h"
 #include "checkpoints/find.h"
+#include "checkpoints/share.h"
 #include "core/file.h"
 
 pawl_status pawl_checkpoint_open(const char *path, pawl_checkpoint **out)
@@ -64,22 +65,38 @@ static pawl_status find_tensor(const pawl_checkpoint *k, const pawl_named *wante
     return PAWL_OK;
 }
 
-static pawl_status read_tensor(pawl_files *f, const pawl_named *into)
+/* The bytes [first, end) of t that lie in chunk c, to `to`. A chunk that is not wanted whole is read aside, for its digest. */
+static pawl_status read_part(pawl_files *f, const pawl_stored *t, int64_t c, pawl_held want, char *to, char **aside)
+{
+    const int64_t at = c * PAWL_CHUNK_BYTES, end = at + (int64_t)pawl_stored_chunk_bytes(t, c);
+    if (want.first <= at && end <= want.end) return pawl_files_read_chunk(f, t, c, to + (at - want.first));
+    if (!*aside) PAWL_TRY(pawl_alloc((void **)aside, PAWL_CHUNK_BYTES, "a chunk of a checkpoint"));
+    PAWL_TRY(pawl_files_read_chunk(f, t, c, *aside));
+    const int64_t from = want.first > at ? want.first : at, till = want.end < end ? want.end : end;
+    memcpy(to + (from - want.first), *aside + (from - at), (size_t)(till - from));
+    return PAWL_OK;
+}
+
+static pawl_status read_tensor(pawl_files *f, const pawl_named *into, char **aside)
 {
     const pawl_stored *t = NULL;
+    const pawl_held want = pawl_held_of(into);
     PAWL_TRY(find_tensor(f->of, into, &t));
+    if (want.first >= want.end) return PAWL_OK;
     PAWL_TRY(pawl_files_turn_to(f, t));
-    for (int64_t c = 0; c < t->chunk_count; c++)
-        PAWL_TRY(pawl_files_read_chunk(f, t, c, (char *)into->tensor.data + c * PAWL_CHUNK_BYTES));
+    for (int64_t c = want.first / PAWL_CHUNK_BYTES; c * PAWL_CHUNK_BYTES < want.end; c++)
+        PAWL_TRY(read_part(f, t, c, want, into->tensor.data, aside));
     return PAWL_OK;
 }
 
 pawl_status pawl_checkpoint_read(const pawl_checkpoint *k, const pawl_state *into)
 {
     pawl_files f = {.of = k};
+    char *aside = NULL;
     PAWL_TRY(pawl_files_check_layout(k));
     pawl_status s = PAWL_OK;
-    for (int i = 0; i < into->count && s == PAWL_OK; i++) s = read_tensor(&f, &into->items[i]);
+    for (int i = 0; i < into->count && s == PAWL_OK; i++) s = read_tensor(&f, &into->items[i], &aside);
     pawl_files_close(&f);
+    pawl_free(aside);
     return s;
 }

@@ -51,24 +51,29 @@ static pawl_status make_folder(const pawl_saver *s, const char *output_dir)
     return PAWL_OK;
 }
 
-static pawl_status open_local(pawl_saver *s, const char *output_dir, const pawl_state *tensors)
+static pawl_status open_list(pawl_saver *s, const char *output_dir, const pawl_state *tensors)
 {
-    const int rank = s->comm->rank, size = s->comm->size;
     PAWL_TRY(pawl_find_folder(output_dir, s->folder, sizeof s->folder));
-    if (rank == 0) PAWL_TRY(make_folder(s, output_dir));
+    if (s->comm->rank == 0) PAWL_TRY(make_folder(s, output_dir));
     PAWL_TRY(list_tensors(tensors, &s->tensors));
     s->count = tensors->count;
-    PAWL_TRY(check_names(s));
+    return check_names(s);
+}
+
+static pawl_status open_shares(pawl_saver *s, const pawl_held *held)
+{
+    const int rank = s->comm->rank, size = s->comm->size;
     const int64_t chunk_count = pawl_share_number(s->tensors, s->count);
     PAWL_TRY(pawl_alloc((void **)&s->chunks, (size_t)chunk_count * sizeof *s->chunks, "the digests of a checkpoint"));
     for (int i = 0; i < s->count; i++) s->tensors[i].chunks = s->chunks + s->tensors[i].first_chunk;
-    PAWL_TRY(pawl_share_open(s->tensors, s->count, 0, rank, size, &s->changing));
-    PAWL_TRY(pawl_share_open(s->tensors, s->count, 1, rank, size, &s->frozen));
+    PAWL_TRY(pawl_share_open(s->tensors, s->count, 0, rank, size, held, &s->changing));
+    PAWL_TRY(pawl_share_open(s->tensors, s->count, 1, rank, size, held, &s->frozen));
     s->placing_bytes = sizeof *s->placing + (size_t)s->count * sizeof *s->placing->offset;
     PAWL_TRY(pawl_alloc((void **)&s->placing, s->placing_bytes, "the layout of a checkpoint"));
     PAWL_TRY(pawl_alloc((void **)&s->votes, (size_t)size * sizeof *s->votes, "the ranks' votes"));
     s->snapshot = (pawl_arena){.name = "checkpoint snapshot", .used = s->changing.bytes};
     PAWL_TRY(pawl_arena_open(&s->snapshot));
+    PAWL_TRY(pawl_transfers_plan(s, held));
     return pawl_save_thread_open(s);
 }
 
@@ -77,7 +82,7 @@ static pawl_digest list_digest(const pawl_saver *s)
 {
     struct link {
         char name[PAWL_NAME_MAX];
-        int64_t dtype, frozen, ndim, dim[PAWL_MAX_NDIM];
+        int64_t dtype, frozen, sharded, ndim, dim[PAWL_MAX_NDIM];
         pawl_digest before;
     } link = {.before = {{0}}};
     for (int i = 0; i < s->count; i++) {
@@ -86,6 +91,7 @@ static pawl_digest list_digest(const pawl_saver *s)
         memcpy(link.name, item->name, strlen(item->name));
         link.dtype = item->tensor.dtype;
         link.frozen = item->frozen != 0;
+        link.sharded = item->sharded != 0;
         link.ndim = item->tensor.ndim;
         memcpy(link.dim, item->tensor.dim, (size_t)item->tensor.ndim * sizeof *link.dim);
         link.before = pawl_sha256(&link, sizeof link);
@@ -97,17 +103,21 @@ pawl_status pawl_saver_open(pawl_comm *c, const char *output_dir, const pawl_sta
                             pawl_saver **out)
 {
     pawl_saver *s = NULL;
+    pawl_held *held = NULL;
     pawl_status status = pawl_alloc((void **)&s, sizeof *s, "the saver");
     if (status == PAWL_OK) {
         s->comm = c;
         s->keep = keep;
-        status = open_local(s, output_dir, tensors);
+        status = open_list(s, output_dir, tensors);
     }
     status = pawl_agree(c, status);
     if (status == PAWL_OK) {
         const pawl_digest list = list_digest(s);
         status = pawl_same(c, &list, sizeof list, "the list of tensors to save");
     }
+    if (status == PAWL_OK) status = pawl_held_gather(s, &held);
+    if (status == PAWL_OK) status = pawl_agree(c, open_shares(s, held));
+    pawl_free(held);
     if (status == PAWL_OK)
         *out = s;
     else
@@ -125,6 +135,7 @@ void pawl_saver_close(pawl_saver *s)
     pawl_share_close(&s->changing);
     pawl_share_close(&s->frozen);
     pawl_free(s->votes);
+    pawl_free(s->transfers);
     pawl_free(s->placing);
     pawl_free(s->chunks);
     pawl_free(s->tensors);
@@ -170,18 +181,20 @@ static void hash_frozen(pawl_saver *s)
 {
     for (int i = 0; i < s->count; i++) {
         pawl_stored *t = &s->tensors[i];
-        int64_t first, end;
-        if (!pawl_share_of_tensor(&s->frozen, t, &first, &end)) continue;
-        for (int64_t c = first; c < end; c++)
-            t->chunks[c] =
-                pawl_sha256((char *)t->item.tensor.data + c * PAWL_CHUNK_BYTES, pawl_stored_chunk_bytes(t, c));
+        for (int64_t c = 0; c < t->chunk_count; c++)
+            if (pawl_share_has(&s->frozen, t, c))
+                t->chunks[c] =
+                    pawl_sha256((char *)t->item.tensor.data + c * PAWL_CHUNK_BYTES, pawl_stored_chunk_bytes(t, c));
     }
 }
 
 static pawl_status gather_digests(pawl_saver *s, pawl_share *share)
 {
-    return pawl_allgather_blocks(s->comm, s->chunks + share->first, share->lengths, share->offsets,
-                                 s->chunks + share->first_of_all);
+    pawl_share_pack(share, s->chunks);
+    PAWL_TRY(pawl_allgather_blocks(s->comm, (char *)share->packed + share->offsets[share->rank], share->lengths, share->offsets,
+                                   share->packed));
+    pawl_share_unpack(share, s->chunks);
+    return PAWL_OK;
 }
 
 static void refer_to(pawl_saver *s, const pawl_checkpoint *from, const char *step_name)
@@ -216,20 +229,6 @@ pawl_status pawl_saver_resume(pawl_saver *s, const pawl_checkpoint *from)
 
 /* ---- A save ---- */
 
-static void copy_share(pawl_saver *s)
-{
-    char *to = s->snapshot.base;
-    for (int i = 0; i < s->count; i++) {
-        const pawl_stored *t = &s->tensors[i];
-        int64_t first, end;
-        if (!pawl_share_of_tensor(&s->changing, t, &first, &end)) continue;
-        const size_t at = (size_t)first * PAWL_CHUNK_BYTES;
-        const size_t bytes = (size_t)(end - 1) * PAWL_CHUNK_BYTES + pawl_stored_chunk_bytes(t, end - 1) - at;
-        memcpy(to, (const char *)t->item.tensor.data + at, bytes);
-        to += bytes;
-    }
-}
-
 /* Tensors that would refer to the file of that step (NULL: of any) are written again. */
 static void forget_references(pawl_saver *s, const char *step_name)
 {
@@ -260,11 +259,43 @@ pawl_status pawl_save_begin(pawl_saver *s, const pawl_save *what)
     s->is_best = what->is_best;
     s->step = what->step;
     forget_references(s, s->step_name); /* a step that is saved again replaces that file */
-    copy_share(s);
+    pawl_snapshot_copy(s);
     if (take_texts(s, what) == PAWL_OK)
         pawl_save_thread_start(s, PAWL_SAVE_LAYOUT);
     else
         pawl_save_thread_fail(s, PAWL_SAVE_LAYOUT); /* all ranks hear of it at the next poll */
+    return PAWL_OK;
+}
+
+pawl_status pawl_save_share(pawl_saver *s)
+{
+    return pawl_transfers(s->comm, s->transfers, s->transfer_count);
+}
+
+/* Out of a snapshot of now. */
+pawl_status pawl_saver_digests(pawl_saver *s, pawl_digest *weights, pawl_digest *state)
+{
+    pawl_sums sums = {0};
+    PAWL_CHECK(s->phase == PAWL_SAVE_IDLE, PAWL_EBUG, "digests were asked for while a save is under way");
+    pawl_snapshot_copy(s);
+    PAWL_TRY(pawl_save_share(s));
+    const char *at = s->snapshot.base;
+    for (int i = 0; i < s->count; i++) {
+        pawl_stored *t = &s->tensors[i];
+        for (int64_t c = 0; c < t->chunk_count && !t->item.frozen; c++) {
+            if (!pawl_share_has(&s->changing, t, c)) continue;
+            t->chunks[c] = pawl_sha256(at, pawl_stored_chunk_bytes(t, c));
+            at += pawl_stored_chunk_bytes(t, c);
+        }
+    }
+    hash_frozen(s);
+    PAWL_TRY(gather_digests(s, &s->changing));
+    PAWL_TRY(gather_digests(s, &s->frozen));
+    for (int i = 0; i < s->count; i++)
+        s->tensors[i].digest = pawl_chunks_digest(s->tensors[i].chunks, s->tensors[i].chunk_count);
+    PAWL_TRY(pawl_agree(s->comm, pawl_stored_sums(s->tensors, s->count, &sums)));
+    *weights = sums.weights;
+    *state = sums.state;
     return PAWL_OK;
 }
 

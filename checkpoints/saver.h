@@ -42,6 +42,8 @@ struct pawl_saver {
     pawl_digest *chunks; /* of all tensors: those that change, then frozen ones */
     pawl_share changing, frozen;
     pawl_arena snapshot; /* this rank's chunks of what changes */
+    pawl_transfer *transfers; /* what of chunks other ranks hold, that this one writes, and the other way round */
+    int transfer_count;
     pawl_placing *placing;
     size_t placing_bytes;
     pawl_save_vote *votes; /* [size], for pawl_save_finish */
@@ -66,6 +68,15 @@ struct pawl_saver {
     atomic_int quit;
     pawl_error error;
 };
+
+/* ---- Tensors held in ranges (ranges.c) ---- */
+/* What every rank holds of each tensor, [ranks][tensors]; pawl_free it. Collective. Errors: EMEM; EBUG when a tensor is not
+ * held whole. */
+PAWL_MUST pawl_status pawl_held_gather(pawl_saver *s, pawl_held **out);
+/* Finds out what has to travel before a snapshot is whole. Local. */
+PAWL_MUST pawl_status pawl_transfers_plan(pawl_saver *s, const pawl_held *held);
+/* What this rank holds of the chunks that it writes. Local. */
+void pawl_snapshot_copy(pawl_saver *s);
 
 /* The work of the phases: local, on the thread. */
 PAWL_MUST pawl_status pawl_save_lay_out(pawl_saver *s);

@@ -135,6 +135,27 @@ pawl_status pawl_allgather_blocks(pawl_comm *c, const void *mine, const size_t *
     return PAWL_OK;
 }
 
+/* A few at a time. The first of all that is not through is among the present ones of both its ranks, so all get through. */
+pawl_status pawl_transfers(pawl_comm *c, const pawl_transfer *list, int count)
+{
+    enum { AT_A_TIME = 32 };
+    MPI_Request requests[AT_A_TIME];
+    for (int at = 0, n = 0; at < count; at += n) {
+        for (n = 0; n < AT_A_TIME && at + n < count; n++) {
+            const pawl_transfer *t = &list[at + n];
+            PAWL_ASSERT(t->bytes <= MESSAGE_BYTES);
+            if (t->to == c->rank) {
+                PAWL_TRY(pawl_mpi_status(MPI_Irecv(t->data, (int)t->bytes, MPI_BYTE, t->from, 1, pawl_mpi(c), &requests[n]), "MPI_Irecv"));
+            } else {
+                c->bytes_sent += t->bytes;
+                PAWL_TRY(pawl_mpi_status(MPI_Isend(t->data, (int)t->bytes, MPI_BYTE, t->to, 1, pawl_mpi(c), &requests[n]), "MPI_Isend"));
+            }
+        }
+        PAWL_TRY(pawl_mpi_status(MPI_Waitall(n, requests, MPI_STATUSES_IGNORE), "MPI_Waitall"));
+    }
+    return PAWL_OK;
+}
+
 pawl_status pawl_same(pawl_comm *c, const void *data, size_t bytes, const char *what)
 {
     const pawl_digest mine = pawl_sha256(data, bytes);

@@ -54,6 +54,11 @@ PAWL_MUST pawl_status pawl_allgather(pawl_comm *c, const void *mine, size_t byte
 /* Collective. Blocks of different lengths: rank r's lies at offsets[r], lengths[r] long, in all. */
 PAWL_MUST pawl_status pawl_allgather_blocks(pawl_comm *c, const void *mine, const size_t *lengths, const size_t *offsets,
                                             void *all);
+/* Bytes at data on their way from one rank to another. */
+typedef struct pawl_transfer { void *data; size_t bytes; int from, to; } pawl_transfer;
+/* Every rank lists the transfers that it takes part in, in an order that is the same for all: those of one list of all. Collective in
+ * that sense. */
+PAWL_MUST pawl_status pawl_transfers(pawl_comm *c, const pawl_transfer *list, int count);
 PAWL_MUST pawl_status pawl_barrier(pawl_comm *c);
 
 /* ---- Ranges: which rank keeps which numbers of the flat run ---- */

@@ -33,6 +33,7 @@ pawl_status pawl_state_add(pawl_state *s, const char *prefix, const char *name, 
     PAWL_CHECK(n >= 0 && n < PAWL_NAME_MAX, PAWL_EBUG, "tensor name %s%s is longer than %d bytes", prefix, name, PAWL_NAME_MAX);
     item->tensor = t;
     item->frozen = 0;
+    item->sharded = 0;
     item->first = 0;
     item->count = pawl_tensor_count(t);
     s->count++;

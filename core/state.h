@@ -17,6 +17,7 @@ typedef struct pawl_named {
     pawl_tensor tensor; /* its whole shape */
     int frozen; /* 1: does not change during the run, so a checkpoint may refer to an earlier file for it */
     int64_t first, count; /* of its numbers, those that this process holds, at tensor.data; all of them as a rule */
+    int sharded; /* 1: ranks hold ranges of it, which together are all of it; 0: every rank holds the same */
 } pawl_named;
 
 typedef struct pawl_state {

@@ -107,6 +107,7 @@ static inline pawl_status sample_save(pawl_saver *saver, int64_t step, int is_be
     json_t *run = sample_run(step), *lineage = sample_lineage();
     const pawl_save what = {.step = step, .run = run, .lineage = lineage, .is_best = is_best};
     pawl_status status = pawl_save_begin(saver, &what);
+    if (status == PAWL_OK) status = pawl_save_share(saver);
     json_decref(run);
     json_decref(lineage);
     *published = 0;

@@ -341,6 +341,73 @@ static void closing_in_the_middle_leaves_a_part_that_the_next_save_clears(pawl_c
     drop_dir(c, dir);
 }
 
+/* The sample as ranks hold it in uneven ranges, cut anywhere: of some tensors one rank holds all, and others nothing. */
+static pawl_state in_ranges(const pawl_comm *c, const sample *s)
+{
+    pawl_state out = {0};
+    const int64_t rank = c->rank, squares = (int64_t)c->size * c->size;
+    for (int i = 0; i < s->state.count; i++) {
+        const pawl_named *whole = &s->state.items[i];
+        CHECK_OK(pawl_state_add(&out, "", whole->name, whole->tensor));
+        pawl_named *item = &out.items[i];
+        const int64_t n = item->count;
+        item->frozen = whole->frozen;
+        if (item->frozen || i == 2) continue; /* as everybody has it */
+        item->sharded = 1;
+        item->first = n > 20 ? n * rank * rank / squares : 0;
+        item->count = n > 20 ? n * (rank + 1) * (rank + 1) / squares - item->first : rank == c->size - 1 ? n : 0;
+        item->tensor.data = (char *)whole->tensor.data + item->first * (int64_t)pawl_dtype_bytes(whole->tensor.dtype);
+    }
+    return out;
+}
+
+/* Bytes outside of a rank's ranges are spoilt before: nobody looks at them. */
+static void spoil_what_others_hold(const sample *s, const pawl_state *mine)
+{
+    for (int i = 0; i < s->state.count; i++) {
+        const pawl_tensor t = s->state.items[i].tensor;
+        const pawl_named *held = &mine->items[i];
+        const size_t each = pawl_dtype_bytes(t.dtype), first = (size_t)held->first * each, end = first + (size_t)held->count * each;
+        if (pawl_tensor_bytes(t) == 0) continue;
+        memset(t.data, 0x5a, first);
+        memset((char *)t.data + end, 0x5a, pawl_tensor_bytes(t) - end);
+    }
+}
+
+static void ranges_of_ranks_make_the_same_checkpoint(pawl_comm *c)
+{
+    const char *dir = new_dir(c);
+    sample whole, s;
+    pawl_saver *saver;
+    pawl_digest weights, state, found[2];
+    pawl_checkpoint *k;
+    int published;
+    CHECK(sample_open(&whole, 0, SAMPLE_ROWS, 3) && sample_open(&s, 0, SAMPLE_ROWS, 3));
+    pawl_state mine = in_ranges(c, &s);
+    spoil_what_others_hold(&s, &mine);
+    pawl_state_digests(&whole.state, &weights, &state);
+    CHECK_OK(pawl_saver_open(c, dir, &mine, 0, &saver));
+    CHECK_OK(pawl_saver_digests(saver, &found[0], &found[1]));
+    CHECK(pawl_digest_equal(found[0], weights) && pawl_digest_equal(found[1], state));
+    CHECK_OK(sample_save(saver, 4, 0, &published));
+    CHECK(published && pawl_digest_equal(pawl_save_last(saver).state, state));
+    CHECK(holds(dir, 3));
+    if (c->rank == 0) CHECK(findings_of(dir) == 0);
+
+    sample_fill(&s, 9);
+    CHECK_OK(pawl_checkpoint_open(dir, &k));
+    CHECK_OK(pawl_checkpoint_read(k, &mine));
+    spoil_what_others_hold(&s, &mine);
+    CHECK_OK(pawl_saver_digests(saver, &found[0], &found[1]));
+    CHECK(pawl_digest_equal(found[1], state));
+    pawl_checkpoint_close(k);
+    pawl_saver_close(saver);
+    pawl_state_close(&mine);
+    sample_close(&s);
+    sample_close(&whole);
+    drop_dir(c, dir);
+}
+
 int main(int argc, char **argv)
 {
     return check_main(
@@ -356,5 +423,6 @@ int main(int argc, char **argv)
             {"save/a_lost_file_of_frozen_tensors_is_written_again", a_lost_file_of_frozen_tensors_is_written_again},
             {"save/a_step_saved_again_replaces_itself", a_step_saved_again_replaces_itself},
             {"save/closing_in_the_middle_leaves_a_part", closing_in_the_middle_leaves_a_part_that_the_next_save_clears},
+            {"save/ranges_of_ranks_make_the_same_checkpoint", ranges_of_ranks_make_the_same_checkpoint},
             {0}});
 }

@@ -62,6 +62,7 @@ pawl_status pawl_saving_begin(pawl_trainer *t)
     PAWL_TRY(finish(t)); /* one at a time */
     pawl_watch("saving a checkpoint", (double)t->p->reduce->phase_seconds);
     PAWL_TRY(pawl_agree(t->p->comm, start(t)));
+    PAWL_TRY(pawl_save_share(t->saver));
     t->saved = t->step;
     t->last_save = pawl_seconds();
     return PAWL_OK;
