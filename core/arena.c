@@ -1,5 +1,6 @@
 #include "core/arena.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,6 +76,56 @@ pawl_tensor pawl_take(pawl_arena *a, pawl_dtype dtype, int ndim, const int64_t *
     return t;
 }
 
+/* ---- accounts ---- */
+
+static pthread_mutex_t accounts = PTHREAD_MUTEX_INITIALIZER;
+static pawl_arena_use all, uses[PAWL_ARENA_NAMES];
+static int use_count;
+
+/* The account of that name; a new one where there is none, and the last one once the table is full. */
+static pawl_arena_use *account(const char *name)
+{
+    int i = 0;
+    while (i < use_count && strcmp(uses[i].name, name) != 0) i++;
+    if (i == PAWL_ARENA_NAMES) return &uses[i - 1];
+    if (i == use_count) uses[use_count++].name = name;
+    return &uses[i];
+}
+
+static void book(pawl_arena_use *u, size_t come, size_t gone)
+{
+    u->bytes = u->bytes + come - gone;
+    if (u->bytes > u->peak) u->peak = u->bytes;
+}
+
+static void book_arena(const pawl_arena *a, size_t come, size_t gone)
+{
+    pthread_mutex_lock(&accounts);
+    book(account(a->name ? a->name : "?"), come, gone);
+    book(&all, come, gone);
+    pthread_mutex_unlock(&accounts);
+}
+
+pawl_arena_use pawl_arena_use_of(const char *name)
+{
+    pawl_arena_use out = {.name = name};
+    pthread_mutex_lock(&accounts);
+    if (!name) out = all;
+    for (int i = 0; name && i < use_count; i++)
+        if (strcmp(uses[i].name, name) == 0) out = uses[i];
+    pthread_mutex_unlock(&accounts);
+    return out;
+}
+
+int pawl_arena_uses(pawl_arena_use out[PAWL_ARENA_NAMES])
+{
+    pthread_mutex_lock(&accounts);
+    const int count = use_count;
+    if (out) memcpy(out, uses, (size_t)count * sizeof *uses);
+    pthread_mutex_unlock(&accounts);
+    return count;
+}
+
 /* Arenas come from mmap: zeroed, page-aligned, and given huge pages where the system allows them. */
 pawl_status pawl_arena_open(pawl_arena *a)
 {
@@ -85,6 +136,7 @@ pawl_status pawl_arena_open(pawl_arena *a)
     a->base = p;
     a->size = bytes;
     a->used = 0;
+    book_arena(a, a->size, 0);
     return PAWL_OK;
 }
 
@@ -93,6 +145,7 @@ void pawl_arena_close(pawl_arena *a)
     if (a->base) {
         ASAN_UNPOISON_MEMORY_REGION(a->base, a->size);
         munmap(a->base, a->size);
+        book_arena(a, 0, a->size);
     }
     a->base = NULL;
     a->size = a->used = 0;

@@ -29,6 +29,17 @@ pawl_tensor pawl_take(pawl_arena *a, pawl_dtype dtype, int ndim, const int64_t *
 PAWL_MUST pawl_status pawl_arena_open(pawl_arena *a);
 void pawl_arena_close(pawl_arena *a);
 
+/* What the arenas of one name hold together, and the most that they held at once; of all names together under NULL. Bytes as
+ * measured by the layouts, which is what a plan adds up. */
+typedef struct pawl_arena_use {
+    const char *name;
+    size_t bytes, peak;
+} pawl_arena_use;
+pawl_arena_use pawl_arena_use_of(const char *name);
+/* Every name so far, in the order in which they were first opened; returns how many (out may be NULL). */
+enum { PAWL_ARENA_NAMES = 48 };
+int pawl_arena_uses(pawl_arena_use out[PAWL_ARENA_NAMES]);
+
 /* The one gate through which heap memory comes. Counted; zeroed. Errors: EMEM, naming what it was for. */
 PAWL_MUST pawl_status pawl_alloc(void **out, size_t bytes, const char *what);
 /* Grows *block to bytes; what is new is not zeroed; *block is untouched after an error. */

@@ -333,3 +333,9 @@ void pawl_file_unmap(const void *data, size_t bytes)
 {
     if (data) munmap((void *)(uintptr_t)data, bytes);
 }
+
+void pawl_file_let_go(const void *data, size_t bytes)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), first = (uintptr_t)data / page * page;
+    if (data && bytes) (void)madvise((void *)first, (uintptr_t)data + bytes - first, MADV_DONTNEED);
+}

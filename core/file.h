@@ -67,6 +67,8 @@ PAWL_MUST pawl_status pawl_path_join(char *out, size_t room, const char *dir, co
 /* A whole file mapped for reading; bytes 0 gives data NULL. The mapping outlives the descriptor. */
 PAWL_MUST pawl_status pawl_file_map(const char *path, const void **data, size_t *bytes);
 void pawl_file_unmap(const void *data, size_t bytes);
+/* Takes a part of a mapped file out of this process' memory; it is read again when it is looked at again. */
+void pawl_file_let_go(const void *data, size_t bytes);
 
 #ifdef __cplusplus
 }

@@ -65,6 +65,11 @@ static pawl_status make_data(const pawl_data_config *cfg, uint64_t seed, pawl_da
     return PAWL_OK;
 }
 
+void pawl_data_let_go(const pawl_data *d)
+{
+    for (int i = 0; i < d->count; i++) pawl_prepared_let_go(&d->datasets[i].prepared);
+}
+
 void pawl_data_close(pawl_data *d)
 {
     if (!d) return;

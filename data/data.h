@@ -268,6 +268,10 @@ int64_t pawl_data_longest(const pawl_data *d);
 /* Fills b->rows = count, b->tokens as above, and the arrays. */
 void pawl_slot_fill(const pawl_data *d, pawl_part part, const pawl_row *rows, int64_t count, pawl_batch *b);
 
+/* The mapped files leave this process' memory until they are looked at again: what many rows of a long run have touched does
+ * not add up. Costs a few system calls. */
+void pawl_data_let_go(const pawl_data *d);
+
 /* For lineage, an object for each of datasets, then of test_datasets: {domain, path, license, weight, use: "learnt" |
  * "measured", files: [{name, bytes, sha256}], documents, tokens, trained, duplicates, rows, held_out: the same five and
  * leaked, read: {read, empty, bad, dropped, truncated, masked}}. The counts in the object itself are those of what is

@@ -72,14 +72,17 @@ out:
 
 static pawl_status check_digest(const char *path, const void *data, size_t bytes, const char *hex)
 {
-    enum { PIECE = 64 << 20 };
+    enum { PIECE = 8 << 20 };
     pawl_digest said;
     pawl_hash *hash;
     size_t at = 0;
     PAWL_TRY(pawl_digest_parse(hex, &said));
     PAWL_TRY(pawl_hash_open(&hash));
-    for (; at < bytes && pawl_keep_going(); at += PIECE)
-        pawl_hash_add(hash, (const char *)data + at, bytes - at < PIECE ? bytes - at : PIECE);
+    for (; at < bytes && pawl_keep_going(); at += PIECE) {
+        const size_t some = bytes - at < PIECE ? bytes - at : PIECE;
+        pawl_hash_add(hash, (const char *)data + at, some);
+        pawl_file_let_go((const char *)data + at, some);
+    }
     const pawl_digest found = pawl_hash_close(hash);
     PAWL_CHECK(at < bytes || pawl_digest_equal(said, found), PAWL_EDATA, "%s is not what its digest says", path);
     return PAWL_OK;
@@ -190,6 +193,11 @@ pawl_status pawl_prepared_open(const char *dir, pawl_proof proof, pawl_prepared 
     const pawl_status s = open_content(dir, meta, content, proof, out);
     json_decref(content);
     return s;
+}
+
+void pawl_prepared_let_go(const pawl_prepared *p)
+{
+    for (int i = 0; i < PAWL_PREPARED_FILES; i++) pawl_file_let_go(p->map[i], p->bytes[i]);
 }
 
 void pawl_prepared_close(pawl_prepared *p)

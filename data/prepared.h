@@ -85,6 +85,7 @@ typedef enum pawl_proof { PAWL_BY_SIZE, PAWL_BY_DIGEST } pawl_proof;
  * not whole. Close out also after an error. */
 PAWL_MUST pawl_status pawl_prepared_open(const char *dir, pawl_proof proof, pawl_prepared *out);
 void pawl_prepared_close(pawl_prepared *p);
+void pawl_prepared_let_go(const pawl_prepared *p);
 
 /* Writes meta.json. content is what to keep; its digest goes beside it. */
 PAWL_MUST pawl_status pawl_prepared_seal(const char *dir, const json_t *content);

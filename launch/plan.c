@@ -1,6 +1,7 @@
 /* pawl plan: what a run will take, before anything is taken. */
 #include <stdio.h>
 
+#include "core/memory.h"
 #include "launch/launch.h"
 
 enum { RANKS, RATE, JSON };

@@ -82,7 +82,7 @@ pawl_status pawl_activations_open(const pawl_model *m, int64_t rows, int64_t tok
                (long long)rows, (long long)tokens);
     PAWL_TRY(pawl_alloc((void **)&x, sizeof *x, "activations"));
     pawl_status status;
-    x->arena = (pawl_arena){.name = "activations", .used = pawl_activations_bytes(m, rows, tokens, train)};
+    x->arena = (pawl_arena){.name = train ? "activations" : "evaluation", .used = pawl_activations_bytes(m, rows, tokens, train)};
     x->positions = rows * tokens;
     x->tokens = tokens;
     x->train = train;

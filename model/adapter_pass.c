@@ -56,7 +56,7 @@ pawl_status pawl_adapter_work_open(const pawl_adapter *a, int64_t positions, paw
 {
     pawl_adapter_work *w;
     PAWL_TRY(pawl_alloc((void **)&w, sizeof *w, "an adapter's scratch"));
-    *w = (pawl_adapter_work){.positions = positions, .arena = {.name = "adapter"}};
+    *w = (pawl_adapter_work){.positions = positions, .arena = {.name = "adapter scratch"}};
     lay_out(&w->arena, a, positions, w);
     const pawl_status status = pawl_arena_open(&w->arena);
     if (status != PAWL_OK) {

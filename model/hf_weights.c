@@ -42,6 +42,19 @@ void pawl_hf_to_floats(const pawl_tensor *from, float *to)
     }
 }
 
+/* The same from a mapped file, of which no more than a piece is in memory at a time. */
+static void mapped_to_floats(const pawl_tensor *from, float *to)
+{
+    enum { PIECE = 1 << 21 };
+    const int64_t count = pawl_tensor_count(*from);
+    for (int64_t i = 0; i < count; i += PIECE) {
+        pawl_tensor piece = {.dtype = from->dtype, .ndim = 1, .dim = {count - i < PIECE ? count - i : PIECE}};
+        piece.data = (char *)from->data + (size_t)i * pawl_dtype_bytes(from->dtype);
+        pawl_hf_to_floats(&piece, to + i);
+        pawl_file_let_go(piece.data, pawl_tensor_bytes(piece));
+    }
+}
+
 /* to [cols, rows] = the transpose of from [rows, cols], in tiles that stay in the cache. */
 static void transpose(const float *from, int64_t rows, int64_t cols, float *to)
 {
@@ -96,7 +109,7 @@ pawl_status pawl_hf_read(void *reader, int tensor, float *to)
                "%s: tensor %s: expected numbers of f32, f16 or bf16, found %s", dir, w->name,
                pawl_dtype_name(t->dtype));
     if (!to) return PAWL_OK; /* it is there, as it should be */
-    pawl_hf_to_floats(t, w->transposed ? r->untransposed : to);
+    mapped_to_floats(t, w->transposed ? r->untransposed : to);
     if (w->transposed) transpose(r->untransposed, w->dim[1], w->dim[0], to);
     return PAWL_OK;
 }
@@ -297,14 +310,31 @@ out:
 
 /* --- lineage ----------------------------------------------------------------------------------------------- */
 
+static pawl_status mapped_digest(const char *data, size_t bytes, pawl_digest *out)
+{
+    enum { PIECE = 8 << 20 };
+    pawl_hash *hash;
+    PAWL_TRY(pawl_hash_open(&hash));
+    for (size_t at = 0; at < bytes; at += PIECE) {
+        const size_t some = bytes - at < PIECE ? bytes - at : PIECE;
+        pawl_hash_add(hash, data + at, some);
+        pawl_file_let_go(data + at, some);
+    }
+    *out = pawl_hash_close(hash);
+    return PAWL_OK;
+}
+
 pawl_status pawl_hf_add_file(json_t *files, const char *path)
 {
     const void *data;
     size_t bytes;
+    pawl_digest digest;
     const char *slash = strrchr(path, '/');
     PAWL_TRY(pawl_file_map(path, &data, &bytes));
-    const pawl_hex hex = pawl_digest_hex(pawl_sha256(bytes ? data : "", bytes));
+    const pawl_status status = mapped_digest(data, bytes, &digest);
     pawl_file_unmap(data, bytes);
+    PAWL_TRY(status);
+    const pawl_hex hex = pawl_digest_hex(digest);
     PAWL_CHECK(json_array_append_new(files, json_pack("{s:s,s:I,s:s}", "name", slash ? slash + 1 : path, "bytes",
                                                       (json_int_t)bytes, "sha256", hex.text)) == 0,
                PAWL_EMEM, "no memory for the lineage of %s", path);

@@ -15,6 +15,7 @@
 #include "core/fields.h"
 #include "core/file.h"
 #include "core/hash.h"
+#include "core/memory.h"
 #include "core/rng.h"
 #include "core/state.h"
 #include "core/text.h"
@@ -105,6 +106,45 @@ static void what_is_measured_is_what_is_carved(void **unused)
     assert_int_equal(pawl_tensor_count(t), 30);
     for (int i = 0; i < 10; i++) assert_true(x[i] == 0);
     pawl_arena_close(&a);
+}
+
+static void arenas_of_a_name_are_accounted_for_together(void **unused)
+{
+    (void)unused;
+    pawl_arena a = {.name = "accounts", .used = 1000}, b = {.name = "accounts", .used = 500}, c = {.name = "others", .used = 64};
+    const pawl_arena_use before = pawl_arena_use_of(NULL);
+    assert_int_equal(pawl_arena_use_of("accounts").peak, 0);
+    assert_int_equal(pawl_arena_open(&a), PAWL_OK);
+    pawl_arena_close(&a);
+    a.used = 700;
+    assert_int_equal(pawl_arena_open(&b), PAWL_OK);
+    assert_int_equal(pawl_arena_open(&a), PAWL_OK);
+    assert_int_equal(pawl_arena_open(&c), PAWL_OK);
+    assert_int_equal(pawl_arena_use_of("accounts").bytes, 1200);
+    assert_int_equal(pawl_arena_use_of(NULL).bytes, before.bytes + 1264);
+    pawl_arena_close(&b);
+    pawl_arena_close(&a);
+    pawl_arena_close(&c);
+    assert_int_equal(pawl_arena_use_of("accounts").bytes, 0);
+    assert_int_equal(pawl_arena_use_of("accounts").peak, 1200);
+    assert_int_equal(pawl_arena_use_of(NULL).bytes, before.bytes);
+    assert_true(pawl_arena_use_of(NULL).peak >= before.bytes + 1264);
+}
+
+static void memory_of_the_process_is_known(void **unused)
+{
+    (void)unused;
+    enum { BYTES = 32 << 20, ABOUT = 1 << 20 }; /* the system counts in batches of pages */
+    pawl_arena a = {.name = "touched", .used = BYTES};
+    const pawl_memory before = pawl_memory_of_process();
+    assert_int_equal(pawl_arena_open(&a), PAWL_OK);
+    memset(a.base, 1, BYTES);
+    const pawl_memory after = pawl_memory_of_process();
+    pawl_arena_close(&a);
+    assert_true(before.now > 0 && before.peak + ABOUT >= before.now);
+    assert_true(after.now >= before.now + BYTES / 2 && after.peak + ABOUT >= after.now);
+    assert_true(pawl_memory_of_process().peak + ABOUT >= after.peak);
+    assert_true(pawl_memory_available() > 0);
 }
 
 static void the_nth_allocation_fails_on_demand(void **unused)
@@ -411,6 +451,8 @@ int main(void)
         cmocka_unit_test(the_first_speaker_is_heard),
         cmocka_unit_test(a_list_of_texts_is_checked_and_reads_back),
         cmocka_unit_test(what_is_measured_is_what_is_carved),
+        cmocka_unit_test(arenas_of_a_name_are_accounted_for_together),
+        cmocka_unit_test(memory_of_the_process_is_known),
         cmocka_unit_test(the_nth_allocation_fails_on_demand),
         cmocka_unit_test(philox_gives_the_published_answers),
         cmocka_unit_test(permutations_are_bijections),

@@ -18,10 +18,16 @@ struct pawl_evaluator {
     pawl_activations *activations;
 };
 
+/* Without data, as in a plan, something is thought to be held out. */
+static int measures(const pawl_parts *p)
+{
+    return !p->data || pawl_data_domains(p->data, PAWL_HELD_OUT) > 0;
+}
+
 static void lay_out(pawl_evaluator *e)
 {
     int64_t most = 0;
-    for (int d = 0; d < pawl_data_domains(e->p->data, PAWL_HELD_OUT); d++)
+    for (int d = 0; e->p->data && d < pawl_data_domains(e->p->data, PAWL_HELD_OUT); d++)
         if (pawl_data_rows_of(e->p->data, PAWL_HELD_OUT, d) > most) most = pawl_data_rows_of(e->p->data, PAWL_HELD_OUT, d);
     pawl_batch_lay_out(&e->arena, &e->batch, e->micro, e->tokens);
     e->losses = pawl_take_bytes(&e->arena, (size_t)(e->micro * e->tokens) * sizeof(float));
@@ -32,8 +38,17 @@ static void lay_out(pawl_evaluator *e)
     e->results = pawl_take_bytes(&e->arena, (size_t)most * sizeof(pawl_row_result));
 }
 
+size_t pawl_evaluator_bytes(const pawl_parts *p, int64_t tokens)
+{
+    pawl_evaluator e = {.p = p, .micro = p->train->micro_batch_size, .tokens = tokens};
+    if (!measures(p)) return 0;
+    lay_out(&e);
+    return e.arena.used + pawl_activations_bytes(p->model, e.micro, tokens, 0);
+}
+
 static pawl_status take(pawl_evaluator *e)
 {
+    if (!measures(e->p)) return PAWL_OK;
     const pawl_shapes shapes = pawl_model_shapes(e->p->model, e->micro, e->tokens);
     lay_out(e);
     PAWL_TRY(pawl_arena_open(&e->arena));

@@ -37,6 +37,8 @@ void pawl_row_results_of(const pawl_data *d, pawl_part part, const pawl_row *row
 typedef struct pawl_stepper pawl_stepper;
 PAWL_MUST pawl_status pawl_stepper_open(const pawl_parts *p, pawl_stepper **out);
 void pawl_stepper_close(pawl_stepper *s);
+/* The plan: what is trained, and the arrays of slots of at most that many tokens a row. */
+void pawl_stepper_bytes(const pawl_parts *p, int64_t tokens, size_t *weights, size_t *batch);
 float *pawl_stepper_weights(pawl_stepper *s);
 pawl_frozen *pawl_stepper_base(pawl_stepper *s);
 /* What an evaluation of the weights needs beside them; NULL without an adapter. */
@@ -50,6 +52,9 @@ PAWL_MUST pawl_status pawl_step_update(pawl_stepper *s, pawl_status mine, int64_
 /* The rows of the step and their results, [global_batch_size]. */
 const pawl_row *pawl_step_rows(const pawl_stepper *s);
 const pawl_row_result *pawl_step_results(const pawl_stepper *s);
+
+/* The plan of an evaluator, for rows of at most that many tokens; 0 when nothing is held out. */
+size_t pawl_evaluator_bytes(const pawl_parts *p, int64_t tokens);
 
 /* ---- metrics.jsonl (metrics.c); rank 0 writes, others do nothing ---- */
 typedef struct pawl_metrics pawl_metrics;
@@ -107,6 +112,8 @@ PAWL_MUST pawl_status pawl_record_step(pawl_trainer *t, const pawl_step_report *
 /* rest: what the event says beside its name, or NULL; taken over. */
 PAWL_MUST pawl_status pawl_record_event(pawl_trainer *t, const char *event, json_t *rest);
 PAWL_MUST pawl_status pawl_record_scores(pawl_trainer *t); /* into metrics and lineage */
+/* What every rank's memory was at most, beside the plan: an event, and a line for people. Collective. */
+PAWL_MUST pawl_status pawl_record_memory(pawl_trainer *t);
 /* Names the rows of a step that was not finite. */
 PAWL_MUST pawl_status pawl_record_skip(pawl_trainer *t, const pawl_step_report *r);
 

@@ -1,7 +1,9 @@
 /* What a run says of itself in metrics.jsonl: steps, evaluations, events. Rank 0 writes. */
 #include <math.h>
 
+#include "core/arena.h"
 #include "core/log.h"
+#include "core/memory.h"
 #include "trainer/internal.h"
 
 /* JSON has no infinities: a figure that is not finite is null. */
@@ -57,6 +59,59 @@ pawl_status pawl_record_scores(pawl_trainer *t)
     json_t *line = json_pack("{s:I,s:o}", "step", (json_int_t)t->step, "eval", losses);
     if (s == PAWL_OK) return pawl_metrics_add(t->metrics, line);
     json_decref(line);
+    return s;
+}
+
+/* ---- memory ---- */
+
+typedef struct used { /* of one rank */
+    uint64_t planned, arenas, peak;
+} used;
+
+static json_t *arenas_by_name(void)
+{
+    pawl_arena_use uses[PAWL_ARENA_NAMES];
+    json_t *out = json_object();
+    const int count = pawl_arena_uses(uses);
+    for (int i = 0; i < count; i++) json_object_set_new(out, uses[i].name, json_integer((json_int_t)uses[i].peak));
+    return out;
+}
+
+/* {planned_bytes, arena_bytes, peak_bytes: [ranks]}, and what the arenas of rank 0 held at most, by category. */
+static json_t *memory_json(const used *all, int ranks)
+{
+    json_t *planned = json_array(), *arenas = json_array(), *peak = json_array();
+    for (int r = 0; r < ranks; r++) {
+        json_array_append_new(planned, json_integer((json_int_t)all[r].planned));
+        json_array_append_new(arenas, json_integer((json_int_t)all[r].arenas));
+        json_array_append_new(peak, json_integer((json_int_t)all[r].peak));
+    }
+    return json_pack("{s:o,s:o,s:o,s:o}", "planned_bytes", planned, "arena_bytes", arenas, "peak_bytes", peak, "arenas", arenas_by_name());
+}
+
+static void show_memory(const pawl_trainer *t, const used *all)
+{
+    char peak[32], planned[32];
+    int worst = 0;
+    for (int r = 1; r < t->p->comm->size; r++)
+        if (all[r].peak > all[worst].peak) worst = r;
+    pawl_format_bytes((double)all[worst].peak, peak);
+    pawl_format_bytes((double)all[worst].planned, planned);
+    pawl_screen_line(t->p, "memory   %s at most on a rank, planned %s", peak, planned);
+}
+
+pawl_status pawl_record_memory(pawl_trainer *t)
+{
+    pawl_comm *c = t->p->comm;
+    const used mine = {t->plan.peak_bytes, pawl_arena_use_of(NULL).peak, pawl_memory_of_process().peak};
+    used *all;
+    PAWL_TRY(pawl_agree(c, pawl_alloc((void **)&all, (size_t)c->size * sizeof *all, "the ranks' memory")));
+    pawl_status s = pawl_allgather(c, &mine, sizeof mine, all);
+    if (s == PAWL_OK) {
+        show_memory(t, all);
+        s = pawl_agree(c, pawl_record_event(t, "memory", memory_json(all, c->size)));
+    }
+    pawl_free(all);
     return s;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/file.h"
+#include "core/memory.h"
 #include "trainer/internal.h"
 
 /* On all ranks before any of them takes memory, so that none counts what another has taken already. */
@@ -34,6 +35,7 @@ pawl_status pawl_trainer_open(const pawl_parts *p, pawl_trainer **out)
     t->p = p;
     t->evaluated = t->saved = t->resumed = -1;
     pawl_watch("opening the trainer", (double)p->reduce->phase_seconds);
+    pawl_memory_trim();
     pawl_status s = pawl_agree(p->comm, plan(t));
     if (s == PAWL_OK) s = pawl_agree(p->comm, take(t));
     if (s == PAWL_OK)
@@ -224,6 +226,7 @@ static pawl_status evaluate(pawl_trainer *t, int *stopped)
     PAWL_TRY(pawl_evaluate(t->evaluator, pawl_stepper_over(t->stepper), pawl_stepper_weights(t->stepper), t->scores, stopped));
     if (*stopped) return PAWL_OK;
     t->evaluated = t->step;
+    pawl_data_let_go(t->p->data);
     t->saved = -1; /* a checkpoint of this step, made on a stop, lacks these scores */
     pawl_screen_scores(t->p, t->step, t->scores);
     return pawl_agree(t->p->comm, pawl_record_scores(t));
@@ -238,6 +241,7 @@ static int due(int64_t step, int64_t every)
 
 static pawl_status boundary(pawl_trainer *t, int *stopped)
 {
+    pawl_data_let_go(t->p->data);
     PAWL_TRY(pawl_saving_poll(t));
     *stopped = any_stop(t);
     if (*stopped || t->step == t->plan.steps) return PAWL_OK; /* the end of the run does what is left */
@@ -294,6 +298,7 @@ static pawl_status finish(pawl_trainer *t, int *stopped)
     PAWL_TRY(evaluate(t, stopped));
     if (*stopped) return PAWL_OK;
     PAWL_TRY(pawl_saving_surely(t));
+    PAWL_TRY(pawl_record_memory(t));
     PAWL_TRY(pawl_agree(t->p->comm, pawl_metrics_sync(t->metrics)));
     return summary(t);
 }

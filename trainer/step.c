@@ -45,6 +45,14 @@ static void lay_out(pawl_stepper *s)
     s->offsets = pawl_take_bytes(&s->small, ranks * sizeof(size_t));
 }
 
+void pawl_stepper_bytes(const pawl_parts *p, int64_t tokens, size_t *weights, size_t *batch)
+{
+    pawl_stepper s = {.p = p, .cut = pawl_cut_of(p->train, p->reduce), .tokens = tokens};
+    lay_out(&s);
+    *weights = s.arena.used;
+    *batch = s.small.used;
+}
+
 static void rows_of_rank(const pawl_cut *cut, int rank, int size, int64_t *first, int64_t *end)
 {
     int first_lane, end_lane;

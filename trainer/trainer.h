@@ -65,10 +65,11 @@ void pawl_lane_slots(const pawl_cut *c, int lane, int64_t *first, int64_t *end);
 void pawl_slot_rows(const pawl_cut *c, int64_t slot, int64_t *first, int64_t *end);
 
 /* ---- Plan: bytes per rank by category before anything is taken, and what the run will do ---- */
+enum { PAWL_PLAN_CATEGORIES = 24 };
 typedef struct pawl_plan {
-    struct { const char *name; size_t bytes; } category[12];
+    struct { const char *name; size_t bytes; } category[PAWL_PLAN_CATEGORIES]; /* in memory when most is */
     int categories;
-    size_t peak_bytes;
+    size_t peak_bytes; /* their sum */
     int64_t steps;        /* PAWL_STEPS_UNKNOWN without data and max_steps */
     double tokens, flops; /* of the whole run, without padding: 6 N + 12 L d T a token; 0 when steps are not known */
 } pawl_plan;
@@ -76,8 +77,6 @@ enum { PAWL_STEPS_UNKNOWN = -1 };
 /* For the rank that p->comm says, on as many ranks as it says; only its numbers are looked at. p->data may be NULL: then rows
  * are taken to be full. Local; allocates nothing but the list it measures with. */
 PAWL_MUST pawl_status pawl_plan_of(const pawl_parts *p, pawl_plan *out);
-/* Bytes that this machine can still give: what is free, lowered to what a memory control group leaves; 0: not known. */
-double pawl_memory_available(void);
 /* Errors: EMEM, with the numbers, when this machine's ranks together would take more memory than is available. */
 PAWL_MUST pawl_status pawl_plan_fits(const pawl_parts *p, const pawl_plan *plan);
 

@@ -181,8 +181,8 @@ pawl_status pawl_cpu_open_with(int threads, const char *isa, const pawl_gemm_lib
     PAWL_TRY(pawl_alloc((void **)&cpu, sizeof *cpu, "the CPU backend"));
     *cpu = (pawl_cpu){.device = {&cpu_ops},
                       .kernels = kernels,
-                      .tiles = {.name = "attention tiles"},
-                      .scratch = {.name = "scratch of the ops"}};
+                      .tiles = {.name = "scratch"},
+                      .scratch = {.name = "scratch"}};
     PAWL_TRY_OUT(fill(cpu, threads, library));
     *out = &cpu->device;
     return PAWL_OK;

@@ -29,7 +29,7 @@ pawl_status pawl_gemm_open(const pawl_gemm_library *library, pawl_pool *pool, co
     pawl_status status = PAWL_OK;
     pawl_gemm *g;
     PAWL_TRY(pawl_alloc((void **)&g, sizeof *g, "matrix products"));
-    *g = (pawl_gemm){.library = library, .pool = pool, .kernels = k, .scratch = {.name = "matrix product scratch"}};
+    *g = (pawl_gemm){.library = library, .pool = pool, .kernels = k, .scratch = {.name = "scratch"}};
     library->name(g->name);
     PAWL_TRY_OUT(pawl_alloc((void **)&g->table, TABLE_SLOTS * sizeof *g->table, "plans of matrix products"));
     PAWL_TRY_OUT(library->open(pawl_pool_threads(pool), k, &g->self));

@@ -35,6 +35,13 @@ done_steps = steps(out)
 check(len(done_steps) == plan["steps"] and done_steps[-1]["tokens_total"] == plan["tokens"], "it has the steps and tokens of the plan")
 check(resident * 1024 < taken and 0.8 < taken / plan["peak_bytes"] < 1.25, f"and took what was planned: {taken / 2**20:.0f} MiB, planned {plan['peak_bytes'] / 2**20:.0f}")
 
+# Category by category, what the arenas held at most is what was planned; the program is all that is not theirs.
+told = [m for m in metrics(out) if m.get("event") == "memory"][-1]
+arenas = {k: v for k, v in plan["bytes_per_rank"].items() if k != "program"}
+check(told["arenas"] == arenas and told["arena_bytes"] == [sum(arenas.values())], f"arenas held what was planned {told['arenas']} {arenas}")
+check(told["planned_bytes"] == [plan["peak_bytes"]] and abs(told["peak_bytes"][0] - taken) < 2**22, "the run tells its plan and its peak")
+check("at most on a rank, planned " in stdout, "people see both")
+
 # For more ranks than there are, and what cannot be.
 two, four = (pawl_json("plan", yaml, "-n", str(n), "micro_batch_size=1", "--rate", "1") for n in (2, 4))
 check(four["bytes_per_rank"]["checkpoint snapshot"] < two["bytes_per_rank"]["checkpoint snapshot"], "more ranks share the snapshot")

@@ -1,0 +1,22 @@
+/* trainer/planning.h - private to trainer/: what a plan is made from. */
+#ifndef PAWL_TRAINER_PLANNING_H
+#define PAWL_TRAINER_PLANNING_H
+
+#include "trainer/internal.h"
+
+typedef struct pawl_planned {
+    const pawl_parts *p;
+    int64_t micro, tokens; /* rows and T of the largest slot */
+    int64_t count;         /* numbers that are trained */
+    const pawl_extent *extents;
+    int extent_count;
+    pawl_shapes shapes;
+    pawl_cut cut;
+} pawl_planned;
+
+/* Bytes by category, at the time when they are most together (takes.c). Local. */
+PAWL_MUST pawl_status pawl_plan_takes(const pawl_planned *w, pawl_plan *plan);
+/* Tokens and FLOP of plan->steps steps (work.c). Local. */
+void pawl_plan_work(const pawl_planned *w, pawl_plan *plan);
+
+#endif

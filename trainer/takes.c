@@ -1,0 +1,136 @@
+/* What a run takes, category by category. Each is measured by the layout that takes it, under the name of its arena, so that
+ * the accounts of arenas (pawl_arena_use_of) and the plan are the same numbers. Two are no arenas: the program with its
+ * libraries, and what reading a model needs meanwhile. */
+#include "trainer/planning.h"
+
+/* When a category is in memory. Arenas take no memory until they are first written to, and then stay. */
+enum { LOADING = 1, STEPS = 2, ALWAYS = LOADING | STEPS };
+
+/* Measured (decision 0028): code, libraries, MPI, HDF5 and what they allocate, on one rank and on several; and what a
+ * tokenizer holds for an id, with its merge, in hash tables. */
+static const size_t program_bytes = (size_t)38 << 20, bytes_of_an_id = 260;
+
+static pawl_status program(const pawl_planned *w, size_t *bytes)
+{
+    const int64_t ids = w->p->tokenizer ? pawl_tokenizer_size(w->p->tokenizer) : pawl_model_settings(w->p->model)->vocab_size;
+    *bytes = program_bytes + (size_t)ids * bytes_of_an_id;
+    return PAWL_OK;
+}
+
+static pawl_status base_weights(const pawl_planned *w, size_t *bytes)
+{
+    *bytes = w->p->adapter ? pawl_frozen_bytes(w->p->model, w->p->base_code) : 0;
+    return PAWL_OK;
+}
+
+static pawl_status reading(const pawl_planned *w, size_t *bytes)
+{
+    *bytes = w->p->adapter ? pawl_frozen_fill_bytes(w->p->model, w->p->base_code) : 0;
+    return PAWL_OK;
+}
+
+static pawl_status weights(const pawl_planned *w, size_t *bytes)
+{
+    size_t batch;
+    pawl_stepper_bytes(w->p, w->tokens, bytes, &batch);
+    return PAWL_OK;
+}
+
+static pawl_status batch(const pawl_planned *w, size_t *bytes)
+{
+    size_t all;
+    pawl_stepper_bytes(w->p, w->tokens, &all, bytes);
+    return PAWL_OK;
+}
+
+static pawl_status gradients(const pawl_planned *w, size_t *bytes)
+{
+    *bytes = pawl_reduction_bytes(w->p->comm, w->p->reduce->reduction, w->cut.lanes, w->count, NULL);
+    return PAWL_OK;
+}
+
+static pawl_status optimizer(const pawl_planned *w, size_t *bytes)
+{
+    *bytes = pawl_optim_bytes(w->p->optim, w->extents, w->extent_count, 0, w->count);
+    return PAWL_OK;
+}
+
+static pawl_status activations(const pawl_planned *w, size_t *bytes)
+{
+    *bytes = pawl_activations_bytes(w->p->model, w->micro, w->tokens, 1);
+    return PAWL_OK;
+}
+
+static pawl_status adapter(const pawl_planned *w, size_t *bytes)
+{
+    *bytes = w->p->adapter ? pawl_adapter_work_bytes(w->p->adapter, w->micro * w->tokens) : 0;
+    return PAWL_OK;
+}
+
+static pawl_status evaluation(const pawl_planned *w, size_t *bytes)
+{
+    *bytes = pawl_evaluator_bytes(w->p, w->tokens);
+    return PAWL_OK;
+}
+
+static pawl_status scratch(const pawl_planned *w, size_t *bytes)
+{
+    *bytes = pawl_device_scratch_bytes(w->p->device, &w->shapes);
+    return PAWL_OK;
+}
+
+/* What a checkpoint will hold, without the numbers themselves: enough to measure the writer's snapshot. */
+static pawl_status snapshot(const pawl_planned *w, size_t *bytes)
+{
+    const pawl_parts *p = w->p;
+    pawl_state like = {0}, names = {0};
+    pawl_status status;
+    PAWL_TRY_OUT(pawl_trained_state(p->model, p->adapter, NULL, "model/", &like));
+    PAWL_TRY_OUT(pawl_trained_state(p->model, p->adapter, NULL, "", &names));
+    PAWL_TRY_OUT(pawl_optim_state_like(p->optim, w->extents, &names, 0, w->count, &like));
+    *bytes = pawl_saver_bytes(p->comm, &like);
+out:
+    pawl_state_close(&names);
+    pawl_state_close(&like);
+    return status;
+}
+
+static const struct taking {
+    const char *name;
+    int when;
+    pawl_status (*bytes)(const pawl_planned *w, size_t *bytes);
+} takings[] = {
+    {"program", ALWAYS, program},
+    {"base weights", ALWAYS, base_weights},
+    {"reading the base", LOADING, reading},
+    {"weights", ALWAYS, weights},
+    {"gradients", STEPS, gradients},
+    {"optimizer", STEPS, optimizer},
+    {"activations", STEPS, activations},
+    {"adapter scratch", STEPS, adapter},
+    {"evaluation", STEPS, evaluation},
+    {"scratch", STEPS, scratch},
+    {"batch", STEPS, batch},
+    {"checkpoint snapshot", STEPS, snapshot},
+};
+enum { TAKINGS = sizeof takings / sizeof *takings };
+_Static_assert((int)TAKINGS <= (int)PAWL_PLAN_CATEGORIES, "a plan has room for every category");
+
+pawl_status pawl_plan_takes(const pawl_planned *w, pawl_plan *plan)
+{
+    size_t bytes[TAKINGS], loading = 0, steps = 0;
+    for (int i = 0; i < TAKINGS; i++) {
+        PAWL_TRY(takings[i].bytes(w, &bytes[i]));
+        if (takings[i].when & LOADING) loading += bytes[i];
+        if (takings[i].when & STEPS) steps += bytes[i];
+    }
+    const int peak = loading > steps ? LOADING : STEPS;
+    plan->categories = 0;
+    plan->peak_bytes = peak == LOADING ? loading : steps;
+    for (int i = 0; i < TAKINGS; i++) {
+        if (!(takings[i].when & peak) || bytes[i] == 0) continue;
+        plan->category[plan->categories].name = takings[i].name;
+        plan->category[plan->categories++].bytes = bytes[i];
+    }
+    return PAWL_OK;
+}

@@ -1,0 +1,32 @@
+/* What a run has to compute. */
+#include "trainer/planning.h"
+
+/* A token through the run costs 2 N forward and 4 N backward, attention 4 L d T and 8 L d T (d: all query heads together).
+ * Frozen weights need no gradient of their own: 2 N backward; the adapter's come on top. */
+static double flops_per_token(const pawl_parts *p, int64_t T)
+{
+    const pawl_model_config *m = pawl_model_settings(p->model);
+    const double base = (double)pawl_model_matmul_parameters(p->model), adapter = (double)pawl_trained_parameters(p->model, p->adapter);
+    return (p->adapter ? 4.0 * base + 6.0 * adapter : 6.0 * base) +
+           12.0 * (double)(m->num_hidden_layers * m->num_attention_heads * m->head_dim) * (double)T;
+}
+
+/* Tokens in a row, without padding: of the run's first rows, which are all of them in a run that is short. */
+static double tokens_per_row(const pawl_parts *p, int64_t rows)
+{
+    enum { ENOUGH = 1 << 16 };
+    const int64_t count = rows < ENOUGH ? rows : ENOUGH;
+    double tokens = 0;
+    if (!p->data || count <= 0) return (double)p->sequence_len;
+    for (int64_t at = 0; at < count; at++) tokens += (double)pawl_row_length(p->data, PAWL_TRAIN, pawl_data_row_at(p->data, at));
+    return tokens / (double)count;
+}
+
+void pawl_plan_work(const pawl_planned *w, pawl_plan *plan)
+{
+    const pawl_parts *p = w->p;
+    const int64_t rows = plan->steps * p->train->global_batch_size;
+    if (plan->steps == PAWL_STEPS_UNKNOWN) return;
+    plan->tokens = (double)rows * tokens_per_row(p, rows);
+    plan->flops = flops_per_token(p, w->tokens) * plan->tokens;
+}
