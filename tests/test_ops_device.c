@@ -1,6 +1,8 @@
 /* Runs: cmocka
  * What the device promises: the same bits on any number of threads, nothing allocated once shapes are known, errors
  * that name what is wrong, and the accuracy of the functions that it does not take from a library. */
+#include <unistd.h>
+
 #include "core/arena.h"
 #include "core/batch.h"
 #include "ops/exp_rule.h"
@@ -253,19 +255,24 @@ static void count_one(void *self, int64_t i)
     ((counts *)self)->seen[i]++;
 }
 
+/* Jobs on each other's heels, and some after a pause in which the threads have gone to sleep. */
 static void every_task_runs_once(void **state)
 {
     (void)state;
-    pawl_device *d;
-    assert_done(pawl_device_open_cpu(5, "auto", &d));
-    for (int round = 0; round < 2000; round++) {
-        static counts c;
-        memset(&c, 0, sizeof c);
-        const int64_t count = round % 1000;
-        pawl_parallel(d, count, count_one, &c);
-        for (int64_t i = 0; i < 1000; i++) assert_int_equal(c.seen[i], i < count);
+    static const int threads[] = {2, 5};
+    for (int t = 0; t < 2; t++) {
+        pawl_device *d;
+        assert_done(pawl_device_open_cpu(threads[t], "auto", &d));
+        for (int round = 0; round < 2000; round++) {
+            static counts c;
+            memset(&c, 0, sizeof c);
+            const int64_t count = round % 1000;
+            if (round % 100 == 0) usleep(1000);
+            pawl_parallel(d, count, count_one, &c);
+            for (int64_t i = 0; i < 1000; i++) assert_int_equal(c.seen[i], i < count);
+        }
+        pawl_device_close(d);
     }
-    pawl_device_close(d);
 }
 
 /* The bounds that exp_rule.h states, over every 97th float of the range, on each instruction set. */

@@ -1,4 +1,4 @@
-/* ops/cpu/pool.h - a few threads that share numbered tasks and sleep in between. */
+/* ops/cpu/pool.h - a few threads that share numbered tasks and sleep in between (decision 0004). */
 #ifndef PAWL_OPS_CPU_POOL_H
 #define PAWL_OPS_CPU_POOL_H
 
