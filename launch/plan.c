@@ -44,7 +44,7 @@ static pawl_status measure_rate(int threads, forecast *f)
     pawl_device *d;
     if (f->rate > 0 || f->plan.steps == PAWL_STEPS_UNKNOWN) return PAWL_OK;
     PAWL_TRY(pawl_device_open_cpu(threads, "auto", &d));
-    f->rate = share_of_gemm * pawl_device_gemm_rate(d);
+    f->rate = share_of_gemm * pawl_device_gemm_rate(d, PAWL_F32);
     f->measured = 1;
     pawl_device_close(d);
     return PAWL_OK;

@@ -17,7 +17,7 @@ typedef struct pawl_ops {
     pawl_status (*reserve)(pawl_device *d, const pawl_shapes *most);
     int (*threads)(const pawl_device *d);
     const char *(*describe)(const pawl_device *d);
-    double (*gemm_rate)(pawl_device *d);
+    double (*gemm_rate)(pawl_device *d, pawl_dtype type);
     double (*memory_rate)(pawl_device *d);
     void (*parallel)(pawl_device *d, int64_t count, void (*body)(void *self, int64_t i), void *self);
 
@@ -66,6 +66,7 @@ typedef struct pawl_ops {
     pawl_status (*adamw)(pawl_device *d, float *w, const float *g, float *m, float *v, int64_t count,
                          const pawl_adamw_step *k);
     pawl_status (*sum_squares)(pawl_device *d, const float *x, int64_t count, double *blocks);
+    pawl_status (*cast)(pawl_device *d, pawl_tensor from, pawl_tensor to);
     pawl_status (*add)(pawl_device *d, float *a, const float *b, int64_t count);
     pawl_status (*quantise)(pawl_device *d, pawl_tensor w, const pawl_coded *q, int64_t first);
     pawl_status (*dequantise)(pawl_device *d, const pawl_coded *q, int64_t first, pawl_tensor w);

@@ -50,6 +50,11 @@ static inline pawl_status check_all(const char *op, const argument *list, size_t
 #define MATRIX(t, rows, columns) {#t, t, PAWL_F32, rows, columns}
 #define VECTOR(t, count) {#t, t, PAWL_F32, 0, count}
 #define INDICES(t, count) {#t, t, PAWL_I32, 0, count}
+/* f32 or bf16; and of the type of another, which is one of these */
+#define EITHER(t, rows, columns) {#t, t, (t).dtype == PAWL_BF16 ? PAWL_BF16 : PAWL_F32, rows, columns}
+#define LIKE(t, other, rows, columns) {#t, t, (other).dtype == PAWL_BF16 ? PAWL_BF16 : PAWL_F32, rows, columns}
+#define EITHER_VECTOR(t, count) EITHER(t, 0, count)
+#define LIKE_VECTOR(t, other, count) LIKE(t, other, 0, count)
 /* clang-format on */
 
 static inline int64_t last_dim(pawl_tensor t)

@@ -48,9 +48,10 @@ const char *pawl_device_describe(const pawl_device *d)
     return d->ops->describe(d);
 }
 
-double pawl_device_gemm_rate(pawl_device *d)
+double pawl_device_gemm_rate(pawl_device *d, pawl_dtype type)
 {
-    return d->ops->gemm_rate(d);
+    PAWL_ASSERT(type == PAWL_F32 || type == PAWL_BF16);
+    return d->ops->gemm_rate(d, type);
 }
 
 double pawl_device_memory_rate(pawl_device *d)
@@ -67,7 +68,7 @@ pawl_status pawl_linear(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tenso
 {
     PAWL_TRY(check_matrix("linear", "w", w));
     const int64_t N = rows_of(x), O = rows_of(w), I = last_dim(w);
-    CHECK_ALL("linear", MATRIX(x, N, I), MATRIX(w, O, I), MATRIX(y, N, O));
+    CHECK_ALL("linear", EITHER(x, N, I), LIKE(w, x, O, I), EITHER(y, N, O));
     if (bias.data) CHECK_ALL("linear", VECTOR(bias, O));
     return d->ops->linear(d, x, w, bias, put, 0, y);
 }
@@ -76,7 +77,7 @@ pawl_status pawl_linear_dx(pawl_device *d, pawl_tensor dy, pawl_tensor w, pawl_p
 {
     PAWL_TRY(check_matrix("linear_dx", "w", w));
     const int64_t N = rows_of(dy), O = rows_of(w), I = last_dim(w);
-    CHECK_ALL("linear_dx", MATRIX(dy, N, O), MATRIX(w, O, I), MATRIX(dx, N, I));
+    CHECK_ALL("linear_dx", EITHER(dy, N, O), LIKE(w, dy, O, I), EITHER(dx, N, I));
     return d->ops->linear_dx(d, dy, 0, w, put, dx);
 }
 
@@ -85,7 +86,7 @@ pawl_status pawl_linear_dw(pawl_device *d, pawl_tensor dy, pawl_tensor x, pawl_p
 {
     PAWL_TRY(check_matrix("linear_dw", "dw", dw));
     const int64_t N = rows_of(dy), O = rows_of(dw), I = last_dim(dw);
-    CHECK_ALL("linear_dw", MATRIX(dy, N, O), MATRIX(x, N, I), MATRIX(dw, O, I));
+    CHECK_ALL("linear_dw", EITHER(dy, N, O), LIKE(x, dy, N, I), MATRIX(dw, O, I));
     if (dbias.data) CHECK_ALL("linear_dw", VECTOR(dbias, O));
     return d->ops->linear_dw(d, dy, 0, x, put, dw, dbias);
 }
@@ -94,7 +95,7 @@ static pawl_status check_embedding(const char *op, pawl_tensor table, pawl_tenso
 {
     PAWL_TRY(check_matrix(op, "the table", table));
     const int64_t V = rows_of(table), D = last_dim(table), N = rows_of(out);
-    CHECK_ALL(op, MATRIX(table, V, D), INDICES(ids, N), MATRIX(out, N, D));
+    CHECK_ALL(op, EITHER(table, V, D), INDICES(ids, N), MATRIX(out, N, D));
     return check_indices(op, "token id", ids.data, N, V);
 }
 
@@ -107,6 +108,7 @@ pawl_status pawl_embedding(pawl_device *d, pawl_tensor table, pawl_tensor ids, p
 pawl_status pawl_embedding_dw(pawl_device *d, pawl_tensor dout, pawl_tensor ids, pawl_tensor dtable)
 {
     PAWL_TRY(check_embedding("embedding_dw", dtable, ids, dout));
+    CHECK_ALL("embedding_dw", MATRIX(dtable, rows_of(dtable), last_dim(dtable)));
     return d->ops->embedding_dw(d, dout, ids, dtable);
 }
 
@@ -114,7 +116,7 @@ pawl_status pawl_rmsnorm(pawl_device *d, pawl_tensor residual, pawl_tensor x, pa
                          pawl_tensor y, pawl_tensor rstd)
 {
     const int64_t N = rows_of(residual), D = last_dim(residual);
-    CHECK_ALL("rmsnorm", MATRIX(residual, N, D), VECTOR(w, D), MATRIX(sum, N, D), MATRIX(y, N, D), VECTOR(rstd, N));
+    CHECK_ALL("rmsnorm", MATRIX(residual, N, D), VECTOR(w, D), MATRIX(sum, N, D), EITHER(y, N, D), VECTOR(rstd, N));
     if (x.data) CHECK_ALL("rmsnorm", MATRIX(x, N, D));
     return d->ops->rmsnorm(d, residual, x, w, eps, sum, y, rstd);
 }
@@ -133,7 +135,7 @@ pawl_status pawl_layernorm(pawl_device *d, pawl_tensor residual, pawl_tensor x, 
                            float eps, pawl_tensor sum, pawl_tensor y, pawl_tensor mean, pawl_tensor rstd)
 {
     const int64_t N = rows_of(residual), D = last_dim(residual);
-    CHECK_ALL("layernorm", MATRIX(residual, N, D), VECTOR(w, D), VECTOR(bias, D), MATRIX(sum, N, D), MATRIX(y, N, D),
+    CHECK_ALL("layernorm", MATRIX(residual, N, D), VECTOR(w, D), VECTOR(bias, D), MATRIX(sum, N, D), EITHER(y, N, D),
               VECTOR(mean, N), VECTOR(rstd, N));
     if (x.data) CHECK_ALL("layernorm", MATRIX(x, N, D));
     return d->ops->layernorm(d, residual, x, w, bias, eps, sum, y, mean, rstd);
@@ -160,12 +162,21 @@ static pawl_status check_heads(const char *op, pawl_tensor x, int64_t head_dim, 
     return PAWL_OK;
 }
 
+static pawl_status check_low_head(const char *op, pawl_tensor x, int64_t head_dim)
+{
+    PAWL_CHECK(x.dtype != PAWL_BF16 || head_dim <= 256, PAWL_EBUG,
+               "%s: a head has %ld numbers, at most 256 are possible in bf16", op, (long)head_dim);
+    return PAWL_OK;
+}
+
 pawl_status pawl_head_norm(pawl_device *d, pawl_tensor x, pawl_tensor w, float eps, int64_t first, int64_t heads,
                            pawl_tensor y, pawl_tensor rstd)
 {
     const int64_t N = rows_of(x), K = pawl_tensor_count(w);
     PAWL_TRY(check_heads("head_norm", x, K, first, heads));
-    CHECK_ALL("head_norm", MATRIX(x, N, last_dim(x)), VECTOR(w, K), MATRIX(y, N, last_dim(x)), VECTOR(rstd, N * heads));
+    CHECK_ALL("head_norm", EITHER(x, N, last_dim(x)), VECTOR(w, K), LIKE(y, x, N, last_dim(x)),
+              VECTOR(rstd, N * heads));
+    PAWL_TRY(check_low_head("head_norm", x, K));
     PAWL_CHECK(x.data != y.data, PAWL_EBUG, "head_norm: y may not alias x");
     return d->ops->head_norm(d, x, w, eps, first, heads, y, rstd);
 }
@@ -175,8 +186,9 @@ pawl_status pawl_head_norm_backward(pawl_device *d, pawl_tensor x, pawl_tensor w
 {
     const int64_t N = rows_of(x), K = pawl_tensor_count(w);
     PAWL_TRY(check_heads("head_norm_backward", x, K, first, heads));
-    CHECK_ALL("head_norm_backward", MATRIX(x, N, last_dim(x)), VECTOR(w, K), VECTOR(rstd, N * heads),
-              MATRIX(dy, N, last_dim(x)));
+    CHECK_ALL("head_norm_backward", EITHER(x, N, last_dim(x)), VECTOR(w, K), VECTOR(rstd, N * heads),
+              LIKE(dy, x, N, last_dim(x)));
+    PAWL_TRY(check_low_head("head_norm_backward", x, K));
     if (dw.data) CHECK_ALL("head_norm_backward", VECTOR(dw, K));
     return d->ops->head_norm_backward(d, x, w, rstd, first, heads, put, dy, dw);
 }
@@ -187,7 +199,7 @@ pawl_status pawl_rope(pawl_device *d, pawl_tensor x, int64_t heads, pawl_tensor 
     PAWL_TRY(check_matrix("rope", "cos", cos));
     const int64_t N = rows_of(x), P = rows_of(cos), half = last_dim(cos);
     PAWL_TRY(check_heads("rope", x, 2 * half, 0, heads));
-    CHECK_ALL("rope", MATRIX(x, N, last_dim(x)), MATRIX(cos, P, half), MATRIX(sin, P, half), INDICES(positions, N));
+    CHECK_ALL("rope", EITHER(x, N, last_dim(x)), MATRIX(cos, P, half), MATRIX(sin, P, half), INDICES(positions, N));
     PAWL_CHECK(direction == 1 || direction == -1, PAWL_EBUG, "rope: direction %d is neither 1 nor -1", direction);
     PAWL_TRY(check_indices("rope", "position", positions.data, N, P));
     return d->ops->rope(d, x, heads, cos, sin, positions, direction);
@@ -218,7 +230,7 @@ pawl_status pawl_attention(pawl_device *d, const pawl_attend *a, pawl_tensor qkv
 {
     PAWL_TRY(check_rows("attention", a));
     const int64_t N = a->rows * a->tokens, H = a->heads, G = a->kv_heads, K = a->head_dim;
-    CHECK_ALL("attention", MATRIX(qkv, N, (H + 2 * G) * K), MATRIX(out, N, H * K), VECTOR(lse, N * H));
+    CHECK_ALL("attention", EITHER(qkv, N, (H + 2 * G) * K), LIKE(out, qkv, N, H * K), VECTOR(lse, N * H));
     return d->ops->attention(d, a, qkv, out, lse);
 }
 
@@ -227,8 +239,8 @@ pawl_status pawl_attention_backward(pawl_device *d, const pawl_attend *a, pawl_t
 {
     PAWL_TRY(check_rows("attention_backward", a));
     const int64_t N = a->rows * a->tokens, H = a->heads, G = a->kv_heads, K = a->head_dim, all = (H + 2 * G) * K;
-    CHECK_ALL("attention_backward", MATRIX(dout, N, H * K), MATRIX(qkv, N, all), MATRIX(out, N, H * K),
-              VECTOR(lse, N * H), MATRIX(dqkv, N, all));
+    CHECK_ALL("attention_backward", EITHER(dout, N, H * K), LIKE(qkv, dout, N, all), LIKE(out, dout, N, H * K),
+              VECTOR(lse, N * H), LIKE(dqkv, dout, N, all));
     return d->ops->attention_backward(d, a, dout, qkv, out, lse, dqkv);
 }
 
@@ -246,14 +258,14 @@ pawl_status pawl_attention_cached(pawl_device *d, const pawl_attend *a, pawl_ten
 pawl_status pawl_swiglu(pawl_device *d, pawl_tensor gate_up, pawl_tensor out)
 {
     const int64_t N = rows_of(out), F = last_dim(out);
-    CHECK_ALL("swiglu", MATRIX(gate_up, N, 2 * F), MATRIX(out, N, F));
+    CHECK_ALL("swiglu", EITHER(gate_up, N, 2 * F), LIKE(out, gate_up, N, F));
     return d->ops->swiglu(d, gate_up, out);
 }
 
 pawl_status pawl_swiglu_backward(pawl_device *d, pawl_tensor dout, pawl_tensor gate_up, pawl_tensor dgate_up)
 {
     const int64_t N = rows_of(dout), F = last_dim(dout);
-    CHECK_ALL("swiglu_backward", MATRIX(dout, N, F), MATRIX(gate_up, N, 2 * F), MATRIX(dgate_up, N, 2 * F));
+    CHECK_ALL("swiglu_backward", EITHER(dout, N, F), LIKE(gate_up, dout, N, 2 * F), LIKE(dgate_up, dout, N, 2 * F));
     return d->ops->swiglu_backward(d, dout, gate_up, dgate_up);
 }
 
@@ -267,7 +279,7 @@ pawl_status pawl_activate(pawl_device *d, pawl_activation which, pawl_tensor x, 
 {
     const int64_t N = rows_of(x), F = last_dim(x);
     PAWL_TRY(check_activation("activate", which));
-    CHECK_ALL("activate", MATRIX(x, N, F), MATRIX(out, N, F));
+    CHECK_ALL("activate", EITHER(x, N, F), LIKE(out, x, N, F));
     return d->ops->activate(d, which, x, out);
 }
 
@@ -276,7 +288,7 @@ pawl_status pawl_activate_backward(pawl_device *d, pawl_activation which, pawl_t
 {
     const int64_t N = rows_of(x), F = last_dim(x);
     PAWL_TRY(check_activation("activate_backward", which));
-    CHECK_ALL("activate_backward", MATRIX(dout, N, F), MATRIX(x, N, F), MATRIX(dx, N, F));
+    CHECK_ALL("activate_backward", EITHER(dout, N, F), LIKE(x, dout, N, F), LIKE(dx, dout, N, F));
     return d->ops->activate_backward(d, which, dout, x, dx);
 }
 
@@ -286,7 +298,7 @@ pawl_status pawl_head_loss(pawl_device *d, const pawl_head *h)
     const pawl_tensor hidden = h->hidden, w = h->w, loss = h->loss, dhidden = h->dhidden, dw = h->dw;
     PAWL_TRY(check_matrix(op, "w", w));
     const int64_t N = rows_of(hidden), V = rows_of(w), D = last_dim(w);
-    CHECK_ALL(op, MATRIX(hidden, N, D), MATRIX(w, V, D), VECTOR(loss, N));
+    CHECK_ALL(op, EITHER(hidden, N, D), LIKE(w, hidden, V, D), VECTOR(loss, N));
     PAWL_CHECK(h->targets, PAWL_EBUG, "%s: there are no targets", op);
     PAWL_CHECK(dhidden.data || !dw.data, PAWL_EBUG, "%s: dw is asked for without dhidden", op);
     if (dhidden.data) CHECK_ALL(op, MATRIX(dhidden, N, D));
@@ -345,4 +357,11 @@ pawl_status pawl_copy(pawl_device *d, float *to, const float *from, int64_t coun
 {
     CHECK_ARRAYS("copy", count, to, from);
     return d->ops->copy(d, to, from, count);
+}
+
+pawl_status pawl_cast(pawl_device *d, pawl_tensor from, pawl_tensor to)
+{
+    const int64_t count = pawl_tensor_count(from);
+    CHECK_ALL("cast", EITHER_VECTOR(from, count), EITHER_VECTOR(to, count));
+    return d->ops->cast(d, from, to);
 }

@@ -3,9 +3,11 @@
  * Letters: N positions of a slot (rows x tokens), B rows, T tokens of a row, D width, H heads, G key/value heads,
  * K head size, F feed-forward width, V vocabulary.
  * A tensor of more dimensions than stated is taken as rows of its last one: [B,T,D] is [N,D].
- * Every function here checks its arguments once and dispatches; backends compute and assume them checked. All numbers
- * are f32 in this version; dtypes ride in the tensors so that backends may widen. All calls are local. Results do not
- * depend on the number of threads: work is cut into panels by shape alone (decisions 2 and 10). */
+ * Every function here checks its arguments once and dispatches; backends compute and assume them checked. Numbers are
+ * f32, but for those that a comment marks "lo": these are all f32, or all bf16 (decision 0022), within one call; "lo?"
+ * may be either by itself. Whatever the type, arithmetic and sums are f32, and a bf16 result is rounded once, to nearest
+ * even. All calls are local. Results do not depend on the number of threads: work is cut into panels by shape alone
+ * (decisions 2 and 10). */
 #ifndef PAWL_OPS_OPS_H
 #define PAWL_OPS_OPS_H
 
@@ -28,6 +30,7 @@ typedef struct pawl_shapes {
     int64_t positions; /* N of the largest slot */
     int64_t tokens;    /* T of the longest row */
     int64_t width, heads, kv_heads, head_dim, ff, vocab;
+    pawl_dtype type; /* of what products read: PAWL_F32 (0) or PAWL_BF16 */
 } pawl_shapes;
 
 /* Opens the CPU backend with that many threads (>= 1) of its own pool. isa: "auto", "generic", "avx2", "avx512": the
@@ -43,8 +46,9 @@ PAWL_MUST pawl_status pawl_device_reserve(pawl_device *d, const pawl_shapes *mos
 int pawl_device_threads(const pawl_device *d);
 /* What computes, for lineage: "cpu avx512 onednn 2.6.3" (bits are promised within one such line only). */
 const char *pawl_device_describe(const pawl_device *d);
-/* Rate of the library's own square GEMM on all threads, FLOP/s, median of a few (for plans and benchmarks). */
-double pawl_device_gemm_rate(pawl_device *d);
+/* Rate of the library's own square GEMM of that type (f32, bf16) on all threads, FLOP/s, median of a few (for plans and
+ * benchmarks). */
+double pawl_device_gemm_rate(pawl_device *d, pawl_dtype type);
 /* Bytes a second that all threads together read and write, median of a few; takes 64 MiB for the while. */
 double pawl_device_memory_rate(pawl_device *d);
 /* What this machine does at best: FLOP/s of matrix products in each type, bytes/s of memory. */
@@ -59,12 +63,12 @@ void pawl_device_time(pawl_device *d, const pawl_rates *rates);
  * not defined, so body's results may not depend on it. */
 void pawl_parallel(pawl_device *d, int64_t count, void (*body)(void *self, int64_t i), void *self);
 
-/* y = x w^T (+ bias).   x [N,I]   w [O,I]   bias [O] or data NULL   y [N,O] */
+/* y = x w^T (+ bias).   lo x [N,I], w [O,I]   bias [O] or data NULL   lo? y [N,O] */
 PAWL_MUST pawl_status pawl_linear(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_put put,
                                   pawl_tensor y);
-/* dx = dy w.            dy [N,O]  w [O,I]   dx [N,I] */
+/* dx = dy w.            lo dy [N,O], w [O,I]   lo? dx [N,I] */
 PAWL_MUST pawl_status pawl_linear_dx(pawl_device *d, pawl_tensor dy, pawl_tensor w, pawl_put put, pawl_tensor dx);
-/* dw = dy^T x, dbias = column sums of dy.   dy [N,O]  x [N,I]  dw [O,I]  dbias [O] or data NULL */
+/* dw = dy^T x, dbias = column sums of dy.   lo dy [N,O], x [N,I]  dw [O,I]  dbias [O] or data NULL */
 PAWL_MUST pawl_status pawl_linear_dw(pawl_device *d, pawl_tensor dy, pawl_tensor x, pawl_put put, pawl_tensor dw,
                                      pawl_tensor dbias);
 
@@ -87,14 +91,14 @@ typedef struct pawl_drop {
     int64_t first_row, tokens; /* T; N = rows * T */
     int64_t stream;            /* tells the masks of one row apart, below 2^16; T I / 4 is at most 2^32 */
 } pawl_drop;
-/* y = (put) x / (1 - rate) where kept, 0 elsewhere.   x, y [N,I] */
+/* y = (put) x / (1 - rate) where kept, 0 elsewhere.   lo? x, y [N,I] */
 PAWL_MUST pawl_status pawl_dropout(pawl_device *d, const pawl_drop *how, pawl_tensor x, pawl_put put, pawl_tensor y);
-/* norms[o] = ||w[o] + scale (b a)[o]||.   w [O,I]  a [r,I]  b [O,r]  norms [O] */
+/* norms[o] = ||w[o] + scale (b a)[o]||.   lo? w [O,I]  a [r,I]  b [O,r]  norms [O] */
 PAWL_MUST pawl_status pawl_low_rank_norms(pawl_device *d, pawl_tensor w, pawl_tensor a, pawl_tensor b, float scale,
                                           pawl_tensor norms);
-/* y = gain * x[:, first : first + O].   x [N,W]  gain [O]  y [N,O] */
+/* y = gain * x[:, first : first + O].   lo x [N,W]  gain [O]  lo y [N,O] */
 PAWL_MUST pawl_status pawl_scale_columns(pawl_device *d, pawl_tensor x, int64_t first, pawl_tensor gain, pawl_tensor y);
-/* y[:, first : first + O] += gain * x.   x [N,O]  gain [O]  y [N,W] */
+/* y[:, first : first + O] += gain * x.   lo x [N,O]  gain [O]  lo y [N,W] */
 PAWL_MUST pawl_status pawl_add_columns(pawl_device *d, pawl_tensor x, pawl_tensor gain, pawl_tensor y, int64_t first);
 /* A weight [rows, cols] in few bits, coded row by row (ops/quant_rule.h): int8 with a scale for each row, or 4-bit NF4 with a
  * scale for each 64 numbers of a row. */
@@ -111,17 +115,17 @@ int64_t pawl_code_row_scales(pawl_code code, int64_t cols);
 PAWL_MUST pawl_status pawl_quantise(pawl_device *d, pawl_tensor w, const pawl_coded *q, int64_t first);
 PAWL_MUST pawl_status pawl_dequantise(pawl_device *d, const pawl_coded *q, int64_t first, pawl_tensor w);
 
-/* sums[o] = (put) the sum over n, in its order, of x[n, first + o] y[n, o].   x [N,W]  y [N,O]  sums [O] */
+/* sums[o] = (put) the sum over n, in its order, of x[n, first + o] y[n, o].   lo x [N,W], y [N,O]  sums [O] */
 PAWL_MUST pawl_status pawl_column_dots(pawl_device *d, pawl_tensor x, int64_t first, pawl_tensor y, pawl_put put,
                                        pawl_tensor sums);
 
-/* out[n] = table[ids[n]].   table [V,D]  ids [N] i32 in [0,V)  out [N,D] */
+/* out[n] = table[ids[n]].   lo? table [V,D]  ids [N] i32 in [0,V)  out [N,D] */
 PAWL_MUST pawl_status pawl_embedding(pawl_device *d, pawl_tensor table, pawl_tensor ids, pawl_tensor out);
 /* dtable[ids[n]] += dout[n], in the order of n.  Adds: the caller clears dtable. */
 PAWL_MUST pawl_status pawl_embedding_dw(pawl_device *d, pawl_tensor dout, pawl_tensor ids, pawl_tensor dtable);
 
 /* sum = residual + x (x.data NULL: sum = residual), and sum may alias residual; y = w * sum * rstd,
- * rstd = 1/sqrt(mean(sum^2) + eps).   residual, x, sum, y [N,D]   w [D]   rstd [N]
+ * rstd = 1/sqrt(mean(sum^2) + eps).   residual, x, sum [N,D]   lo? y [N,D]   w [D]   rstd [N]
  * Source: Zhang & Sennrich 2019. */
 PAWL_MUST pawl_status pawl_rmsnorm(pawl_device *d, pawl_tensor residual, pawl_tensor x, pawl_tensor w, float eps,
                                    pawl_tensor sum, pawl_tensor y, pawl_tensor rstd);
@@ -131,7 +135,7 @@ PAWL_MUST pawl_status pawl_rmsnorm_backward(pawl_device *d, pawl_tensor dy, pawl
                                             pawl_tensor rstd, pawl_put put, pawl_tensor dsum, pawl_tensor dw);
 
 /* As pawl_rmsnorm, with the mean taken off and a bias put on: y = w * (sum - mean) * rstd + bias,
- * rstd = 1/sqrt(mean((sum - mean)^2) + eps).   residual, x, sum, y [N,D]   w, bias [D]   mean, rstd [N]
+ * rstd = 1/sqrt(mean((sum - mean)^2) + eps).   residual, x, sum [N,D]   lo? y [N,D]   w, bias [D]   mean, rstd [N]
  * Source: Ba, Kiros & Hinton 2016. */
 PAWL_MUST pawl_status pawl_layernorm(pawl_device *d, pawl_tensor residual, pawl_tensor x, pawl_tensor w,
                                      pawl_tensor bias, float eps, pawl_tensor sum, pawl_tensor y, pawl_tensor mean,
@@ -143,15 +147,16 @@ PAWL_MUST pawl_status pawl_layernorm_backward(pawl_device *d, pawl_tensor dy, pa
                                               pawl_tensor dw, pawl_tensor dbias);
 
 /* RMSNorm of each head's K numbers, for heads [first, first + heads) of a fused [N, all, K] tensor (q/k norm).
- *   x, y [N, all*K]: y's other heads are untouched, y may not alias x    w [K]   rstd [N, heads] */
+ *   lo x, y [N, all*K]: y's other heads are untouched, y may not alias x    w [K]   rstd [N, heads]
+ * K is at most 256 in bf16. */
 PAWL_MUST pawl_status pawl_head_norm(pawl_device *d, pawl_tensor x, pawl_tensor w, float eps, int64_t first,
                                      int64_t heads, pawl_tensor y, pawl_tensor rstd);
-/* In place on dy's heads: dy becomes dx. dw [K] (put), data NULL: not wanted. */
+/* In place on dy's heads: dy becomes dx. dw [K] (put), data NULL: not wanted.   lo x, dy [N, all*K] */
 PAWL_MUST pawl_status pawl_head_norm_backward(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor rstd,
                                               int64_t first, int64_t heads, pawl_put put, pawl_tensor dy,
                                               pawl_tensor dw);
 
-/* Rotates heads [0, heads) of x [N, all*K] in place: halves (a, b) of each head become (a c - b s, b c + a s), as in
+/* Rotates heads [0, heads) of lo x [N, all*K] in place: halves (a, b) of each head become (a c - b s, b c + a s), as in
  * Hugging Face's Llama.   cos, sin [P, K/2]   positions [N] i32 in [0,P)   direction +1 forward, -1 backward
  * Source: Su et al. 2021. */
 PAWL_MUST pawl_status pawl_rope(pawl_device *d, pawl_tensor x, int64_t heads, pawl_tensor cos, pawl_tensor sin,
@@ -177,9 +182,9 @@ PAWL_MUST pawl_status pawl_attention_backward(pawl_device *d, const pawl_attend 
 PAWL_MUST pawl_status pawl_attention_cached(pawl_device *d, const pawl_attend *a, pawl_tensor q, pawl_tensor keys,
                                             pawl_tensor values, int64_t first, int64_t last, pawl_tensor out);
 
-/* out = silu(gate) * up.   gate_up [N, 2F]: gates, then ups   out [N,F].   Source: Shazeer 2020. */
+/* out = silu(gate) * up.   lo gate_up [N, 2F]: gates, then ups   lo out [N,F].   Source: Shazeer 2020. */
 PAWL_MUST pawl_status pawl_swiglu(pawl_device *d, pawl_tensor gate_up, pawl_tensor out);
-/* dgate_up is set. */
+/* dgate_up is set.   lo dout, gate_up, dgate_up */
 PAWL_MUST pawl_status pawl_swiglu_backward(pawl_device *d, pawl_tensor dout, pawl_tensor gate_up, pawl_tensor dgate_up);
 
 /* Activations of a feed-forward layer without a gate (formulas: ops/activation_rule.h). */
@@ -192,16 +197,17 @@ typedef enum pawl_activation {
     PAWL_TANH,
     PAWL_ACTIVATION_COUNT
 } pawl_activation;
-/* out = act(x).   x, out [N,F]   Source: Hendrycks & Gimpel 2016 (the gelus). */
+/* out = act(x).   lo x, out [N,F]   Source: Hendrycks & Gimpel 2016 (the gelus). */
 PAWL_MUST pawl_status pawl_activate(pawl_device *d, pawl_activation which, pawl_tensor x, pawl_tensor out);
-/* dx = dout act'(x). */
+/* dx = dout act'(x).   lo dout, x, dx */
 PAWL_MUST pawl_status pawl_activate_backward(pawl_device *d, pawl_activation which, pawl_tensor dout, pawl_tensor x,
                                              pawl_tensor dx);
 
-/* The output head with its loss, in chunks: logits [N,V] never exist whole. */
+/* The output head with its loss, in chunks: logits [N,V] never exist whole. They are f32, so that the loss is that of
+ * f32 logits; with hidden and w of bf16 their gradients are bf16. */
 typedef struct pawl_head {
-    pawl_tensor hidden;     /* [N,D] */
-    pawl_tensor w;          /* [V,D] */
+    pawl_tensor hidden;     /* lo [N,D] */
+    pawl_tensor w;          /* lo [V,D] */
     const int32_t *targets; /* [N] ids, -100: not trained */
     float scale;            /* of the gradients: 1 / trained tokens of the whole global batch (decision 4) */
     pawl_tensor loss;       /* [N] f32, unscaled nats per token, 0 where not trained */
@@ -226,6 +232,8 @@ enum { PAWL_SUM_BLOCK = 1 << 16 };
 /* blocks[i] = sum of x^2 over the i-th block of PAWL_SUM_BLOCK numbers, in double and in a fixed order; blocks has
  * ceil(count / PAWL_SUM_BLOCK) entries. Sums of norms go through these so that they have one shape. */
 PAWL_MUST pawl_status pawl_sum_squares(pawl_device *d, const float *x, int64_t count, double *blocks);
+/* to = from, as many numbers, from one type (f32, bf16) to the same or the other. They do not overlap. */
+PAWL_MUST pawl_status pawl_cast(pawl_device *d, pawl_tensor from, pawl_tensor to);
 /* a[i] = a[i] + b[i]. */
 PAWL_MUST pawl_status pawl_add(pawl_device *d, float *a, const float *b, int64_t count);
 /* a[i] = by * a[i]. */

@@ -8,7 +8,7 @@ pawl_status pawl_linear_part(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_
     PAWL_TRY(check_matrix("linear_part", "w", w));
     const int64_t N = rows_of(x), O = rows_of(w), I = last_dim(w);
     PAWL_TRY(check_part("linear_part", first, O, last_dim(y)));
-    CHECK_ALL("linear_part", MATRIX(x, N, I), MATRIX(w, O, I), MATRIX(y, N, last_dim(y)));
+    CHECK_ALL("linear_part", EITHER(x, N, I), LIKE(w, x, O, I), EITHER(y, N, last_dim(y)));
     if (bias.data) CHECK_ALL("linear_part", VECTOR(bias, O));
     return d->ops->linear(d, x, w, bias, put, first, y);
 }
@@ -19,7 +19,7 @@ pawl_status pawl_linear_part_dx(pawl_device *d, pawl_tensor dy, int64_t first, p
     PAWL_TRY(check_matrix("linear_part_dx", "w", w));
     const int64_t N = rows_of(dy), O = rows_of(w), I = last_dim(w);
     PAWL_TRY(check_part("linear_part_dx", first, O, last_dim(dy)));
-    CHECK_ALL("linear_part_dx", MATRIX(dy, N, last_dim(dy)), MATRIX(w, O, I), MATRIX(dx, N, I));
+    CHECK_ALL("linear_part_dx", EITHER(dy, N, last_dim(dy)), LIKE(w, dy, O, I), EITHER(dx, N, I));
     return d->ops->linear_dx(d, dy, first, w, put, dx);
 }
 
@@ -29,7 +29,7 @@ pawl_status pawl_linear_part_dw(pawl_device *d, pawl_tensor dy, int64_t first, p
     PAWL_TRY(check_matrix("linear_part_dw", "dw", dw));
     const int64_t N = rows_of(dy), O = rows_of(dw), I = last_dim(dw);
     PAWL_TRY(check_part("linear_part_dw", first, O, last_dim(dy)));
-    CHECK_ALL("linear_part_dw", MATRIX(dy, N, last_dim(dy)), MATRIX(x, N, I), MATRIX(dw, O, I));
+    CHECK_ALL("linear_part_dw", EITHER(dy, N, last_dim(dy)), LIKE(x, dy, N, I), MATRIX(dw, O, I));
     return d->ops->linear_dw(d, dy, first, x, put, dw, (pawl_tensor){.dtype = PAWL_F32});
 }
 

@@ -164,6 +164,7 @@ ROW(quantise, (pawl_device *d, pawl_tensor w, const pawl_coded *q, int64_t first
 ROW(dequantise, (pawl_device *d, const pawl_coded *q, int64_t first, pawl_tensor w),
     (d, q, first, w), (O = rows_of(w), I = last_dim(w)), "OI", (O, I), 2 * O * I,
     size(w) + (double)(O * (pawl_code_row_bytes(q->code, q->cols) + 4 * pawl_code_row_scales(q->code, q->cols))), PAWL_F32)
+ROW(cast, (pawl_device *d, pawl_tensor from, pawl_tensor to), (d, from, to), (N = pawl_tensor_count(to)), "N", (N), 0, size(from) + size(to), PAWL_F32)
 ROW(scale, (pawl_device *d, float *a, float by, int64_t count), (d, a, by, count), (N = count), "N", (N), N, 8.0 * (double)N, PAWL_F32)
 ROW(zero, (pawl_device *d, float *a, int64_t count), (d, a, count), (N = count), "N", (N), 0, 4.0 * (double)N, PAWL_F32)
 ROW(copy, (pawl_device *d, float *to, const float *from, int64_t count), (d, to, from, count), (N = count), "N", (N), 0, 8.0 * (double)N, PAWL_F32)
@@ -172,7 +173,7 @@ ROW(copy, (pawl_device *d, float *to, const float *from, int64_t count), (d, to,
     X(linear) X(linear_dx) X(linear_dw) X(dropout) X(low_rank_norms) X(scale_columns) X(add_columns) X(column_dots) X(embedding) \
     X(embedding_dw) X(rmsnorm) X(rmsnorm_backward) X(layernorm) X(layernorm_backward) X(head_norm) X(head_norm_backward) X(rope) \
     X(attention) X(attention_backward) X(attention_cached) X(swiglu) X(swiglu_backward) X(activate) X(activate_backward) \
-    X(head_loss) X(adamw) X(sum_squares) X(add) X(quantise) X(dequantise) X(scale) X(zero) X(copy)
+    X(head_loss) X(adamw) X(sum_squares) X(cast) X(add) X(quantise) X(dequantise) X(scale) X(zero) X(copy)
 /* clang-format on */
 
 void pawl_device_time(pawl_device *d, const pawl_rates *rates)

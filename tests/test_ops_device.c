@@ -191,7 +191,7 @@ static void a_device_is_opened_by_name(void **state)
     assert_done(pawl_cpu_open_with(1, "auto", &pawl_gemm_portable, &d));
     snprintf(expected, sizeof expected, "cpu %s portable", pawl_kernels_find("auto", &runs)->isa);
     assert_string_equal(pawl_device_describe(d), expected);
-    assert_true(pawl_device_gemm_rate(d) > 1e6);
+    assert_true(pawl_device_gemm_rate(d, PAWL_F32) > 1e6);
     pawl_device_close(d);
     pawl_device_close(NULL);
 }
@@ -212,7 +212,7 @@ static void wrong_arguments_are_named(void **state)
     pawl_tensor half = matrix(x, 2, 3);
     half.dtype = PAWL_BF16;
     assert_refused(pawl_linear(d, half, matrix(x, 4, 3), nothing, PAWL_SET, matrix(x, 2, 4)), PAWL_EBUG,
-                   "x is bf16, expected f32");
+                   "w is f32, expected bf16");
     assert_refused(pawl_embedding(d, matrix(x, 5, 2), indices(ids, 4), matrix(x, 4, 2)), PAWL_EDATA,
                    "token id 5 at position 1");
     const pawl_attend lost = {1, 4, 1, 1, 2, 0, 1, starts}, shared = {1, 4, 3, 2, 2, 0, 1, ids};

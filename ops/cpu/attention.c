@@ -44,7 +44,7 @@ static void backward_keys(void *self, int64_t i, int thread)
                                           tiles_of(c->cpu, thread));
 }
 
-pawl_status attention_cpu(pawl_device *d, const pawl_attend *a, pawl_tensor qkv, pawl_tensor out, pawl_tensor lse)
+static pawl_status attend_f32(pawl_device *d, const pawl_attend *a, pawl_tensor qkv, pawl_tensor out, pawl_tensor lse)
 {
     pawl_cpu *cpu = pawl_cpu_of(d);
     attend_call c = {.cpu = cpu,
@@ -59,7 +59,7 @@ pawl_status attention_cpu(pawl_device *d, const pawl_attend *a, pawl_tensor qkv,
  * threads. */
 enum { HEADS_ENOUGH = 4 };
 
-pawl_status attention_backward_cpu(pawl_device *d, const pawl_attend *a, pawl_tensor dout, pawl_tensor qkv,
+static pawl_status attend_backward_f32(pawl_device *d, const pawl_attend *a, pawl_tensor dout, pawl_tensor qkv,
                                    pawl_tensor out, pawl_tensor lse, pawl_tensor dqkv)
 {
     pawl_cpu *cpu = pawl_cpu_of(d);
@@ -80,6 +80,67 @@ pawl_status attention_backward_cpu(pawl_device *d, const pawl_attend *a, pawl_te
         pawl_pool_run(cpu->pool, heads * c.panels, backward_keys, &c);
     }
     return PAWL_OK;
+}
+
+/* bf16: computed in f32 between two conversions. */
+typedef struct wide {
+    pawl_tensor qkv, out, dout, dqkv;
+} wide;
+
+static pawl_tensor as_f32(pawl_arena *a, int64_t rows, int64_t columns)
+{
+    return (pawl_tensor){pawl_take_bytes(a, (size_t)(rows * columns) * sizeof(float)), PAWL_F32, 2, {rows, columns}};
+}
+
+static wide lay_out(pawl_arena *a, int64_t N, int64_t W, int64_t Q)
+{
+    wide w;
+    w.qkv = as_f32(a, N, W);
+    w.out = as_f32(a, N, Q);
+    w.dout = as_f32(a, N, Q);
+    w.dqkv = as_f32(a, N, W);
+    return w;
+}
+
+size_t pawl_attention_scratch_bytes(const pawl_shapes *most)
+{
+    pawl_arena a = {.name = "attention"};
+    if (most->type == PAWL_BF16)
+        lay_out(&a, most->positions, (most->heads + 2 * most->kv_heads) * most->head_dim, most->heads * most->head_dim);
+    return a.used;
+}
+
+static pawl_status carve(pawl_device *d, const pawl_attend *a, wide *out)
+{
+    const int64_t N = a->rows * a->tokens, W = (a->heads + 2 * a->kv_heads) * a->head_dim, Q = a->heads * a->head_dim;
+    pawl_arena need = {.name = "attention"}, scratch;
+    lay_out(&need, N, W, Q);
+    PAWL_TRY(pawl_cpu_scratch(pawl_cpu_of(d), "attention in bf16", need.used, &scratch));
+    *out = lay_out(&scratch, N, W, Q);
+    return PAWL_OK;
+}
+
+pawl_status attention_cpu(pawl_device *d, const pawl_attend *a, pawl_tensor qkv, pawl_tensor out, pawl_tensor lse)
+{
+    wide w;
+    if (!pawl_low(qkv)) return attend_f32(d, a, qkv, out, lse);
+    PAWL_TRY(carve(d, a, &w));
+    PAWL_TRY(cast_cpu(d, qkv, w.qkv));
+    PAWL_TRY(attend_f32(d, a, w.qkv, w.out, lse));
+    return cast_cpu(d, w.out, out);
+}
+
+pawl_status attention_backward_cpu(pawl_device *d, const pawl_attend *a, pawl_tensor dout, pawl_tensor qkv,
+                                   pawl_tensor out, pawl_tensor lse, pawl_tensor dqkv)
+{
+    wide w;
+    if (!pawl_low(qkv)) return attend_backward_f32(d, a, dout, qkv, out, lse, dqkv);
+    PAWL_TRY(carve(d, a, &w));
+    PAWL_TRY(cast_cpu(d, qkv, w.qkv));
+    PAWL_TRY(cast_cpu(d, out, w.out));
+    PAWL_TRY(cast_cpu(d, dout, w.dout));
+    PAWL_TRY(attend_backward_f32(d, a, w.dout, w.qkv, w.out, lse, w.dqkv));
+    return cast_cpu(d, w.dqkv, dqkv);
 }
 
 typedef struct cached_call {

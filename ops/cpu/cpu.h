@@ -28,6 +28,18 @@ static inline pawl_cpu *pawl_cpu_of(pawl_device *d)
  * reserved. */
 PAWL_MUST pawl_status pawl_cpu_scratch(pawl_cpu *cpu, const char *op, size_t bytes, pawl_arena *out);
 
+/* Which of a pair of kernels a tensor asks for. */
+static inline int pawl_low(pawl_tensor t)
+{
+    return t.dtype == PAWL_BF16;
+}
+
+/* Where number i of a tensor is. */
+static inline void *pawl_at(pawl_tensor t, int64_t i)
+{
+    return (char *)t.data + i * (pawl_low(t) ? 2 : 4);
+}
+
 /* Rows are shared out in blocks of this many. */
 enum { PAWL_ROW_BLOCK = 64 };
 
@@ -48,15 +60,16 @@ PAWL_MUST pawl_status pawl_cpu_open_with(int threads, const char *isa, const paw
                                          pawl_device **out);
 
 /* sums [width] = (put) the sums of x's columns, each in the order of the rows. */
-void pawl_cpu_column_sums(pawl_cpu *cpu, const float *x, int64_t ldx, int64_t rows, int64_t width, pawl_put put,
-                          float *sums);
+void pawl_cpu_column_sums(pawl_cpu *cpu, pawl_dtype type, const void *x, int64_t ldx, int64_t rows, int64_t width,
+                          pawl_put put, float *sums);
 
 size_t pawl_norm_scratch_bytes(const pawl_shapes *most);
+size_t pawl_attention_scratch_bytes(const pawl_shapes *most);
 size_t pawl_head_scratch_bytes(const pawl_shapes *most);
 /* Positions of the head's loss that are computed at a time. */
 int64_t pawl_head_chunk(int64_t positions, int64_t vocab);
 
-double pawl_cpu_gemm_rate(pawl_device *d);
+double pawl_cpu_gemm_rate(pawl_device *d, pawl_dtype type);
 double pawl_cpu_memory_rate(pawl_device *d);
 
 pawl_status linear_cpu(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_put put, int64_t first,
@@ -102,6 +115,7 @@ pawl_status head_loss_cpu(pawl_device *d, const pawl_head *h);
 pawl_status adamw_cpu(pawl_device *d, float *w, const float *g, float *m, float *v, int64_t count,
                       const pawl_adamw_step *k);
 pawl_status sum_squares_cpu(pawl_device *d, const float *x, int64_t count, double *blocks);
+pawl_status cast_cpu(pawl_device *d, pawl_tensor from, pawl_tensor to);
 pawl_status add_cpu(pawl_device *d, float *a, const float *b, int64_t count);
 pawl_status quantise_cpu(pawl_device *d, pawl_tensor w, const pawl_coded *q, int64_t first);
 pawl_status dequantise_cpu(pawl_device *d, const pawl_coded *q, int64_t first, pawl_tensor w);

@@ -12,62 +12,67 @@ static void close_cpu(pawl_device *d)
     pawl_free(cpu);
 }
 
-/* The products of a step: for every pair of widths that a linear layer joins, forward and both gradients. */
-static pawl_status prepare_linear(pawl_gemm *g, int64_t N, int64_t I, int64_t O, size_t *most)
+/* The products of a step: for every pair of widths that a linear layer joins, forward and both gradients. y: the type
+ * of what comes out; what goes in is of `type`, and gradients of weights are f32. */
+static pawl_status prepare_linear(pawl_gemm *g, int64_t N, int64_t I, int64_t O, pawl_dtype type, pawl_dtype y,
+                                  pawl_dtype dx, pawl_gemm_need *most)
 {
     const pawl_panel products[] = {
-        {.m = N, .n = O, .k = I, .lda = I, .ldb = I, .ldc = O, .b_transposed = 1},
-        {.m = N, .n = I, .k = O, .lda = O, .ldb = I, .ldc = I},
+        {.m = N, .n = O, .k = I, .lda = I, .ldb = I, .ldc = O, .b_transposed = 1, .c_type = y},
+        {.m = N, .n = I, .k = O, .lda = O, .ldb = I, .ldc = I, .c_type = dx},
         {.m = O, .n = I, .k = N, .lda = O, .ldb = I, .ldc = I, .a_transposed = 1},
     };
     for (int i = 0; i < 3; i++)
         for (int add = 0; add < 2; add++) {
-            size_t bytes;
             pawl_panel p = products[i];
             p.add = add;
-            PAWL_TRY(pawl_gemm_prepare(g, p.a_transposed ? PAWL_OVER_POSITIONS : PAWL_OVER_WIDTH, &p, &bytes));
-            if (bytes > *most) *most = bytes;
+            p.a_type = p.b_type = type;
+            PAWL_TRY(pawl_gemm_prepare(g, p.a_transposed ? PAWL_OVER_POSITIONS : PAWL_OVER_WIDTH, &p, most));
         }
     return PAWL_OK;
 }
 
-static pawl_status prepare_products(const pawl_cpu *cpu, const pawl_shapes *s, size_t *most)
+static pawl_status prepare_products(const pawl_cpu *cpu, const pawl_shapes *s, pawl_gemm_need *most)
 {
     const struct {
         int64_t positions, in, out;
+        pawl_dtype y, dx;
     } layers[] = {
-        {s->positions, s->width, (s->heads + 2 * s->kv_heads) * s->head_dim},
-        {s->positions, s->heads * s->head_dim, s->width},
-        {s->positions, s->width, 2 * s->ff},
-        {s->positions, s->ff, s->width},
-        {pawl_head_chunk(s->positions, s->vocab), s->width, s->vocab},
+        {s->positions, s->width, (s->heads + 2 * s->kv_heads) * s->head_dim, s->type, PAWL_F32},
+        {s->positions, s->heads * s->head_dim, s->width, PAWL_F32, s->type},
+        {s->positions, s->width, 2 * s->ff, s->type, PAWL_F32},
+        {s->positions, s->ff, s->width, PAWL_F32, s->type},
+        {pawl_head_chunk(s->positions, s->vocab), s->width, s->vocab, PAWL_F32, PAWL_F32},
     };
-    *most = 0;
+    *most = (pawl_gemm_need){0};
     for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
-        PAWL_TRY(prepare_linear(cpu->gemm, layers[i].positions, layers[i].in, layers[i].out, most));
+        PAWL_TRY(prepare_linear(cpu->gemm, layers[i].positions, layers[i].in, layers[i].out, s->type, layers[i].y,
+                                layers[i].dx, most));
     return PAWL_OK;
 }
 
 static size_t shared_bytes(const pawl_shapes *s)
 {
-    const size_t norm = pawl_norm_scratch_bytes(s), head = pawl_head_scratch_bytes(s);
-    return norm > head ? norm : head;
+    const size_t all[] = {pawl_norm_scratch_bytes(s), pawl_head_scratch_bytes(s), pawl_attention_scratch_bytes(s)};
+    size_t most = 0;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) most = all[i] > most ? all[i] : most;
+    return most;
 }
 
 static size_t scratch_bytes_cpu(const pawl_device *d, const pawl_shapes *most)
 {
     const pawl_cpu *cpu = (const pawl_cpu *)d;
-    size_t each;
-    if (prepare_products(cpu, most, &each) != PAWL_OK) each = 0; /* reserve will say what is wrong */
-    return cpu->tiles.size + shared_bytes(most) + (size_t)pawl_pool_threads(cpu->pool) * each;
+    pawl_gemm_need need;
+    if (prepare_products(cpu, most, &need) != PAWL_OK) need = (pawl_gemm_need){0}; /* reserve will say what is wrong */
+    return cpu->tiles.size + shared_bytes(most) + pawl_gemm_need_bytes(cpu->gemm, need);
 }
 
 static pawl_status reserve_cpu(pawl_device *d, const pawl_shapes *most)
 {
     pawl_cpu *cpu = pawl_cpu_of(d);
-    size_t each;
-    PAWL_TRY(prepare_products(cpu, most, &each));
-    PAWL_TRY(pawl_gemm_reserve(cpu->gemm, each));
+    pawl_gemm_need need;
+    PAWL_TRY(prepare_products(cpu, most, &need));
+    PAWL_TRY(pawl_gemm_reserve(cpu->gemm, need));
     if (shared_bytes(most) <= cpu->scratch.size) return PAWL_OK;
     pawl_arena grown = {.name = cpu->scratch.name, .used = shared_bytes(most)};
     PAWL_TRY(pawl_arena_open(&grown));
@@ -151,6 +156,7 @@ static const pawl_ops cpu_ops = {
     .head_loss = head_loss_cpu,
     .adamw = adamw_cpu,
     .sum_squares = sum_squares_cpu,
+    .cast = cast_cpu,
     .add = add_cpu,
     .quantise = quantise_cpu,
     .dequantise = dequantise_cpu,

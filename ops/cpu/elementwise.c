@@ -7,8 +7,7 @@
 typedef struct rows_call {
     const pawl_kernels *kernels;
     int64_t rows, width, stride;
-    const float *a, *b;
-    float *out;
+    pawl_tensor a, b, out; /* all of one type */
     const pawl_tensor *cos, *sin, *positions;
     int64_t heads;
     int direction;
@@ -18,17 +17,16 @@ static void swiglu_block(void *self, int64_t i, int thread)
 {
     (void)thread;
     const rows_call *c = self;
-    const int64_t row = i * PAWL_ROW_BLOCK;
-    c->kernels->swiglu(c->a + row * 2 * c->width, pawl_block_size(c->rows, PAWL_ROW_BLOCK, i), c->width,
-                       c->out + row * c->width);
+    const int64_t at = i * PAWL_ROW_BLOCK * c->width;
+    c->kernels->swiglu[pawl_low(c->a)](pawl_at(c->a, 2 * at), pawl_block_size(c->rows, PAWL_ROW_BLOCK, i), c->width,
+                                       pawl_at(c->out, at));
 }
 
 pawl_status swiglu_cpu(pawl_device *d, pawl_tensor gate_up, pawl_tensor out)
 {
     pawl_cpu *cpu = pawl_cpu_of(d);
     const int64_t F = out.dim[out.ndim - 1];
-    rows_call c = {
-        .kernels = cpu->kernels, .rows = pawl_tensor_count(out) / F, .width = F, .a = gate_up.data, .out = out.data};
+    rows_call c = {.kernels = cpu->kernels, .rows = pawl_tensor_count(out) / F, .width = F, .a = gate_up, .out = out};
     pawl_pool_run(cpu->pool, pawl_blocks(c.rows, PAWL_ROW_BLOCK), swiglu_block, &c);
     return PAWL_OK;
 }
@@ -37,9 +35,10 @@ static void swiglu_backward_block(void *self, int64_t i, int thread)
 {
     (void)thread;
     const rows_call *c = self;
-    const int64_t row = i * PAWL_ROW_BLOCK;
-    c->kernels->swiglu_backward(c->a + row * c->width, c->b + row * 2 * c->width,
-                                pawl_block_size(c->rows, PAWL_ROW_BLOCK, i), c->width, c->out + row * 2 * c->width);
+    const int64_t at = i * PAWL_ROW_BLOCK * c->width;
+    c->kernels->swiglu_backward[pawl_low(c->a)](pawl_at(c->a, at), pawl_at(c->b, 2 * at),
+                                                pawl_block_size(c->rows, PAWL_ROW_BLOCK, i), c->width,
+                                                pawl_at(c->out, 2 * at));
 }
 
 pawl_status swiglu_backward_cpu(pawl_device *d, pawl_tensor dout, pawl_tensor gate_up, pawl_tensor dgate_up)
@@ -49,9 +48,9 @@ pawl_status swiglu_backward_cpu(pawl_device *d, pawl_tensor dout, pawl_tensor ga
     rows_call c = {.kernels = cpu->kernels,
                    .rows = pawl_tensor_count(dout) / F,
                    .width = F,
-                   .a = dout.data,
-                   .b = gate_up.data,
-                   .out = dgate_up.data};
+                   .a = dout,
+                   .b = gate_up,
+                   .out = dgate_up};
     pawl_pool_run(cpu->pool, pawl_blocks(c.rows, PAWL_ROW_BLOCK), swiglu_backward_block, &c);
     return PAWL_OK;
 }
@@ -60,8 +59,7 @@ typedef struct activate_call {
     const pawl_kernels *kernels;
     pawl_activation which;
     int64_t rows, width;
-    const float *x, *dout; /* dout NULL: forward */
-    float *out;
+    pawl_tensor x, dout, out; /* all of one type; dout.data NULL: forward */
 } activate_call;
 
 static void activate_block(void *self, int64_t i, int thread)
@@ -69,13 +67,16 @@ static void activate_block(void *self, int64_t i, int thread)
     (void)thread;
     const activate_call *c = self;
     const int64_t at = i * PAWL_ROW_BLOCK * c->width, count = pawl_block_size(c->rows, PAWL_ROW_BLOCK, i) * c->width;
-    if (c->dout)
-        c->kernels->activate_backward[c->which](c->dout + at, c->x + at, count, c->out + at);
+    const int low = pawl_low(c->x);
+    if (c->dout.data)
+        c->kernels->activate_backward[c->which][low](pawl_at(c->dout, at), pawl_at(c->x, at), count,
+                                                     pawl_at(c->out, at));
     else
-        c->kernels->activate[c->which](c->x + at, count, c->out + at);
+        c->kernels->activate[c->which][low](pawl_at(c->x, at), count, pawl_at(c->out, at));
 }
 
-static pawl_status run_activation(pawl_device *d, pawl_activation which, const float *dout, pawl_tensor x, float *out)
+static pawl_status run_activation(pawl_device *d, pawl_activation which, pawl_tensor dout, pawl_tensor x,
+                                  pawl_tensor out)
 {
     pawl_cpu *cpu = pawl_cpu_of(d);
     const int64_t F = x.dim[x.ndim - 1];
@@ -83,7 +84,7 @@ static pawl_status run_activation(pawl_device *d, pawl_activation which, const f
                        .which = which,
                        .rows = pawl_tensor_count(x) / F,
                        .width = F,
-                       .x = x.data,
+                       .x = x,
                        .dout = dout,
                        .out = out};
     pawl_pool_run(cpu->pool, pawl_blocks(c.rows, PAWL_ROW_BLOCK), activate_block, &c);
@@ -92,13 +93,13 @@ static pawl_status run_activation(pawl_device *d, pawl_activation which, const f
 
 pawl_status activate_cpu(pawl_device *d, pawl_activation which, pawl_tensor x, pawl_tensor out)
 {
-    return run_activation(d, which, NULL, x, out.data);
+    return run_activation(d, which, (pawl_tensor){.data = NULL}, x, out);
 }
 
 pawl_status activate_backward_cpu(pawl_device *d, pawl_activation which, pawl_tensor dout, pawl_tensor x,
                                   pawl_tensor dx)
 {
-    return run_activation(d, which, dout.data, x, dx.data);
+    return run_activation(d, which, dout, x, dx);
 }
 
 static void rope_block(void *self, int64_t i, int thread)
@@ -106,8 +107,9 @@ static void rope_block(void *self, int64_t i, int thread)
     (void)thread;
     const rows_call *c = self;
     const int64_t row = i * PAWL_ROW_BLOCK;
-    c->kernels->rope(c->out + row * c->stride, pawl_block_size(c->rows, PAWL_ROW_BLOCK, i), c->stride, c->heads,
-                     c->width, c->cos->data, c->sin->data, (const int32_t *)c->positions->data + row, c->direction);
+    c->kernels->rope[pawl_low(c->out)](pawl_at(c->out, row * c->stride), pawl_block_size(c->rows, PAWL_ROW_BLOCK, i),
+                                       c->stride, c->heads, c->width, c->cos->data, c->sin->data,
+                                       (const int32_t *)c->positions->data + row, c->direction);
 }
 
 pawl_status rope_cpu(pawl_device *d, pawl_tensor x, int64_t heads, pawl_tensor cos, pawl_tensor sin,
@@ -119,7 +121,7 @@ pawl_status rope_cpu(pawl_device *d, pawl_tensor x, int64_t heads, pawl_tensor c
                    .rows = N,
                    .width = cos.dim[1],
                    .stride = pawl_tensor_count(x) / N,
-                   .out = x.data,
+                   .out = x,
                    .cos = &cos,
                    .sin = &sin,
                    .positions = &positions,
@@ -230,5 +232,34 @@ static void copy_block(void *self, int64_t i, int thread)
 pawl_status copy_cpu(pawl_device *d, float *to, const float *from, int64_t count)
 {
     run_array(d, copy_block, ARRAY_BLOCK, (array_call){.count = count, .a = to, .b = from});
+    return PAWL_OK;
+}
+
+typedef struct cast_call {
+    const pawl_kernels *kernels;
+    pawl_tensor from, to;
+    int64_t count;
+} cast_call;
+
+static void cast_block(void *self, int64_t i, int thread)
+{
+    (void)thread;
+    const cast_call *c = self;
+    const int64_t at = i * ARRAY_BLOCK, count = pawl_block_size(c->count, ARRAY_BLOCK, i);
+    const void *from = pawl_at(c->from, at);
+    void *to = pawl_at(c->to, at);
+    if (c->from.dtype == c->to.dtype)
+        memcpy(to, from, (size_t)count * pawl_dtype_bytes(c->to.dtype));
+    else if (pawl_low(c->to))
+        c->kernels->narrow(from, to, count);
+    else
+        c->kernels->widen(from, to, count);
+}
+
+pawl_status cast_cpu(pawl_device *d, pawl_tensor from, pawl_tensor to)
+{
+    pawl_cpu *cpu = pawl_cpu_of(d);
+    cast_call c = {cpu->kernels, from, to, pawl_tensor_count(to)};
+    pawl_pool_run(cpu->pool, pawl_blocks(c.count, ARRAY_BLOCK), cast_block, &c);
     return PAWL_OK;
 }

@@ -5,13 +5,20 @@
 typedef struct lookup {
     const pawl_kernels *kernels;
     float *table, *rows; /* [V,D], [N,D] */
+    const uint16_t *low; /* the table, where it is of bf16 */
     const int32_t *ids;
     int64_t positions, width;
 } lookup;
 
 static lookup lookup_of(pawl_device *d, pawl_tensor table, pawl_tensor ids, pawl_tensor rows)
 {
-    return (lookup){pawl_cpu_of(d)->kernels, table.data, rows.data, ids.data, pawl_tensor_count(ids), table.dim[1]};
+    return (lookup){.kernels = pawl_cpu_of(d)->kernels,
+                    .table = table.data,
+                    .low = pawl_low(table) ? table.data : NULL,
+                    .rows = rows.data,
+                    .ids = ids.data,
+                    .positions = pawl_tensor_count(ids),
+                    .width = table.dim[1]};
 }
 
 static void copy_rows(void *self, int64_t i, int thread)
@@ -20,7 +27,10 @@ static void copy_rows(void *self, int64_t i, int thread)
     const lookup *l = self;
     const int64_t first = i * PAWL_ROW_BLOCK, count = pawl_block_size(l->positions, PAWL_ROW_BLOCK, i);
     for (int64_t n = first; n < first + count; n++)
-        memcpy(l->rows + n * l->width, l->table + l->ids[n] * l->width, (size_t)l->width * sizeof(float));
+        if (l->low)
+            l->kernels->widen(l->low + l->ids[n] * l->width, l->rows + n * l->width, l->width);
+        else
+            memcpy(l->rows + n * l->width, l->table + l->ids[n] * l->width, (size_t)l->width * sizeof(float));
 }
 
 pawl_status embedding_cpu(pawl_device *d, pawl_tensor table, pawl_tensor ids, pawl_tensor out)

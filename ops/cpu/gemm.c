@@ -1,28 +1,8 @@
-#include "ops/cpu/gemm.h"
-
 #include <string.h>
 
-#include "core/arena.h"
+#include "ops/cpu/gemm_plans.h"
 
 enum { TABLE_SLOTS = 4096, TABLE_MOST = TABLE_SLOTS / 2, PANELS_MOST = 8 };
-
-typedef struct entry {
-    pawl_panel shape;
-    void *plan; /* NULL: the slot is free */
-    size_t scratch_bytes;
-} entry;
-
-struct pawl_gemm {
-    const pawl_gemm_library *library;
-    void *self;
-    char name[32];
-    pawl_pool *pool;
-    const pawl_kernels *kernels;
-    entry *table; /* [TABLE_SLOTS], open addressing */
-    int plans;
-    pawl_arena scratch; /* threads x scratch_bytes */
-    size_t scratch_bytes;
-};
 
 pawl_status pawl_gemm_open(const pawl_gemm_library *library, pawl_pool *pool, const pawl_kernels *k, pawl_gemm **out)
 {
@@ -63,27 +43,51 @@ const char *pawl_gemm_name(const pawl_gemm *g)
     return g->name;
 }
 
-pawl_status pawl_gemm_reserve(pawl_gemm *g, size_t scratch_bytes)
+static size_t lay_out(const pawl_gemm *g, pawl_gemm_need need, pawl_arena *a)
 {
-    if (scratch_bytes <= g->scratch_bytes) return PAWL_OK;
-    pawl_arena grown = {.name = g->scratch.name};
-    for (int t = 0; t < pawl_pool_threads(g->pool); t++) pawl_take_bytes(&grown, scratch_bytes);
+    for (int t = 0; t < pawl_pool_threads(g->pool); t++) pawl_take_bytes(a, need.each);
+    pawl_take_bytes(a, need.shared);
+    return a->used;
+}
+
+size_t pawl_gemm_need_bytes(const pawl_gemm *g, pawl_gemm_need need)
+{
+    pawl_arena a = {.name = g->scratch.name};
+    return lay_out(g, need, &a);
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+pawl_status pawl_gemm_reserve(pawl_gemm *g, pawl_gemm_need need)
+{
+    if (need.each <= g->reserved.each && need.shared <= g->reserved.shared) return PAWL_OK;
+    const pawl_gemm_need all = {larger(need.each, g->reserved.each), larger(need.shared, g->reserved.shared)};
+    pawl_arena grown = {.name = g->scratch.name, .used = pawl_gemm_need_bytes(g, all)};
     PAWL_TRY(pawl_arena_open(&grown));
     pawl_arena_close(&g->scratch);
     g->scratch = grown;
-    g->scratch_bytes = scratch_bytes;
+    g->reserved = all;
     return PAWL_OK;
 }
 
-static char *scratch_of(const pawl_gemm *g, int thread)
+char *pawl_gemm_scratch(const pawl_gemm *g, int thread)
 {
-    return g->scratch.base + (size_t)thread * ((g->scratch_bytes + PAWL_ALIGN - 1) / PAWL_ALIGN * PAWL_ALIGN);
+    return g->scratch.base + (size_t)thread * ((g->reserved.each + PAWL_ALIGN - 1) / PAWL_ALIGN * PAWL_ALIGN);
+}
+
+char *pawl_gemm_shared(const pawl_gemm *g)
+{
+    return pawl_gemm_scratch(g, pawl_pool_threads(g->pool));
 }
 
 static int same_shape(const pawl_panel *a, const pawl_panel *b)
 {
     return a->m == b->m && a->n == b->n && a->k == b->k && a->lda == b->lda && a->ldb == b->ldb && a->ldc == b->ldc &&
-           a->a_transposed == b->a_transposed && a->b_transposed == b->b_transposed && a->add == b->add;
+           a->a_transposed == b->a_transposed && a->b_transposed == b->b_transposed && a->add == b->add &&
+           a->a_type == b->a_type && a->b_type == b->b_type && a->c_type == b->c_type;
 }
 
 static uint64_t hash_shape(const pawl_panel *p)
@@ -94,7 +98,8 @@ static uint64_t hash_shape(const pawl_panel *p)
                               (uint64_t)p->lda,
                               (uint64_t)p->ldb,
                               (uint64_t)p->ldc,
-                              (uint64_t)(p->a_transposed * 4 + p->b_transposed * 2 + p->add)};
+                              (uint64_t)(p->a_transposed * 4 + p->b_transposed * 2 + p->add),
+                              (uint64_t)p->a_type << 16 | (uint64_t)p->b_type << 8 | (uint64_t)p->c_type};
     uint64_t h = 0;
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         h = (h ^ words[i]) * 0x9e3779b97f4a7c15u;
@@ -103,23 +108,29 @@ static uint64_t hash_shape(const pawl_panel *p)
     return h;
 }
 
-static entry *slot_of(pawl_gemm *g, const pawl_panel *p)
+static pawl_gemm_entry *slot_of(const pawl_gemm *g, const pawl_panel *p)
 {
     uint64_t i = hash_shape(p) % TABLE_SLOTS;
-    while (g->table[i].plan && !same_shape(&g->table[i].shape, p)) i = (i + 1) % TABLE_SLOTS;
+    while (g->table[i].planned && !same_shape(&g->table[i].shape, p)) i = (i + 1) % TABLE_SLOTS;
     return &g->table[i];
 }
 
-static pawl_status plan_of(pawl_gemm *g, const pawl_panel *p, const entry **out)
+pawl_status pawl_gemm_plan(pawl_gemm *g, const pawl_panel *p, const pawl_gemm_entry **out)
 {
-    entry *e = slot_of(g, p);
-    if (!e->plan) {
+    pawl_gemm_entry *e = slot_of(g, p);
+    if (!e->planned) {
         PAWL_TRY(g->library->plan(g->self, p, &e->plan, &e->scratch_bytes));
         e->shape = *p;
+        e->planned = 1;
         g->plans++;
     }
     *out = e;
     return PAWL_OK;
+}
+
+const pawl_gemm_entry *pawl_gemm_planned(const pawl_gemm *g, const pawl_panel *p)
+{
+    return slot_of(g, p);
 }
 
 /* The longer side of c is cut, since every panel reads all of the other operand; into a power of two of panels, so that
@@ -149,16 +160,18 @@ static pawl_panel panel_of(const pawl_panel *p, cut c, int64_t i)
     return one;
 }
 
-pawl_status pawl_gemm_prepare(pawl_gemm *g, pawl_gemm_use use, const pawl_panel *p, size_t *scratch_bytes)
+enum { PLANS_OF_A_PRODUCT = 10 }; /* two of panels; or eight of those that are converted, see gemm_convert.c */
+
+pawl_status pawl_gemm_prepare(pawl_gemm *g, pawl_gemm_use use, const pawl_panel *p, pawl_gemm_need *need)
 {
     const cut c = cut_of(use, p);
     const pawl_panel ends[] = {panel_of(p, c, 0), panel_of(p, c, c.count - 1)};
-    *scratch_bytes = 0;
-    if (g->plans + 2 > TABLE_MOST) forget_all(g); /* ever new shapes: start afresh rather than grow without end */
+    if (g->plans + PLANS_OF_A_PRODUCT > TABLE_MOST) forget_all(g); /* ever new shapes: start afresh, not without end */
     for (int i = 0; i < 2; i++) {
-        const entry *e = NULL;
-        PAWL_TRY(plan_of(g, &ends[i], &e));
-        if (e->scratch_bytes > *scratch_bytes) *scratch_bytes = e->scratch_bytes;
+        const pawl_gemm_entry *e = NULL;
+        PAWL_TRY(pawl_gemm_plan(g, &ends[i], &e));
+        if (!e->plan) return pawl_gemm_convert_prepare(g, p, need);
+        need->each = larger(need->each, e->scratch_bytes);
     }
     return PAWL_OK;
 }
@@ -168,8 +181,9 @@ typedef struct call {
     const pawl_panel *shape;
     cut cut;
     void *first, *last; /* plans of all panels but the last, and of that */
-    const float *a, *b, *bias;
-    float *c;
+    const void *a, *b;
+    const float *bias;
+    void *c;
     pawl_status *status; /* of each panel */
 } call;
 
@@ -179,30 +193,39 @@ static void run_panel(void *self, int64_t i, int thread)
     const pawl_panel *p = k->shape;
     pawl_panel one = panel_of(p, k->cut, i);
     const int64_t at = i * k->cut.each, row = k->cut.rows ? at : 0, column = k->cut.rows ? 0 : at;
-    const float *a = k->a + row * (p->a_transposed ? 1 : p->lda), *b = k->b + column * (p->b_transposed ? p->ldb : 1);
-    float *c = k->c + row * p->ldc + column;
+    const void *a = pawl_gemm_number(k->a, p->a_type, row * (p->a_transposed ? 1 : p->lda)),
+               *b = pawl_gemm_number(k->b, p->b_type, column * (p->b_transposed ? p->ldb : 1));
+    void *c = (void *)(uintptr_t)pawl_gemm_number(k->c, p->c_type, row * p->ldc + column);
     if (k->bias) /* the product is then added to it */
-        k->g->kernels->add_bias(c, p->ldc, k->bias + column, one.m, one.n, k->shape->add ? PAWL_ADD : PAWL_SET);
+        k->g->kernels->add_bias[p->c_type == PAWL_BF16](c, p->ldc, k->bias + column, one.m, one.n,
+                                                        k->shape->add ? PAWL_ADD : PAWL_SET);
     one.add = p->add || k->bias;
-    k->status[i] =
-        k->g->library->run(i + 1 < k->cut.count ? k->first : k->last, &one, thread, a, b, c, scratch_of(k->g, thread));
+    k->status[i] = k->g->library->run(i + 1 < k->cut.count ? k->first : k->last, &one, thread, a, b, c,
+                                      pawl_gemm_scratch(k->g, thread));
 }
 
-pawl_status pawl_gemm_run(pawl_gemm *g, pawl_gemm_use use, const pawl_panel *p, const float *a, const float *b,
-                          const float *bias, float *c)
+static pawl_status run_panels(pawl_gemm *g, const call *k)
+{
+    pawl_pool_run(g->pool, k->cut.count, run_panel, (void *)(uintptr_t)k);
+    for (int64_t i = 0; i < k->cut.count; i++)
+        PAWL_CHECK(k->status[i] == PAWL_OK, k->status[i], "%s failed in a product of %ld x %ld x %ld numbers", g->name,
+                   (long)k->shape->m, (long)k->shape->n, (long)k->shape->k);
+    return PAWL_OK;
+}
+
+pawl_status pawl_gemm_run(pawl_gemm *g, pawl_gemm_use use, const pawl_panel *p, const void *a, const void *b,
+                          const float *bias, void *c)
 {
     pawl_status status[PANELS_MOST] = {PAWL_OK};
     pawl_panel planned = *p;
     planned.add = p->add || bias;
-    size_t scratch_bytes;
+    pawl_gemm_need need = {0};
     const cut panels = cut_of(use, &planned);
-    PAWL_TRY(pawl_gemm_prepare(g, use, &planned, &scratch_bytes));
-    PAWL_TRY(pawl_gemm_reserve(g, scratch_bytes));
+    PAWL_TRY(pawl_gemm_prepare(g, use, &planned, &need));
+    PAWL_TRY(pawl_gemm_reserve(g, need));
     const pawl_panel first = panel_of(&planned, panels, 0), last = panel_of(&planned, panels, panels.count - 1);
-    call k = {g, p, panels, slot_of(g, &first)->plan, slot_of(g, &last)->plan, a, b, bias, c, status};
-    pawl_pool_run(g->pool, panels.count, run_panel, &k);
-    for (int64_t i = 0; i < panels.count; i++)
-        PAWL_CHECK(status[i] == PAWL_OK, status[i], "%s failed in a product of %ld x %ld x %ld numbers", g->name,
-                   (long)p->m, (long)p->n, (long)p->k);
-    return PAWL_OK;
+    void *const first_plan = slot_of(g, &first)->plan;
+    if (!first_plan) return pawl_gemm_convert_run(g, p, a, b, bias, c);
+    const call k = {g, p, panels, first_plan, slot_of(g, &last)->plan, a, b, bias, c, status};
+    return run_panels(g, &k);
 }

@@ -17,10 +17,11 @@ typedef struct pawl_gemm_library {
     void (*name)(char out[32]); /* "onednn 2.6.3", "portable" */
     pawl_status (*open)(int threads, const pawl_kernels *k, void **self);
     void (*close)(void *self);
-    /* A plan is the library's own, never NULL; scratch_bytes is what one thread needs while it runs it. */
+    /* A plan is the library's own; scratch_bytes is what one thread needs while it runs it. NULL: the library does not
+     * multiply these types on this machine. All f32 it does. */
     pawl_status (*plan)(void *self, const pawl_panel *p, void **plan, size_t *scratch_bytes);
     void (*forget)(void *plan);
-    pawl_status (*run)(void *plan, const pawl_panel *p, int thread, const float *a, const float *b, float *c,
+    pawl_status (*run)(void *plan, const pawl_panel *p, int thread, const void *a, const void *b, void *c,
                        void *scratch);
 } pawl_gemm_library;
 
@@ -38,13 +39,23 @@ const char *pawl_gemm_name(const pawl_gemm *g);
 /* What a product is for sets how it is cut: sums over positions are long and their outputs small. */
 typedef enum pawl_gemm_use { PAWL_OVER_WIDTH, PAWL_OVER_POSITIONS } pawl_gemm_use;
 
-/* c = a b, or c += a b, of the whole shape p. bias: NULL, or [n] numbers added to every row of c. */
-PAWL_MUST pawl_status pawl_gemm_run(pawl_gemm *g, pawl_gemm_use use, const pawl_panel *p, const float *a,
-                                    const float *b, const float *bias, float *c);
-/* Makes the plans of shape p and returns what one thread needs to run them. */
-PAWL_MUST pawl_status pawl_gemm_prepare(pawl_gemm *g, pawl_gemm_use use, const pawl_panel *p, size_t *scratch_bytes);
-/* Scratch for plans to come, for each thread. A plan that needs more than was reserved grows it when it is made. */
-PAWL_MUST pawl_status pawl_gemm_reserve(pawl_gemm *g, size_t scratch_bytes);
+/* c = a b, or c += a b, of the whole shape p. bias: NULL, or [n] numbers of f32 added to every row of c. */
+PAWL_MUST pawl_status pawl_gemm_run(pawl_gemm *g, pawl_gemm_use use, const pawl_panel *p, const void *a, const void *b,
+                                    const float *bias, void *c);
+/* Scratch in bytes: of each thread, and what all threads of a product share. */
+typedef struct pawl_gemm_need {
+    size_t each, shared;
+} pawl_gemm_need;
+/* Makes the plans of shape p, and raises *need to what running them takes. */
+PAWL_MUST pawl_status pawl_gemm_prepare(pawl_gemm *g, pawl_gemm_use use, const pawl_panel *p, pawl_gemm_need *need);
+/* Scratch for plans to come. A product that needs more than was reserved grows it. */
+PAWL_MUST pawl_status pawl_gemm_reserve(pawl_gemm *g, pawl_gemm_need need);
+/* Where so many numbers of that type end. */
+static inline const void *pawl_gemm_number(const void *base, pawl_dtype type, int64_t numbers)
+{
+    return (const char *)base + numbers * (type == PAWL_BF16 ? 2 : 4);
+}
+size_t pawl_gemm_need_bytes(const pawl_gemm *g, pawl_gemm_need need);
 
 #ifdef __cplusplus
 }

@@ -34,7 +34,13 @@ typedef struct plan {
 typedef struct matrix {
     int64_t rows, columns, lead;
     int transposed;
+    pawl_dtype type;
 } matrix;
+
+static dnnl_data_type_t type_of(matrix m)
+{
+    return m.type == PAWL_BF16 ? dnnl_bf16 : dnnl_f32;
+}
 
 #if DNNL_VERSION_MAJOR >= 3
 
@@ -43,7 +49,7 @@ typedef dnnl_memory_desc_t description;
 static dnnl_status_t describe(description *d, matrix m)
 {
     const dnnl_dims_t dims = {m.rows, m.columns}, strides = {m.transposed ? 1 : m.lead, m.transposed ? m.lead : 1};
-    return dnnl_memory_desc_create_with_strides(d, 2, dims, dnnl_f32, strides);
+    return dnnl_memory_desc_create_with_strides(d, 2, dims, type_of(m), strides);
 }
 
 static void undescribe(description *d)
@@ -75,7 +81,7 @@ typedef dnnl_memory_desc_t description;
 static dnnl_status_t describe(description *d, matrix m)
 {
     const dnnl_dims_t dims = {m.rows, m.columns}, strides = {m.transposed ? 1 : m.lead, m.transposed ? m.lead : 1};
-    return dnnl_memory_desc_init_by_strides(d, 2, dims, dnnl_f32, strides);
+    return dnnl_memory_desc_init_by_strides(d, 2, dims, type_of(m), strides);
 }
 
 static void undescribe(description *d)
@@ -182,7 +188,9 @@ static pawl_status fill_plan(plan *p, const pawl_panel *shape, const description
 {
     dnnl_primitive_desc_t primitive;
     PAWL_TRY(set_attributes(attributes, shape->add));
-    TRY_DNNL(create(d, attributes, p->library->engine, &primitive));
+    const dnnl_status_t described = create(d, attributes, p->library->engine, &primitive);
+    if (described == dnnl_unimplemented) return PAWL_OK; /* p->primitive stays NULL */
+    TRY_DNNL(described);
     const dnnl_status_t created = dnnl_primitive_create(&p->primitive, primitive);
     const pawl_status status = add_memory(p, d, primitive, scratch_bytes);
     dnnl_primitive_desc_destroy(primitive);
@@ -203,9 +211,9 @@ static pawl_status plan_dnnl(void *self, const pawl_panel *shape, void **out, si
                         "a oneDNN primitive"));
     p->library = library;
     const dnnl_status_t described[] = {
-        describe(&d[A], (matrix){shape->m, shape->k, shape->lda, shape->a_transposed}),
-        describe(&d[B], (matrix){shape->k, shape->n, shape->ldb, shape->b_transposed}),
-        describe(&d[C], (matrix){shape->m, shape->n, shape->ldc, 0}),
+        describe(&d[A], (matrix){shape->m, shape->k, shape->lda, shape->a_transposed, shape->a_type}),
+        describe(&d[B], (matrix){shape->k, shape->n, shape->ldb, shape->b_transposed, shape->b_type}),
+        describe(&d[C], (matrix){shape->m, shape->n, shape->ldc, 0, shape->c_type}),
         dnnl_primitive_attr_create(&attributes),
     };
     for (size_t i = 0; i < sizeof described / sizeof *described && status == PAWL_OK; i++)
@@ -213,14 +221,12 @@ static pawl_status plan_dnnl(void *self, const pawl_panel *shape, void **out, si
     if (status == PAWL_OK) status = fill_plan(p, shape, d, attributes, scratch_bytes);
     for (int i = A; i <= C; i++) undescribe(&d[i]);
     if (attributes) dnnl_primitive_attr_destroy(attributes);
-    if (status == PAWL_OK)
-        *out = p;
-    else
-        forget_dnnl(p);
+    *out = status == PAWL_OK && p->primitive ? p : NULL;
+    if (!*out) forget_dnnl(p);
     return status;
 }
 
-static pawl_status run_dnnl(void *self, const pawl_panel *shape, int thread, const float *a, const float *b, float *c,
+static pawl_status run_dnnl(void *self, const pawl_panel *shape, int thread, const void *a, const void *b, void *c,
                             void *scratch)
 {
     static const int names[ARGUMENTS] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST, DNNL_ARG_SCRATCHPAD};

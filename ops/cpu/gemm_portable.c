@@ -22,13 +22,13 @@ static void close_portable(void *self)
 
 static pawl_status plan_portable(void *self, const pawl_panel *p, void **plan, size_t *scratch_bytes)
 {
-    (void)p;
-    *plan = self;
+    const int is_f32 = p->a_type == PAWL_F32 && p->b_type == PAWL_F32 && p->c_type == PAWL_F32;
+    *plan = is_f32 ? self : NULL;
     *scratch_bytes = (size_t)((const pawl_kernels *)self)->panel_floats * sizeof(float);
     return PAWL_OK;
 }
 
-static pawl_status run_portable(void *plan, const pawl_panel *p, int thread, const float *a, const float *b, float *c,
+static pawl_status run_portable(void *plan, const pawl_panel *p, int thread, const void *a, const void *b, void *c,
                                 void *scratch)
 {
     (void)thread;

@@ -22,9 +22,10 @@ int64_t pawl_head_chunk(int64_t positions, int64_t vocab)
 }
 
 typedef struct head_scratch {
-    float *logits;           /* [chunk, V] */
-    float *hidden, *dhidden; /* [chunk, D], gathered */
-    int32_t *trained;        /* [N]: the positions that have a target */
+    float *logits;    /* [chunk, V]; of bf16, gradients take the first half of each row */
+    void *hidden;     /* [chunk, D], gathered */
+    float *dhidden;   /* [chunk, D], gathered */
+    int32_t *trained; /* [N]: the positions that have a target */
 } head_scratch;
 
 static head_scratch lay_out(pawl_arena *a, int64_t N, int64_t D, int64_t V)
@@ -54,7 +55,7 @@ typedef struct head_call {
     const int32_t *chosen; /* its positions */
     int64_t count, padded; /* of them; padded with rows of zeros, which add nothing to dw */
     int gathered;
-    const float *hidden; /* [padded, D] */
+    const void *hidden; /* [padded, D] */
     float *dhidden;
 } head_call;
 
@@ -84,13 +85,13 @@ static void gather_rows(void *self, int64_t i, int thread)
 {
     (void)thread;
     const head_call *c = self;
-    const float *hidden = c->head->hidden.data;
-    const size_t bytes = (size_t)c->D * sizeof *hidden;
+    const size_t bytes = (size_t)c->D * pawl_dtype_bytes(c->head->hidden.dtype);
     for (int64_t r = i * PAWL_ROW_BLOCK; r < i * PAWL_ROW_BLOCK + pawl_block_size(c->padded, PAWL_ROW_BLOCK, i); r++) {
+        char *to = (char *)c->scratch.hidden + (size_t)r * bytes;
         if (r < c->count)
-            memcpy(c->scratch.hidden + r * c->D, hidden + c->chosen[r] * c->D, bytes);
+            memcpy(to, pawl_at(c->head->hidden, c->chosen[r] * c->D), bytes);
         else
-            memset(c->scratch.hidden + r * c->D, 0, bytes);
+            memset(to, 0, bytes);
     }
 }
 
@@ -111,7 +112,7 @@ static void choose(head_call *c, const int32_t *chosen, int64_t count, int64_t a
     c->count = count;
     c->gathered = !(adjacent && (count % GATHER_STEP == 0 || all == c->N));
     c->padded = c->gathered ? pawl_blocks(count, GATHER_STEP) * GATHER_STEP : count;
-    c->hidden = c->gathered ? c->scratch.hidden : (float *)c->head->hidden.data + chosen[0] * c->D;
+    c->hidden = c->gathered ? c->scratch.hidden : pawl_at(c->head->hidden, chosen[0] * c->D);
     c->dhidden = c->gathered ? c->scratch.dhidden : (float *)c->head->dhidden.data + chosen[0] * c->D;
     if (c->gathered) pawl_pool_run(c->cpu->pool, pawl_blocks(c->padded, PAWL_ROW_BLOCK), gather_rows, c);
 }
@@ -124,22 +125,28 @@ static void lose_rows(void *self, int64_t i, int thread)
     const float *scale = c->head->dhidden.data ? &c->head->scale : NULL;
     for (int64_t r = i * LOSS_ROWS; r < i * LOSS_ROWS + pawl_block_size(c->count, LOSS_ROWS, i); r++) {
         const int32_t n = c->chosen[r];
-        loss[n] = c->cpu->kernels->cross_entropy(c->scratch.logits + r * c->V, c->V, c->head->targets[n], scale);
+        loss[n] = c->cpu->kernels->cross_entropy[pawl_low(c->head->w)](c->scratch.logits + r * c->V, c->V,
+                                                                       c->head->targets[n], scale);
     }
 }
 
 static pawl_status differentiate(head_call *c, pawl_put put)
 {
-    const pawl_panel dhidden = {.m = c->padded, .n = c->D, .k = c->V, .lda = c->V, .ldb = c->D, .ldc = c->D};
+    const pawl_dtype type = c->head->w.dtype;
+    const int64_t lead = type == PAWL_BF16 ? 2 * c->V : c->V;
+    const pawl_panel dhidden = {
+        .m = c->padded, .n = c->D, .k = c->V, .lda = lead, .ldb = c->D, .ldc = c->D, .a_type = type, .b_type = type};
     const pawl_panel dw = {.m = c->V,
                            .n = c->D,
                            .k = c->padded,
-                           .lda = c->V,
+                           .lda = lead,
                            .ldb = c->D,
                            .ldc = c->D,
                            .a_transposed = 1,
-                           .add = put == PAWL_ADD};
-    const float *w = c->head->w.data, *dlogits = c->scratch.logits;
+                           .add = put == PAWL_ADD,
+                           .a_type = type,
+                           .b_type = type};
+    const void *w = c->head->w.data, *dlogits = c->scratch.logits;
     PAWL_TRY(pawl_gemm_run(c->cpu->gemm, PAWL_OVER_WIDTH, &dhidden, dlogits, w, NULL, c->dhidden));
     if (c->gathered) pawl_pool_run(c->cpu->pool, pawl_blocks(c->count, PAWL_ROW_BLOCK), scatter_rows, c);
     if (!c->head->dw.data) return PAWL_OK;
@@ -148,8 +155,16 @@ static pawl_status differentiate(head_call *c, pawl_put put)
 
 static pawl_status run_chunk(head_call *c, pawl_put put)
 {
-    const pawl_panel logits = {
-        .m = c->padded, .n = c->V, .k = c->D, .lda = c->D, .ldb = c->D, .ldc = c->V, .b_transposed = 1};
+    const pawl_dtype type = c->head->w.dtype;
+    const pawl_panel logits = {.m = c->padded,
+                               .n = c->V,
+                               .k = c->D,
+                               .lda = c->D,
+                               .ldb = c->D,
+                               .ldc = c->V,
+                               .b_transposed = 1,
+                               .a_type = type,
+                               .b_type = type};
     PAWL_TRY(
         pawl_gemm_run(c->cpu->gemm, PAWL_OVER_WIDTH, &logits, c->hidden, c->head->w.data, NULL, c->scratch.logits));
     pawl_pool_run(c->cpu->pool, pawl_blocks(c->count, LOSS_ROWS), lose_rows, c);

@@ -15,10 +15,12 @@ extern "C" {
 #endif
 
 /* One panel of a matrix product: c [m,n] = a [m,k] b [k,n], or c += when add is 1. a's element (i,p) is at
- * a[i * lda + p], or a[p * lda + i] when a is transposed; b and c likewise. */
+ * a[i * lda + p], or a[p * lda + i] when a is transposed; b and c likewise. Types are f32 (what is not named) or bf16;
+ * sums are f32 in either case, and rounded once. */
 typedef struct pawl_panel {
     int64_t m, n, k, lda, ldb, ldc;
     int a_transposed, b_transposed, add;
+    pawl_dtype a_type, b_type, c_type;
 } pawl_panel;
 
 /* Rows of a norm: width numbers each, `groups` of them side by side in a row of `stride` numbers. */
@@ -46,30 +48,40 @@ typedef struct pawl_kernels {
     void (*panel)(const pawl_panel *p, const float *a, const float *b, float *c, float *scratch);
     int64_t panel_floats;
 
+    void (*widen)(const uint16_t *x, float *y, int64_t count);
+    void (*narrow)(const float *x, uint16_t *y, int64_t count);
+    /* y = (put) x + bias, rounded once; bias NULL: none. */
+    void (*narrow_sum)(const float *x, const float *bias, int64_t count, pawl_put put, uint16_t *y);
+
+    /* Pairs are for numbers of f32 and of bf16, in the arguments without a type. */
     void (*add)(float *a, const float *b, int64_t count);
-    void (*add_bias)(float *y, int64_t ldy, const float *bias, int64_t rows, int64_t width, pawl_put put);
-    void (*column_sums)(const float *x, int64_t ldx, int64_t rows, int64_t width, pawl_put put, float *sums);
+    void (*add_bias[2])(void *y, int64_t ldy, const float *bias, int64_t rows, int64_t width, pawl_put put);
+    void (*column_sums[2])(const void *x, int64_t ldx, int64_t rows, int64_t width, pawl_put put, float *sums);
     double (*sum_squares)(const float *x, int64_t count);
 
     /* sum = residual + x where x is not NULL; y = norm of sum. */
-    void (*norm)(pawl_norm_rows r, const float *residual, const float *x, const float *w, float *sum, float *y,
-                 float *rstd);
+    void (*norm[2])(pawl_norm_rows r, const float *residual, const float *x, const float *w, float *sum, void *y,
+                    float *rstd);
     /* dx += or =; dw [width] is added to. */
     void (*norm_backward)(pawl_norm_rows r, const float *dy, const float *x, const float *w, const float *rstd,
                           pawl_put put, float *dx, float *dw);
+    /* Norms of heads in bf16, at most PAWL_HEAD_DIM_MAX wide; the gradient takes dy's place. */
+    void (*norm_heads_bf16)(pawl_norm_rows r, const uint16_t *x, const float *w, uint16_t *y, float *rstd);
+    void (*norm_heads_backward_bf16)(pawl_norm_rows r, const uint16_t *x, const float *w, const float *rstd,
+                                     uint16_t *dy, float *dw);
     /* The same with the mean taken off and a bias; dw [2 width]: of the weight, then of the bias. */
-    void (*layernorm)(pawl_norm_rows r, const float *residual, const float *x, const float *w, const float *bias,
-                      float *sum, float *y, float *mean, float *rstd);
+    void (*layernorm[2])(pawl_norm_rows r, const float *residual, const float *x, const float *w, const float *bias,
+                         float *sum, void *y, float *mean, float *rstd);
     void (*layernorm_backward)(pawl_norm_rows r, const float *dy, const float *x, const float *w, const float *mean,
                                const float *rstd, float *dx, float *dw);
     /* half = K/2; direction +1 or -1. */
-    void (*rope)(float *x, int64_t rows, int64_t stride, int64_t heads, int64_t half, const float *cos,
-                 const float *sin, const int32_t *positions, int direction);
-    void (*swiglu)(const float *gate_up, int64_t rows, int64_t width, float *out);
-    void (*swiglu_backward)(const float *dout, const float *gate_up, int64_t rows, int64_t width, float *dgate_up);
+    void (*rope[2])(void *x, int64_t rows, int64_t stride, int64_t heads, int64_t half, const float *cos,
+                    const float *sin, const int32_t *positions, int direction);
+    void (*swiglu[2])(const void *gate_up, int64_t rows, int64_t width, void *out);
+    void (*swiglu_backward[2])(const void *dout, const void *gate_up, int64_t rows, int64_t width, void *dgate_up);
 
-    void (*activate[PAWL_ACTIVATION_COUNT])(const float *x, int64_t count, float *out);
-    void (*activate_backward[PAWL_ACTIVATION_COUNT])(const float *dout, const float *x, int64_t count, float *dx);
+    void (*activate[PAWL_ACTIVATION_COUNT][2])(const void *x, int64_t count, void *out);
+    void (*activate_backward[PAWL_ACTIVATION_COUNT][2])(const void *dout, const void *x, int64_t count, void *dx);
 
     /* One block of PAWL_ATTEND_QUERIES queries of a head. */
     void (*attend)(const pawl_attend_args *a, int64_t row, int64_t head, int64_t block, float *scratch);
@@ -84,8 +96,8 @@ typedef struct pawl_kernels {
     void (*attend_cached)(const pawl_attend *over, const float *q, const float *keys, const float *values,
                           int64_t first, int64_t last, int64_t head, float *out);
 
-    /* Loss of a row of logits; they become their gradients where scale is not NULL. */
-    float (*cross_entropy)(float *logits, int64_t vocab, int64_t target, const float *scale);
+    /* Loss of a row of logits; where scale is not NULL their gradients take their place, those of bf16 the first half. */
+    float (*cross_entropy[2])(float *logits, int64_t vocab, int64_t target, const float *scale);
 
     void (*adamw)(float *w, const float *g, float *m, float *v, int64_t count, pawl_adamw_numbers k);
 } pawl_kernels;

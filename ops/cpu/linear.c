@@ -6,22 +6,39 @@ pawl_status linear_cpu(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor
                        pawl_tensor y)
 {
     const int64_t O = w.dim[0], I = w.dim[1], N = pawl_tensor_count(x) / I, W = y.dim[y.ndim - 1];
-    const pawl_panel p = {
-        .m = N, .n = O, .k = I, .lda = I, .ldb = I, .ldc = W, .b_transposed = 1, .add = put == PAWL_ADD};
-    return pawl_gemm_run(pawl_cpu_of(d)->gemm, PAWL_OVER_WIDTH, &p, x.data, w.data, bias.data, (float *)y.data + first);
+    const pawl_panel p = {.m = N,
+                          .n = O,
+                          .k = I,
+                          .lda = I,
+                          .ldb = I,
+                          .ldc = W,
+                          .b_transposed = 1,
+                          .add = put == PAWL_ADD,
+                          .a_type = x.dtype,
+                          .b_type = w.dtype,
+                          .c_type = y.dtype};
+    return pawl_gemm_run(pawl_cpu_of(d)->gemm, PAWL_OVER_WIDTH, &p, x.data, w.data, bias.data, pawl_at(y, first));
 }
 
 pawl_status linear_dx_cpu(pawl_device *d, pawl_tensor dy, int64_t first, pawl_tensor w, pawl_put put, pawl_tensor dx)
 {
     const int64_t O = w.dim[0], I = w.dim[1], W = dy.dim[dy.ndim - 1], N = pawl_tensor_count(dy) / W;
-    const pawl_panel p = {.m = N, .n = I, .k = O, .lda = W, .ldb = I, .ldc = I, .add = put == PAWL_ADD};
-    const float *from = (const float *)dy.data + first;
-    return pawl_gemm_run(pawl_cpu_of(d)->gemm, PAWL_OVER_WIDTH, &p, from, w.data, NULL, dx.data);
+    const pawl_panel p = {.m = N,
+                          .n = I,
+                          .k = O,
+                          .lda = W,
+                          .ldb = I,
+                          .ldc = I,
+                          .add = put == PAWL_ADD,
+                          .a_type = dy.dtype,
+                          .b_type = w.dtype,
+                          .c_type = dx.dtype};
+    return pawl_gemm_run(pawl_cpu_of(d)->gemm, PAWL_OVER_WIDTH, &p, pawl_at(dy, first), w.data, NULL, dx.data);
 }
 
 typedef struct columns {
     const pawl_kernels *kernels;
-    const float *x;
+    pawl_tensor x; /* one row of ldx */
     int64_t ldx, rows, width;
     pawl_put put;
     float *sums;
@@ -32,14 +49,15 @@ static void sum_columns(void *self, int64_t i, int thread)
     (void)thread;
     const columns *c = self;
     const int64_t at = i * PAWL_ROW_BLOCK;
-    c->kernels->column_sums(c->x + at, c->ldx, c->rows, pawl_block_size(c->width, PAWL_ROW_BLOCK, i), c->put,
-                            c->sums + at);
+    c->kernels->column_sums[pawl_low(c->x)](pawl_at(c->x, at), c->ldx, c->rows,
+                                            pawl_block_size(c->width, PAWL_ROW_BLOCK, i), c->put, c->sums + at);
 }
 
-void pawl_cpu_column_sums(pawl_cpu *cpu, const float *x, int64_t ldx, int64_t rows, int64_t width, pawl_put put,
-                          float *sums)
+void pawl_cpu_column_sums(pawl_cpu *cpu, pawl_dtype type, const void *x, int64_t ldx, int64_t rows, int64_t width,
+                          pawl_put put, float *sums)
 {
-    columns c = {cpu->kernels, x, ldx, rows, width, put, sums};
+    const pawl_tensor first = {.data = (void *)(uintptr_t)x, .dtype = type, .ndim = 1, .dim = {ldx}};
+    columns c = {cpu->kernels, first, ldx, rows, width, put, sums};
     pawl_pool_run(cpu->pool, pawl_blocks(width, PAWL_ROW_BLOCK), sum_columns, &c);
 }
 
@@ -48,10 +66,18 @@ pawl_status linear_dw_cpu(pawl_device *d, pawl_tensor dy, int64_t first, pawl_te
 {
     pawl_cpu *cpu = pawl_cpu_of(d);
     const int64_t O = dw.dim[0], I = dw.dim[1], W = dy.dim[dy.ndim - 1], N = pawl_tensor_count(dy) / W;
-    const pawl_panel p = {
-        .m = O, .n = I, .k = N, .lda = W, .ldb = I, .ldc = I, .a_transposed = 1, .add = put == PAWL_ADD};
-    const float *from = (const float *)dy.data + first;
+    const pawl_panel p = {.m = O,
+                          .n = I,
+                          .k = N,
+                          .lda = W,
+                          .ldb = I,
+                          .ldc = I,
+                          .a_transposed = 1,
+                          .add = put == PAWL_ADD,
+                          .a_type = dy.dtype,
+                          .b_type = x.dtype};
+    const void *from = pawl_at(dy, first);
     PAWL_TRY(pawl_gemm_run(cpu->gemm, PAWL_OVER_POSITIONS, &p, from, x.data, NULL, dw.data));
-    if (dbias.data) pawl_cpu_column_sums(cpu, from, W, N, O, put, dbias.data);
+    if (dbias.data) pawl_cpu_column_sums(cpu, dy.dtype, from, W, N, O, put, dbias.data);
     return PAWL_OK;
 }

@@ -29,7 +29,8 @@ typedef struct norm_call {
     pawl_norm_rows shape; /* of all rows */
     int64_t each;         /* rows of a block */
     const float *residual, *x, *w, *bias, *dy, *rstd_read, *mean_read;
-    float *sum, *y, *rstd, *mean, *dx, *partials;
+    float *sum, *rstd, *mean, *dx, *partials;
+    pawl_tensor y;
     pawl_put put;
 } norm_call;
 
@@ -45,8 +46,8 @@ static void forward(void *self, int64_t i, int thread)
     (void)thread;
     const norm_call *c = self;
     const int64_t at = i * c->each * c->shape.stride, row = i * c->each * c->shape.groups;
-    c->kernels->norm(block_of(c, i), c->residual + at, c->x ? c->x + at : NULL, c->w, c->sum ? c->sum + at : NULL,
-                     c->y + at, c->rstd + row);
+    c->kernels->norm[pawl_low(c->y)](block_of(c, i), c->residual + at, c->x ? c->x + at : NULL, c->w,
+                                     c->sum ? c->sum + at : NULL, pawl_at(c->y, at), c->rstd + row);
 }
 
 static void backward(void *self, int64_t i, int thread)
@@ -73,8 +74,8 @@ static pawl_status run_backward(pawl_cpu *cpu, norm_call *c, pawl_task task, int
     c->partials = lay_out(&scratch, c->shape.rows, stride);
     const int64_t blocks = pawl_blocks(c->shape.rows, c->each);
     pawl_pool_run(cpu->pool, blocks, task, c);
-    if (dw) pawl_cpu_column_sums(cpu, c->partials, stride, blocks, width, put, dw);
-    if (dbias) pawl_cpu_column_sums(cpu, c->partials + width, stride, blocks, width, put, dbias);
+    if (dw) pawl_cpu_column_sums(cpu, PAWL_F32, c->partials, stride, blocks, width, put, dw);
+    if (dbias) pawl_cpu_column_sums(cpu, PAWL_F32, c->partials + width, stride, blocks, width, put, dbias);
     return PAWL_OK;
 }
 
@@ -90,7 +91,7 @@ pawl_status rmsnorm_cpu(pawl_device *d, pawl_tensor residual, pawl_tensor x, paw
                    .x = x.data,
                    .w = w.data,
                    .sum = sum.data,
-                   .y = y.data,
+                   .y = y,
                    .rstd = rstd.data};
     if (!x.data && sum.data != residual.data) PAWL_TRY(copy_cpu(d, sum.data, residual.data, N * D));
     pawl_pool_run(cpu->pool, pawl_blocks(N, c.each), forward, &c);
@@ -116,8 +117,8 @@ static void layernorm_forward(void *self, int64_t i, int thread)
     (void)thread;
     const norm_call *c = self;
     const int64_t row = i * c->each, at = row * c->shape.stride;
-    c->kernels->layernorm(block_of(c, i), c->residual + at, c->x ? c->x + at : NULL, c->w, c->bias, c->sum + at,
-                          c->y + at, c->mean + row, c->rstd + row);
+    c->kernels->layernorm[pawl_low(c->y)](block_of(c, i), c->residual + at, c->x ? c->x + at : NULL, c->w, c->bias,
+                                          c->sum + at, pawl_at(c->y, at), c->mean + row, c->rstd + row);
 }
 
 static void layernorm_backward_block(void *self, int64_t i, int thread)
@@ -144,7 +145,7 @@ pawl_status layernorm_cpu(pawl_device *d, pawl_tensor residual, pawl_tensor x, p
                    .w = w.data,
                    .bias = bias.data,
                    .sum = sum.data,
-                   .y = y.data,
+                   .y = y,
                    .mean = mean.data,
                    .rstd = rstd.data};
     if (!x.data && sum.data != residual.data) PAWL_TRY(copy_cpu(d, sum.data, residual.data, N * D));
@@ -172,19 +173,55 @@ static pawl_norm_rows heads_of(pawl_tensor x, pawl_tensor w, pawl_tensor rstd, i
     return (pawl_norm_rows){rows, heads, pawl_tensor_count(w), pawl_tensor_count(x) / rows, eps};
 }
 
+/* The number a norm of heads begins with: the first head's. */
+static pawl_tensor from_head(pawl_tensor t, int64_t at)
+{
+    t.data = pawl_at(t, at);
+    return t;
+}
+
+typedef struct heads_call {
+    norm_call norm; /* first */
+    const uint16_t *x;
+    uint16_t *dy;
+} heads_call;
+
+static void heads_forward(void *self, int64_t i, int thread)
+{
+    (void)thread;
+    const heads_call *h = self;
+    const norm_call *c = &h->norm;
+    const int64_t at = i * c->each * c->shape.stride, row = i * c->each * c->shape.groups;
+    c->kernels->norm_heads_bf16(block_of(c, i), h->x + at, c->w, pawl_at(c->y, at), c->rstd + row);
+}
+
+static void heads_backward(void *self, int64_t i, int thread)
+{
+    (void)thread;
+    const heads_call *h = self;
+    const norm_call *c = &h->norm;
+    const int64_t at = i * c->each * c->shape.stride, row = i * c->each * c->shape.groups;
+    float *partial = c->partials + i * c->shape.width;
+    memset(partial, 0, (size_t)c->shape.width * sizeof *partial);
+    c->kernels->norm_heads_backward_bf16(block_of(c, i), h->x + at, c->w, c->rstd_read + row, h->dy + at, partial);
+}
+
 pawl_status head_norm_cpu(pawl_device *d, pawl_tensor x, pawl_tensor w, float eps, int64_t first, int64_t heads,
                           pawl_tensor y, pawl_tensor rstd)
 {
     pawl_cpu *cpu = pawl_cpu_of(d);
     const int64_t at = first * pawl_tensor_count(w);
-    norm_call c = {.kernels = cpu->kernels,
-                   .shape = heads_of(x, w, rstd, heads, eps),
-                   .each = PAWL_ROW_BLOCK,
-                   .residual = (float *)x.data + at,
-                   .w = w.data,
-                   .y = (float *)y.data + at,
-                   .rstd = rstd.data};
-    pawl_pool_run(cpu->pool, pawl_blocks(c.shape.rows, c.each), forward, &c);
+    heads_call h = {.norm = {.kernels = cpu->kernels,
+                             .shape = heads_of(x, w, rstd, heads, eps),
+                             .each = PAWL_ROW_BLOCK,
+                             .w = w.data,
+                             .y = from_head(y, at),
+                             .rstd = rstd.data}};
+    if (pawl_low(x))
+        h.x = pawl_at(x, at);
+    else
+        h.norm.residual = pawl_at(x, at);
+    pawl_pool_run(cpu->pool, pawl_blocks(h.norm.shape.rows, h.norm.each), pawl_low(x) ? heads_forward : forward, &h);
     return PAWL_OK;
 }
 
@@ -192,12 +229,14 @@ pawl_status head_norm_backward_cpu(pawl_device *d, pawl_tensor x, pawl_tensor w,
                                    int64_t heads, pawl_put put, pawl_tensor dy, pawl_tensor dw)
 {
     const int64_t at = first * pawl_tensor_count(w);
-    norm_call c = {.shape = heads_of(x, w, rstd, heads, 0),
-                   .dy = (float *)dy.data + at,
-                   .x = (float *)x.data + at,
-                   .w = w.data,
-                   .rstd_read = rstd.data,
-                   .dx = (float *)dy.data + at,
-                   .put = PAWL_SET};
-    return run_backward(pawl_cpu_of(d), &c, backward, 1, put, dw.data, NULL);
+    heads_call h = {
+        .norm = {.shape = heads_of(x, w, rstd, heads, 0), .w = w.data, .rstd_read = rstd.data, .put = PAWL_SET}};
+    if (pawl_low(x)) {
+        h.x = pawl_at(x, at);
+        h.dy = pawl_at(dy, at);
+        return run_backward(pawl_cpu_of(d), &h.norm, heads_backward, 1, put, dw.data, NULL);
+    }
+    h.norm.x = pawl_at(x, at);
+    h.norm.dy = h.norm.dx = pawl_at(dy, at);
+    return run_backward(pawl_cpu_of(d), &h.norm, backward, 1, put, dw.data, NULL);
 }

@@ -19,16 +19,30 @@ static int by_size(const void *a, const void *b)
 }
 
 /* Median seconds of the product; the first run makes the plan and touches the pages, and is not counted. */
-static pawl_status measure(pawl_cpu *cpu, float *numbers, double *median)
+static pawl_status measure(pawl_cpu *cpu, pawl_dtype type, float *numbers, double *median)
 {
-    const pawl_panel p = {.m = SIDE, .n = SIDE, .k = SIDE, .lda = SIDE, .ldb = SIDE, .ldc = SIDE};
+    const pawl_panel p = {.m = SIDE,
+                          .n = SIDE,
+                          .k = SIDE,
+                          .lda = SIDE,
+                          .ldb = SIDE,
+                          .ldc = SIDE,
+                          .a_type = type,
+                          .b_type = type,
+                          .c_type = type};
+    const pawl_tensor all = {.data = numbers, .dtype = PAWL_F32, .ndim = 1, .dim = {2 * SIDE * SIDE}};
+    uint16_t *low = (uint16_t *)(numbers + 2 * SIDE * SIDE); /* read there, and written to where the f32 are */
+    const void *from = type == PAWL_BF16 ? (const void *)low : numbers;
+    void *to = type == PAWL_BF16 ? numbers : numbers + 2 * SIDE * SIDE;
     double seconds[1 + RUNS];
     for (int i = 0; i < 2 * SIDE * SIDE; i++)
         numbers[i] = (float)(i % 251) / 251.0f - 0.5f; /* zeros would run faster */
+    if (type == PAWL_BF16)
+        PAWL_TRY(cast_cpu(&cpu->device, all, (pawl_tensor){low, PAWL_BF16, 1, {2 * SIDE * SIDE}}));
     for (int run = 0; run <= RUNS; run++) {
         const double start = seconds_now();
-        PAWL_TRY(pawl_gemm_run(cpu->gemm, PAWL_OVER_WIDTH, &p, numbers, numbers + SIDE * SIDE, NULL,
-                               numbers + 2 * SIDE * SIDE));
+        PAWL_TRY(
+            pawl_gemm_run(cpu->gemm, PAWL_OVER_WIDTH, &p, from, pawl_gemm_number(from, type, SIDE * SIDE), NULL, to));
         seconds[run] = seconds_now() - start;
     }
     qsort(seconds + 1, RUNS, sizeof *seconds, by_size);
@@ -36,12 +50,12 @@ static pawl_status measure(pawl_cpu *cpu, float *numbers, double *median)
     return PAWL_OK;
 }
 
-double pawl_cpu_gemm_rate(pawl_device *d)
+double pawl_cpu_gemm_rate(pawl_device *d, pawl_dtype type)
 {
     pawl_arena a = {.name = "matrices for measuring", .used = (size_t)3 * SIDE * SIDE * sizeof(float)};
     double median = INFINITY; /* a rate of 0 when it cannot be measured */
     if (pawl_arena_open(&a) != PAWL_OK) return 0;
-    if (measure(pawl_cpu_of(d), (float *)a.base, &median) != PAWL_OK) median = INFINITY;
+    if (measure(pawl_cpu_of(d), type, (float *)a.base, &median) != PAWL_OK) median = INFINITY;
     pawl_arena_close(&a);
     return 2.0 * SIDE * SIDE * SIDE / median;
 }

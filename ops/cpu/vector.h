@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "ops/bf16_rule.h"
+
 #if defined(__AVX512F__)
 #include <immintrin.h>
 enum { W = 16, TILE_ROWS = 8, TILE_VECS = 3 };
@@ -27,6 +29,38 @@ enum { W = 4, TILE_ROWS = 4, TILE_VECS = 2 };
 #endif
 
 #define ALWAYS static inline __attribute__((always_inline))
+
+/* Number i of an array of f32, or with `low` of bf16; low is a constant wherever these are called, and both names of a
+ * kernel, NAME_f32 and NAME_bf16, come from one text. */
+ALWAYS float get(const void *p, int64_t i, int low)
+{
+    return low ? pawl_bf16_widen_rule(((const uint16_t *)p)[i]) : ((const float *)p)[i];
+}
+
+ALWAYS void put(void *p, int64_t i, float x, int low)
+{
+    if (low)
+        ((uint16_t *)p)[i] = pawl_bf16_narrow_rule(x);
+    else
+        ((float *)p)[i] = x;
+}
+
+/* The array from number i on. */
+ALWAYS void *from(const void *p, int64_t i, int low)
+{
+    return (char *)(uintptr_t)p + i * (low ? 2 : 4);
+}
+
+#define BOTH(name, parameters, ...)                                                                                    \
+    static void name##_f32 parameters                                                                                  \
+    {                                                                                                                  \
+        name(0, __VA_ARGS__);                                                                                          \
+    }                                                                                                                  \
+    static void name##_bf16 parameters                                                                                 \
+    {                                                                                                                  \
+        name(1, __VA_ARGS__);                                                                                          \
+    }
+#define PAIR(name) {name##_f32, name##_bf16}
 
 typedef float vec __attribute__((vector_size(4 * W)));
 typedef float vec_anywhere __attribute__((vector_size(4 * W), aligned(4), may_alias));
