@@ -9,13 +9,12 @@ static int site_id(const char *file, int line)
     return (int)(h & 0x7fffffffu);
 }
 
-pawl_status pawl_agree_(pawl_comm *c, pawl_status mine, const char *file, int line)
+static pawl_status agree_at(pawl_comm *c, pawl_status mine, int site, const char *file, int line)
 {
     if (mine != PAWL_OK && pawl_last_error()->rank < 0) pawl_last_error()->rank = c->rank;
     if (mine == PAWL_ECOMM) return mine; /* MPI itself failed here: the only way left is out */
     if (c->size == 1) return mine == PAWL_OK ? PAWL_OK : pawl_trail_(mine, file, line);
 
-    const int site = site_id(file, line);
     struct { int value, rank; } got[3], put[3] = {{(int)mine, c->rank}, {site, c->rank}, {-site, c->rank}};
     const int span = pawl_span_begin_wait("agreement");
     const int code = MPI_Allreduce(put, got, 3, MPI_2INT, MPI_MAXLOC, pawl_mpi(c));
@@ -34,4 +33,15 @@ pawl_status pawl_agree_(pawl_comm *c, pawl_status mine, const char *file, int li
     e.agreed = 1;
     pawl_adopt_error(&e);
     return pawl_trail_(e.code, file, line);
+}
+
+pawl_status pawl_agree_(pawl_comm *c, pawl_status mine, const char *file, int line)
+{
+    return agree_at(c, mine, site_id(file, line), file, line);
+}
+
+pawl_status pawl_meet_(pawl_comm *c, pawl_status mine, const char *file, int line)
+{
+    if (mine != PAWL_OK && pawl_last_error()->agreed) return pawl_trail_(mine, file, line);
+    return agree_at(c, mine, site_id("a meeting", 0), file, line);
 }

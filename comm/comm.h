@@ -22,6 +22,7 @@ extern const char *const pawl_reduction_names[]; /* "invariant", "fast", NULL */
 #define PAWL_COMM_FIELDS(F, C, T)                                                                                              \
     C(reduction,            "invariant", pawl_reduction_names, FIXED, "invariant: the same bits at any number of ranks; fast: MPI's own sums") \
     F(i64, reduction_lanes, "0",   0, 1024, "lanes",   FIXED, "lanes that the slots of a step are cut into; 0: min(8, slots)")  \
+    F(i64, zero_stage,      "0",   0, 3,    "",         FREE,  "shared out over ranks: 1: optimizer state; 2: gradients, too; 3: weights, too") \
     F(i64, watchdog_seconds, "0",  0, 1e6,  "seconds", FREE,  "longest wait inside a step; 0: max(30, 5 x the median step)")    \
     F(i64, phase_seconds,   "600", 1, 1e6,  "seconds", FREE,  "longest wait in import, preparation and saving")
 /* clang-format on */
@@ -46,6 +47,11 @@ void pawl_comm_close(pawl_comm *c);
  * rank's record. All well: one 24-byte all-reduce, which also checks that all ranks came from the same line. */
 #define pawl_agree(c, mine) pawl_agree_((c), (mine), __FILE__, __LINE__)
 PAWL_MUST pawl_status pawl_agree_(pawl_comm *c, pawl_status mine, const char *file, int line);
+/* Collective. The agreement of ranks that meet again and again in the middle of local work (the parts of a pass). All of its calls
+ * count as one line, so that a rank that fails on the way, and gives its status at the end, meets the others wherever they are.
+ * An error that was agreed on already is returned as it is. */
+#define pawl_meet(c, mine) pawl_meet_((c), (mine), __FILE__, __LINE__)
+PAWL_MUST pawl_status pawl_meet_(pawl_comm *c, pawl_status mine, const char *file, int line);
 /* Collective. EBUG, naming what, when bytes differ between ranks. */
 PAWL_MUST pawl_status pawl_same(pawl_comm *c, const void *data, size_t bytes, const char *what);
 PAWL_MUST pawl_status pawl_bcast(pawl_comm *c, void *data, size_t bytes, int root);
@@ -116,11 +122,10 @@ void pawl_rounds_close(pawl_rounds *r);
 size_t pawl_rounds_bytes(const pawl_comm *c, int64_t slots, int lanes, const pawl_owners *owners);
 /* A turn begins; rounds and turns of a step come in order, from 0. Local. */
 void pawl_rounds_turn(pawl_rounds *r, int64_t round, int64_t turn);
-/* Collective, on every rank in every turn, for the same parts in the same order. begin: this rank's gradients of numbers
- * [first, first + count) are at grads (NULL: it computes none in this turn), whence they go to their owners; they are written over
- * and must stay until finish, which waits for what has come and adds it. Every rank must be known to come (agree first). */
-PAWL_MUST pawl_status pawl_rounds_part_begin(pawl_rounds *r, int64_t first, int64_t count, float *grads);
-PAWL_MUST pawl_status pawl_rounds_part_finish(pawl_rounds *r);
+/* Collective, on every rank in every turn, for the same parts in the same order. This rank's gradients of numbers
+ * [first, first + count) are at grads (NULL: it computes none in this turn), whence they go to their owners; they are written
+ * over. Every rank must be known to come (pawl_meet). */
+PAWL_MUST pawl_status pawl_rounds_add(pawl_rounds *r, int64_t first, int64_t count, float *grads);
 /* After all turns: the sum over this rank's range. */
 float *pawl_rounds_sum(pawl_rounds *r);
 

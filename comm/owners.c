@@ -4,39 +4,35 @@
 
 struct pawl_owners {
     pawl_comm *comm;
-    pawl_arena arena;
     int64_t *cuts; /* [size + 1] */
     pawl_posted posted;
 };
 
-static void lay_out(pawl_owners *o)
+static pawl_status take(pawl_owners *o, const int64_t *cuts)
 {
     const int size = o->comm->size;
-    o->cuts = pawl_take_bytes(&o->arena, (size_t)(size + 1) * sizeof *o->cuts);
-    pawl_posted_lay_out(&o->posted, &o->arena, 2 * (int64_t)size);
+    PAWL_TRY(pawl_alloc((void **)&o->cuts, (size_t)(size + 1) * sizeof *cuts, "the ranges of ranks"));
+    memcpy(o->cuts, cuts, (size_t)(size + 1) * sizeof *cuts);
+    o->posted = (pawl_posted){.comm = o->comm, .room = 2 * size};
+    return pawl_alloc((void **)&o->posted.requests, (size_t)o->posted.room * sizeof(MPI_Request), "the ranges of ranks");
 }
 
 pawl_status pawl_owners_open(pawl_comm *c, const int64_t *cuts, pawl_owners **out)
 {
     pawl_owners *o;
     PAWL_TRY(pawl_alloc((void **)&o, sizeof *o, "the ranges of ranks"));
-    *o = (pawl_owners){.comm = c, .arena = {.name = "ranges"}, .posted = {.comm = c}};
-    lay_out(o);
-    const pawl_status s = pawl_arena_open(&o->arena);
-    if (s != PAWL_OK) {
-        pawl_free(o);
-        return s;
-    }
-    lay_out(o);
-    memcpy(o->cuts, cuts, (size_t)(c->size + 1) * sizeof *cuts);
-    *out = o;
-    return PAWL_OK;
+    o->comm = c;
+    const pawl_status s = take(o, cuts);
+    if (s == PAWL_OK) *out = o;
+    else pawl_owners_close(o);
+    return s;
 }
 
 void pawl_owners_close(pawl_owners *o)
 {
     if (!o) return;
-    pawl_arena_close(&o->arena);
+    pawl_free(o->cuts);
+    pawl_free(o->posted.requests);
     pawl_free(o);
 }
 

@@ -27,7 +27,7 @@ struct pawl_rounds {
     int before_count, after_count;
     int *turn;                 /* [ranks] their lanes in this turn, -1 for none */
     float *grads;              /* of the part under way */
-    int64_t part, part_end;    /* its numbers; equal: none is */
+    int64_t part, part_end;    /* its numbers */
 };
 
 /* The first lane that is not through after so many turns. */
@@ -199,24 +199,19 @@ static pawl_status sum_piece(pawl_rounds *r, int64_t number)
     return PAWL_OK;
 }
 
-pawl_status pawl_rounds_part_begin(pawl_rounds *r, int64_t first, int64_t count, float *grads)
+pawl_status pawl_rounds_add(pawl_rounds *r, int64_t first, int64_t count, float *grads)
 {
-    PAWL_ASSERT(r->part == r->part_end && (grads || r->turn[r->comm->rank] < 0));
+    PAWL_ASSERT(grads || r->turn[r->comm->rank] < 0);
     r->part = first;
     r->part_end = first + count;
     r->grads = grads;
-    return pieces_in_part(r) ? post_piece(r, 0) : PAWL_OK;
-}
-
-pawl_status pawl_rounds_part_finish(pawl_rounds *r)
-{
-    const int64_t pieces = r->part < r->part_end ? pieces_in_part(r) : 0;
+    const int64_t pieces = pieces_in_part(r);
+    if (pieces) PAWL_TRY(post_piece(r, 0));
     for (int64_t number = 0; number < pieces; number++) {
         PAWL_TRY(pawl_posted_wait(&r->posted));
         if (number + 1 < pieces) PAWL_TRY(post_piece(r, number + 1));
         PAWL_TRY(sum_piece(r, number));
     }
-    r->part = r->part_end;
     return PAWL_OK;
 }
 

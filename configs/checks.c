@@ -112,6 +112,16 @@ static void lanes_in_slots(const pawl_run_config *r, complaint *c)
                "found %lld", (long long)slots, (long long)r->comm.reduction_lanes);
 }
 
+static void sharding_is_possible(const pawl_run_config *r, complaint *c)
+{
+    if (r->comm.zero_stage > 0 && strcmp(pawl_reduction_names[r->comm.reduction], "fast") == 0)
+        SAY(c, "zero_stage: expected 0 with reduction: fast, found %lld: sums that end in ranges are made by reduction: invariant",
+            (long long)r->comm.zero_stage);
+    else if (r->comm.zero_stage == 3 && r->adapter.adapter)
+        SAY(c, "zero_stage: expected at most 2 with an adapter, found 3: the weights under it are not shared out in this version; "
+               "load_in_8bit or load_in_4bit make them smaller");
+}
+
 static void only_f32(const pawl_run_config *r, complaint *c)
 {
     if (r->train.bf16) SAY(c, "bf16: expected false, found true: this version computes in float32");
@@ -151,6 +161,8 @@ static const struct check {
      "`micro_batch_size` is at most `global_batch_size` (it need not divide it: the last slot may be smaller)"},
     {{"reduction_lanes", "global_batch_size", "micro_batch_size"}, lanes_in_slots,
      "`reduction_lanes` is at most the number of slots, `global_batch_size` / `micro_batch_size` rounded up"},
+    {{"zero_stage", "reduction", "adapter"}, sharding_is_possible,
+     "`zero_stage` is 0 with `reduction: fast`, and at most 2 with an `adapter`"},
     {{"bf16"}, only_f32, "`bf16` is false: this version computes in float32"},
     {{"eval_steps", "val_set_size", "test_datasets"}, something_to_measure, "with `eval_steps`, `val_set_size` or `test_datasets` is given"},
     {{"resume_from_checkpoint"}, a_way_to_resume, "`resume_from_checkpoint` is not empty"},

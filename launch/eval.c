@@ -34,7 +34,7 @@ static pawl_status evaluate(pawl_comm *c, pawl_opened *o, const char *path, cons
     if (status == PAWL_OK) status = pawl_load_weights(path, base, o->model, weights);
     if (status == PAWL_OK) status = pawl_evaluator_open(&o->parts, &e);
     PAWL_TRY_OUT(pawl_agree(c, status));
-    PAWL_TRY_OUT(pawl_evaluate(e, NULL, weights, scores, stopped));
+    PAWL_TRY_OUT(pawl_evaluate(e, &(pawl_pass){.weights = weights}, scores, stopped));
     if (!*stopped) PAWL_TRY_OUT(pawl_agree(c, c->rank == 0 ? print_scores(&o->parts, scores, as_json) : PAWL_OK));
 out:
     pawl_evaluator_close(e);

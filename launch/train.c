@@ -139,14 +139,23 @@ static pawl_status begin_adapter(job *j)
     return pawl_adapter_measure(j->o.adapter, j->o.device, pawl_trainer_base(j->trainer), weights);
 }
 
+static pawl_status read_weights(job *j, const char *start)
+{
+    pawl_source *source;
+    PAWL_TRY(pawl_source_open(start, NULL, j->o.model, &source));
+    const pawl_status s = pawl_trainer_fill(j->trainer, pawl_source_read, source);
+    pawl_source_close(source);
+    return s;
+}
+
 static pawl_status begin_weights(job *j)
 {
     const pawl_run_config *c = &j->o.config;
     const char *start = c->model.base_model[0] ? c->model.base_model : c->checkpoint.parent_checkpoint;
     if (j->o.adapter) return begin_adapter(j);
-    if (start[0]) return pawl_load_weights(start, NULL, j->o.model, pawl_trainer_weights(j->trainer));
-    pawl_model_init(j->o.model, (uint64_t)c->train.seed, pawl_trainer_weights(j->trainer));
-    return PAWL_OK;
+    if (start[0]) return read_weights(j, start);
+    pawl_initial initial = {j->o.model, (uint64_t)c->train.seed};
+    return pawl_trainer_fill(j->trainer, pawl_initial_read, &initial);
 }
 
 static pawl_status fill_weights(job *j)

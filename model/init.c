@@ -15,15 +15,21 @@ static void fill_normal(float *to, int64_t count, float deviation, uint64_t seed
     }
 }
 
+pawl_status pawl_initial_read(void *initial, int tensor, float *to)
+{
+    const pawl_model *m = ((const pawl_initial *)initial)->m;
+    const int64_t count = m->extents[tensor].count;
+    const pawl_start start = m->weights[tensor].start;
+    if (start == PAWL_NORMAL)
+        fill_normal(to, count, (float)m->config.initializer_range, ((const pawl_initial *)initial)->seed, (uint64_t)tensor);
+    else
+        for (int64_t i = 0; i < count; i++) to[i] = start == PAWL_ONES ? 1.0f : 0.0f;
+    return PAWL_OK;
+}
+
 void pawl_model_init(const pawl_model *m, uint64_t seed, float *flat)
 {
+    pawl_initial initial = {m, seed};
     memset(flat, 0, (size_t)m->flat * sizeof *flat);
-    for (int t = 0; t < m->count; t++) {
-        float *to = flat + m->extents[t].first;
-        const int64_t count = m->extents[t].count;
-        if (m->weights[t].start == PAWL_NORMAL)
-            fill_normal(to, count, (float)m->config.initializer_range, seed, (uint64_t)t);
-        if (m->weights[t].start == PAWL_ONES)
-            for (int64_t i = 0; i < count; i++) to[i] = 1.0f;
-    }
+    for (int t = 0; t < m->count; t++) PAWL_ASSERT(pawl_initial_read(&initial, t, flat + m->extents[t].first) == PAWL_OK);
 }

@@ -168,8 +168,13 @@ PAWL_MUST pawl_status pawl_trained_state(const pawl_model *m, const pawl_adapter
                                          pawl_state *out);
 int pawl_trained_extents(const pawl_model *m, const pawl_adapter *a, const pawl_extent **out);
 
-/* Initial weights, counted from seed: normal(0, initializer_range), norms 1, biases 0. */
+/* Initial weights, counted from seed: normal(0, initializer_range), norms 1, biases 0. The second is a pawl_weight_read of them. */
 void pawl_model_init(const pawl_model *m, uint64_t seed, float *flat);
+typedef struct pawl_initial {
+    const pawl_model *m;
+    uint64_t seed;
+} pawl_initial;
+pawl_status pawl_initial_read(void *initial, int tensor, float *to);
 
 /* ---- Frozen weights: those of a base model under an adapter, read and never changed ---- */
 
@@ -259,6 +264,9 @@ typedef struct pawl_pass {
 } pawl_pass;
 PAWL_MUST pawl_status pawl_model_pass(const pawl_model *m, pawl_device *d, pawl_activations *a, const pawl_batch *b,
                                       const pawl_pass *p);
+/* Calls p's hooks as a pass would, and computes nothing: for a rank that has no slot while others, whose hooks communicate, have.
+ * Of p only over, hooks and grads are looked at. */
+PAWL_MUST pawl_status pawl_model_walk(const pawl_model *m, const pawl_pass *p);
 /* Logits of every position, [B*T, V], for tests and tools (training never makes them whole). */
 PAWL_MUST pawl_status pawl_model_logits(const pawl_model *m, pawl_device *d, pawl_activations *a, const pawl_batch *b,
                                         const pawl_over *over, const float *weights, float *logits);

@@ -67,8 +67,7 @@ static void one_turn(pawl_comm *c, pawl_rounds *r, int64_t slots, int lanes, int
     pawl_rounds_turn(r, round, turn);
     for (int64_t at = count, to; at > 0; at = to) { /* parts come from the end, one of them empty */
         to = at > count / 3 ? count / 3 : 0;
-        CHECK_OK(pawl_rounds_part_begin(r, to, at - to, lane >= 0 ? grads + to : NULL));
-        CHECK_OK(pawl_rounds_part_finish(r));
+        CHECK_OK(pawl_rounds_add(r, to, at - to, lane >= 0 ? grads + to : NULL));
     }
 }
 

@@ -80,12 +80,14 @@ void pawl_evaluator_close(pawl_evaluator *e)
     pawl_free(e);
 }
 
-static pawl_status score_slot(pawl_evaluator *e, const pawl_over *over, const float *weights, int domain, int64_t first, int64_t end)
+static pawl_status score_slot(pawl_evaluator *e, const pawl_pass *of, int domain, int64_t first, int64_t end)
 {
     const pawl_parts *p = e->p;
     for (int64_t i = first; i < end; i++) e->rows[i - first] = (pawl_row){domain, i};
     pawl_slot_fill(p->data, PAWL_HELD_OUT, e->rows, end - first, &e->batch);
-    const pawl_pass pass = {.over = over, .weights = weights, .losses = e->losses, .bad_rows = e->bad};
+    pawl_pass pass = *of;
+    pass.losses = e->losses;
+    pass.bad_rows = e->bad;
     PAWL_TRY(pawl_model_pass(p->model, p->device, e->activations, &e->batch, &pass));
     pawl_row_results_of(p->data, PAWL_HELD_OUT, e->rows, &e->batch, e->losses, e->bad, e->results + first);
     return PAWL_OK;
@@ -93,12 +95,12 @@ static pawl_status score_slot(pawl_evaluator *e, const pawl_over *over, const fl
 
 /* Local: this rank's slots [first, end) of a domain with that many rows. A stop is taken up at once: what is left out
  * does no harm, since a stopped evaluation has no result. */
-static pawl_status score_slots(pawl_evaluator *e, const pawl_over *over, const float *weights, int domain, int64_t rows, int64_t first, int64_t end)
+static pawl_status score_slots(pawl_evaluator *e, const pawl_pass *of, int domain, int64_t rows, int64_t first, int64_t end)
 {
     for (int64_t slot = first; slot < end && !pawl_stop_asked; slot++) {
         pawl_watch("evaluation", (double)e->p->reduce->phase_seconds);
         const int64_t at = slot * e->micro, to = at + e->micro < rows ? at + e->micro : rows;
-        PAWL_TRY(score_slot(e, over, weights, domain, at, to));
+        PAWL_TRY(score_slot(e, of, domain, at, to));
     }
     return PAWL_OK;
 }
@@ -113,7 +115,22 @@ static pawl_status any_stop(pawl_comm *c, int *stopped)
     return PAWL_OK;
 }
 
-static pawl_status score_domain(pawl_evaluator *e, const pawl_over *over, const float *weights, int domain, pawl_score *out, int *stopped)
+/* The same where ranks meet in every pass: as many on every rank, and they stop together. Slots [first, end) are this rank's, no
+ * rank has more than `most`. */
+static pawl_status score_together(pawl_evaluator *e, const pawl_pass *of, int domain, int64_t rows, int64_t first, int64_t end, int64_t most)
+{
+    int stopped = 0;
+    for (int64_t i = 0; i < most && !stopped; i++) {
+        pawl_watch("evaluation", (double)e->p->reduce->phase_seconds);
+        const int64_t at = (first + i) * e->micro, to = at + e->micro < rows ? at + e->micro : rows;
+        PAWL_TRY(first + i < end ? score_slot(e, of, domain, at, to) : pawl_model_walk(e->p->model, of));
+        PAWL_TRY(pawl_meet(e->p->comm, PAWL_OK));
+        PAWL_TRY(any_stop(e->p->comm, &stopped));
+    }
+    return PAWL_OK;
+}
+
+static pawl_status score_domain(pawl_evaluator *e, const pawl_pass *of, int domain, pawl_score *out, int *stopped)
 {
     pawl_comm *c = e->p->comm;
     const int64_t rows = pawl_data_rows_of(e->p->data, PAWL_HELD_OUT, domain), slots = (rows + e->micro - 1) / e->micro;
@@ -122,7 +139,8 @@ static pawl_status score_domain(pawl_evaluator *e, const pawl_over *over, const 
         e->offsets[r] = (size_t)(first < rows ? first : rows) * sizeof(pawl_row_result);
         e->lengths[r] = (size_t)(end < rows ? end : rows) * sizeof(pawl_row_result) - e->offsets[r];
     }
-    PAWL_TRY(pawl_agree(c, score_slots(e, over, weights, domain, rows, slots * c->rank / c->size, slots * (c->rank + 1) / c->size)));
+    const int64_t mine = slots * c->rank / c->size, end = slots * (c->rank + 1) / c->size, most = (slots + c->size - 1) / c->size;
+    PAWL_TRY(pawl_meet(c, of->hooks ? score_together(e, of, domain, rows, mine, end, most) : score_slots(e, of, domain, rows, mine, end)));
     PAWL_TRY(any_stop(c, stopped));
     if (*stopped) return PAWL_OK;
     PAWL_TRY(pawl_allgather_blocks(c, (char *)e->results + e->offsets[c->rank], e->lengths, e->offsets, e->results));
@@ -138,11 +156,11 @@ static pawl_status score_domain(pawl_evaluator *e, const pawl_over *over, const 
     return PAWL_OK;
 }
 
-pawl_status pawl_evaluate(pawl_evaluator *e, const pawl_over *over, const float *weights, pawl_score *scores, int *stopped)
+pawl_status pawl_evaluate(pawl_evaluator *e, const pawl_pass *of, pawl_score *scores, int *stopped)
 {
     *stopped = 0;
     for (int d = 0; d < pawl_data_domains(e->p->data, PAWL_HELD_OUT) && !*stopped; d++)
-        PAWL_TRY(score_domain(e, over, weights, d, &scores[d], stopped));
+        PAWL_TRY(score_domain(e, of, d, &scores[d], stopped));
     return PAWL_OK;
 }
 

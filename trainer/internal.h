@@ -37,17 +37,19 @@ void pawl_row_results_of(const pawl_data *d, pawl_part part, const pawl_row *row
 typedef struct pawl_stepper pawl_stepper;
 PAWL_MUST pawl_status pawl_stepper_open(const pawl_parts *p, pawl_stepper **out);
 void pawl_stepper_close(pawl_stepper *s);
-/* The plan: what is trained, and the arrays of slots of at most that many tokens a row. */
-void pawl_stepper_bytes(const pawl_parts *p, int64_t tokens, size_t *weights, size_t *batch);
-float *pawl_stepper_weights(pawl_stepper *s);
+/* The plan: the arrays of slots of at most that many tokens a row. */
+size_t pawl_stepper_bytes(const pawl_parts *p, int64_t tokens);
+float *pawl_stepper_weights(pawl_stepper *s); /* NULL in zero_stage 3 */
+PAWL_MUST pawl_status pawl_stepper_fill(pawl_stepper *s, pawl_weight_read read, void *self);
 pawl_frozen *pawl_stepper_base(pawl_stepper *s);
-/* What an evaluation of the weights needs beside them; NULL without an adapter. */
-const pawl_over *pawl_stepper_over(pawl_stepper *s);
+/* What of a pass says where the weights are, for an evaluation. */
+pawl_pass pawl_stepper_pass(pawl_stepper *s);
 /* Every tensor a checkpoint holds: model and optimizer. */
 const pawl_state *pawl_stepper_state(const pawl_stepper *s);
-/* Local: this rank's lanes of the step whose rows begin at running counter `at`. */
+/* This rank's slots of the step whose rows begin at running counter `at`. Local in zero_stage 0 and 1; else ranks meet in it, and
+ * every rank comes here. */
 PAWL_MUST pawl_status pawl_step_compute(pawl_stepper *s, int64_t at);
-/* Collective: sums, norm, update. Every rank comes here, failed (`mine`) or not. step counts from 0. */
+/* Collective: sums, norm, update. Every rank comes here, failed (`mine`) or not: the status of the step is agreed on here. step counts from 0. */
 PAWL_MUST pawl_status pawl_step_update(pawl_stepper *s, pawl_status mine, int64_t step, int64_t steps, pawl_step_report *out);
 /* The rows of the step and their results, [global_batch_size]. */
 const pawl_row *pawl_step_rows(const pawl_stepper *s);

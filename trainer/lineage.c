@@ -5,11 +5,19 @@
 #include "core/log.h"
 #include "trainer/internal.h"
 
+/* In which order gradients are added up (decision 2): in rounds with zero_stage 2 and 3, which is the same where each lane is one
+ * slot. */
+static const char *order_of_sums(const pawl_parts *p)
+{
+    const pawl_cut cut = pawl_cut_of(p->train, p->reduce);
+    return p->reduce->zero_stage >= 2 && cut.slots > cut.lanes ? "rounds" : "lanes";
+}
+
 static json_t *topology(const pawl_parts *p)
 {
-    return json_pack("{s:i,s:i,s:s,s:i,s:s}", "ranks", p->comm->size, "threads", pawl_device_threads(p->device), "device",
+    return json_pack("{s:i,s:i,s:s,s:i,s:s,s:i,s:s}", "ranks", p->comm->size, "threads", pawl_device_threads(p->device), "device",
                      pawl_device_describe(p->device), "lanes", pawl_cut_of(p->train, p->reduce).lanes, "reduction",
-                     pawl_reduction_names[p->reduce->reduction]);
+                     pawl_reduction_names[p->reduce->reduction], "zero_stage", (int)p->reduce->zero_stage, "sums", order_of_sums(p));
 }
 
 static pawl_status configuration_digest(const json_t *configuration, pawl_hex *out)
@@ -81,6 +89,17 @@ static void compare(const json_t *before, const json_t *now, const char *key, co
     ++*count;
 }
 
+/* Records that are older than zero_stage do not say: lanes. */
+static void compare_sums(const json_t *before, const json_t *now, pawl_text *differences, int *count)
+{
+    const char *was = json_string_value(json_object_get(json_object_get(before, "topology"), "sums"));
+    const char *is = json_string_value(json_object_get(json_object_get(now, "topology"), "sums"));
+    if (strcmp(was ? was : "lanes", is) == 0) return;
+    pawl_text_add(differences, "%szero_stage: 2 and 3 add gradients up in another order than 0 and 1; the run began with %s",
+                  *count ? "; " : "", strcmp(is, "rounds") == 0 ? "0 or 1" : "2 or 3");
+    ++*count;
+}
+
 /* One sentence out of pawl_fields_diff's lines. */
 static void join_lines(const pawl_text *lines, pawl_text *out, int first)
 {
@@ -105,6 +124,7 @@ static pawl_status require_same(const pawl_parts *p, const json_t *before, const
     compare(before, now, "parent", "the parent checkpoint is another one", &text, &count);
     compare(json_object_get(before, "topology"), json_object_get(now, "topology"), "lanes",
             "reduction_lanes is not as the run began, and sums would have another shape", &text, &count);
+    compare_sums(before, now, &text, &count);
     pawl_status s = PAWL_OK;
     if (count)
         s = PAWL_FAIL(PAWL_EUSAGE, "cannot resume %s, the run has changed: %s. Undo that, or start another run in another output_dir",

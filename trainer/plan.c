@@ -39,10 +39,8 @@ pawl_status pawl_plan_of(const pawl_parts *p, pawl_plan *out)
     pawl_plan plan = {.steps = pawl_total_steps(p)};
     pawl_planned w = {.p = p,
                       .micro = p->train->micro_batch_size,
-                      .tokens = p->data ? pawl_data_longest(p->data) : p->sequence_len,
-                      .count = pawl_trained_count(p->model, p->adapter),
-                      .cut = pawl_cut_of(p->train, p->reduce)};
-    w.extent_count = pawl_trained_extents(p->model, p->adapter, &w.extents);
+                      .tokens = p->data ? pawl_data_longest(p->data) : p->sequence_len};
+    PAWL_TRY(pawl_hold_measure(p, &w.held));
     w.shapes = pawl_model_shapes(p->model, w.micro, w.tokens);
     PAWL_TRY(pawl_plan_takes(&w, &plan));
     pawl_plan_work(&w, &plan);

@@ -2,16 +2,14 @@
 #ifndef PAWL_TRAINER_PLANNING_H
 #define PAWL_TRAINER_PLANNING_H
 
+#include "trainer/held.h"
 #include "trainer/internal.h"
 
 typedef struct pawl_planned {
     const pawl_parts *p;
     int64_t micro, tokens; /* rows and T of the largest slot */
-    int64_t count;         /* numbers that are trained */
-    const pawl_extent *extents;
-    int extent_count;
+    pawl_hold_sizes held;  /* of weights, gradients and state on this rank */
     pawl_shapes shapes;
-    pawl_cut cut;
 } pawl_planned;
 
 /* Bytes by category, at the time when they are most together (takes.c). Local. */

@@ -68,6 +68,11 @@ float *pawl_trainer_weights(pawl_trainer *t)
     return pawl_stepper_weights(t->stepper);
 }
 
+pawl_status pawl_trainer_fill(pawl_trainer *t, pawl_weight_read read, void *self)
+{
+    return pawl_stepper_fill(t->stepper, read, self);
+}
+
 pawl_frozen *pawl_trainer_base(pawl_trainer *t)
 {
     return pawl_stepper_base(t->stepper);
@@ -223,7 +228,8 @@ static pawl_status evaluate(pawl_trainer *t, int *stopped)
     *stopped = 0;
     if (t->evaluated == t->step || pawl_data_domains(t->p->data, PAWL_HELD_OUT) == 0) return PAWL_OK;
     pawl_screen_evaluating(t->p);
-    PAWL_TRY(pawl_evaluate(t->evaluator, pawl_stepper_over(t->stepper), pawl_stepper_weights(t->stepper), t->scores, stopped));
+    const pawl_pass of = pawl_stepper_pass(t->stepper);
+    PAWL_TRY(pawl_evaluate(t->evaluator, &of, t->scores, stopped));
     if (*stopped) return PAWL_OK;
     t->evaluated = t->step;
     pawl_data_let_go(t->p->data);
@@ -274,14 +280,29 @@ static pawl_status stop(pawl_trainer *t)
     return pawl_barrier(t->p->comm); /* nobody leaves before LATEST names what was saved */
 }
 
-/* The last word: every rank holds the same in memory, and that is what was written. */
+/* Digests of all state. What every rank holds is the same on all of them; what is shared out is put together. */
+static pawl_status digests(pawl_trainer *t, pawl_digest digest[2])
+{
+    const pawl_state *state = pawl_stepper_state(t->stepper);
+    pawl_state common = {0};
+    pawl_status s = PAWL_OK;
+    for (int i = 0; i < state->count && s == PAWL_OK; i++)
+        if (!state->items[i].sharded) s = pawl_state_add(&common, "", state->items[i].name, state->items[i].tensor);
+    s = pawl_agree(t->p->comm, s);
+    if (s == PAWL_OK) pawl_state_digests(&common, &digest[0], &digest[1]);
+    const int all = common.count == state->count;
+    pawl_state_close(&common);
+    if (s == PAWL_OK) s = pawl_same(t->p->comm, digest, 2 * sizeof *digest, "the digest of weights and optimizer state");
+    return s == PAWL_OK && !all ? pawl_saver_digests(t->saver, &digest[0], &digest[1]) : s;
+}
+
+/* The last word: what the ranks hold in memory is what was written. */
 static pawl_status summary(pawl_trainer *t)
 {
     const pawl_parts *p = t->p;
     pawl_digest digest[2];
     pawl_watch("the digest of the weights", (double)p->reduce->phase_seconds);
-    pawl_state_digests(pawl_stepper_state(t->stepper), &digest[0], &digest[1]);
-    PAWL_TRY(pawl_same(p->comm, digest, sizeof digest, "the digest of weights and optimizer state"));
+    PAWL_TRY(digests(t, digest));
     const pawl_save_result last = pawl_save_last(t->saver); /* none when a finished run was started again */
     PAWL_CHECK(last.step != t->step || pawl_digest_equal(last.state, digest[1]), PAWL_EBUG,
                "the checkpoint of step %lld is not what the ranks hold in memory", (long long)t->step);

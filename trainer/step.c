@@ -5,16 +5,19 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "trainer/held.h"
 #include "trainer/internal.h"
 
 struct pawl_stepper {
     const pawl_parts *p;
     pawl_cut cut;
     int64_t tokens;          /* T of the largest slot */
-    int64_t first_row, end_row; /* this rank's rows of every step */
-    pawl_arena arena;        /* weights */
     pawl_arena small;        /* everything of a step that is not counted in gigabytes */
-    float *weights;          /* [pawl_trained_count] */
+    pawl_hold hold;          /* weights and gradients */
+    int64_t *slots;          /* [slots] rank after rank, in the order in which they are computed, ... */
+    int64_t *first_slot;     /* [ranks + 1] ... and where each rank's begin */
+    int64_t next, done;      /* the place in it of this rank's next slot, and in `mine` of its next row */
+    pawl_row_result *mine;   /* [global_batch_size] results of rows in the order of `slots`; ... */
     pawl_frozen *base;       /* with an adapter: what it stands on, ... */
     pawl_adapter_work *work; /* ... scratch ... */
     pawl_over over;          /* ... and both for a pass */
@@ -23,10 +26,9 @@ struct pawl_stepper {
     float *losses;           /* [micro * T] */
     int32_t *bad;            /* [micro] */
     pawl_row *rows;          /* [global_batch_size] */
-    pawl_row_result *results; /* [global_batch_size] */
-    size_t *lengths, *offsets; /* [ranks] of results, in bytes */
+    pawl_row_result *results; /* [global_batch_size] ... and in the order of rows */
+    size_t *lengths, *offsets; /* [ranks] of mine, in bytes */
     pawl_activations *activations;
-    pawl_reduction *reduction;
     pawl_optim *optim;
     pawl_state state;
 };
@@ -35,55 +37,67 @@ static void lay_out(pawl_stepper *s)
 {
     const int64_t micro = s->cut.micro, rows = s->cut.rows;
     const size_t ranks = (size_t)s->p->comm->size;
-    s->weights = pawl_take_bytes(&s->arena, (size_t)pawl_trained_count(s->p->model, s->p->adapter) * sizeof(float));
     pawl_batch_lay_out(&s->small, &s->batch, micro, s->tokens);
     s->losses = pawl_take_bytes(&s->small, (size_t)(micro * s->tokens) * sizeof(float));
     s->bad = pawl_take_bytes(&s->small, (size_t)micro * sizeof(int32_t));
     s->rows = pawl_take_bytes(&s->small, (size_t)rows * sizeof(pawl_row));
     s->results = pawl_take_bytes(&s->small, (size_t)rows * sizeof(pawl_row_result));
+    s->mine = pawl_take_bytes(&s->small, (size_t)rows * sizeof(pawl_row_result));
+    s->slots = pawl_take_bytes(&s->small, (size_t)s->cut.slots * sizeof(int64_t));
+    s->first_slot = pawl_take_bytes(&s->small, (ranks + 1) * sizeof(int64_t));
     s->lengths = pawl_take_bytes(&s->small, ranks * sizeof(size_t));
     s->offsets = pawl_take_bytes(&s->small, ranks * sizeof(size_t));
 }
 
-void pawl_stepper_bytes(const pawl_parts *p, int64_t tokens, size_t *weights, size_t *batch)
+size_t pawl_stepper_bytes(const pawl_parts *p, int64_t tokens)
 {
     pawl_stepper s = {.p = p, .cut = pawl_cut_of(p->train, p->reduce), .tokens = tokens};
     lay_out(&s);
-    *weights = s.arena.used;
-    *batch = s.small.used;
+    return s.small.used;
 }
 
-static void rows_of_rank(const pawl_cut *cut, int rank, int size, int64_t *first, int64_t *end)
+/* The slots of a rank from place `at` on; returns the place behind them. Stages 0 and 1: lane after lane. */
+static int64_t list_lanes(pawl_stepper *s, int rank, int64_t at)
 {
     int first_lane, end_lane;
-    int64_t slot, ignored;
-    pawl_lanes_of(cut->lanes, rank, size, &first_lane, &end_lane);
-    pawl_lane_slots(cut, first_lane, &slot, &ignored);
-    pawl_slot_rows(cut, slot, first, &ignored);
-    pawl_lane_slots(cut, end_lane - 1, &ignored, &slot);
-    pawl_slot_rows(cut, slot - 1, &ignored, end);
+    int64_t slot, end;
+    pawl_lanes_of(s->cut.lanes, rank, s->p->comm->size, &first_lane, &end_lane);
+    for (int lane = first_lane; lane < end_lane; lane++)
+        for (pawl_lane_slots(&s->cut, lane, &slot, &end); slot < end; slot++) s->slots[at++] = slot;
+    return at;
+}
+
+/* Stages 2 and 3: turn after turn, round after round. */
+static int64_t list_turns(pawl_stepper *s, int rank, int64_t at)
+{
+    const pawl_cut *c = &s->cut;
+    const int size = s->p->comm->size;
+    for (int64_t round = 0; round < pawl_rounds_of(c->slots, c->lanes); round++)
+        for (int64_t turn = 0; turn < pawl_turns_of(c->slots, c->lanes, size, round); turn++) {
+            const int lane = pawl_turn_lane(c->slots, c->lanes, size, round, turn, rank);
+            int64_t first, end;
+            if (lane < 0) continue;
+            pawl_lane_slots(c, lane, &first, &end);
+            s->slots[at++] = first + round;
+        }
+    return at;
 }
 
 static void share_out(pawl_stepper *s)
 {
-    const pawl_comm *c = s->p->comm;
-    rows_of_rank(&s->cut, c->rank, c->size, &s->first_row, &s->end_row);
-    for (int rank = 0; rank < c->size; rank++) {
-        int64_t first, end;
-        rows_of_rank(&s->cut, rank, c->size, &first, &end);
-        s->offsets[rank] = (size_t)first * sizeof(pawl_row_result);
-        s->lengths[rank] = (size_t)(end - first) * sizeof(pawl_row_result);
+    const int size = s->p->comm->size;
+    size_t rows = 0;
+    for (int rank = 0; rank < size; rank++) {
+        const int64_t at = s->first_slot[rank];
+        s->first_slot[rank + 1] = s->hold.stage >= 2 ? list_turns(s, rank, at) : list_lanes(s, rank, at);
+        s->offsets[rank] = rows * sizeof(pawl_row_result);
+        for (int64_t i = at; i < s->first_slot[rank + 1]; i++) {
+            int64_t first, end;
+            pawl_slot_rows(&s->cut, s->slots[i], &first, &end);
+            rows += (size_t)(end - first);
+        }
+        s->lengths[rank] = rows * sizeof(pawl_row_result) - s->offsets[rank];
     }
-}
-
-static pawl_status list_state(pawl_stepper *s)
-{
-    pawl_state names = {0};
-    pawl_status status = pawl_trained_state(s->p->model, s->p->adapter, s->weights, "model/", &s->state);
-    if (status == PAWL_OK) status = pawl_trained_state(s->p->model, s->p->adapter, s->weights, "", &names);
-    if (status == PAWL_OK) status = pawl_optim_state(s->optim, &names, &s->state);
-    pawl_state_close(&names);
-    return status;
 }
 
 static pawl_status take_adapter(pawl_stepper *s)
@@ -101,19 +115,17 @@ static pawl_status take(pawl_stepper *s)
     const pawl_parts *p = s->p;
     const pawl_extent *extents;
     const int extent_count = pawl_trained_extents(p->model, p->adapter, &extents);
-    const int64_t count = pawl_trained_count(p->model, p->adapter);
     const pawl_shapes shapes = pawl_model_shapes(p->model, s->cut.micro, s->tokens);
     lay_out(s);
-    PAWL_TRY(pawl_arena_open(&s->arena));
     PAWL_TRY(pawl_arena_open(&s->small));
     lay_out(s);
+    PAWL_TRY(pawl_hold_open(p, &s->hold));
     share_out(s);
     PAWL_TRY(pawl_device_reserve(p->device, &shapes));
     PAWL_TRY(pawl_activations_open(p->model, s->cut.micro, s->tokens, 1, &s->activations));
-    PAWL_TRY(pawl_reduction_open(p->comm, p->device, p->reduce->reduction, s->cut.lanes, count, NULL, &s->reduction));
-    PAWL_TRY(pawl_optim_open(p->optim, p->device, extents, extent_count, 0, count, &s->optim));
+    PAWL_TRY(pawl_optim_open(p->optim, p->device, extents, extent_count, s->hold.first, s->hold.end, &s->optim));
     PAWL_TRY(take_adapter(s));
-    return list_state(s);
+    return pawl_hold_state(&s->hold, s->optim, &s->state);
 }
 
 pawl_status pawl_stepper_open(const pawl_parts *p, pawl_stepper **out)
@@ -126,7 +138,6 @@ pawl_status pawl_stepper_open(const pawl_parts *p, pawl_stepper **out)
                p->comm->size, (long long)cut.slots, cut.lanes, cut.lanes);
     PAWL_TRY(pawl_alloc((void **)&s, sizeof *s, "the training step"));
     *s = (pawl_stepper){.p = p, .cut = cut, .tokens = pawl_data_longest(p->data)};
-    s->arena.name = "weights";
     s->small.name = "batch";
     pawl_status status = take(s);
     if (status != PAWL_OK) {
@@ -142,18 +153,22 @@ void pawl_stepper_close(pawl_stepper *s)
     if (!s) return;
     pawl_state_close(&s->state);
     pawl_optim_close(s->optim);
-    pawl_reduction_close(s->reduction);
+    pawl_hold_close(&s->hold);
     pawl_activations_close(s->activations);
     pawl_adapter_work_close(s->work);
     pawl_frozen_close(s->base);
     pawl_arena_close(&s->small);
-    pawl_arena_close(&s->arena);
     pawl_free(s);
 }
 
 float *pawl_stepper_weights(pawl_stepper *s)
 {
-    return s->weights;
+    return s->hold.stage == 3 ? NULL : s->hold.weights;
+}
+
+pawl_status pawl_stepper_fill(pawl_stepper *s, pawl_weight_read read, void *self)
+{
+    return pawl_hold_fill(&s->hold, read, self);
 }
 
 pawl_frozen *pawl_stepper_base(pawl_stepper *s)
@@ -161,10 +176,12 @@ pawl_frozen *pawl_stepper_base(pawl_stepper *s)
     return s->base;
 }
 
-const pawl_over *pawl_stepper_over(pawl_stepper *s)
+pawl_pass pawl_stepper_pass(pawl_stepper *s)
 {
+    pawl_pass pass = {.over = s->p->adapter ? &s->over : NULL};
     s->over.first_row = -1; /* nothing is dropped where nothing is learnt */
-    return s->p->adapter ? &s->over : NULL;
+    pawl_hold_pass(&s->hold, 0, &pass);
+    return pass;
 }
 
 const pawl_state *pawl_stepper_state(const pawl_stepper *s)
@@ -195,38 +212,84 @@ void pawl_row_results_of(const pawl_data *d, pawl_part part, const pawl_row *row
     }
 }
 
-static pawl_status compute_slot(pawl_stepper *s, int64_t slot, float scale, float *grads, pawl_put put)
+/* This rank's next slot. */
+static pawl_status compute_slot(pawl_stepper *s, float scale, float *grads, pawl_put put)
 {
     const pawl_parts *p = s->p;
     int64_t first, end;
-    pawl_slot_rows(&s->cut, slot, &first, &end);
+    pawl_slot_rows(&s->cut, s->slots[s->next++], &first, &end);
     pawl_slot_fill(p->data, PAWL_TRAIN, s->rows + first, end - first, &s->batch);
     s->over.first_row = s->at + first;
-    const pawl_pass pass = {.over = p->adapter ? &s->over : NULL, .weights = s->weights, .grads = grads, .put = put, .scale = scale, .losses = s->losses, .bad_rows = s->bad};
+    pawl_pass pass = {.over = p->adapter ? &s->over : NULL, .grads = grads, .put = put, .scale = scale, .losses = s->losses, .bad_rows = s->bad};
+    pawl_hold_pass(&s->hold, 1, &pass);
     PAWL_TRY(pawl_model_pass(p->model, p->device, s->activations, &s->batch, &pass));
-    pawl_row_results_of(p->data, PAWL_TRAIN, s->rows + first, &s->batch, s->losses, s->bad, s->results + first);
+    pawl_row_results_of(p->data, PAWL_TRAIN, s->rows + first, &s->batch, s->losses, s->bad, s->mine + s->done);
+    s->done += end - first;
+    return PAWL_OK;
+}
+
+/* Stages 0 and 1: local. */
+static pawl_status compute_lanes(pawl_stepper *s, float scale)
+{
+    int first_lane, end_lane;
+    pawl_reduction *r = s->hold.reduction;
+    pawl_reduction_begin(r);
+    pawl_lanes_of(s->cut.lanes, s->p->comm->rank, s->p->comm->size, &first_lane, &end_lane);
+    for (int lane = first_lane; lane < end_lane; lane++) {
+        int64_t slot, end;
+        pawl_put put;
+        float *grads = pawl_reduction_lane(r, &put);
+        for (pawl_lane_slots(&s->cut, lane, &slot, &end); slot < end; slot++, put = PAWL_ADD)
+            PAWL_TRY(compute_slot(s, scale, grads, put));
+        PAWL_TRY(pawl_reduction_lane_done(r));
+    }
+    return PAWL_OK;
+}
+
+/* Stages 2 and 3: ranks meet in every part of every turn; one without a slot takes part without computing. */
+static pawl_status compute_turns(pawl_stepper *s, float scale)
+{
+    const pawl_cut *c = &s->cut;
+    const pawl_comm *comm = s->p->comm;
+    pawl_pass walk = {.over = s->p->adapter ? &s->over : NULL};
+    pawl_hold_pass(&s->hold, 1, &walk);
+    for (int64_t round = 0; round < pawl_rounds_of(c->slots, c->lanes); round++)
+        for (int64_t turn = 0; turn < pawl_turns_of(c->slots, c->lanes, comm->size, round); turn++) {
+            s->hold.idle = pawl_turn_lane(c->slots, c->lanes, comm->size, round, turn, comm->rank) < 0;
+            pawl_rounds_turn(s->hold.rounds, round, turn);
+            PAWL_TRY(s->hold.idle ? pawl_model_walk(s->p->model, &walk) : compute_slot(s, scale, NULL, PAWL_SET));
+        }
     return PAWL_OK;
 }
 
 pawl_status pawl_step_compute(pawl_stepper *s, int64_t at)
 {
+    const int rank = s->p->comm->rank;
     int64_t trained = 0;
-    int first_lane, end_lane;
     for (int64_t g = 0; g < s->cut.rows; g++) {
         s->rows[g] = pawl_data_row_at(s->p->data, at + g);
         trained += pawl_row_trained(s->p->data, PAWL_TRAIN, s->rows[g]);
     }
     s->at = at;
+    s->next = s->first_slot[rank];
+    s->done = (int64_t)(s->offsets[rank] / sizeof(pawl_row_result));
     const float scale = trained ? (float)(1.0 / (double)trained) : 0;
-    pawl_reduction_begin(s->reduction);
-    pawl_lanes_of(s->cut.lanes, s->p->comm->rank, s->p->comm->size, &first_lane, &end_lane);
-    for (int lane = first_lane; lane < end_lane; lane++) {
-        int64_t slot, end;
-        pawl_put put;
-        float *grads = pawl_reduction_lane(s->reduction, &put);
-        for (pawl_lane_slots(&s->cut, lane, &slot, &end); slot < end; slot++, put = PAWL_ADD)
-            PAWL_TRY(compute_slot(s, slot, scale, grads, put));
-        PAWL_TRY(pawl_reduction_lane_done(s->reduction));
+    return s->hold.stage >= 2 ? compute_turns(s, scale) : compute_lanes(s, scale);
+}
+
+/* Every rank's results, into the order of rows. */
+static pawl_status share_results(pawl_stepper *s, pawl_step_report *r)
+{
+    const pawl_comm *c = s->p->comm;
+    const char *mine = (const char *)s->mine + s->offsets[c->rank];
+    const pawl_row_result *from = s->mine;
+    PAWL_TRY(pawl_allgather_blocks(s->p->comm, mine, s->lengths, s->offsets, s->mine));
+    for (int64_t i = 0; i < s->cut.slots; i++) {
+        int64_t row, end;
+        for (pawl_slot_rows(&s->cut, s->slots[i], &row, &end); row < end; row++) {
+            if (i >= s->first_slot[c->rank] && i < s->first_slot[c->rank + 1]) r->my_tokens += from->length;
+            s->results[row] = *from++;
+        }
     }
     return PAWL_OK;
 }
@@ -242,23 +305,24 @@ static int sum_results(const pawl_stepper *s, pawl_step_report *r)
         r->tokens += s->results[g].length;
         bad |= s->results[g].bad;
     }
-    for (int64_t g = s->first_row; g < s->end_row; g++) r->my_tokens += s->results[g].length;
     r->loss = r->trained ? loss / (double)r->trained : 0;
     return bad;
 }
 
 pawl_status pawl_step_update(pawl_stepper *s, pawl_status mine, int64_t step, int64_t steps, pawl_step_report *out)
 {
-    pawl_comm *c = s->p->comm;
     pawl_step_report r = {.lr = pawl_learning_rate(s->p->optim, step, steps)};
     float *grads;
-    PAWL_TRY(pawl_agree(c, mine));
-    PAWL_TRY(pawl_allgather_blocks(c, s->results + s->first_row, s->lengths, s->offsets, s->results));
+    PAWL_TRY(pawl_meet(s->p->comm, mine));
+    PAWL_TRY(share_results(s, &r));
     const int bad = sum_results(s, &r);
-    PAWL_TRY(pawl_reduction_end(s->reduction, &grads));
-    PAWL_TRY(pawl_grad_norm(s->optim, grads, &r.grad_norm));
+    PAWL_TRY(pawl_hold_sum(&s->hold, &grads));
+    PAWL_TRY(pawl_hold_norm(&s->hold, s->optim, grads, &r.grad_norm));
     r.skipped = bad || !isfinite(r.loss) || !isfinite(r.grad_norm);
-    if (!r.skipped) PAWL_TRY(pawl_optim_step(s->optim, s->weights, grads, r.grad_norm, r.lr, step));
+    if (!r.skipped) {
+        PAWL_TRY(pawl_optim_step(s->optim, pawl_hold_mine(&s->hold), grads, r.grad_norm, r.lr, step));
+        PAWL_TRY(pawl_hold_spread(&s->hold));
+    }
     *out = r;
     return PAWL_OK;
 }

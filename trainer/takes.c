@@ -31,27 +31,31 @@ static pawl_status reading(const pawl_planned *w, size_t *bytes)
 
 static pawl_status weights(const pawl_planned *w, size_t *bytes)
 {
-    size_t batch;
-    pawl_stepper_bytes(w->p, w->tokens, bytes, &batch);
+    *bytes = w->held.weights;
+    return PAWL_OK;
+}
+
+static pawl_status gathered(const pawl_planned *w, size_t *bytes)
+{
+    *bytes = w->held.gathered;
     return PAWL_OK;
 }
 
 static pawl_status batch(const pawl_planned *w, size_t *bytes)
 {
-    size_t all;
-    pawl_stepper_bytes(w->p, w->tokens, &all, bytes);
+    *bytes = pawl_stepper_bytes(w->p, w->tokens);
     return PAWL_OK;
 }
 
 static pawl_status gradients(const pawl_planned *w, size_t *bytes)
 {
-    *bytes = pawl_reduction_bytes(w->p->comm, w->p->reduce->reduction, w->cut.lanes, w->count, NULL);
+    *bytes = w->held.gradients;
     return PAWL_OK;
 }
 
 static pawl_status optimizer(const pawl_planned *w, size_t *bytes)
 {
-    *bytes = pawl_optim_bytes(w->p->optim, w->extents, w->extent_count, 0, w->count);
+    *bytes = w->held.optimizer;
     return PAWL_OK;
 }
 
@@ -79,20 +83,10 @@ static pawl_status scratch(const pawl_planned *w, size_t *bytes)
     return PAWL_OK;
 }
 
-/* What a checkpoint will hold, without the numbers themselves: enough to measure the writer's snapshot. */
 static pawl_status snapshot(const pawl_planned *w, size_t *bytes)
 {
-    const pawl_parts *p = w->p;
-    pawl_state like = {0}, names = {0};
-    pawl_status status;
-    PAWL_TRY_OUT(pawl_trained_state(p->model, p->adapter, NULL, "model/", &like));
-    PAWL_TRY_OUT(pawl_trained_state(p->model, p->adapter, NULL, "", &names));
-    PAWL_TRY_OUT(pawl_optim_state_like(p->optim, w->extents, &names, 0, w->count, &like));
-    *bytes = pawl_saver_bytes(p->comm, &like);
-out:
-    pawl_state_close(&names);
-    pawl_state_close(&like);
-    return status;
+    *bytes = w->held.snapshot;
+    return PAWL_OK;
 }
 
 static const struct taking {
@@ -104,6 +98,7 @@ static const struct taking {
     {"base weights", ALWAYS, base_weights},
     {"reading the base", LOADING, reading},
     {"weights", ALWAYS, weights},
+    {"gathered weights", STEPS, gathered},
     {"gradients", STEPS, gradients},
     {"optimizer", STEPS, optimizer},
     {"activations", STEPS, activations},

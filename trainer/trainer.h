@@ -91,11 +91,12 @@ double pawl_score_bits_per_byte(const pawl_score *s);
 PAWL_MUST pawl_status pawl_scores_json(const pawl_data *d, const pawl_score *scores, json_t **out);
 
 /* The held-out rows of every domain, shared over ranks in slots of train->micro_batch_size; scores [domains], the same on
- * all ranks and for any number of them. over: frozen weights that an adapter's weights stand on, or NULL. *stopped = 1 (and no scores) when a rank was asked to stop. Collective. */
+ * all ranks and for any number of them. of: a pass that says where the weights are (over, weights, hooks: those communicate, so
+ * ranks without a slot call them, too). *stopped = 1 (and no scores) when a rank was asked to stop. Collective. */
 typedef struct pawl_evaluator pawl_evaluator;
 PAWL_MUST pawl_status pawl_evaluator_open(const pawl_parts *p, pawl_evaluator **out);
 void pawl_evaluator_close(pawl_evaluator *e);
-PAWL_MUST pawl_status pawl_evaluate(pawl_evaluator *e, const pawl_over *over, const float *weights, pawl_score *scores, int *stopped);
+PAWL_MUST pawl_status pawl_evaluate(pawl_evaluator *e, const pawl_pass *of, pawl_score *scores, int *stopped);
 
 /* ---- Training ---- */
 typedef struct pawl_trainer pawl_trainer;
@@ -103,8 +104,10 @@ typedef struct pawl_trainer pawl_trainer;
 /* Takes the memory of the plan and opens output_dir/checkpoints. Collective. */
 PAWL_MUST pawl_status pawl_trainer_open(const pawl_parts *p, pawl_trainer **out);
 void pawl_trainer_close(pawl_trainer *t);
-/* The flat weights that are trained, and those under an adapter (NULL without one), for the one who fills them. */
+/* The flat weights that are trained (NULL in zero_stage 3, where each rank has a range of them), and those under an adapter (NULL
+ * without one), for the one who fills them; the former also tensor by tensor, whoever has them. Local. */
 float *pawl_trainer_weights(pawl_trainer *t);
+PAWL_MUST pawl_status pawl_trainer_fill(pawl_trainer *t, pawl_weight_read read, void *self);
 pawl_frozen *pawl_trainer_base(pawl_trainer *t);
 /* Takes over a checkpoint of the same run: state, counters, lineage. The same FIXED configuration, data and tokenizer are
  * required. Collective. Errors: EUSAGE listing what differs; EDATA. */

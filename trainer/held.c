@@ -1,0 +1,313 @@
+#include "trainer/held.h"
+
+#include <string.h>
+
+/* ---- memory ---- */
+
+static int64_t part_count(const pawl_parts *p, int64_t part)
+{
+    int64_t first, count;
+    pawl_trained_part(p->model, p->adapter, part, &first, &count);
+    return count;
+}
+
+static int buffer_of(const pawl_parts *p, int64_t part)
+{
+    if (part == 0) return PAWL_HELD_BELOW;
+    return part == pawl_trained_parts(p->model) - 1 ? PAWL_HELD_ABOVE : PAWL_HELD_BLOCK;
+}
+
+/* One block is in use at a time. What lies below the blocks and above them is in use together only where the head is the
+ * embedding; else it takes turns in one buffer. */
+static void lay_out_parts(const pawl_parts *p, pawl_arena *a, float *to[PAWL_HELD_PARTS])
+{
+    const int64_t parts = pawl_trained_parts(p->model);
+    int64_t most[PAWL_HELD_PARTS] = {0};
+    for (int64_t part = 0; part < parts; part++) {
+        int64_t *at = &most[buffer_of(p, part)];
+        if (part_count(p, part) > *at) *at = part_count(p, part);
+    }
+    const int together = pawl_model_settings(p->model)->tie_word_embeddings != 0;
+    if (!together && most[PAWL_HELD_ABOVE] > most[PAWL_HELD_BELOW]) most[PAWL_HELD_BELOW] = most[PAWL_HELD_ABOVE];
+    for (int i = 0; i < PAWL_HELD_PARTS; i++)
+        to[i] = i == PAWL_HELD_ABOVE && !together ? to[PAWL_HELD_BELOW] : pawl_take_bytes(a, (size_t)most[i] * sizeof(float));
+}
+
+static void lay_out(pawl_hold *h)
+{
+    const pawl_parts *p = h->p;
+    const pawl_extent *extents;
+    const int extent_count = pawl_trained_extents(p->model, p->adapter, &extents);
+    const size_t ranks = (size_t)p->comm->size;
+    const int64_t weights = h->stage == 3 ? h->end - h->first : h->count;
+    h->weights = pawl_take_bytes(&h->weights_arena, (size_t)weights * sizeof(float));
+    if (h->stage == 3) lay_out_parts(p, &h->gathered_arena, h->gathered);
+    if (h->stage >= 2) lay_out_parts(p, &h->grads_arena, h->grads);
+    if (h->stage == 0) return;
+    h->blocks = pawl_take_bytes(&h->norm_arena, (size_t)pawl_norm_blocks(extents, extent_count, 0, h->count) * sizeof(double));
+    h->lengths = pawl_take_bytes(&h->norm_arena, ranks * sizeof(size_t));
+    h->offsets = pawl_take_bytes(&h->norm_arena, ranks * sizeof(size_t));
+}
+
+static pawl_status deal_ranges(pawl_hold *h)
+{
+    const pawl_parts *p = h->p;
+    const pawl_extent *extents;
+    const int extent_count = pawl_trained_extents(p->model, p->adapter, &extents);
+    int64_t *cuts;
+    if (h->stage == 0) return PAWL_OK;
+    PAWL_TRY(pawl_alloc((void **)&cuts, (size_t)(p->comm->size + 1) * sizeof *cuts, "the ranges of ranks"));
+    pawl_optim_cuts(p->optim, extents, extent_count, h->count, p->comm->size, cuts);
+    const pawl_status s = pawl_owners_open(p->comm, cuts, &h->owners);
+    if (s == PAWL_OK) pawl_owner_range(h->owners, p->comm->rank, &h->first, &h->end);
+    pawl_free(cuts);
+    return s;
+}
+
+static pawl_hold hold_of(const pawl_parts *p)
+{
+    const int64_t count = pawl_trained_count(p->model, p->adapter);
+    return (pawl_hold){.p = p,
+                       .cut = pawl_cut_of(p->train, p->reduce),
+                       .stage = (int)p->reduce->zero_stage,
+                       .count = count,
+                       .end = count,
+                       .weights_arena = {.name = "weights"},
+                       .gathered_arena = {.name = "gathered weights"},
+                       .grads_arena = {.name = "gradients"},
+                       .norm_arena = {.name = "gradients"}};
+}
+
+static size_t sum_bytes(const pawl_hold *h)
+{
+    const pawl_parts *p = h->p;
+    return h->stage >= 2 ? pawl_rounds_bytes(p->comm, h->cut.slots, h->cut.lanes, h->owners)
+                         : pawl_reduction_bytes(p->comm, p->reduce->reduction, h->cut.lanes, h->count, h->owners);
+}
+
+static pawl_status measure(pawl_hold *h, pawl_hold_sizes *out)
+{
+    const pawl_parts *p = h->p;
+    const pawl_extent *extents;
+    const int extent_count = pawl_trained_extents(p->model, p->adapter, &extents);
+    pawl_state like = {0};
+    PAWL_TRY(deal_ranges(h));
+    lay_out(h);
+    const pawl_status s = pawl_hold_state(h, NULL, &like);
+    *out = (pawl_hold_sizes){.weights = h->weights_arena.used,
+                             .gathered = h->gathered_arena.used,
+                             .gradients = h->grads_arena.used + h->norm_arena.used + sum_bytes(h),
+                             .optimizer = pawl_optim_bytes(p->optim, extents, extent_count, h->first, h->end),
+                             .snapshot = s == PAWL_OK ? pawl_saver_bytes(p->comm, &like) : 0};
+    pawl_state_close(&like);
+    return s;
+}
+
+pawl_status pawl_hold_measure(const pawl_parts *p, pawl_hold_sizes *out)
+{
+    pawl_hold h = hold_of(p);
+    const pawl_status s = measure(&h, out);
+    pawl_owners_close(h.owners);
+    return s;
+}
+
+/* ---- what a pass asks for ---- */
+
+static pawl_status need(void *self, int64_t part, pawl_part_place *at)
+{
+    pawl_hold *h = self;
+    int64_t first, count;
+    pawl_trained_part(h->p->model, h->p->adapter, part, &first, &count);
+    const int all_mine = h->first <= first && first + count <= h->end;
+    float *to = all_mine ? h->weights + (first - h->first) : h->gathered[buffer_of(h->p, part)];
+    PAWL_TRY(pawl_meet(h->p->comm, PAWL_OK));
+    pawl_watch_renew();
+    PAWL_TRY(pawl_owners_gather(h->owners, first, count, h->weights, to));
+    at->weights = to;
+    return PAWL_OK;
+}
+
+static pawl_status want(void *self, int64_t part, pawl_part_place *at)
+{
+    pawl_hold *h = self;
+    at->grads = h->grads[buffer_of(h->p, part)];
+    at->put = PAWL_SET; /* slots are added up as they are summed over ranks */
+    return PAWL_OK;
+}
+
+static pawl_status ready(void *self, int64_t part)
+{
+    pawl_hold *h = self;
+    int64_t first, count;
+    pawl_trained_part(h->p->model, h->p->adapter, part, &first, &count);
+    PAWL_TRY(pawl_meet(h->p->comm, PAWL_OK));
+    pawl_watch_renew();
+    return pawl_rounds_add(h->rounds, first, count, h->idle ? NULL : h->grads[buffer_of(h->p, part)]);
+}
+
+void pawl_hold_pass(pawl_hold *h, int learns, pawl_pass *pass)
+{
+    pass->weights = h->stage == 3 ? NULL : h->weights;
+    if (h->stage == 3 || (h->stage == 2 && learns)) pass->hooks = learns ? &h->learning : &h->reading;
+}
+
+/* ---- opening ---- */
+
+static void count_blocks(pawl_hold *h)
+{
+    const pawl_extent *extents;
+    const int extent_count = pawl_trained_extents(h->p->model, h->p->adapter, &extents);
+    size_t at = 0;
+    for (int r = 0; r < h->p->comm->size && h->owners; r++) {
+        int64_t first, end;
+        pawl_owner_range(h->owners, r, &first, &end);
+        h->offsets[r] = at;
+        h->lengths[r] = (size_t)pawl_norm_blocks(extents, extent_count, first, end) * sizeof(double);
+        at += h->lengths[r];
+    }
+}
+
+static pawl_status take(pawl_hold *h)
+{
+    const pawl_parts *p = h->p;
+    PAWL_TRY(deal_ranges(h));
+    lay_out(h);
+    PAWL_TRY(pawl_arena_open(&h->weights_arena));
+    PAWL_TRY(pawl_arena_open(&h->gathered_arena));
+    PAWL_TRY(pawl_arena_open(&h->grads_arena));
+    PAWL_TRY(pawl_arena_open(&h->norm_arena));
+    lay_out(h);
+    count_blocks(h);
+    if (h->stage >= 2) return pawl_rounds_open(p->comm, p->device, h->cut.slots, h->cut.lanes, h->owners, &h->rounds);
+    return pawl_reduction_open(p->comm, p->device, p->reduce->reduction, h->cut.lanes, h->count, h->owners, &h->reduction);
+}
+
+pawl_status pawl_hold_open(const pawl_parts *p, pawl_hold *out)
+{
+    *out = hold_of(p);
+    out->learning = out->reading = (pawl_pass_hooks){.self = out, .need = out->stage == 3 ? need : NULL};
+    out->learning.want = want;
+    out->learning.ready = ready;
+    return take(out);
+}
+
+void pawl_hold_close(pawl_hold *h)
+{
+    pawl_reduction_close(h->reduction);
+    pawl_rounds_close(h->rounds);
+    pawl_owners_close(h->owners);
+    pawl_arena_close(&h->weights_arena);
+    pawl_arena_close(&h->gathered_arena);
+    pawl_arena_close(&h->grads_arena);
+    pawl_arena_close(&h->norm_arena);
+}
+
+/* ---- weights: filled, listed ---- */
+
+/* The part that number `at` of the flat run is in. */
+static int64_t part_of(const pawl_parts *p, int64_t at)
+{
+    int64_t part = 0, first, count;
+    for (pawl_trained_part(p->model, p->adapter, part, &first, &count); at >= first + count;
+         pawl_trained_part(p->model, p->adapter, part, &first, &count))
+        part++;
+    return part;
+}
+
+/* [*first, *end): what of a tensor is held, as numbers of the flat run. */
+static int held_part(const pawl_hold *h, const pawl_extent *e, int64_t *first, int64_t *end)
+{
+    const int64_t begin = h->stage == 3 ? h->first : 0, limit = h->stage == 3 ? h->end : h->count;
+    *first = e->first > begin ? e->first : begin;
+    *end = e->first + e->count < limit ? e->first + e->count : limit;
+    return *first < *end;
+}
+
+/* A tensor of which this rank holds a part is read into the buffer of its part, and what is held copied. */
+pawl_status pawl_hold_fill(pawl_hold *h, pawl_weight_read read, void *self)
+{
+    const pawl_extent *extents;
+    const int count = pawl_trained_extents(h->p->model, h->p->adapter, &extents);
+    const int64_t base = h->stage == 3 ? h->first : 0;
+    for (int i = 0; i < count; i++) {
+        const pawl_extent *e = &extents[i];
+        int64_t first, end;
+        if (!held_part(h, e, &first, &end)) continue;
+        if (end - first == e->count) {
+            PAWL_TRY(read(self, i, h->weights + (first - base)));
+            continue;
+        }
+        float *whole = h->gathered[buffer_of(h->p, part_of(h->p, e->first))];
+        PAWL_TRY(read(self, i, whole));
+        memcpy(h->weights + (first - base), whole + (first - e->first), (size_t)(end - first) * sizeof *whole);
+    }
+    return PAWL_OK;
+}
+
+static void share_weights(const pawl_hold *h, pawl_state *out)
+{
+    const pawl_extent *extents;
+    const int count = pawl_trained_extents(h->p->model, h->p->adapter, &extents);
+    for (int i = 0; i < count; i++) {
+        pawl_named *item = &out->items[i];
+        int64_t first, end;
+        const int some = held_part(h, &extents[i], &first, &end);
+        item->sharded = 1;
+        item->first = some ? first - extents[i].first : 0;
+        item->count = some ? end - first : 0;
+        item->tensor.data = some && h->weights ? h->weights + (first - h->first) : NULL;
+    }
+}
+
+pawl_status pawl_hold_state(const pawl_hold *h, const pawl_optim *o, pawl_state *out)
+{
+    const pawl_parts *p = h->p;
+    const pawl_extent *extents;
+    pawl_state names = {0};
+    (void)pawl_trained_extents(p->model, p->adapter, &extents);
+    pawl_status s = pawl_trained_state(p->model, p->adapter, h->stage == 3 ? NULL : h->weights, "model/", out);
+    const int weights = out->count;
+    if (s == PAWL_OK && h->stage == 3) share_weights(h, out);
+    if (s == PAWL_OK) s = pawl_trained_state(p->model, p->adapter, NULL, "", &names);
+    if (s == PAWL_OK)
+        s = o ? pawl_optim_state(o, &names, out) : pawl_optim_state_like(p->optim, extents, &names, h->first, h->end, out);
+    for (int i = weights; i < out->count; i++) out->items[i].sharded = h->stage > 0;
+    pawl_state_close(&names);
+    return s;
+}
+
+/* ---- the end of a step ---- */
+
+pawl_status pawl_hold_sum(pawl_hold *h, float **grads)
+{
+    if (h->rounds) {
+        *grads = pawl_rounds_sum(h->rounds);
+        return PAWL_OK;
+    }
+    PAWL_TRY(pawl_reduction_end(h->reduction, grads));
+    *grads += h->first;
+    return PAWL_OK;
+}
+
+pawl_status pawl_hold_norm(pawl_hold *h, pawl_optim *o, const float *grads, double *norm)
+{
+    const pawl_extent *extents;
+    const int extent_count = pawl_trained_extents(h->p->model, h->p->adapter, &extents);
+    if (h->stage == 0) return pawl_grad_norm(o, grads, norm);
+    double *mine = (double *)((char *)h->blocks + h->offsets[h->p->comm->rank]);
+    PAWL_TRY(pawl_agree(h->p->comm, pawl_norm_squares(o, grads, mine)));
+    PAWL_TRY(pawl_allgather_blocks(h->p->comm, mine, h->lengths, h->offsets, h->blocks));
+    *norm = pawl_norm_join(extents, extent_count, h->blocks);
+    return PAWL_OK;
+}
+
+float *pawl_hold_mine(pawl_hold *h)
+{
+    return h->stage == 3 ? h->weights : h->weights + h->first;
+}
+
+pawl_status pawl_hold_spread(pawl_hold *h)
+{
+    if (h->stage == 0 || h->stage == 3) return PAWL_OK;
+    return pawl_owners_gather(h->owners, 0, h->count, pawl_hold_mine(h), h->weights);
+}

@@ -1,0 +1,55 @@
+/* trainer/held.h - private to trainer/: what of weights, gradients and optimizer state a rank holds, as zero_stage says.
+ *
+ *   stage  weights  gradients                             state     what a pass uses
+ *   0      all      all, for each node of the tree        all       what is there
+ *   1      all      all, for each node of the tree        a range   what is there
+ *   2      all      a range; buffers for one part         a range   gradients part by part, summed when one is ready
+ *   3      a range  a range; buffers for one part         a range   weights gathered part by part, too
+ *
+ * Ranges are those of pawl_optim_cuts; parts those of pawl_trained_part. */
+#ifndef PAWL_TRAINER_HELD_H
+#define PAWL_TRAINER_HELD_H
+
+#include "trainer/trainer.h"
+
+enum { PAWL_HELD_BELOW, PAWL_HELD_BLOCK, PAWL_HELD_ABOVE, PAWL_HELD_PARTS }; /* buffers of parts */
+
+typedef struct pawl_hold {
+    const pawl_parts *p;
+    pawl_cut cut;
+    int stage;
+    int64_t count, first, end; /* of the flat run; this rank's range, in stage 0 all of it */
+    pawl_owners *owners;       /* NULL in stage 0 */
+    pawl_arena weights_arena, gathered_arena, grads_arena, norm_arena;
+    float *weights;                                             /* [count], in stage 3 [end - first] */
+    float *gathered[PAWL_HELD_PARTS], *grads[PAWL_HELD_PARTS]; /* of the parts in use */
+    double *blocks;                                             /* sums for the norm, of all ranges */
+    size_t *lengths, *offsets;                                  /* [ranks] of blocks, in bytes */
+    pawl_reduction *reduction;                                  /* stages 0 and 1 */
+    pawl_rounds *rounds;                                        /* 2 and 3 */
+    int idle;                                                   /* this rank computes no slot in the present turn */
+    pawl_pass_hooks learning, reading;
+} pawl_hold;
+
+typedef struct pawl_hold_sizes { size_t weights, gathered, gradients, optimizer, snapshot; } pawl_hold_sizes;
+/* For the rank that p->comm says: the plan. Errors: EMEM. */
+PAWL_MUST pawl_status pawl_hold_measure(const pawl_parts *p, pawl_hold_sizes *out);
+
+PAWL_MUST pawl_status pawl_hold_open(const pawl_parts *p, pawl_hold *out);
+void pawl_hold_close(pawl_hold *h);
+/* Fills the weights that this rank holds, tensor by tensor. Local. */
+PAWL_MUST pawl_status pawl_hold_fill(pawl_hold *h, pawl_weight_read read, void *self);
+/* Every tensor of a checkpoint, as this rank holds it: weights, and what o holds (NULL: what it would, for the plan). */
+PAWL_MUST pawl_status pawl_hold_state(const pawl_hold *h, const pawl_optim *o, pawl_state *out);
+
+/* Weights and hooks of a pass: that learns (stages 2 and 3 also say where its gradients go), or only reads. */
+void pawl_hold_pass(pawl_hold *h, int learns, pawl_pass *pass);
+/* Collective, after the last slot. The sum of all gradients, from this rank's first number on. */
+PAWL_MUST pawl_status pawl_hold_sum(pawl_hold *h, float **grads);
+/* Collective. The norm of the gradient of which this rank's range is at grads. */
+PAWL_MUST pawl_status pawl_hold_norm(pawl_hold *h, pawl_optim *o, const float *grads, double *norm);
+/* The weights of this rank's range, to be changed; and, collective, what makes the change everybody's. */
+float *pawl_hold_mine(pawl_hold *h);
+PAWL_MUST pawl_status pawl_hold_spread(pawl_hold *h);
+
+#endif
