@@ -167,15 +167,21 @@ static void count_blocks(pawl_hold *h)
     }
 }
 
+/* An arena with nothing in it is none. */
+static pawl_status open_arena(pawl_arena *a)
+{
+    return a->used ? pawl_arena_open(a) : PAWL_OK;
+}
+
 static pawl_status take(pawl_hold *h)
 {
     const pawl_parts *p = h->p;
     PAWL_TRY(deal_ranges(h));
     lay_out(h);
     PAWL_TRY(pawl_arena_open(&h->weights_arena));
-    PAWL_TRY(pawl_arena_open(&h->gathered_arena));
-    PAWL_TRY(pawl_arena_open(&h->grads_arena));
-    PAWL_TRY(pawl_arena_open(&h->norm_arena));
+    PAWL_TRY(open_arena(&h->gathered_arena));
+    PAWL_TRY(open_arena(&h->grads_arena));
+    PAWL_TRY(open_arena(&h->norm_arena));
     lay_out(h);
     count_blocks(h);
     if (h->stage >= 2) return pawl_rounds_open(p->comm, p->device, h->cut.slots, h->cut.lanes, h->owners, &h->rounds);
