@@ -2,7 +2,7 @@
  *
  *   build/release/tests/bench/tokenize DIR FILE...      last line: "MB/s: X  tokens/s: Y  tokens: N  open: S s"
  *
- * tests/bench/tokenize.py runs this and, where it is installed, Hugging Face's tokenizers on the same texts. */
+ * tests/bench/tokenizer_speed.py runs this and, where it is installed, Hugging Face's tokenizers on the same texts. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>

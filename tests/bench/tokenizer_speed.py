@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """pawl's tokenizer beside Hugging Face's, one core each, same texts: speed, ratio, and whether the ids are the same.
 
-usage: tests/bench/tokenize.py DIR... [--files FILE...]     (default: Python's own sources, up to 12 MB)
+usage: tests/bench/tokenizer_speed.py DIR... [--files FILE...]     (default: Python's own sources, up to 12 MB)
 Run it with the Python that has `tokenizers`; without it only pawl is measured. PAWL_BUILD: the build folder.
 """
 import glob, json, os, re, statistics, subprocess, sys, time
