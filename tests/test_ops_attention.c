@@ -1,6 +1,7 @@
 /* Runs: cmocka
  * Attention against the textbook in double precision, which is itself held to finite differences: groups of heads,
  * windows, several documents in a row, padding, and head sizes that fill no register. */
+#include "ops/bf16_rule.h"
 #include "tests/ops_check.h"
 
 typedef struct attend_case {
@@ -157,6 +158,18 @@ static void the_textbook_agrees_with_differences(void **state)
     }
 }
 
+static void reserve(pawl_device *d, const pawl_attend *o)
+{
+    assert_done(pawl_device_reserve(d, &(pawl_shapes){.positions = o->rows * o->tokens,
+                                                      .tokens = o->tokens,
+                                                      .width = 1,
+                                                      .heads = o->heads,
+                                                      .kv_heads = o->kv_heads,
+                                                      .head_dim = o->head_dim,
+                                                      .ff = 1,
+                                                      .vocab = 1}));
+}
+
 static void attention_of(pawl_device *d, attend_shape s)
 {
     const int64_t N = s.rows * s.tokens, H = s.heads, width = (H + 2 * s.kv_heads) * s.head_dim, all = H * s.head_dim;
@@ -164,6 +177,7 @@ static void attention_of(pawl_device *d, attend_shape s)
     float *lse = numbers(N * H, 4, 1), *dqkv = numbers(N * width, 5, 1);
     attend_case k = case_of(s, qkv, dout);
     double *expected = zeros(N * width);
+    reserve(d, &k.over);
     forward(&k);
     backward(&k, expected);
     assert_done(pawl_attention(d, &k.over, matrix(qkv, N, width), matrix(out, N, all), matrix(lse, N, H)));
@@ -242,6 +256,7 @@ static void check_leaks(pawl_device *d)
     attend_case k = case_of(s, qkv, dout);
     int32_t *starts = (int32_t *)(uintptr_t)k.over.starts;
     for (int64_t n = 0; n < N; n++) starts[n] = n < 50 ? 0 : n < 97 ? 50 : 97;
+    reserve(d, &k.over);
     for (int run = 0; run < 3; run++) {
         out[run] = numbers(N * all, 3, 1);
         if (run > 0)
@@ -263,6 +278,69 @@ static void documents_do_not_leak(void **state)
     on_every_device(1, check_leaks);
 }
 
+typedef struct halves {
+    uint16_t *low;
+    float *high; /* the same numbers */
+    int64_t count;
+} halves;
+
+static halves halves_of(float *x, int64_t count)
+{
+    halves h = {malloc((size_t)count * sizeof *h.low), x, count};
+    for (int64_t i = 0; i < count; i++) {
+        h.low[i] = pawl_bf16_narrow_rule(x[i]);
+        x[i] = pawl_bf16_widen_rule(h.low[i]);
+    }
+    return h;
+}
+
+static pawl_tensor low_matrix(halves h, int64_t rows)
+{
+    return (pawl_tensor){h.low, PAWL_BF16, 2, {rows, h.count / rows}};
+}
+
+static void assert_rounded(halves h)
+{
+    for (int64_t i = 0; i < h.count; i++) assert_int_equal(h.low[i], pawl_bf16_narrow_rule(h.high[i]));
+}
+
+/* In bf16 the very sums of f32 are rounded once. */
+static void rounded(pawl_device *d, attend_shape s)
+{
+    const int64_t N = s.rows * s.tokens, H = s.heads, width = (H + 2 * s.kv_heads) * s.head_dim, all = H * s.head_dim;
+    halves qkv = halves_of(numbers(N * width, 1, 1.5f), N * width), dout = halves_of(numbers(N * all, 2, 1), N * all),
+           out = halves_of(numbers(N * all, 3, 1), N * all), dqkv = halves_of(numbers(N * width, 5, 1), N * width);
+    float *lse[] = {numbers(N * H, 4, 1), numbers(N * H, 4, 1)};
+    attend_case k = case_of(s, qkv.high, dout.high);
+    reserve(d, &k.over);
+    assert_done(pawl_attention(d, &k.over, matrix(qkv.high, N, width), matrix(out.high, N, all), matrix(lse[0], N, H)));
+    assert_done(pawl_attention(d, &k.over, low_matrix(qkv, N), low_matrix(out, N), matrix(lse[1], N, H)));
+    assert_memory_equal(lse[0], lse[1], (size_t)(N * H) * sizeof **lse);
+    assert_rounded(out);
+    for (int64_t i = 0; i < out.count; i++) out.high[i] = pawl_bf16_widen_rule(out.low[i]);
+    assert_done(pawl_attention_backward(d, &k.over, matrix(dout.high, N, all), matrix(qkv.high, N, width),
+                                        matrix(out.high, N, all), matrix(lse[0], N, H), matrix(dqkv.high, N, width)));
+    assert_done(pawl_attention_backward(d, &k.over, low_matrix(dout, N), low_matrix(qkv, N), low_matrix(out, N),
+                                        matrix(lse[0], N, H), low_matrix(dqkv, N)));
+    assert_rounded(dqkv);
+    free(qkv.low), free(dout.low), free(out.low), free(dqkv.low), free(lse[0]), free(lse[1]);
+    free(qkv.high), free(dout.high), free(out.high), free(dqkv.high);
+    free_case(&k);
+}
+
+static void check_rounded(pawl_device *d)
+{
+    static const attend_shape shapes[] = {
+        {2, 97, 4, 2, 32, 0, 30, 5}, {1, 200, 2, 1, 18, 50, 200, 0}, {4, 70, 3, 1, 10, 0, 70, 1}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) rounded(d, shapes[i]);
+}
+
+static void bf16_rounds_once(void **state)
+{
+    (void)state;
+    on_every_device(2, check_rounded);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -270,6 +348,7 @@ int main(void)
         cmocka_unit_test(attention_and_its_gradient),
         cmocka_unit_test(a_cached_position_is_the_last_of_its_row),
         cmocka_unit_test(documents_do_not_leak),
+        cmocka_unit_test(bf16_rounds_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

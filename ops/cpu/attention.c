@@ -4,27 +4,50 @@ typedef struct attend_call {
     const pawl_cpu *cpu;
     pawl_attend_args args;
     int64_t blocks, panels; /* of queries, and of keys, in a row */
+    int64_t each, heads;    /* blocks of a task, and heads that share keys */
+    pawl_arena desks;       /* one for each thread */
 } attend_call;
 
-static float *tiles_of(const pawl_cpu *cpu, int thread)
+static size_t desk_bytes(int64_t tokens, int64_t head_dim)
 {
-    return (float *)cpu->tiles.base + (int64_t)thread * PAWL_ATTEND_FLOATS;
+    return (size_t)pawl_attend_floats(tokens, head_dim) * sizeof(float);
+}
+
+size_t pawl_attention_scratch_bytes(const pawl_cpu *cpu, const pawl_shapes *most)
+{
+    pawl_arena a = {.name = "attention"};
+    for (int t = 0; t < pawl_pool_threads(cpu->pool); t++)
+        pawl_take_bytes(&a, desk_bytes(most->tokens, most->head_dim));
+    return a.used;
+}
+
+static float *desk_of(const attend_call *c, int thread)
+{
+    const size_t bytes = desk_bytes(c->args.over->tokens, c->args.over->head_dim);
+    return (float *)(c->desks.base + (size_t)thread * ((bytes + PAWL_ALIGN - 1) / PAWL_ALIGN * PAWL_ALIGN));
 }
 
 /* The last blocks of a row are the longest: they go first, so that no thread is left with one at the end. */
 static void forward(void *self, int64_t i, int thread)
 {
     const attend_call *c = self;
-    const int64_t heads = c->args.over->heads, rows = c->args.over->rows;
-    const int64_t block = c->blocks - 1 - i / (heads * rows), row = i / heads % rows, head = i % heads;
-    c->cpu->kernels->attend(&c->args, row, head, block, tiles_of(c->cpu, thread));
+    const pawl_attend *o = c->args.over;
+    const int64_t all = pawl_blocks(c->blocks, c->each), parts = o->heads / c->heads;
+    const int64_t at = all - 1 - i / (parts * o->rows);
+    c->cpu->kernels->attend(&c->args,
+                            (pawl_attend_task){.row = i / parts % o->rows,
+                                               .head = i % parts * c->heads,
+                                               .heads = c->heads,
+                                               .block = at * c->each,
+                                               .blocks = pawl_block_size(c->blocks, c->each, at)},
+                            desk_of(c, thread));
 }
 
 static void backward(void *self, int64_t i, int thread)
 {
     const attend_call *c = self;
     const int64_t kv_heads = c->args.over->kv_heads;
-    c->cpu->kernels->attend_backward(&c->args, i / kv_heads, i % kv_heads, tiles_of(c->cpu, thread));
+    c->cpu->kernels->attend_backward(&c->args, i / kv_heads, i % kv_heads, desk_of(c, thread));
 }
 
 static void backward_queries(void *self, int64_t i, int thread)
@@ -32,7 +55,7 @@ static void backward_queries(void *self, int64_t i, int thread)
     const attend_call *c = self;
     const int64_t heads = c->args.over->heads, rows = c->args.over->rows;
     const int64_t block = c->blocks - 1 - i / (heads * rows), row = i / heads % rows, head = i % heads;
-    c->cpu->kernels->attend_backward_queries(&c->args, row, head, block, tiles_of(c->cpu, thread));
+    c->cpu->kernels->attend_backward_queries(&c->args, row, head, block, desk_of(c, thread));
 }
 
 /* Here the first panels are the longest: all later queries see them. */
@@ -41,16 +64,35 @@ static void backward_keys(void *self, int64_t i, int thread)
     const attend_call *c = self;
     const int64_t kv_heads = c->args.over->kv_heads, rows = c->args.over->rows;
     c->cpu->kernels->attend_backward_keys(&c->args, i / kv_heads % rows, i % kv_heads, i / (kv_heads * rows),
-                                          tiles_of(c->cpu, thread));
+                                          desk_of(c, thread));
 }
 
-static pawl_status attend_f32(pawl_device *d, const pawl_attend *a, pawl_tensor qkv, pawl_tensor out, pawl_tensor lse)
+static pawl_status open_call(pawl_device *d, const pawl_attend *a, pawl_attend_args args, attend_call *out)
 {
     pawl_cpu *cpu = pawl_cpu_of(d);
-    attend_call c = {.cpu = cpu,
-                     .args = {.over = a, .qkv = qkv.data, .out = out.data, .lse = lse.data},
-                     .blocks = pawl_blocks(a->tokens, PAWL_ATTEND_QUERIES)};
-    pawl_pool_run(cpu->pool, a->rows * a->heads * c.blocks, forward, &c);
+    const pawl_shapes shapes = {.tokens = a->tokens, .head_dim = a->head_dim};
+    args.over = a;
+    *out = (attend_call){.cpu = cpu,
+                         .args = args,
+                         .blocks = pawl_blocks(a->tokens, PAWL_ATTEND_QUERIES),
+                         .panels = pawl_blocks(a->tokens, PAWL_ATTEND_PANEL)};
+    return pawl_cpu_scratch(cpu, "attention", pawl_attention_scratch_bytes(cpu, &shapes), &out->desks);
+}
+
+/* A task lays its keys and values side by side: the more queries it has for them the better, as long as there are tasks
+ * enough for many threads. How they are cut changes no bit. */
+enum { TASKS_ENOUGH = 32 };
+
+pawl_status attention_cpu(pawl_device *d, const pawl_attend *a, pawl_tensor qkv, pawl_tensor out, pawl_tensor lse)
+{
+    attend_call c;
+    PAWL_TRY(open_call(
+        d, a, (pawl_attend_args){.low = pawl_low(qkv), .qkv = qkv.data, .out = out.data, .lse = lse.data}, &c));
+    c.heads = a->heads / a->kv_heads;
+    if (a->rows * a->kv_heads * c.blocks < TASKS_ENOUGH) c.heads = 1;
+    const int64_t parts = a->rows * (a->heads / c.heads);
+    c.each = parts >= TASKS_ENOUGH ? c.blocks : 1;
+    pawl_pool_run(c.cpu->pool, parts * pawl_blocks(c.blocks, c.each), forward, &c);
     return PAWL_OK;
 }
 
@@ -59,88 +101,26 @@ static pawl_status attend_f32(pawl_device *d, const pawl_attend *a, pawl_tensor 
  * threads. */
 enum { HEADS_ENOUGH = 4 };
 
-static pawl_status attend_backward_f32(pawl_device *d, const pawl_attend *a, pawl_tensor dout, pawl_tensor qkv,
-                                   pawl_tensor out, pawl_tensor lse, pawl_tensor dqkv)
-{
-    pawl_cpu *cpu = pawl_cpu_of(d);
-    attend_call c = {.cpu = cpu,
-                     .args = {.over = a,
-                              .qkv = qkv.data,
-                              .dout = dout.data,
-                              .out_read = out.data,
-                              .lse_read = lse.data,
-                              .dqkv = dqkv.data},
-                     .blocks = pawl_blocks(a->tokens, PAWL_ATTEND_QUERIES),
-                     .panels = pawl_blocks(a->tokens, PAWL_ATTEND_PANEL)};
-    const int64_t heads = a->rows * a->kv_heads;
-    if (heads >= HEADS_ENOUGH || c.panels == 1) {
-        pawl_pool_run(cpu->pool, heads, backward, &c);
-    } else {
-        pawl_pool_run(cpu->pool, a->rows * a->heads * c.blocks, backward_queries, &c);
-        pawl_pool_run(cpu->pool, heads * c.panels, backward_keys, &c);
-    }
-    return PAWL_OK;
-}
-
-/* bf16: computed in f32 between two conversions. */
-typedef struct wide {
-    pawl_tensor qkv, out, dout, dqkv;
-} wide;
-
-static pawl_tensor as_f32(pawl_arena *a, int64_t rows, int64_t columns)
-{
-    return (pawl_tensor){pawl_take_bytes(a, (size_t)(rows * columns) * sizeof(float)), PAWL_F32, 2, {rows, columns}};
-}
-
-static wide lay_out(pawl_arena *a, int64_t N, int64_t W, int64_t Q)
-{
-    wide w;
-    w.qkv = as_f32(a, N, W);
-    w.out = as_f32(a, N, Q);
-    w.dout = as_f32(a, N, Q);
-    w.dqkv = as_f32(a, N, W);
-    return w;
-}
-
-size_t pawl_attention_scratch_bytes(const pawl_shapes *most)
-{
-    pawl_arena a = {.name = "attention"};
-    if (most->type == PAWL_BF16)
-        lay_out(&a, most->positions, (most->heads + 2 * most->kv_heads) * most->head_dim, most->heads * most->head_dim);
-    return a.used;
-}
-
-static pawl_status carve(pawl_device *d, const pawl_attend *a, wide *out)
-{
-    const int64_t N = a->rows * a->tokens, W = (a->heads + 2 * a->kv_heads) * a->head_dim, Q = a->heads * a->head_dim;
-    pawl_arena need = {.name = "attention"}, scratch;
-    lay_out(&need, N, W, Q);
-    PAWL_TRY(pawl_cpu_scratch(pawl_cpu_of(d), "attention in bf16", need.used, &scratch));
-    *out = lay_out(&scratch, N, W, Q);
-    return PAWL_OK;
-}
-
-pawl_status attention_cpu(pawl_device *d, const pawl_attend *a, pawl_tensor qkv, pawl_tensor out, pawl_tensor lse)
-{
-    wide w;
-    if (!pawl_low(qkv)) return attend_f32(d, a, qkv, out, lse);
-    PAWL_TRY(carve(d, a, &w));
-    PAWL_TRY(cast_cpu(d, qkv, w.qkv));
-    PAWL_TRY(attend_f32(d, a, w.qkv, w.out, lse));
-    return cast_cpu(d, w.out, out);
-}
-
 pawl_status attention_backward_cpu(pawl_device *d, const pawl_attend *a, pawl_tensor dout, pawl_tensor qkv,
                                    pawl_tensor out, pawl_tensor lse, pawl_tensor dqkv)
 {
-    wide w;
-    if (!pawl_low(qkv)) return attend_backward_f32(d, a, dout, qkv, out, lse, dqkv);
-    PAWL_TRY(carve(d, a, &w));
-    PAWL_TRY(cast_cpu(d, qkv, w.qkv));
-    PAWL_TRY(cast_cpu(d, out, w.out));
-    PAWL_TRY(cast_cpu(d, dout, w.dout));
-    PAWL_TRY(attend_backward_f32(d, a, w.dout, w.qkv, w.out, lse, w.dqkv));
-    return cast_cpu(d, w.dqkv, dqkv);
+    attend_call c;
+    PAWL_TRY(open_call(d, a,
+                       (pawl_attend_args){.low = pawl_low(qkv),
+                                          .qkv = qkv.data,
+                                          .dout = dout.data,
+                                          .out_read = out.data,
+                                          .lse_read = lse.data,
+                                          .dqkv = dqkv.data},
+                       &c));
+    const int64_t heads = a->rows * a->kv_heads;
+    if (heads >= HEADS_ENOUGH || c.panels == 1) {
+        pawl_pool_run(c.cpu->pool, heads, backward, &c);
+    } else {
+        pawl_pool_run(c.cpu->pool, a->rows * a->heads * c.blocks, backward_queries, &c);
+        pawl_pool_run(c.cpu->pool, heads * c.panels, backward_keys, &c);
+    }
+    return PAWL_OK;
 }
 
 typedef struct cached_call {

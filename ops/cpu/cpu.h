@@ -14,7 +14,6 @@ typedef struct pawl_cpu {
     pawl_pool *pool;
     const pawl_kernels *kernels;
     pawl_gemm *gemm;
-    pawl_arena tiles;   /* threads x PAWL_ATTEND_FLOATS */
     pawl_arena scratch; /* shared by all threads, carved anew by each op that needs any */
     char description[64];
 } pawl_cpu;
@@ -64,7 +63,7 @@ void pawl_cpu_column_sums(pawl_cpu *cpu, pawl_dtype type, const void *x, int64_t
                           pawl_put put, float *sums);
 
 size_t pawl_norm_scratch_bytes(const pawl_shapes *most);
-size_t pawl_attention_scratch_bytes(const pawl_shapes *most);
+size_t pawl_attention_scratch_bytes(const pawl_cpu *cpu, const pawl_shapes *most);
 size_t pawl_head_scratch_bytes(const pawl_shapes *most);
 /* Positions of the head's loss that are computed at a time. */
 int64_t pawl_head_chunk(int64_t positions, int64_t vocab);

@@ -7,7 +7,6 @@ static void close_cpu(pawl_device *d)
     pawl_cpu *cpu = pawl_cpu_of(d);
     pawl_gemm_close(cpu->gemm);
     pawl_pool_close(cpu->pool);
-    pawl_arena_close(&cpu->tiles);
     pawl_arena_close(&cpu->scratch);
     pawl_free(cpu);
 }
@@ -51,9 +50,9 @@ static pawl_status prepare_products(const pawl_cpu *cpu, const pawl_shapes *s, p
     return PAWL_OK;
 }
 
-static size_t shared_bytes(const pawl_shapes *s)
+static size_t shared_bytes(const pawl_cpu *cpu, const pawl_shapes *s)
 {
-    const size_t all[] = {pawl_norm_scratch_bytes(s), pawl_head_scratch_bytes(s), pawl_attention_scratch_bytes(s)};
+    const size_t all[] = {pawl_norm_scratch_bytes(s), pawl_head_scratch_bytes(s), pawl_attention_scratch_bytes(cpu, s)};
     size_t most = 0;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) most = all[i] > most ? all[i] : most;
     return most;
@@ -64,7 +63,7 @@ static size_t scratch_bytes_cpu(const pawl_device *d, const pawl_shapes *most)
     const pawl_cpu *cpu = (const pawl_cpu *)d;
     pawl_gemm_need need;
     if (prepare_products(cpu, most, &need) != PAWL_OK) need = (pawl_gemm_need){0}; /* reserve will say what is wrong */
-    return cpu->tiles.size + shared_bytes(most) + pawl_gemm_need_bytes(cpu->gemm, need);
+    return shared_bytes(cpu, most) + pawl_gemm_need_bytes(cpu->gemm, need);
 }
 
 static pawl_status reserve_cpu(pawl_device *d, const pawl_shapes *most)
@@ -73,8 +72,8 @@ static pawl_status reserve_cpu(pawl_device *d, const pawl_shapes *most)
     pawl_gemm_need need;
     PAWL_TRY(prepare_products(cpu, most, &need));
     PAWL_TRY(pawl_gemm_reserve(cpu->gemm, need));
-    if (shared_bytes(most) <= cpu->scratch.size) return PAWL_OK;
-    pawl_arena grown = {.name = cpu->scratch.name, .used = shared_bytes(most)};
+    if (shared_bytes(cpu, most) <= cpu->scratch.size) return PAWL_OK;
+    pawl_arena grown = {.name = cpu->scratch.name, .used = shared_bytes(cpu, most)};
     PAWL_TRY(pawl_arena_open(&grown));
     pawl_arena_close(&cpu->scratch);
     cpu->scratch = grown;
@@ -169,8 +168,6 @@ static pawl_status fill(pawl_cpu *cpu, int threads, const pawl_gemm_library *lib
 {
     PAWL_TRY(pawl_pool_open(threads, &cpu->pool));
     PAWL_TRY(pawl_gemm_open(library, cpu->pool, cpu->kernels, &cpu->gemm));
-    for (int t = 0; t < threads; t++) pawl_take_bytes(&cpu->tiles, PAWL_ATTEND_FLOATS * sizeof(float));
-    PAWL_TRY(pawl_arena_open(&cpu->tiles));
     snprintf(cpu->description, sizeof cpu->description, "cpu %s %s", cpu->kernels->isa, pawl_gemm_name(cpu->gemm));
     return PAWL_OK;
 }
@@ -187,7 +184,6 @@ pawl_status pawl_cpu_open_with(int threads, const char *isa, const pawl_gemm_lib
     PAWL_TRY(pawl_alloc((void **)&cpu, sizeof *cpu, "the CPU backend"));
     *cpu = (pawl_cpu){.device = {&cpu_ops},
                       .kernels = kernels,
-                      .tiles = {.name = "scratch"},
                       .scratch = {.name = "scratch"}};
     PAWL_TRY_OUT(fill(cpu, threads, library));
     *out = &cpu->device;

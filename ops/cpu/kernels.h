@@ -29,16 +29,27 @@ typedef struct pawl_norm_rows {
     float eps;
 } pawl_norm_rows;
 
-enum { PAWL_ATTEND_QUERIES = 64, PAWL_ATTEND_KEYS = 32, PAWL_ATTEND_PANEL = 128, PAWL_HEAD_DIM_MAX = 256 };
-/* What one thread needs for a block of attention: queries and output gradients turned, scores and their gradients. */
-enum { PAWL_ATTEND_FLOATS = PAWL_ATTEND_QUERIES * (2 * PAWL_HEAD_DIM_MAX + 2 * PAWL_ATTEND_KEYS) };
+enum { PAWL_ATTEND_QUERIES = 64, PAWL_ATTEND_PANEL = 128, PAWL_HEAD_DIM_MAX = 256 };
+/* What one thread needs for attention: a block of queries and of output gradients, as they are and turned, sums, scores
+ * and their gradients; and a head's keys and values with their gradients. */
+static inline int64_t pawl_attend_floats(int64_t tokens, int64_t head_dim)
+{
+    return PAWL_ATTEND_QUERIES * (5 * head_dim + 2 * PAWL_ATTEND_QUERIES) + 4 * tokens * head_dim;
+}
 
 typedef struct pawl_attend_args {
     const pawl_attend *over;
-    const float *qkv, *dout;
-    const float *out_read, *lse_read;
-    float *out, *lse, *dqkv;
+    int low; /* bf16: qkv, dout, out, dqkv */
+    const void *qkv, *dout, *out_read;
+    const float *lse_read;
+    void *out, *dqkv;
+    float *lse;
 } pawl_attend_args;
+
+/* Some blocks of PAWL_ATTEND_QUERIES queries, of some heads that share keys. */
+typedef struct pawl_attend_task {
+    int64_t row, head, heads, block, blocks;
+} pawl_attend_task;
 
 typedef struct pawl_kernels {
     const char *isa;
@@ -83,8 +94,7 @@ typedef struct pawl_kernels {
     void (*activate[PAWL_ACTIVATION_COUNT][2])(const void *x, int64_t count, void *out);
     void (*activate_backward[PAWL_ACTIVATION_COUNT][2])(const void *dout, const void *x, int64_t count, void *dx);
 
-    /* One block of PAWL_ATTEND_QUERIES queries of a head. */
-    void (*attend)(const pawl_attend_args *a, int64_t row, int64_t head, int64_t block, float *scratch);
+    void (*attend)(const pawl_attend_args *a, pawl_attend_task t, float *scratch);
     /* All gradients of a key/value head and its queries at once; or, recomputing the scores, those of one block of
      * queries and those of one panel of PAWL_ATTEND_PANEL keys and their values. */
     void (*attend_backward)(const pawl_attend_args *a, int64_t row, int64_t kv_head, float *scratch);
