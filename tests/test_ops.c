@@ -46,7 +46,8 @@ static void check_linear(pawl_device *d)
 {
     static const int64_t shapes[][3] = {{1, 1, 1},     {1, 64, 300},  {2, 3, 5},     {7, 17, 13},   {31, 37, 41},
                                         {64, 128, 96}, {97, 1, 33},   {101, 257, 1}, {130, 40, 70}, {259, 131, 67},
-                                        {513, 96, 49}, {67, 90, 517}, {1030, 24, 31}};
+                                        {513, 96, 49}, {67, 90, 517}, {1030, 24, 31}, {70, 512, 512}, {300, 20, 1024},
+                                        {33, 1024, 40}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         for (int put = 0; put < 2; put++)
             for (int biased = 0; biased < 2; biased++)

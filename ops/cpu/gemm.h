@@ -18,7 +18,7 @@ typedef struct pawl_gemm_library {
     pawl_status (*open)(int threads, const pawl_kernels *k, void **self);
     void (*close)(void *self);
     /* A plan is the library's own; scratch_bytes is what one thread needs while it runs it. NULL: the library does not
-     * multiply these types on this machine. All f32 it does. */
+     * multiply these types on this machine, or these rows not well. All f32 it does of operands that do not move. */
     pawl_status (*plan)(void *self, const pawl_panel *p, void **plan, size_t *scratch_bytes);
     void (*forget)(void *plan);
     pawl_status (*run)(void *plan, const pawl_panel *p, int thread, const void *a, const void *b, void *c,
@@ -35,6 +35,15 @@ PAWL_MUST pawl_status pawl_gemm_open(const pawl_gemm_library *library, pawl_pool
                                      pawl_gemm **out);
 void pawl_gemm_close(pawl_gemm *g);
 const char *pawl_gemm_name(const pawl_gemm *g);
+
+/* Whether a product of f32 takes an operand from a copy, where its library does not read it well as it lies: rows of a
+ * turned operand are read a few numbers at a time, and where they lie a multiple of half the caches' reach apart, each
+ * row pushes another out before its line is used up (on AVX2 such a product takes twice its time). */
+enum { PAWL_GEMM_REACH = 2048 }; /* bytes */
+static inline int pawl_gemm_moves(pawl_dtype type, int64_t lead, int turned)
+{
+    return type != PAWL_F32 || (turned && lead * 4 % PAWL_GEMM_REACH == 0);
+}
 
 /* What a product is for sets how it is cut: sums over positions are long and their outputs small. */
 typedef enum pawl_gemm_use { PAWL_OVER_WIDTH, PAWL_OVER_POSITIONS } pawl_gemm_use;

@@ -183,6 +183,16 @@ static pawl_status add_memory(plan *p, const description d[3], const_dnnl_primit
     return PAWL_OK;
 }
 
+/* Its older kernels pack a few columns of a turned operand at a time. */
+static int reads_badly(const pawl_panel *p, const_dnnl_primitive_desc_t primitive)
+{
+    const char *kernel = "";
+    if (!pawl_gemm_moves(p->a_type, p->lda, p->a_transposed) && !pawl_gemm_moves(p->b_type, p->ldb, !p->b_transposed))
+        return 0;
+    dnnl_primitive_desc_query(primitive, dnnl_query_impl_info_str, 0, (void *)&kernel);
+    return strncmp(kernel, "gemm", 4) == 0;
+}
+
 static pawl_status fill_plan(plan *p, const pawl_panel *shape, const description d[3], dnnl_primitive_attr_t attributes,
                              size_t *scratch_bytes)
 {
@@ -191,6 +201,10 @@ static pawl_status fill_plan(plan *p, const pawl_panel *shape, const description
     const dnnl_status_t described = create(d, attributes, p->library->engine, &primitive);
     if (described == dnnl_unimplemented) return PAWL_OK; /* p->primitive stays NULL */
     TRY_DNNL(described);
+    if (reads_badly(shape, primitive)) {
+        dnnl_primitive_desc_destroy(primitive);
+        return PAWL_OK;
+    }
     const dnnl_status_t created = dnnl_primitive_create(&p->primitive, primitive);
     const pawl_status status = add_memory(p, d, primitive, scratch_bytes);
     dnnl_primitive_desc_destroy(primitive);
