@@ -1,0 +1,138 @@
+/* Runs: cmocka
+ * Two whole steps (forward, backward, norm, clipping, update) have the same bits on 1, 2, 3 and 8 threads, of which a
+ * machine may have fewer: for shapes of every class, large enough to be cut. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "core/rng.h"
+#include "model/model.h"
+#include "optim/optim.h"
+
+enum { ROWS = 2, T = 130, STEPS = 2 };
+
+static const struct shape {
+    const char *family;
+    int64_t vocab, width, ff, heads, kv_heads, head_dim, window;
+    int tied;
+} shapes[] = {
+    {"llama", 1030, 64, 512, 4, 2, 16, 0, 1}, /* widths whose rows are moved before a product reads them */
+    {"llama", 37, 40, 56, 1, 1, 40, 0, 0},    /* one head, few words: attention and head in few pieces */
+    {"qwen3", 519, 96, 250, 6, 1, 32, 40, 0}, /* one key head, norms of heads, a window */
+    {"gpt2", 777, 72, 288, 6, 6, 12, 0, 1},   /* biases, means, a table of positions */
+};
+
+typedef struct run {
+    pawl_model *model;
+    pawl_device *device;
+    pawl_activations *activations;
+    pawl_optim *optim;
+    int64_t count;
+    float *weights, *grads, losses[ROWS * T];
+    double norm;
+} run;
+
+static void done(pawl_status s)
+{
+    if (s != PAWL_OK) fail_msg("%s", pawl_last_error()->what);
+}
+
+static void open_run(const struct shape *s, int threads, run *r)
+{
+    pawl_model_config c;
+    static pawl_optim_config o;
+    const pawl_extent *extents;
+    pawl_fields_default(pawl_model_rows, &c);
+    pawl_fields_default(pawl_optim_rows, &o);
+    while (strcmp(pawl_model_types[c.model_type], s->family) != 0) c.model_type++;
+    c.vocab_size = s->vocab;
+    c.hidden_size = s->width;
+    c.intermediate_size = s->ff;
+    c.num_hidden_layers = 2;
+    c.num_attention_heads = s->heads;
+    c.num_key_value_heads = s->kv_heads;
+    c.head_dim = s->head_dim;
+    c.sliding_window = s->window;
+    c.tie_word_embeddings = s->tied;
+    done(pawl_model_open(&c, &r->model));
+    done(pawl_device_open_cpu(threads, "auto", &r->device));
+    const pawl_shapes most = pawl_model_shapes(r->model, ROWS, T);
+    done(pawl_device_reserve(r->device, &most));
+    done(pawl_activations_open(r->model, ROWS, T, 1, &r->activations));
+    r->count = pawl_model_count(r->model);
+    const int parts = pawl_model_extents(r->model, &extents);
+    done(pawl_optim_open(&o, r->device, extents, parts, 0, r->count, &r->optim));
+    r->weights = calloc((size_t)r->count, sizeof(float));
+    r->grads = calloc((size_t)r->count, sizeof(float));
+    pawl_model_init(r->model, 42, r->weights);
+}
+
+static void close_run(run *r)
+{
+    free(r->weights), free(r->grads);
+    pawl_optim_close(r->optim);
+    pawl_activations_close(r->activations);
+    pawl_device_close(r->device);
+    pawl_model_close(r->model);
+}
+
+/* Packed rows: documents of 50 and 80 positions, and one of all 130. */
+static void step(run *r, const struct shape *s, int64_t at)
+{
+    static int32_t ids[ROWS * T], targets[ROWS * T], positions[ROWS * T], starts[ROWS * T];
+    for (int32_t n = 0; n < ROWS * T; n++) {
+        const uint32_t word = pawl_random_at(1, PAWL_FOR_TEST, (uint64_t)at, (uint64_t)n).word[0];
+        const int32_t first = n < 50 ? 0 : n < T ? 50 : T;
+        ids[n] = (int32_t)(word % (uint32_t)s->vocab);
+        targets[n] = n % 9 == 0 ? PAWL_NOT_TRAINED : (int32_t)(word / 7 % (uint32_t)s->vocab);
+        positions[n] = n - first;
+        starts[n] = first;
+    }
+    const pawl_batch b = {
+        .rows = ROWS, .tokens = T, .ids = ids, .targets = targets, .positions = positions, .starts = starts};
+    const pawl_pass p = {
+        .weights = r->weights, .grads = r->grads, .put = PAWL_SET, .scale = 1.0f / (ROWS * T), .losses = r->losses};
+    done(pawl_model_pass(r->model, r->device, r->activations, &b, &p));
+    done(pawl_grad_norm(r->optim, r->grads, &r->norm));
+    done(pawl_optim_step(r->optim, r->weights, r->grads, r->norm, 1e-2, at));
+}
+
+static void assert_same(const char *what, const struct shape *s, int threads, const void *x, const void *y,
+                        size_t bytes)
+{
+    if (memcmp(x, y, bytes) != 0)
+        fail_msg("%s of width %lld: %s has other bits on %d threads", s->family, (long long)s->width, what, threads);
+}
+
+static void threads_change_no_bit_of_a_step(void **state)
+{
+    (void)state;
+    static const int threads[] = {2, 3, 8};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        const struct shape *s = &shapes[i];
+        run one = {.model = NULL};
+        open_run(s, 1, &one);
+        for (int64_t at = 0; at < STEPS; at++) step(&one, s, at);
+        for (int t = 0; t < 3; t++) {
+            run r = {.model = NULL};
+            open_run(s, threads[t], &r);
+            for (int64_t at = 0; at < STEPS; at++) step(&r, s, at);
+            const size_t bytes = (size_t)r.count * sizeof(float);
+            assert_same("the losses", s, threads[t], r.losses, one.losses, sizeof r.losses);
+            assert_same("the norm", s, threads[t], &r.norm, &one.norm, sizeof r.norm);
+            assert_same("the gradient", s, threads[t], r.grads, one.grads, bytes);
+            assert_same("the model", s, threads[t], r.weights, one.weights, bytes);
+            close_run(&r);
+        }
+        close_run(&one);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(threads_change_no_bit_of_a_step)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
