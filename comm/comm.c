@@ -6,6 +6,7 @@
 #include "comm/mpi.h"
 #include "core/arena.h"
 #include "core/hash.h"
+#include "core/span.h"
 
 volatile sig_atomic_t pawl_stop_asked;
 
@@ -76,7 +77,10 @@ void pawl_comm_close(pawl_comm *c)
 
 pawl_status pawl_barrier(pawl_comm *c)
 {
-    return c->size == 1 ? PAWL_OK : pawl_mpi_status(MPI_Barrier(pawl_mpi(c)), "MPI_Barrier");
+    if (c->size == 1) return PAWL_OK;
+    const int span = pawl_span_begin_wait("barrier"), code = MPI_Barrier(pawl_mpi(c));
+    pawl_span_end(span);
+    return pawl_mpi_status(code, "MPI_Barrier");
 }
 
 pawl_status pawl_bcast(pawl_comm *c, void *data, size_t bytes, int root)
@@ -96,8 +100,10 @@ pawl_status pawl_allgather(pawl_comm *c, const void *mine, size_t bytes, void *a
     memmove((char *)all + (size_t)c->rank * bytes, mine, bytes);
     if (c->size == 1) return PAWL_OK;
     c->bytes_sent += bytes * (uint64_t)(c->size - 1);
-    return pawl_mpi_status(MPI_Allgather(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, all, (int)bytes, MPI_BYTE, pawl_mpi(c)),
-                           "MPI_Allgather");
+    const int span = pawl_span_begin_wait("small gather");
+    const int code = MPI_Allgather(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, all, (int)bytes, MPI_BYTE, pawl_mpi(c));
+    pawl_span_end(span);
+    return pawl_mpi_status(code, "MPI_Allgather");
 }
 
 enum { SMALL_RANKS = 1024 };
@@ -116,7 +122,10 @@ static pawl_status gather_small(pawl_comm *c, const size_t *lengths, const size_
         counts[r] = (int)lengths[r];
         places[r] = (int)offsets[r];
     }
-    return pawl_mpi_status(MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, all, counts, places, MPI_BYTE, pawl_mpi(c)), "MPI_Allgatherv");
+    const int span = pawl_span_begin_wait("small gather");
+    const int code = MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, all, counts, places, MPI_BYTE, pawl_mpi(c));
+    pawl_span_end(span);
+    return pawl_mpi_status(code, "MPI_Allgatherv");
 }
 
 pawl_status pawl_allgather_blocks(pawl_comm *c, const void *mine, const size_t *lengths, const size_t *offsets, void *all)

@@ -129,6 +129,12 @@ PAWL_MUST pawl_status pawl_rounds_add(pawl_rounds *r, int64_t first, int64_t cou
 /* After all turns: the sum over this rank's range. */
 float *pawl_rounds_sum(pawl_rounds *r);
 
+/* What to add to this rank's clock (core/span.h) for rank 0's, and by how much that may be wrong. Collective. */
+typedef struct pawl_clock {
+    int64_t offset_ns, error_ns;
+} pawl_clock;
+PAWL_MUST pawl_status pawl_clock_measure(pawl_comm *c, pawl_clock *out);
+
 /* ---- Waiting: a thread that ends this rank when it has waited too long ---- */
 /* Starts the watchdog. ended: called from its thread with a sentence (what was waited for), must not return; launch/
  * hands in one that prints and _exits 75. */

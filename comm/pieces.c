@@ -1,5 +1,7 @@
 #include "comm/pieces.h"
 
+#include "core/span.h"
+
 int64_t pawl_piece_count(int64_t senders, int64_t longest)
 {
     int64_t n = senders > 0 ? PAWL_INBOX_COUNT / senders / PAWL_PIECE_LEAST * PAWL_PIECE_LEAST : PAWL_PIECE_COUNT;
@@ -37,7 +39,10 @@ pawl_status pawl_posted_wait(pawl_posted *p)
 {
     const int n = p->count;
     p->count = 0;
-    return n ? pawl_mpi_status(MPI_Waitall(n, p->requests, MPI_STATUSES_IGNORE), "MPI_Waitall") : PAWL_OK;
+    if (!n) return PAWL_OK;
+    const int span = pawl_span_begin("exchange"), code = MPI_Waitall(n, p->requests, MPI_STATUSES_IGNORE);
+    pawl_span_end(span);
+    return pawl_mpi_status(code, "MPI_Waitall");
 }
 
 pawl_status pawl_tree_sum(pawl_device *d, pawl_node of, const pawl_summed *have, int have_count, int64_t count, float **sum)

@@ -18,9 +18,11 @@ enum { REDZONE = 0 };
 #endif
 
 static atomic_long allocations, fail_at;
+static __thread long allocations_here;
 
 static int allowed(void)
 {
+    allocations_here++;
     long n = atomic_fetch_add(&allocations, 1) + 1, limit = atomic_load(&fail_at);
     return limit == 0 || n != limit;
 }
@@ -28,6 +30,11 @@ static int allowed(void)
 long pawl_alloc_count(void)
 {
     return atomic_load(&allocations);
+}
+
+long pawl_alloc_count_here(void)
+{
+    return allocations_here;
 }
 
 void pawl_alloc_fail_after(long n)

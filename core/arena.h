@@ -47,6 +47,8 @@ PAWL_MUST pawl_status pawl_realloc(void **block, size_t bytes, const char *what)
 void pawl_free(void *block);
 /* How many times pawl_alloc, pawl_realloc and pawl_arena_open were called so far. */
 long pawl_alloc_count(void);
+/* The same of the calling thread alone. */
+long pawl_alloc_count_here(void);
 /* Makes the n-th allocation from now fail (tests); 0 turns that off. */
 void pawl_alloc_fail_after(long n);
 

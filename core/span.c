@@ -113,9 +113,16 @@ pawl_span_track *pawl_spans_track(pawl_spans *s, int track)
     return &s->track[track];
 }
 
-void pawl_spans_keep(pawl_spans *s, int keep)
+void pawl_spans_mark(pawl_spans *s)
 {
-    for (int i = 0; i < s->tracks; i++) s->track[i].keep = keep;
+    for (int i = 0; i < s->tracks; i++) {
+        pawl_span_track *t = &s->track[i];
+        const int64_t since = t->event_count - t->marked;
+        if (i == PAWL_SPAN_WRITER) continue; /* another thread's, and it knows no steps */
+        if (since > t->longest) t->longest = since;
+        if (t->event_room - t->event_count < t->longest) t->keep = 0;
+        t->marked = t->event_count;
+    }
 }
 
 /* ---- Nodes ---- */

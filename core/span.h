@@ -57,7 +57,8 @@ typedef struct pawl_span_track {
     pawl_span_event *events;
     int64_t node_room, node_count, event_room, event_count, events_lost;
     int64_t busy_ns; /* of a pool thread */
-    int keep;        /* whether events are kept */
+    int64_t marked, longest; /* events at the last mark; the most between two */
+    int keep;                /* whether events are kept */
     int depth;
     pawl_span_open_one open[PAWL_SPAN_DEPTH];
 } pawl_span_track;
@@ -109,8 +110,8 @@ void pawl_spans_close(pawl_spans *s);
 void pawl_spans_record(pawl_spans *s);
 int pawl_spans_tracks(const pawl_spans *s);
 pawl_span_track *pawl_spans_track(pawl_spans *s, int track);
-/* Whether events are kept from now on; sums are, always. */
-void pawl_spans_keep(pawl_spans *s, int keep);
+/* A step begins: a track keeps its events only if there is room for as many as the longest step had. Sums are kept always. */
+void pawl_spans_mark(pawl_spans *s);
 int64_t pawl_span_now(void);
 
 /* A thread other than the main one takes part, while there is a recorder, from join to part. */

@@ -12,6 +12,8 @@ typedef struct job {
     pawl_comm *comm;
     const char *yaml;
     pawl_opened o;
+    pawl_profile_config profile;
+    int profiled;
     pawl_trainer *trainer;
     int lock; /* of output_dir; rank 0's */
     char resume[PATH_ROOM]; /* the checkpoint to go on from; "" for none */
@@ -167,6 +169,34 @@ static pawl_status fill_weights(job *j)
     return parent[0] ? pawl_trainer_continue(j->trainer, parent) : PAWL_OK;
 }
 
+enum { PROFILE, PROFILE_STEPS };
+
+/* A:B, where either may be left out. */
+static pawl_status read_profile_steps(const char *text, pawl_profile_config *out)
+{
+    char first[24];
+    const char *colon = text ? strchr(text, ':') : NULL;
+    if (!text) return PAWL_OK;
+    const size_t n = colon ? (size_t)(colon - text) : sizeof first;
+    if (n < sizeof first) {
+        memcpy(first, text, n);
+        first[n] = 0;
+        if ((n == 0 || (pawl_parse_i64(first, &out->first) && out->first >= 1)) &&
+            (!colon[1] || (pawl_parse_i64(colon + 1, &out->last) && out->last >= 1 && out->last >= out->first)))
+            return PAWL_OK;
+    }
+    return PAWL_FAIL(PAWL_EUSAGE, "pawl train: --profile-steps: expected FIRST:LAST, steps counted from 1 and both recorded, as 5:20, 5: or :20, found '%s'",
+                     text);
+}
+
+static pawl_status read_options(const pawl_args *a, job *j)
+{
+    PAWL_CHECK(a->option[PROFILE] || !a->option[PROFILE_STEPS], PAWL_EUSAGE, "pawl train: --profile-steps needs --profile");
+    PAWL_TRY(read_profile_steps(a->option[PROFILE_STEPS], &j->profile));
+    j->profiled = a->option[PROFILE] != NULL;
+    return PAWL_OK;
+}
+
 static pawl_status train(job *j, int *stopped)
 {
     pawl_outcome outcome;
@@ -175,6 +205,7 @@ static pawl_status train(job *j, int *stopped)
     PAWL_TRY(pawl_bcast(j->comm, j->resume, sizeof j->resume, 0));
     PAWL_TRY(pawl_open_run(j->comm, &j->o, stopped));
     if (*stopped) return PAWL_OK;
+    if (j->profiled) j->o.parts.profile = &j->profile;
     PAWL_TRY(pawl_trainer_open(&j->o.parts, &j->trainer));
     pawl_watch("loading the weights", (double)j->o.config.comm.phase_seconds);
     PAWL_TRY(fill_weights(j));
@@ -192,7 +223,8 @@ static pawl_status run(pawl_comm *c, const pawl_args *a, int *exit_status)
     j->comm = c;
     j->yaml = a->words[0];
     j->lock = -1;
-    pawl_status s = pawl_open_config(c, j->yaml, (char *const *)(a->words + 1), a->word_count - 1, &j->o);
+    pawl_status s = pawl_agree(c, read_options(a, j));
+    if (s == PAWL_OK) s = pawl_open_config(c, j->yaml, (char *const *)(a->words + 1), a->word_count - 1, &j->o);
     if (s == PAWL_OK) s = train(j, &stopped);
     if (s == PAWL_OK && stopped) *exit_status = PAWL_EXIT_AGAIN;
     pawl_trainer_close(j->trainer);
@@ -211,11 +243,13 @@ static void more_help(pawl_text *out)
 
 const pawl_command pawl_command_train = {
     .name = "train",
-    .usage = "RUN.yaml [key=value ...]",
+    .usage = "[--profile] RUN.yaml [key=value ...]",
     .summary = "trains, saves, and resumes where it was stopped",
     .on_ranks = 1,
     .least = 1,
     .most = PAWL_WORDS_MAX,
+    .options = {[PROFILE] = {"--profile", NULL, "say where the time goes: tables, profile.json and trace.json in output_dir"},
+                [PROFILE_STEPS] = {"--profile-steps", "A:B", "record steps A to B only; else all but the first"}},
     .run = run,
     .more_help = more_help,
 };

@@ -112,8 +112,9 @@ static int ends_above_attention(const pass *p, int64_t l)
 
 static pawl_status block_backward(const pass *p, int64_t l)
 {
-    PAWL_TRY(mlp_backward(p, l, &p->x->layers[l]));
-    return ends_above_attention(p, l) ? PAWL_OK : attention_backward(p, l, &p->x->layers[l]);
+    PAWL_SPAN_TRY("feed-forward", mlp_backward(p, l, &p->x->layers[l]));
+    if (!ends_above_attention(p, l)) PAWL_SPAN_TRY("self-attention", attention_backward(p, l, &p->x->layers[l]));
+    return PAWL_OK;
 }
 
 /* dsum is the gradient of the residual stream: sub-layers add to it. Under an adapter it is followed down to the lowest

@@ -91,10 +91,11 @@ static pawl_status block(const pass *p, int64_t l, pawl_tensor stream, const flo
 {
     const pawl_kept *k = &p->x->layers[l];
     PAWL_TRY(norm(p, l, PAWL_ATTENTION_NORM, stream, add, &k->attention_norm));
-    PAWL_TRY(attention(p, l, k));
+    PAWL_SPAN_TRY("self-attention", attention(p, l, k));
     stream = pass_view(p, k->attention_norm.sum, p->m->config.hidden_size);
     PAWL_TRY(norm(p, l, PAWL_MLP_NORM, stream, p->x->out, &k->mlp_norm));
-    return mlp(p, l, k);
+    PAWL_SPAN_TRY("feed-forward", mlp(p, l, k));
+    return PAWL_OK;
 }
 
 pawl_status pass_forward(pass *p)

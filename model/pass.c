@@ -132,9 +132,10 @@ pawl_status pawl_model_pass(const pawl_model *m, pawl_device *d, pawl_activation
 {
     pass p = begin(m, d, a, b, how);
     PAWL_TRY(open_pass(&p));
-    PAWL_TRY(pass_forward(&p));
-    PAWL_TRY(head_loss(&p));
-    PAWL_TRY(p.learns ? pass_backward(&p) : pass_done(&p, pass_above(&p)));
+    PAWL_SPAN_TRY("forward", pass_forward(&p));
+    PAWL_SPAN_TRY("head", head_loss(&p));
+    if (p.learns) PAWL_SPAN_TRY("backward", pass_backward(&p));
+    else PAWL_TRY(pass_done(&p, pass_above(&p)));
     finite_check f = {.p = &p, .losses = how->losses, .bad = how->bad_rows};
     if (how->bad_rows) pawl_parallel(d, b->rows, check_row, &f);
     return PAWL_OK;

@@ -2,6 +2,7 @@
 #ifndef PAWL_MODEL_PASS_H
 #define PAWL_MODEL_PASS_H
 
+#include "core/span.h"
 #include "model/adapter.h"
 
 #ifdef __cplusplus

@@ -1,5 +1,11 @@
 pawl_program(slow_pawl SOURCES ${CMAKE_CURRENT_LIST_DIR}/e2e/slow_pawl.c)
-foreach(name ranks zero stop saves commands plan bad data kill gguf lora finetune)
+pawl_program(counted_pawl SOURCES ${CMAKE_CURRENT_LIST_DIR}/e2e/counted_pawl.c LIBS ${CMAKE_DL_LIBS})
+foreach(name malloc calloc realloc free aligned_alloc posix_memalign strdup mmap munmap
+        pawl_step_compute pawl_step_update pawl_save_lay_out pawl_save_write pawl_save_publish)
+  target_link_options(counted_pawl PRIVATE -Wl,--wrap=${name})
+endforeach()
+target_link_options(counted_pawl PRIVATE -rdynamic)
+foreach(name ranks zero stop saves commands plan bad data kill gguf lora finetune profile)
   pawl_script(e2e_${name} 600 ${PAWL_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/e2e/${name}.py)
 endforeach()
 

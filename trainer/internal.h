@@ -84,6 +84,7 @@ struct pawl_trainer {
     pawl_stepper *stepper;
     pawl_evaluator *evaluator;
     pawl_saver *saver;
+    struct pawl_profiler *profiler; /* NULL: not asked for */
     pawl_metrics *metrics;
     json_t *lineage;
     pawl_score *scores;    /* [held-out domains] */
@@ -104,6 +105,8 @@ struct pawl_trainer {
 /* ---- Saving (saving.c); all collective ---- */
 /* Starts a save of the present step, unless it is saved already; waits for one under way first. */
 PAWL_MUST pawl_status pawl_saving_begin(pawl_trainer *t);
+/* Waits for a save under way; nothing where there is none. */
+PAWL_MUST pawl_status pawl_saving_finish(pawl_trainer *t);
 /* Moves a save under way on, by the votes in t->ballots. */
 PAWL_MUST pawl_status pawl_saving_poll(pawl_trainer *t);
 /* Saves the present step and waits for it; tries again when it fails, until the failures are too many. */

@@ -7,6 +7,7 @@
 #include "core/file.h"
 #include "core/memory.h"
 #include "trainer/internal.h"
+#include "trainer/profile.h"
 
 /* On all ranks before any of them takes memory, so that none counts what another has taken already. */
 static pawl_status plan(pawl_trainer *t)
@@ -25,6 +26,7 @@ static pawl_status take(pawl_trainer *t)
     PAWL_TRY(pawl_alloc((void **)&t->tokens, (size_t)pawl_data_domains(p->data, PAWL_TRAIN) * sizeof *t->tokens, "token counts"));
     PAWL_TRY(pawl_stepper_open(p, &t->stepper));
     PAWL_TRY(pawl_evaluator_open(p, &t->evaluator));
+    PAWL_TRY(pawl_profiler_open(p, &t->profiler));
     return pawl_lineage_new(p, &t->lineage);
 }
 
@@ -52,6 +54,7 @@ void pawl_trainer_close(pawl_trainer *t)
 {
     if (!t) return;
     pawl_saver_close(t->saver);
+    pawl_profiler_close(t->profiler); /* no thread writes to it any more */
     pawl_metrics_close(t->metrics);
     pawl_evaluator_close(t->evaluator);
     pawl_stepper_close(t->stepper);
@@ -201,18 +204,29 @@ static int any_stop(const pawl_trainer *t)
     return stop;
 }
 
+/* Computes, sums and updates: nothing of pawl's own is allocated in here (a test counts). */
+static pawl_status compute_and_update(pawl_trainer *t, pawl_step_report *r)
+{
+    const long before = pawl_alloc_count_here();
+    const pawl_status mine = pawl_step_compute(t->stepper, t->step * t->p->train->global_batch_size);
+    PAWL_TRY(pawl_step_update(t->stepper, mine, t->step, t->plan.steps, r));
+    if (t->profiler) t->profiler->allocations += pawl_alloc_count_here() - before;
+    return PAWL_OK;
+}
+
 static pawl_status one_step(pawl_trainer *t)
 {
     const pawl_parts *p = t->p;
     const double began = pawl_seconds();
     pawl_step_report r;
     pawl_watch("a training step", step_limit(t));
-    const pawl_status mine = pawl_step_compute(t->stepper, t->step * p->train->global_batch_size);
-    PAWL_TRY(pawl_step_update(t->stepper, mine, t->step, t->plan.steps, &r));
+    const int span = pawl_profiler_step(t->profiler, t->step + 1);
+    PAWL_TRY(compute_and_update(t, &r));
     t->step++;
     count_tokens(t, &r);
     PAWL_TRY(vote(t, &r));
     const double seconds = pawl_seconds() - began;
+    pawl_profiler_step_done(t->profiler, span, t->step, seconds);
     t->recent[t->recent_count++ % PAWL_RECENT_STEPS] = seconds;
     PAWL_TRY(pawl_agree(p->comm, pawl_record_step(t, &r, seconds)));
     if (r.skipped) return skip(t, &r);
@@ -229,7 +243,7 @@ static pawl_status evaluate(pawl_trainer *t, int *stopped)
     if (t->evaluated == t->step || pawl_data_domains(t->p->data, PAWL_HELD_OUT) == 0) return PAWL_OK;
     pawl_screen_evaluating(t->p);
     const pawl_pass of = pawl_stepper_pass(t->stepper);
-    PAWL_TRY(pawl_evaluate(t->evaluator, &of, t->scores, stopped));
+    PAWL_SPAN_TRY("evaluation", pawl_evaluate(t->evaluator, &of, t->scores, stopped));
     if (*stopped) return PAWL_OK;
     t->evaluated = t->step;
     pawl_data_let_go(t->p->data);
@@ -245,6 +259,14 @@ static int due(int64_t step, int64_t every)
     return every > 0 && step % every == 0;
 }
 
+/* A save under way is waited for first, so that it is in the profile. */
+static pawl_status profile(pawl_trainer *t)
+{
+    if (!t->profiler) return PAWL_OK;
+    PAWL_TRY(pawl_saving_finish(t));
+    return pawl_profiler_report(t->profiler, &t->plan);
+}
+
 static pawl_status boundary(pawl_trainer *t, int *stopped)
 {
     pawl_data_let_go(t->p->data);
@@ -253,7 +275,7 @@ static pawl_status boundary(pawl_trainer *t, int *stopped)
     if (*stopped || t->step == t->plan.steps) return PAWL_OK; /* the end of the run does what is left */
     if (due(t->step, t->p->train->eval_steps)) PAWL_TRY(evaluate(t, stopped));
     if (!*stopped && (due(t->step, t->p->save->save_steps) || t->ballots[0].save_now)) PAWL_TRY(pawl_saving_begin(t));
-    return PAWL_OK;
+    return pawl_profiler_due(t->profiler, t->step) ? profile(t) : PAWL_OK;
 }
 
 /* ---- the run ---- */
@@ -265,6 +287,7 @@ static pawl_status begin(pawl_trainer *t)
     t->started = t->last_save = pawl_seconds();
     t->bytes_sent_before = p->comm->bytes_sent;
     pawl_screen_start(p, &t->plan, t->step);
+    PAWL_TRY(pawl_profiler_begin(t->profiler, t->step));
     if (t->resumed < 0) return PAWL_OK;
     pawl_screen_line(p, "  resumed  from step %lld", (long long)t->resumed);
     return pawl_agree(p->comm, pawl_record_event(t, "resume", json_pack("{s:i,s:s}", "ranks", p->comm->size, "from", t->from)));
@@ -273,6 +296,7 @@ static pawl_status begin(pawl_trainer *t)
 static pawl_status stop(pawl_trainer *t)
 {
     PAWL_TRY(pawl_saving_surely(t));
+    PAWL_TRY(profile(t));
     PAWL_TRY(pawl_agree(t->p->comm, pawl_record_event(t, "stop", NULL)));
     PAWL_TRY(pawl_agree(t->p->comm, pawl_metrics_sync(t->metrics)));
     pawl_screen_line(t->p, "stopped at step %lld of %lld, saved; start the same command again to go on", (long long)t->step,
@@ -321,6 +345,7 @@ static pawl_status finish(pawl_trainer *t, int *stopped)
     PAWL_TRY(pawl_saving_surely(t));
     PAWL_TRY(pawl_record_memory(t));
     PAWL_TRY(pawl_agree(t->p->comm, pawl_metrics_sync(t->metrics)));
+    PAWL_TRY(profile(t));
     return summary(t);
 }
 

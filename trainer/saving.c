@@ -1,5 +1,6 @@
 /* Saving behind the steps: begun at a boundary, polled at every one, waited for only where the run ends. */
 #include "core/log.h"
+#include "core/span.h"
 #include "trainer/internal.h"
 
 enum { FAILED_SAVES_IN_A_ROW = 2 };
@@ -29,16 +30,20 @@ pawl_status pawl_saving_poll(pawl_trainer *t)
     int published = 0;
     if (!pawl_save_busy(t->saver)) return PAWL_OK;
     for (int i = 0; i < t->p->comm->size; i++) t->votes[i] = t->ballots[i].save;
+    const int span = pawl_span_begin("save: poll");
     const pawl_status s = pawl_save_poll(t->saver, t->votes, &published);
+    pawl_span_end(span);
     if (s != PAWL_OK) return after_failure(t, s);
     return published ? after_success(t) : PAWL_OK;
 }
 
-static pawl_status finish(pawl_trainer *t)
+pawl_status pawl_saving_finish(pawl_trainer *t)
 {
     int published = 0;
     if (!pawl_save_busy(t->saver)) return PAWL_OK;
+    const int span = pawl_span_begin("save: wait");
     const pawl_status s = pawl_save_finish(t->saver, (double)t->p->reduce->phase_seconds, &published);
+    pawl_span_end(span);
     return s == PAWL_OK ? after_success(t) : after_failure(t, s);
 }
 
@@ -59,10 +64,10 @@ static pawl_status start(pawl_trainer *t)
 pawl_status pawl_saving_begin(pawl_trainer *t)
 {
     if (t->saved == t->step) return PAWL_OK;
-    PAWL_TRY(finish(t)); /* one at a time */
+    PAWL_TRY(pawl_saving_finish(t)); /* one at a time */
     pawl_watch("saving a checkpoint", (double)t->p->reduce->phase_seconds);
-    PAWL_TRY(pawl_agree(t->p->comm, start(t)));
-    PAWL_TRY(pawl_save_share(t->saver));
+    PAWL_SPAN_TRY("save: begin", pawl_agree(t->p->comm, start(t)));
+    PAWL_SPAN_TRY("save: share", pawl_save_share(t->saver));
     t->saved = t->step;
     t->last_save = pawl_seconds();
     return PAWL_OK;
@@ -72,7 +77,7 @@ pawl_status pawl_saving_surely(pawl_trainer *t)
 {
     do { /* until after_failure gives up */
         PAWL_TRY(pawl_saving_begin(t));
-        PAWL_TRY(finish(t));
+        PAWL_TRY(pawl_saving_finish(t));
     } while (t->saved != t->step);
     return PAWL_OK;
 }

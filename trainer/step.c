@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "core/span.h"
 #include "trainer/held.h"
 #include "trainer/internal.h"
 
@@ -218,7 +219,9 @@ static pawl_status compute_slot(pawl_stepper *s, float scale, float *grads, pawl
     const pawl_parts *p = s->p;
     int64_t first, end;
     pawl_slot_rows(&s->cut, s->slots[s->next++], &first, &end);
+    const int span = pawl_span_begin("rows");
     pawl_slot_fill(p->data, PAWL_TRAIN, s->rows + first, end - first, &s->batch);
+    pawl_span_end(span);
     s->over.first_row = s->at + first;
     pawl_pass pass = {.over = p->adapter ? &s->over : NULL, .grads = grads, .put = put, .scale = scale, .losses = s->losses, .bad_rows = s->bad};
     pawl_hold_pass(&s->hold, 1, &pass);
@@ -241,7 +244,7 @@ static pawl_status compute_lanes(pawl_stepper *s, float scale)
         float *grads = pawl_reduction_lane(r, &put);
         for (pawl_lane_slots(&s->cut, lane, &slot, &end); slot < end; slot++, put = PAWL_ADD)
             PAWL_TRY(compute_slot(s, scale, grads, put));
-        PAWL_TRY(pawl_reduction_lane_done(r));
+        PAWL_SPAN_TRY("lanes", pawl_reduction_lane_done(r));
     }
     return PAWL_OK;
 }
@@ -266,10 +269,12 @@ pawl_status pawl_step_compute(pawl_stepper *s, int64_t at)
 {
     const int rank = s->p->comm->rank;
     int64_t trained = 0;
+    const int span = pawl_span_begin("rows");
     for (int64_t g = 0; g < s->cut.rows; g++) {
         s->rows[g] = pawl_data_row_at(s->p->data, at + g);
         trained += pawl_row_trained(s->p->data, PAWL_TRAIN, s->rows[g]);
     }
+    pawl_span_end(span);
     s->at = at;
     s->next = s->first_slot[rank];
     s->done = (int64_t)(s->offsets[rank] / sizeof(pawl_row_result));
@@ -316,12 +321,12 @@ pawl_status pawl_step_update(pawl_stepper *s, pawl_status mine, int64_t step, in
     PAWL_TRY(pawl_meet(s->p->comm, mine));
     PAWL_TRY(share_results(s, &r));
     const int bad = sum_results(s, &r);
-    PAWL_TRY(pawl_hold_sum(&s->hold, &grads));
-    PAWL_TRY(pawl_hold_norm(&s->hold, s->optim, grads, &r.grad_norm));
+    PAWL_SPAN_TRY("reduction", pawl_hold_sum(&s->hold, &grads));
+    PAWL_SPAN_TRY("norm", pawl_hold_norm(&s->hold, s->optim, grads, &r.grad_norm));
     r.skipped = bad || !isfinite(r.loss) || !isfinite(r.grad_norm);
     if (!r.skipped) {
-        PAWL_TRY(pawl_optim_step(s->optim, pawl_hold_mine(&s->hold), grads, r.grad_norm, r.lr, step));
-        PAWL_TRY(pawl_hold_spread(&s->hold));
+        PAWL_SPAN_TRY("optimizer", pawl_optim_step(s->optim, pawl_hold_mine(&s->hold), grads, r.grad_norm, r.lr, step));
+        PAWL_SPAN_TRY("spread", pawl_hold_spread(&s->hold));
     }
     *out = r;
     return PAWL_OK;

@@ -2,6 +2,7 @@
  * the accounts of arenas (pawl_arena_use_of) and the plan are the same numbers. Two are no arenas: the program with its
  * libraries, and what reading a model needs meanwhile. */
 #include "trainer/planning.h"
+#include "trainer/profile.h"
 
 /* When a category is in memory. Arenas take no memory until they are first written to, and then stay. */
 enum { LOADING = 1, STEPS = 2, ALWAYS = LOADING | STEPS };
@@ -89,6 +90,19 @@ static pawl_status snapshot(const pawl_planned *w, size_t *bytes)
     return PAWL_OK;
 }
 
+static pawl_status profile(const pawl_planned *w, size_t *bytes)
+{
+    *bytes = w->p->profile ? pawl_profiler_bytes(w->p) : 0;
+    return PAWL_OK;
+}
+
+/* Before the first step, when little of what steps need is in memory yet. */
+static pawl_status measuring(const pawl_planned *w, size_t *bytes)
+{
+    *bytes = w->p->profile ? PAWL_MEMORY_RATE_BYTES : 0;
+    return PAWL_OK;
+}
+
 static const struct taking {
     const char *name;
     int when;
@@ -107,6 +121,8 @@ static const struct taking {
     {"scratch", STEPS, scratch},
     {"batch", STEPS, batch},
     {"checkpoint snapshot", STEPS, snapshot},
+    {"profile", STEPS, profile},
+    {"measuring", LOADING, measuring},
 };
 enum { TAKINGS = sizeof takings / sizeof *takings };
 _Static_assert((int)TAKINGS <= (int)PAWL_PLAN_CATEGORIES, "a plan has room for every category");

@@ -30,6 +30,12 @@ extern "C" {
 typedef struct pawl_train_config { PAWL_TRAIN_FIELDS(PAWL_MEMBER_F, PAWL_MEMBER_C, PAWL_MEMBER_T) } pawl_train_config;
 extern const pawl_field pawl_train_rows[];
 
+/* What `pawl train --profile` asks for: steps, counted from 1, both included. first 0: from this process's second on; last 0: to
+ * the end. */
+typedef struct pawl_profile_config {
+    int64_t first, last;
+} pawl_profile_config;
+
 /* Everything a run is made of, opened by launch/ and kept open by it. */
 typedef struct pawl_parts {
     pawl_comm *comm;
@@ -52,6 +58,7 @@ typedef struct pawl_parts {
     pawl_code base_code;         /* how the linear weights under the adapter are kept */
     int live;                    /* 1: progress is one line that is written over, on a terminal */
     json_t *parent;       /* {path, root_sha256} of parent_checkpoint; NULL: none */
+    const pawl_profile_config *profile; /* NULL: none */
 } pawl_parts;
 
 /* How the rows of a step are cut (decisions 1 and 2). */

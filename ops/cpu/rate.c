@@ -63,8 +63,8 @@ double pawl_cpu_gemm_rate(pawl_device *d, pawl_dtype type)
 /* a[i] += b[i] over more than caches hold: two streams read, one written. */
 double pawl_cpu_memory_rate(pawl_device *d)
 {
-    enum { COUNT = 8 << 20, RATES = 5 };
-    pawl_arena a = {.name = "numbers for measuring", .used = (size_t)2 * COUNT * sizeof(float)};
+    enum { COUNT = PAWL_MEMORY_RATE_BYTES / 8, RATES = 5 };
+    pawl_arena a = {.name = "measuring", .used = (size_t)2 * COUNT * sizeof(float)};
     double seconds[1 + RATES];
     if (pawl_arena_open(&a) != PAWL_OK) return 0;
     float *numbers = (float *)a.base;

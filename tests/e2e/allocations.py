@@ -1,0 +1,52 @@
+"""Nothing is allocated inside a step, by calls that the linker can tell from those of libraries. What libraries allocate is said."""
+import glob, os, re
+from e2e import *
+
+COUNTED = os.path.join(TESTS, "counted_pawl")
+where = folder()
+GPT2 = """model:
+  model_type: gpt2
+  hidden_size: 32
+  num_hidden_layers: 2
+  num_attention_heads: 4
+  max_position_embeddings: 128
+tokenizer: bytes
+"""
+LORA = dict(adapter="lora", lora_r=4, lora_alpha=8, lora_target_modules="all-linear", lora_dropout=0.1)
+RUNS = [
+    ("f32 on one rank", 1, MODEL, {}),
+    ("two ranks that save behind their steps", 2, MODEL, dict(save_steps=1, eval_steps=3)),
+    ("three ranks, fast sums", 3, MODEL, dict(reduction="fast", threads=2)),
+    ("padding and short rows", 1, MODEL, dict(sample_packing="false", micro_batch_size=3, threads=2)),
+    ("gpt2", 2, GPT2, dict(micro_batch_size=2)),
+]
+
+
+def counted(name, ranks, model, keys):
+    out = os.path.join(where, name.replace(" ", "-"))
+    yaml = write_run(where, output=out, model=model, **{**dict(max_steps=6), **keys})
+    status, _, stderr = run(ranks, "train", yaml, program=COUNTED, env=dict(ENV, PAWL_COUNTS=out + ".counts"))
+    check(status == 0, f"{name}: runs {stderr[-500:] * (status != 0)}")
+    files = sorted(glob.glob(out + ".counts.*"))
+    check(len(files) == ranks, f"{name}: every rank counted")
+    libraries = {}
+    for path in files:
+        with open(path) as f:
+            text = f.read()
+        check(text.startswith("steps 6\n"), f"{name}: all steps were seen")
+        own = [(int(s), int(n)) for s, n in re.findall(r"^(\d+) own (\d+)", text, re.M) if int(n)]
+        check(not own, f"{name}: nothing of pawl's own" + (f": {own}\n{text}" if own else ""))
+        for library, calls in re.findall(r"^(\S+\.so\S*) (\d+)$", text, re.M):
+            libraries[library] = libraries.get(library, 0) + int(calls)
+    print(f"       {name}: libraries allocate {libraries} times in 6 steps of {ranks} ranks")
+
+
+for each in RUNS:
+    counted(*each)
+base = os.path.join(where, "f32-on-one-rank")
+model = os.path.join(where, "base")
+check(run(0, "export", base, model)[0] == 0, "a model for adapters to stand on")
+for name, keys in (("LoRA", {}), ("DoRA over 4 bits", dict(peft_use_dora="true", load_in_4bit="true"))):
+    counted(name, 2, f"base_model: {model}\n", {**LORA, **keys})
+# The counter counts: a run that resumes reads a checkpoint, but not inside a step; a program that would allocate there is caught.
+done()
