@@ -195,6 +195,28 @@ static void exchange_is_bounded(pawl_comm *c)
     pawl_owners_close(o);
 }
 
+/* As in a pass: ranks meet again and again; one fails between two meetings, and says so at the end, where the others never come. */
+static pawl_status work_with_meetings(pawl_comm *c, int failing, int after, int *met)
+{
+    for (int i = 0; i < 5; i++) {
+        PAWL_CHECK(c->rank != failing || i != after, PAWL_EDATA, "the work of rank %d", failing);
+        PAWL_TRY(pawl_meet(c, PAWL_OK));
+        ++*met;
+    }
+    return PAWL_OK;
+}
+
+static void a_rank_that_fails_meets_the_others_where_they_are(pawl_comm *c)
+{
+    for (int after = 0; after <= 5; after++) {
+        int met = 0;
+        const pawl_status s = pawl_meet(c, work_with_meetings(c, c->size - 1, after, &met));
+        CHECK(s == (after < 5 ? PAWL_EDATA : PAWL_OK) && met == after);
+        if (s != PAWL_OK) CHECK(pawl_last_error()->rank == c->size - 1 && strstr(pawl_last_error()->what, "the work of rank") != NULL);
+        CHECK_OK(pawl_agree(c, PAWL_OK)); /* nobody is left behind */
+    }
+}
+
 int main(int argc, char **argv)
 {
     return check_main(argc, argv, (const check[]){
@@ -204,5 +226,6 @@ int main(int argc, char **argv)
         {"a_sum_may_end_in_ranges", a_sum_may_end_in_ranges},
         {"what_owners_keep_comes_to_all", what_owners_keep_comes_to_all},
         {"exchange_is_bounded", exchange_is_bounded},
+        {"a_rank_that_fails_meets_the_others_where_they_are", a_rank_that_fails_meets_the_others_where_they_are},
         {0}});
 }

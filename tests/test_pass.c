@@ -125,6 +125,19 @@ static pawl_status run(setting *s, recorder *r, const pawl_over *over, int learn
     return pawl_model_pass(s->model, s->device, s->acts, &s->batch, &p);
 }
 
+/* Whoever walks through a pass that others compute calls the same hooks in the same order. */
+static void assert_same_walk(setting *s, const recorder *passed, const pawl_over *over, int learns)
+{
+    recorder r = {.m = passed->m, .a = passed->a, .weights = passed->weights, .grads = floats(s->count), .put = PAWL_SET, .failing = -1};
+    const pawl_pass_hooks hooks = {&r, need, done, learns ? want : NULL, learns ? ready : NULL};
+    const pawl_pass p = {.over = over, .hooks = &hooks};
+    if (pawl_model_walk(s->model, &p) != PAWL_OK) fail_msg("%s", pawl_last_error()->what);
+    assert_int_equal(r.count, passed->count);
+    for (int i = 0; i < r.count; i++) assert_string_equal(r.calls[i], passed->calls[i]);
+    assert_all_closed(&r);
+    free(r.grads);
+}
+
 static void plain_run(setting *s, const pawl_over *over, const float *weights, float *grads, pawl_put put)
 {
     const pawl_pass p = {.over = over,
@@ -176,11 +189,13 @@ static void parts_may_stand_anywhere(void **unused)
             assert_same_tensors(&s, NULL, grads, s.grads);
             assert_order(&r, variants[v].tied, 1);
             assert_all_closed(&r);
+            assert_same_walk(&s, &r, NULL, 1);
         }
         assert_int_equal(run(&s, &r, NULL, 0), PAWL_OK);
         assert_memory_equal(s.losses, losses, (size_t)(s.batch.rows * T) * sizeof(float));
         assert_order(&r, variants[v].tied, 0);
         assert_all_closed(&r);
+        assert_same_walk(&s, &r, NULL, 0);
         free(grads);
         close_setting(&s);
     }
@@ -280,6 +295,7 @@ static void adapters_have_parts_too(void **unused)
         assert_same_tensors(&s, a, grads, plain);
         assert_calls(&r, kinds[k].calls);
         assert_all_closed(&r);
+        assert_same_walk(&s, &r, &over, 1);
         free(weights);
         free(plain);
         free(grads);

@@ -52,6 +52,8 @@ static void show_memory(const pawl_parts *p, const pawl_plan *plan)
 
 void pawl_screen_start(const pawl_parts *p, const pawl_plan *plan, int64_t first_step)
 {
+    static const char *const sharing[] = {"", ", state shared out", ", state and gradients shared out",
+                                          ", state, gradients and weights shared out"}; /* by zero_stage */
     const pawl_cut cut = pawl_cut_of(p->train, p->reduce);
     pawl_text data = {0};
     if (p->comm->rank != 0) return;
@@ -71,9 +73,9 @@ void pawl_screen_start(const pawl_parts *p, const pawl_plan *plan, int64_t first
         pawl_screen_line(p, "  plan     nothing: the run is finished, at step %lld", (long long)first_step);
         return;
     }
-    pawl_screen_line(p, "  plan     steps %lld to %lld, each %lld rows in %lld slots of %lld, %d lanes, %s reduction, %s from %.3g, %.3g FLOP",
+    pawl_screen_line(p, "  plan     steps %lld to %lld, each %lld rows in %lld slots of %lld, %d lanes, %s reduction%s, %s from %.3g, %.3g FLOP",
                      (long long)first_step + 1, (long long)plan->steps, (long long)cut.rows, (long long)cut.slots,
-                     (long long)cut.micro, cut.lanes, pawl_reduction_names[p->reduce->reduction],
+                     (long long)cut.micro, cut.lanes, pawl_reduction_names[p->reduce->reduction], sharing[p->reduce->zero_stage],
                      pawl_schedule_names[p->optim->lr_scheduler], p->optim->learning_rate, plan->flops);
     pawl_screen_line(p, "  output   %s", p->train->output_dir);
 }

@@ -2,15 +2,19 @@
  *
  *     mpirun -n N reduce [MILLIONS_OF_NUMBERS ...]
  *
- * Prints for each size the median milliseconds of both (every rank has one lane, so all of the tree is between ranks). */
+ * Prints for each size the median milliseconds of both (every rank has one lane, so all of the tree is between ranks). And
+ * what could be hidden behind computing: a message of that many numbers to the next rank and one from the rank before, posted, then
+ * as much computing as they take, with a look at them (MPI_Testall) after each of HOOKS slices of it as a backward pass could, then
+ * the wait for what is left. Milliseconds of each alone, and of both together (decision 0012). */
 #include <mpi.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "comm/comm.h"
+#include "core/arena.h"
 #include "core/log.h"
 
-enum { ROUNDS = 15 };
+enum { ROUNDS = 15, HOOKS = 60, PIECE = 1 << 18, PIECES = 1024 };
 
 static int compare(const void *a, const void *b)
 {
@@ -42,6 +46,68 @@ static pawl_status median(pawl_comm *c, pawl_device *d, int kind, int64_t count,
     return PAWL_OK;
 }
 
+static int post(pawl_comm *c, float *out, float *in, int64_t count, MPI_Request *requests)
+{
+    const MPI_Comm all = *(MPI_Comm *)c->handle;
+    int n = 0;
+    for (int64_t at = 0; at < count && n + 2 <= PIECES; at += PIECE) {
+        const int length = (int)(count - at < PIECE ? count - at : PIECE);
+        MPI_Irecv(in + at, length, MPI_FLOAT, (c->rank + c->size - 1) % c->size, 2, all, &requests[n++]);
+        MPI_Isend(out + at, length, MPI_FLOAT, (c->rank + 1) % c->size, 2, all, &requests[n++]);
+    }
+    return n;
+}
+
+static volatile float sink;
+
+static void compute(double seconds)
+{
+    const double end = pawl_seconds() + seconds;
+    float x = 1;
+    while (pawl_seconds() < end)
+        for (int i = 0; i < 1000; i++) x = x * 0.999f + 0.001f;
+    sink = x;
+}
+
+/* One exchange, with so many seconds of computing between posting and waiting. */
+static pawl_status exchange(pawl_comm *c, float *out, float *in, int64_t count, double seconds, double *ms)
+{
+    MPI_Request requests[PIECES];
+    int through;
+    PAWL_TRY(pawl_barrier(c));
+    const double began = pawl_seconds();
+    const int n = post(c, out, in, count, requests);
+    for (int i = 0; i < HOOKS && seconds > 0; i++) {
+        compute(seconds / HOOKS);
+        MPI_Testall(n, requests, &through, MPI_STATUSES_IGNORE);
+    }
+    MPI_Waitall(n, requests, MPI_STATUSES_IGNORE);
+    PAWL_TRY(pawl_barrier(c));
+    *ms = 1e3 * (pawl_seconds() - began);
+    return PAWL_OK;
+}
+
+static pawl_status overlap(pawl_comm *c, double millions)
+{
+    const int64_t count = (int64_t)(millions * 1e6);
+    float *out, *in;
+    double alone[ROUNDS], both[ROUNDS], ms;
+    PAWL_TRY(pawl_alloc((void **)&out, (size_t)count * sizeof *out, "a message"));
+    PAWL_TRY(pawl_alloc((void **)&in, (size_t)count * sizeof *in, "a message"));
+    for (int i = 0; i < ROUNDS; i++) PAWL_TRY(exchange(c, out, in, count, 0, &alone[i]));
+    qsort(alone, ROUNDS, sizeof *alone, compare);
+    ms = alone[ROUNDS / 2];
+    PAWL_TRY(pawl_bcast(c, &ms, sizeof ms, 0));
+    for (int i = 0; i < ROUNDS; i++) PAWL_TRY(exchange(c, out, in, count, 1e-3 * ms, &both[i]));
+    qsort(both, ROUNDS, sizeof *both, compare);
+    if (c->rank == 0)
+        printf("%d ranks, %g M numbers: exchange %.2f ms, computing %.2f ms, one behind the other %.2f ms, together %.2f ms\n", c->size,
+               millions, ms, ms, 2 * ms, both[ROUNDS / 2]);
+    pawl_free(out);
+    pawl_free(in);
+    return PAWL_OK;
+}
+
 static pawl_status measure(pawl_comm *c, double millions)
 {
     const int64_t count = (int64_t)(millions * 1e6);
@@ -53,7 +119,7 @@ static pawl_status measure(pawl_comm *c, double millions)
     if (c->rank == 0)
         printf("%d ranks, %g M numbers: fixed tree %.2f ms, MPI_Allreduce %.2f ms, ratio %.2f\n", c->size, millions, tree, fast, tree / fast);
     pawl_device_close(d);
-    return PAWL_OK;
+    return c->size > 1 ? overlap(c, millions) : PAWL_OK;
 }
 
 int main(int argc, char **argv)
