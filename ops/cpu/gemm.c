@@ -2,7 +2,7 @@
 
 #include "ops/cpu/gemm_plans.h"
 
-enum { TABLE_SLOTS = 4096, TABLE_MOST = TABLE_SLOTS / 2, PANELS_MOST = 8 };
+enum { TABLE_SLOTS = 2 * PAWL_PLANS_MOST, PANELS_MOST = 8 };
 
 pawl_status pawl_gemm_open(const pawl_gemm_library *library, pawl_pool *pool, const pawl_kernels *k, pawl_gemm **out)
 {
@@ -166,7 +166,7 @@ pawl_status pawl_gemm_prepare(pawl_gemm *g, pawl_gemm_use use, const pawl_panel 
 {
     const cut c = cut_of(use, p);
     const pawl_panel ends[] = {panel_of(p, c, 0), panel_of(p, c, c.count - 1)};
-    if (g->plans + PLANS_OF_A_PRODUCT > TABLE_MOST) forget_all(g); /* ever new shapes: start afresh, not without end */
+    if (g->plans + PLANS_OF_A_PRODUCT > PAWL_PLANS_MOST) forget_all(g); /* ever new shapes: start afresh, not without end */
     for (int i = 0; i < 2; i++) {
         const pawl_gemm_entry *e = NULL;
         PAWL_TRY(pawl_gemm_plan(g, &ends[i], &e));

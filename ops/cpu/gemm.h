@@ -12,6 +12,9 @@
 extern "C" {
 #endif
 
+/* So many plans at most are kept at a time: a library takes room for them when it is opened, and none inside a step. */
+enum { PAWL_PLANS_MOST = 2048 };
+
 /* Who multiplies. Every entry is required. */
 typedef struct pawl_gemm_library {
     void (*name)(char out[32]); /* "onednn 2.6.3", "portable" */

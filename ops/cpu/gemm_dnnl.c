@@ -8,19 +8,24 @@
 #include "core/arena.h"
 #include "ops/cpu/gemm.h"
 
+typedef struct plan plan;
+
 typedef struct dnnl {
     int threads;
+    plan *free;  /* the first of those that are not in use */
+    char *plans; /* PAWL_PLANS_MOST of them */
     dnnl_engine_t engine;
     dnnl_stream_t streams[]; /* one a thread */
 } dnnl;
 
 enum { A, B, C, SCRATCH, ARGUMENTS };
 
-typedef struct plan {
+struct plan {
     dnnl *library;
+    plan *next; /* of those that are not in use */
     dnnl_primitive_t primitive;
     dnnl_memory_t memory[]; /* [threads][ARGUMENTS] */
-} plan;
+};
 
 #define TRY_DNNL(call)                                                                                                 \
     do {                                                                                                               \
@@ -115,11 +120,29 @@ static void close_dnnl(void *self)
     for (int t = 0; t < d->threads; t++)
         if (d->streams[t]) dnnl_stream_destroy(d->streams[t]);
     if (d->engine) dnnl_engine_destroy(d->engine);
+    pawl_free(d->plans);
     pawl_free(d);
+}
+
+static size_t plan_bytes(const dnnl *d)
+{
+    return sizeof(plan) + (size_t)d->threads * ARGUMENTS * sizeof(dnnl_memory_t);
+}
+
+static pawl_status make_room(dnnl *d)
+{
+    PAWL_TRY(pawl_alloc((void **)&d->plans, PAWL_PLANS_MOST * plan_bytes(d), "plans of matrix products"));
+    for (size_t i = PAWL_PLANS_MOST; i-- > 0;) {
+        plan *p = (plan *)(d->plans + i * plan_bytes(d));
+        p->next = d->free;
+        d->free = p;
+    }
+    return PAWL_OK;
 }
 
 static pawl_status fill(dnnl *d)
 {
+    PAWL_TRY(make_room(d));
     TRY_DNNL(dnnl_engine_create(&d->engine, dnnl_cpu, 0));
     for (int t = 0; t < d->threads; t++)
         TRY_DNNL(dnnl_stream_create(&d->streams[t], d->engine, dnnl_stream_default_flags));
@@ -147,7 +170,8 @@ static void forget_dnnl(void *self)
     for (int i = 0; i < p->library->threads * ARGUMENTS; i++)
         if (p->memory[i]) dnnl_memory_destroy(p->memory[i]);
     if (p->primitive) dnnl_primitive_destroy(p->primitive);
-    pawl_free(p);
+    p->next = p->library->free;
+    p->library->free = p;
 }
 
 /* Scratch comes from the caller, and c is added to by a post-operation. */
@@ -221,8 +245,10 @@ static pawl_status plan_dnnl(void *self, const pawl_panel *shape, void **out, si
     dnnl_primitive_attr_t attributes = NULL;
     memset(d, 0, sizeof d);
     omp_set_num_threads(1); /* a primitive runs on as many threads as it was made on */
-    PAWL_TRY(pawl_alloc((void **)&p, sizeof *p + (size_t)library->threads * ARGUMENTS * sizeof *p->memory,
-                        "a oneDNN primitive"));
+    PAWL_CHECK(library->free, PAWL_EBUG, "more than %d plans of matrix products are asked for", PAWL_PLANS_MOST);
+    p = library->free;
+    library->free = p->next;
+    memset(p, 0, plan_bytes(library));
     p->library = library;
     const dnnl_status_t described[] = {
         describe(&d[A], (matrix){shape->m, shape->k, shape->lda, shape->a_transposed, shape->a_type}),

@@ -7,6 +7,7 @@ where = folder()
 GPT2 = """model:
   model_type: gpt2
   hidden_size: 32
+  intermediate_size: 80
   num_hidden_layers: 2
   num_attention_heads: 4
   max_position_embeddings: 128

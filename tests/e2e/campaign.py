@@ -1,6 +1,7 @@
-"""A long campaign: random runs, stopped and killed at random and resumed at random numbers of ranks and threads, against the
-same run undisturbed on one rank. PAWL_CAMPAIGN is how many (40), PAWL_CAMPAIGN_SEED where the dice begin (1)."""
-import os, random, signal, time
+"""A long campaign: random runs, stopped and killed at random and resumed at random numbers of ranks and threads, with whatever else
+may change on resume, against the same run undisturbed on one rank. PAWL_CAMPAIGN is how many (40), PAWL_CAMPAIGN_SEED where the
+dice begin (1), PAWL_CAMPAIGN_KEYS key=value words that all of them get."""
+import json, os, random, signal, time
 from e2e import *
 
 COUNT, seed = int(os.environ.get("PAWL_CAMPAIGN", "40")), int(os.environ.get("PAWL_CAMPAIGN_SEED", "1"))
@@ -8,12 +9,28 @@ where = folder()
 stops = kills = 0
 
 
+FORCED = os.environ.get("PAWL_CAMPAIGN_KEYS", "").split()
+KNOWN = json.loads(run(0, "config", "schema")[1])["properties"]
+
+
+def gpt2(dice):
+    heads = dice.choice([1, 2, 3, 4])
+    return (f"model:\n  model_type: gpt2\n  hidden_size: {heads * 2 * dice.randint(1, 10)}\n  intermediate_size: {dice.randint(8, 150)}\n"
+            f"  num_hidden_layers: {dice.randint(1, 3)}\n  num_attention_heads: {heads}\n  max_position_embeddings: 256\n  vocab_size: {dice.randint(260, 300)}\n"
+            "  tie_word_embeddings: true\ntokenizer: bytes\n")
+
+
 def architecture(dice):
+    family = dice.choice(["llama", "llama", "mistral", "qwen2", "qwen3", "gpt2"])
+    if family == "gpt2":
+        return gpt2(dice)
+    window = f"  sliding_window: {dice.choice([5, 17])}\n" if family == "mistral" else ""
+    biases = "".join(f"  {b}: {dice.choice(['true', 'false'])}\n" for b in ("attention_bias", "mlp_bias")) if family == "llama" else ""
     kv = dice.choice([1, 2, 3])
     heads, head = kv * dice.choice([1, 2, 3]), 2 * dice.randint(1, 10)
-    return (f"model:\n  hidden_size: {dice.randint(8, 70)}\n  intermediate_size: {dice.randint(8, 150)}\n  num_hidden_layers: {dice.randint(1, 3)}\n"
+    return (f"model:\n  model_type: {family}\n{window}{biases}  hidden_size: {dice.randint(8, 70)}\n  intermediate_size: {dice.randint(8, 150)}\n  num_hidden_layers: {dice.randint(1, 3)}\n"
             f"  num_attention_heads: {heads}\n  num_key_value_heads: {kv}\n  head_dim: {head}\n  max_position_embeddings: 256\n  vocab_size: {dice.randint(260, 300)}\n"
-            f"  tie_word_embeddings: {dice.choice(['true', 'false'])}\n  attention_bias: {dice.choice(['true', 'false'])}\n  mlp_bias: {dice.choice(['true', 'false'])}\n"
+            f"  tie_word_embeddings: {dice.choice(['true', 'false'])}\n"
             "tokenizer: bytes\n")
 
 
@@ -27,18 +44,48 @@ def settings(dice):
                 weight_decay=dice.choice([0, 0.1]), max_grad_norm=dice.choice([0, 1]), seed=dice.randint(0, 2**31))
 
 
+# What is fixed for a run, key by key; rows name the keys that go together. Those that this program does not know are left out.
+OPTIMIZERS = [dict(optimizer="adamw"), dict(optimizer="adamw_8bit"), dict(optimizer="sgd", learning_rate="3e-2"), dict(optimizer="lion", learning_rate="3e-4"),
+              dict(optimizer="adafactor"), dict(optimizer="muon"), dict(optimizer="adamw", embedding_lr="1e-3"), dict(optimizer="adamw", ema_decay=0.9)]
+
+
+def known(keys):
+    """Whether the program has all keys, with these values."""
+    return all(k in KNOWN and ("enum" not in KNOWN[k] or v in KNOWN[k]["enum"]) for k, v in keys.items())
+
+
+def methods(dice):
+    keys = dict(dice.choice([o for o in OPTIMIZERS if known(o)]))
+    for k, v in (("bf16", dice.choice(["true", "false"])), ("neftune_noise_alpha", dice.choice([None, 5]))):
+        if v is not None and k in KNOWN:
+            keys[k] = v
+    return keys
+
+
+def free(dice, keys):
+    """What may be another at each start without changing a bit: stages 2 and 3 sum in rounds, as 0 and 1 do where a lane is one slot."""
+    slots = -(-keys["global_batch_size"] // keys["micro_batch_size"])
+    stages = [0, 1, 2, 3] if keys["reduction_lanes"] == slots else dice.choice([[0, 1], [2, 3]])
+    choices = dict(threads=[1, 2, 3], activation_recompute=["none", "norms", "block"], zero_stage=stages)
+    return {k: v for k, v in choices.items() if k in KNOWN}
+
+
+def words(dice, choices):
+    return [f"{k}={dice.choice(v)}" for k, v in choices.items()]
+
+
 def datasets(dice):
     all_of = [dict(path=os.path.join(SOURCE, d), domain=d, weight=dice.choice([0.3, 1, 2.5]), **({} if d == "docs" else dict(type="text")))
               for d in ("docs", "README.md", "LICENSE")]
     return dice.sample(all_of, dice.randint(1, 3))
 
 
-def disturbed(dice, yaml, out, lanes):
+def disturbed(dice, yaml, out, lanes, choices):
     """Runs to the end through stops and kills."""
     global stops, kills
     for attempt in range(12):
         ranks = dice.randint(1, min(lanes, 4))
-        p = start(ranks, "train", yaml, f"threads={dice.randint(1, 2)}")
+        p = start(ranks, "train", yaml, *words(dice, choices), *FORCED)
         before = count_lines(os.path.join(out, "metrics.jsonl"))
         if attempt < 4 and dice.random() < 0.8:
             wait_for(lambda: count_lines(os.path.join(out, "metrics.jsonl")) > before + dice.randint(1, 6) or p.poll() is not None)
@@ -60,17 +107,19 @@ def disturbed(dice, yaml, out, lanes):
 for number in range(COUNT):
     dice = random.Random(seed * 1000 + number)
     model, keys, data = architecture(dice), settings(dice), datasets(dice)
+    keys.update(methods(dice))
+    choices = free(dice, keys)
     names = [os.path.join(where, f"{number}-{kind}") for kind in ("calm", "rough")]
     calm, rough = (write_run(where, os.path.basename(n) + ".yaml", output=n, model=model, datasets=data, **keys) for n in names)
     for yaml in (calm, rough):
         with open(yaml, "a") as f:
             f.write(f"test_datasets:\n  - path: {os.path.join(SOURCE, 'CONTRIBUTING.md')}\n    domain: held\n")
-    status, _, stderr = run(1, "train", calm, "threads=1")
-    trouble = f"undisturbed: exit {status}: {stderr[-300:]}" if status else disturbed(dice, rough, names[1], keys["reduction_lanes"])
+    status, _, stderr = run(1, "train", calm, *words(dice, choices), *FORCED)
+    trouble = f"undisturbed: exit {status}: {stderr[-300:]}" if status else disturbed(dice, rough, names[1], keys["reduction_lanes"], choices)
     same = not trouble and state(names[0]) == state(names[1])
     same = same and [(m["step"], m["loss"]) for m in steps(names[0])] == [(m["step"], m["loss"]) for m in steps(names[1])]
     same = same and [(m["step"], m["eval"]) for m in metrics(names[0]) if "eval" in m] == [(m["step"], m["eval"]) for m in metrics(names[1]) if "eval" in m]
-    check(same, f"run {number} of seed {seed}" + ("" if same else f": {trouble or 'other bits, losses or evaluations'}: {keys}"))
+    check(same, f"run {number} of seed {seed}" + ("" if same else f": {trouble or 'other bits, losses or evaluations'}: {keys} {choices} {model!r}"))
     for n in names:
         shutil.rmtree(n, ignore_errors=True)
 print(f"{COUNT} runs, {stops} stops, {kills} kills")
