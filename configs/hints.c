@@ -102,7 +102,7 @@ static const pawl_hint hints[] = { /* their key, ours (NULL: there is none), and
     {"xformers_attention", NULL, "attention is never made whole in memory; there is nothing to switch on"},
     {"sdp_attention", NULL, "attention is never made whole in memory; there is nothing to switch on"},
     {"torch_compile", NULL, "pawl is a compiled program; there is nothing to switch on"},
-    {"gradient_checkpointing", NULL, "activations are not recomputed in this version; a smaller micro_batch_size saves memory"},
+    {"gradient_checkpointing", "activation_recompute", "none, norms or block; block is what true means there"},
     {"deepspeed", NULL, "ranks come from mpirun or srun; nothing is configured here"},
     {"fsdp", NULL, "ranks come from mpirun or srun; nothing is configured here"},
     {"fsdp_config", NULL, "ranks come from mpirun or srun; nothing is configured here"},

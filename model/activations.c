@@ -1,5 +1,6 @@
 #include "model/decoder.h"
 
+#include <stddef.h>
 #include <string.h>
 
 static float *floats(pawl_arena *a, int64_t rows, int64_t cols)
@@ -12,85 +13,143 @@ static int64_t larger(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-/* in: another norm's output that is done with when this one's is made, or NULL. */
-static pawl_normed lay_out_norm(pawl_arena *a, const pawl_model *m, int64_t N, float *in)
+const char *const pawl_recompute_names[] = {"none", "norms", "block", NULL};
+
+enum { NOTHING_KEPT = PAWL_RECOMPUTE_BLOCK + 1 }; /* the level of forward-only passes */
+
+typedef enum width { ONE, HIDDEN, QKV, QUERIES, HEADS, KV_HEADS, UP, FF } width;
+
+/* What a layer leaves, and the last level at which each layer has its own; above it there is one for all. */
+static const struct buffer {
+    size_t at;
+    width width;
+    int own;
+    unsigned needs, lacks; /* options of the model */
+} buffers[] = {
+    {offsetof(pawl_kept, attention_norm.sum), HIDDEN, PAWL_RECOMPUTE_BLOCK, 0, 0},
+    {offsetof(pawl_kept, attention_norm.in), HIDDEN, PAWL_RECOMPUTE_NONE, 0, 0},
+    {offsetof(pawl_kept, attention_norm.mean), ONE, PAWL_RECOMPUTE_NORMS, PAWL_LAYER_NORM, 0},
+    {offsetof(pawl_kept, attention_norm.rstd), ONE, PAWL_RECOMPUTE_NORMS, 0, 0},
+    {offsetof(pawl_kept, qkv), QKV, PAWL_RECOMPUTE_NORMS, 0, PAWL_QK_NORM},
+    {offsetof(pawl_kept, qkv), QKV, PAWL_RECOMPUTE_NONE, PAWL_QK_NORM, 0},
+    {offsetof(pawl_kept, qkv_raw), QKV, PAWL_RECOMPUTE_NORMS, PAWL_QK_NORM, 0},
+    {offsetof(pawl_kept, q_rstd), HEADS, PAWL_RECOMPUTE_NORMS, PAWL_QK_NORM, 0},
+    {offsetof(pawl_kept, k_rstd), KV_HEADS, PAWL_RECOMPUTE_NORMS, PAWL_QK_NORM, 0},
+    {offsetof(pawl_kept, attended), QUERIES, PAWL_RECOMPUTE_NORMS, 0, 0},
+    {offsetof(pawl_kept, lse), HEADS, PAWL_RECOMPUTE_NORMS, 0, 0},
+    {offsetof(pawl_kept, mlp_norm.sum), HIDDEN, PAWL_RECOMPUTE_NORMS, 0, 0},
+    {offsetof(pawl_kept, mlp_norm.in), HIDDEN, PAWL_RECOMPUTE_NONE, 0, 0},
+    {offsetof(pawl_kept, mlp_norm.mean), ONE, PAWL_RECOMPUTE_NORMS, PAWL_LAYER_NORM, 0},
+    {offsetof(pawl_kept, mlp_norm.rstd), ONE, PAWL_RECOMPUTE_NORMS, 0, 0},
+    {offsetof(pawl_kept, gate_up), UP, PAWL_RECOMPUTE_NORMS, 0, 0},
+    {offsetof(pawl_kept, act), FF, PAWL_RECOMPUTE_NONE, 0, 0},
+};
+enum { BUFFERS = sizeof buffers / sizeof *buffers };
+
+static int64_t columns(const pawl_model *m, width w)
 {
-    pawl_normed n = {.in = in};
-    n.sum = floats(a, N, m->config.hidden_size);
-    if (!in) n.in = floats(a, N, m->config.hidden_size);
+    const pawl_model_config *c = &m->config;
+    const int64_t widths[] = {[ONE] = 1,
+                              [HIDDEN] = c->hidden_size,
+                              [QKV] = pawl_qkv_width(c),
+                              [QUERIES] = pawl_query_width(c),
+                              [HEADS] = c->num_attention_heads,
+                              [KV_HEADS] = c->num_key_value_heads,
+                              [UP] = pawl_up_width(m),
+                              [FF] = c->intermediate_size};
+    return widths[w];
+}
+
+static int level_of(const pawl_activations *x)
+{
+    return x->train ? (int)x->recompute : NOTHING_KEPT;
+}
+
+/* Where normed hidden states are made again right before they are used, the two norms of a layer have one place. */
+static int one_input(int level)
+{
+    return level == PAWL_RECOMPUTE_NORMS || level == NOTHING_KEPT;
+}
+
+/* The layer's own buffers into *k, or (own 0) those that are for all. */
+static void lay_out_kept(pawl_arena *a, const pawl_model *m, int64_t N, int level, int own, pawl_kept *k)
+{
+    for (int i = 0; i < BUFFERS; i++) {
+        const struct buffer *b = &buffers[i];
+        if ((m->has & b->needs) != b->needs || m->has & b->lacks || (level <= b->own) != own) continue;
+        if (one_input(level) && b->at == offsetof(pawl_kept, mlp_norm.in)) {
+            k->mlp_norm.in = k->attention_norm.in;
+            continue;
+        }
+        float *data = floats(a, N, columns(m, b->width));
+        memcpy((char *)k + b->at, &data, sizeof data);
+    }
+}
+
+static pawl_normed lay_out_final(pawl_arena *a, const pawl_model *m, int64_t N)
+{
+    pawl_normed n = {.sum = floats(a, N, m->config.hidden_size), .in = floats(a, N, m->config.hidden_size)};
     if (m->has & PAWL_LAYER_NORM) n.mean = floats(a, N, 1);
     n.rstd = floats(a, N, 1);
     return n;
 }
 
-static void lay_out_layer(pawl_arena *a, const pawl_model *m, int64_t N, int train, pawl_kept *k)
+static void lay_out(pawl_arena *a, const pawl_model *m, pawl_activations *x)
 {
     const pawl_model_config *c = &m->config;
-    const int64_t F = c->intermediate_size, H = c->num_attention_heads, G = c->num_key_value_heads;
-    k->attention_norm = lay_out_norm(a, m, N, NULL);
-    k->qkv = floats(a, N, pawl_qkv_width(c));
-    if (m->has & PAWL_QK_NORM) {
-        k->qkv_raw = floats(a, N, pawl_qkv_width(c));
-        k->q_rstd = floats(a, N, H);
-        k->k_rstd = floats(a, N, G);
-    }
-    k->attended = floats(a, N, pawl_query_width(c));
-    k->lse = floats(a, N, H);
-    k->mlp_norm = lay_out_norm(a, m, N, train ? NULL : k->attention_norm.in);
-    k->gate_up = floats(a, N, pawl_up_width(m));
-    k->act = floats(a, N, F);
-}
-
-static void lay_out(pawl_arena *a, const pawl_model *m, int64_t rows, int64_t tokens, int train, pawl_activations *x)
-{
-    const pawl_model_config *c = &m->config;
-    const int64_t N = rows * tokens, D = c->hidden_size, F = c->intermediate_size;
-    x->sets = m->has & PAWL_POSITION_TABLE ? 0 : pawl_rope_sets(c, tokens);
-    x->cos = floats(a, x->sets * tokens, c->head_dim / 2);
-    x->sin = floats(a, x->sets * tokens, c->head_dim / 2);
+    const int64_t N = x->positions, D = c->hidden_size;
+    x->sets = m->has & PAWL_POSITION_TABLE ? 0 : pawl_rope_sets(c, x->tokens);
+    x->cos = floats(a, x->sets * x->tokens, c->head_dim / 2);
+    x->sin = floats(a, x->sets * x->tokens, c->head_dim / 2);
     x->turns = x->sets > 1 ? pawl_take(a, PAWL_I32, 1, (const int64_t[]){N}).data : NULL;
     x->out = floats(a, N, D);
-    x->final = lay_out_norm(a, m, N, NULL);
-    if (train) {
+    x->final = lay_out_final(a, m, N);
+    if (x->train) {
         x->dsum = floats(a, N, D);
         x->dnorm = floats(a, N, D);
         x->dwide = floats(a, N, larger(pawl_up_width(m), pawl_qkv_width(c)));
-        x->dnarrow = floats(a, N, larger(F, pawl_query_width(c)));
+        x->dnarrow = floats(a, N, larger(c->intermediate_size, pawl_query_width(c)));
     }
     pawl_kept shared = {.qkv = NULL};
-    if (!train) lay_out_layer(a, m, N, train, &shared);
+    lay_out_kept(a, m, N, level_of(x), 0, &shared);
     for (int64_t l = 0; l < c->num_hidden_layers; l++) {
         pawl_kept k = shared;
-        if (train) lay_out_layer(a, m, N, train, &k);
+        lay_out_kept(a, m, N, level_of(x), 1, &k);
         if (x->layers) x->layers[l] = k;
     }
 }
 
-size_t pawl_activations_bytes(const pawl_model *m, int64_t rows, int64_t tokens, int train)
+static pawl_activations sized(const pawl_capacity *c)
 {
-    pawl_arena a = {.name = "activations"};
-    pawl_activations x = {.train = train};
-    lay_out(&a, m, rows, tokens, train, &x);
-    return a.used;
+    return (pawl_activations){.arena = {.name = c->train ? "activations" : "evaluation"},
+                              .positions = c->rows * c->tokens,
+                              .tokens = c->tokens,
+                              .train = c->train,
+                              .recompute = c->recompute};
 }
 
-pawl_status pawl_activations_open(const pawl_model *m, int64_t rows, int64_t tokens, int train, pawl_activations **out)
+size_t pawl_activations_bytes(const pawl_model *m, const pawl_capacity *c)
+{
+    pawl_activations x = sized(c);
+    lay_out(&x.arena, m, &x);
+    return x.arena.used;
+}
+
+pawl_status pawl_activations_open(const pawl_model *m, const pawl_capacity *c, pawl_activations **out)
 {
     pawl_activations *x;
-    PAWL_CHECK(rows > 0 && tokens > 0 && rows <= INT32_MAX / tokens, PAWL_EUSAGE,
+    PAWL_CHECK(c->rows > 0 && c->tokens > 0 && c->rows <= INT32_MAX / c->tokens, PAWL_EUSAGE,
                "a slot of %lld rows of %lld tokens: expected at least one of each and fewer than 2^31 tokens in all",
-               (long long)rows, (long long)tokens);
+               (long long)c->rows, (long long)c->tokens);
     PAWL_TRY(pawl_alloc((void **)&x, sizeof *x, "activations"));
     pawl_status status;
-    x->arena = (pawl_arena){.name = train ? "activations" : "evaluation", .used = pawl_activations_bytes(m, rows, tokens, train)};
-    x->positions = rows * tokens;
-    x->tokens = tokens;
-    x->train = train;
+    *x = sized(c);
+    x->arena.used = pawl_activations_bytes(m, c);
     PAWL_TRY_OUT(
         pawl_alloc((void **)&x->layers, (size_t)m->config.num_hidden_layers * sizeof *x->layers, "activations"));
     PAWL_TRY_OUT(pawl_arena_open(&x->arena));
-    lay_out(&x->arena, m, rows, tokens, train, x);
-    if (x->sets) pawl_rope_tables(&m->config, tokens, x->cos, x->sin);
+    lay_out(&x->arena, m, x);
+    if (x->sets) pawl_rope_tables(&m->config, x->tokens, x->cos, x->sin);
     *out = x;
     return PAWL_OK;
 out:

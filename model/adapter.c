@@ -149,6 +149,8 @@ static pawl_status lay_out(pawl_adapter *a)
         t->a = place(a, layer, t->r, t->module.in);
         t->b = place(a, layer, t->module.out, t->r);
         t->magnitude = a->dora ? place(a, layer, t->module.out, 0) : -1;
+        t->ranks_before = i ? t[-1].ranks_before + t[-1].r : 0;
+        t->outs_before = i ? t[-1].outs_before + t[-1].module.out : 0;
     }
     a->flat = (a->flat + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
     int at = 0;

@@ -31,6 +31,7 @@ typedef struct pawl_adapted {
     double alpha;
     float scale;
     int64_t a, b, magnitude; /* where they lie in the adapter's flat run; magnitude -1: not DoRA */
+    int64_t ranks_before, outs_before; /* r and out of all items before it, together */
 } pawl_adapted;
 
 struct pawl_adapter {
@@ -102,6 +103,7 @@ PAWL_MUST pawl_status pawl_frozen_rows(const pawl_frozen *f, pawl_device *d, int
 struct pawl_adapter_work {
     pawl_arena arena;
     int64_t positions;
+    int low_again;           /* low is of one layer at a time, and computed again */
     float *low;              /* s drop(x) A^T of every item, [positions, r] each, one behind the other */
     float *dlow;             /* [positions, most r] */
     float *dropped;          /* [positions, most in]; with dropout or DoRA */
@@ -122,6 +124,8 @@ typedef struct pawl_adapting {
 /* y [N, the group's width] = x w^T + bias, with what the adapted modules of the group add. */
 PAWL_MUST pawl_status pawl_adapted_linear(const pawl_adapting *p, int64_t layer, pawl_slot group, pawl_slot bias,
                                           pawl_tensor x, pawl_tensor y);
+/* The low-rank products of the group's modules alone, for the backward pass. */
+PAWL_MUST pawl_status pawl_adapted_low(const pawl_adapting *p, int64_t layer, pawl_slot group, pawl_tensor x);
 /* Gradients of the group's adapted modules, and dx (set; data NULL: not wanted). */
 PAWL_MUST pawl_status pawl_adapted_backward(const pawl_adapting *p, int64_t layer, pawl_slot group, pawl_tensor dy,
                                             pawl_tensor x, pawl_tensor dx);

@@ -9,7 +9,7 @@ static int64_t larger(int64_t a, int64_t b)
 }
 
 typedef struct extremes {
-    int64_t r, in, out, all_r, all_out;
+    int64_t r, in, out, all_r, all_out, layer_r; /* layer_r: r of all items of a layer together */
 } extremes;
 
 static extremes measure(const pawl_adapter *a)
@@ -17,8 +17,13 @@ static extremes measure(const pawl_adapter *a)
     extremes e = {0};
     for (int i = 0; i < a->count; i++) {
         const pawl_adapted *t = &a->items[i];
-        e = (extremes){larger(e.r, t->r), larger(e.in, t->module.in), larger(e.out, t->module.out), e.all_r + t->r,
-                       e.all_out + t->module.out};
+        const int64_t before = a->items[a->starts[t->module.layer]].ranks_before;
+        e = (extremes){.r = larger(e.r, t->r),
+                       .in = larger(e.in, t->module.in),
+                       .out = larger(e.out, t->module.out),
+                       .all_r = t->ranks_before + t->r,
+                       .all_out = t->outs_before + t->module.out,
+                       .layer_r = larger(e.layer_r, t->ranks_before + t->r - before)};
     }
     return e;
 }
@@ -28,10 +33,11 @@ static float *floats(pawl_arena *a, int64_t rows, int64_t cols)
     return pawl_take_bytes(a, (size_t)(rows * cols) * sizeof(float));
 }
 
-static void lay_out(pawl_arena *arena, const pawl_adapter *a, int64_t N, pawl_adapter_work *w)
+static void lay_out(pawl_arena *arena, const pawl_adapter *a, pawl_adapter_work *w)
 {
     const extremes e = measure(a);
-    w->low = floats(arena, N, e.all_r);
+    const int64_t N = w->positions;
+    w->low = floats(arena, N, w->low_again ? e.layer_r : e.all_r);
     w->dlow = floats(arena, N, e.r);
     if (a->dropout > 0) w->dropped = floats(arena, N, e.in);
     if (!a->dora) return;
@@ -44,26 +50,32 @@ static void lay_out(pawl_arena *arena, const pawl_adapter *a, int64_t N, pawl_ad
     for (int64_t o = 0; w->ones && o < e.out; o++) w->ones[o] = 1;
 }
 
-size_t pawl_adapter_work_bytes(const pawl_adapter *a, int64_t positions)
+static pawl_adapter_work sized(const pawl_capacity *c)
 {
-    pawl_arena arena = {.name = "adapter"};
-    pawl_adapter_work w;
-    lay_out(&arena, a, positions, &w);
-    return arena.used;
+    return (pawl_adapter_work){.positions = c->rows * c->tokens,
+                               .low_again = c->train && c->recompute == PAWL_RECOMPUTE_BLOCK,
+                               .arena = {.name = "adapter scratch"}};
 }
 
-pawl_status pawl_adapter_work_open(const pawl_adapter *a, int64_t positions, pawl_adapter_work **out)
+size_t pawl_adapter_work_bytes(const pawl_adapter *a, const pawl_capacity *c)
+{
+    pawl_adapter_work w = sized(c);
+    lay_out(&w.arena, a, &w);
+    return w.arena.used;
+}
+
+pawl_status pawl_adapter_work_open(const pawl_adapter *a, const pawl_capacity *c, pawl_adapter_work **out)
 {
     pawl_adapter_work *w;
     PAWL_TRY(pawl_alloc((void **)&w, sizeof *w, "an adapter's scratch"));
-    *w = (pawl_adapter_work){.positions = positions, .arena = {.name = "adapter scratch"}};
-    lay_out(&w->arena, a, positions, w);
+    *w = sized(c);
+    lay_out(&w->arena, a, w);
     const pawl_status status = pawl_arena_open(&w->arena);
     if (status != PAWL_OK) {
         pawl_free(w);
         return status;
     }
-    lay_out(&w->arena, a, positions, w);
+    lay_out(&w->arena, a, w);
     *out = w;
     return PAWL_OK;
 }
@@ -94,19 +106,15 @@ static unit unit_of(const pawl_adapting *p, const pawl_adapted *t)
 {
     const pawl_adapter *a = p->over->adapter;
     const pawl_adapter_work *w = p->over->work;
-    int64_t r = 0, out = 0;
-    for (const pawl_adapted *before = a->items; before < t; before++) {
-        r += before->r;
-        out += before->module.out;
-    }
+    const int64_t before = w->low_again ? a->items[a->starts[t->module.layer]].ranks_before : 0;
     return (unit){.p = p,
                   .t = t,
                   .stream = t - a->items,
                   .a = pawl_adapted_a(t, p->weights),
                   .b = pawl_adapted_b(t, p->weights),
-                  .low = pawl_view(w->low + r * w->positions, p->N, t->r),
+                  .low = pawl_view(w->low + (t->ranks_before - before) * w->positions, p->N, t->r),
                   .dlow = pawl_view(w->dlow, p->N, t->r),
-                  .norms = w->norms ? w->norms + out : NULL,
+                  .norms = w->norms ? w->norms + t->outs_before : NULL,
                   .wide = pawl_view(w->wide, p->N, t->module.out)};
 }
 
@@ -241,13 +249,19 @@ static pawl_status magnitude_gradient(const unit *u, pawl_tensor x, pawl_tensor 
 
 /* ---- forward ---- */
 
+/* low = s drop(x) A^T; *in: drop(x). */
+static pawl_status low_product(const unit *u, pawl_tensor x, pawl_tensor *in)
+{
+    PAWL_TRY(dropped(u, x, in));
+    PAWL_TRY(pawl_linear(u->p->d, *in, u->a, nothing, PAWL_SET, u->low));
+    return pawl_scale(u->p->d, u->low.data, u->t->scale, u->p->N * u->t->r);
+}
+
 static pawl_status add_module(const unit *u, pawl_tensor x, int biased, pawl_tensor y)
 {
     pawl_device *d = u->p->d;
     pawl_tensor in;
-    PAWL_TRY(dropped(u, x, &in));
-    PAWL_TRY(pawl_linear(d, in, u->a, nothing, PAWL_SET, u->low));
-    PAWL_TRY(pawl_scale(d, u->low.data, u->t->scale, u->p->N * u->t->r));
+    PAWL_TRY(low_product(u, x, &in));
     if (u->norms) return dora_forward(u, in, biased, y);
     return pawl_linear_part(d, u->low, u->b, nothing, PAWL_ADD, u->t->module.first, y);
 }
@@ -275,6 +289,18 @@ pawl_status pawl_adapted_linear(const pawl_adapting *p, int64_t layer, pawl_slot
     for (int i = 0; i < count; i++) {
         const unit u = unit_of(p, &t[i]);
         PAWL_TRY(add_module(&u, x, c.bias.data != NULL, y));
+    }
+    return PAWL_OK;
+}
+
+pawl_status pawl_adapted_low(const pawl_adapting *p, int64_t layer, pawl_slot group, pawl_tensor x)
+{
+    int count;
+    const pawl_adapted *t = pawl_adapted_in(p->over->adapter, layer, group, &count);
+    for (int i = 0; i < count; i++) {
+        const unit u = unit_of(p, &t[i]);
+        pawl_tensor in;
+        PAWL_TRY(low_product(&u, x, &in));
     }
     return PAWL_OK;
 }

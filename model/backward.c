@@ -11,9 +11,11 @@ static int is_lowest(const pass *p, int64_t layer, pawl_slot s)
 }
 
 /* The transpose of linear. */
-static pawl_status linear_backward(const pass *p, int64_t l, pawl_slot w, pawl_slot bias, pawl_tensor dy, pawl_tensor x,
+static pawl_status linear_backward(const pass *p, int64_t l, pawl_slot w, pawl_slot bias, pawl_tensor dy,
                                    pawl_tensor dx)
 {
+    pawl_tensor x;
+    PAWL_TRY(pass_input(p, l, w, &x));
     if (is_lowest(p, l, w)) dx.data = NULL;
     if (p->adapting.over) return pawl_adapted_backward(&p->adapting, l, w, dy, x, dx);
     PAWL_TRY(pawl_linear_dx(p->d, dy, pass_weight(p, l, w), PAWL_SET, dx));
@@ -47,14 +49,12 @@ static pawl_status mlp_backward(const pass *p, int64_t l, const pawl_kept *k)
     const int64_t D = p->m->config.hidden_size, F = p->m->config.intermediate_size;
     const pawl_tensor gate_up = pass_view(p, k->gate_up, pawl_up_width(p->m)), dact = pass_view(p, p->x->dnarrow, F),
                       dgate_up = pass_view(p, p->x->dwide, pawl_up_width(p->m));
-    PAWL_TRY(
-        linear_backward(p, l, PAWL_DOWN, PAWL_DOWN_BIAS, pass_view(p, p->x->dsum, D), pass_view(p, k->act, F), dact));
+    PAWL_TRY(linear_backward(p, l, PAWL_DOWN, PAWL_DOWN_BIAS, pass_view(p, p->x->dsum, D), dact));
     if (is_lowest(p, l, PAWL_DOWN)) return PAWL_OK;
     PAWL_TRY(p->m->has & PAWL_UNGATED
                  ? pawl_activate_backward(p->d, pawl_activation_of(&p->m->config), dact, gate_up, dgate_up)
                  : pawl_swiglu_backward(p->d, dact, gate_up, dgate_up));
-    PAWL_TRY(linear_backward(p, l, PAWL_GATE, PAWL_GATE_BIAS, dgate_up, pass_view(p, k->mlp_norm.in, D),
-                             pass_view(p, p->x->dnorm, D)));
+    PAWL_TRY(linear_backward(p, l, PAWL_GATE, PAWL_GATE_BIAS, dgate_up, pass_view(p, p->x->dnorm, D)));
     if (is_lowest(p, l, PAWL_GATE)) return PAWL_OK;
     return norm_backward(p, l, PAWL_MLP_NORM, &k->mlp_norm);
 }
@@ -66,14 +66,14 @@ static pawl_status attention_backward(const pass *p, int64_t l, const pawl_kept 
     const pawl_tensor dqkv = pass_view(p, p->x->dwide, W), dattended = pass_view(p, p->x->dnarrow, Q),
                       attended = pass_view(p, k->attended, Q);
     const pawl_attend a = pass_attend(p, l);
-    PAWL_TRY(linear_backward(p, l, PAWL_O, PAWL_O_BIASES, pass_view(p, p->x->dsum, D), attended, dattended));
+    PAWL_TRY(linear_backward(p, l, PAWL_O, PAWL_O_BIASES, pass_view(p, p->x->dsum, D), dattended));
     if (is_lowest(p, l, PAWL_O)) return PAWL_OK;
+    PAWL_TRY(pass_qkv_again(p, l));
     PAWL_TRY(pawl_attention_backward(p->d, &a, dattended, pass_view(p, k->qkv, W), attended,
                                      pass_view(p, k->lse, c->num_attention_heads), dqkv));
     PAWL_TRY(pass_rotate(p, p->x->dwide, -1));
     if (p->m->has & PAWL_QK_NORM) PAWL_TRY(norm_heads_backward(p, l, k, dqkv));
-    PAWL_TRY(linear_backward(p, l, PAWL_Q, PAWL_Q_BIAS, dqkv, pass_view(p, k->attention_norm.in, D),
-                             pass_view(p, p->x->dnorm, D)));
+    PAWL_TRY(linear_backward(p, l, PAWL_Q, PAWL_Q_BIAS, dqkv, pass_view(p, p->x->dnorm, D)));
     if (is_lowest(p, l, PAWL_Q)) return PAWL_OK;
     return norm_backward(p, l, PAWL_ATTENTION_NORM, &k->attention_norm);
 }
@@ -112,6 +112,8 @@ static int ends_above_attention(const pass *p, int64_t l)
 
 static pawl_status block_backward(const pass *p, int64_t l)
 {
+    const int newest = l == p->m->config.num_hidden_layers - 1; /* the shared buffers still hold it */
+    if (p->x->recompute == PAWL_RECOMPUTE_BLOCK && !newest) PAWL_SPAN_TRY("recomputation", pass_block_again(p, l));
     PAWL_SPAN_TRY("feed-forward", mlp_backward(p, l, &p->x->layers[l]));
     if (!ends_above_attention(p, l)) PAWL_SPAN_TRY("self-attention", attention_backward(p, l, &p->x->layers[l]));
     return PAWL_OK;

@@ -204,7 +204,8 @@ typedef struct pawl_normed {
     float *sum, *in, *mean, *rstd; /* [N,D] [N,D] [N] [N] */
 } pawl_normed;
 
-/* What a layer's forward pass leaves for its backward pass. Capacity is that of the slot it was laid out for. */
+/* What a layer's forward pass leaves for its backward pass; what is computed again is shared by all layers (the table in
+ * activations.c). Capacity is that of the slot it was laid out for. */
 typedef struct pawl_kept {
     pawl_normed attention_norm;
     float *qkv_raw, *q_rstd, *k_rstd; /* with q/k norm: [N,(H+2G)K] [N,H] [N,G] */
@@ -218,6 +219,7 @@ struct pawl_activations {
     pawl_arena arena;
     int64_t positions, tokens; /* capacity: of the slot, of a row */
     int train;
+    pawl_recompute recompute;
     int sets;         /* of rotary tables; 0 with learned positions */
     float *cos, *sin; /* [sets, tokens, K/2] */
     int32_t *turns;   /* [N]: with two sets, each position's row of the tables */
@@ -225,7 +227,7 @@ struct pawl_activations {
     pawl_normed final;
     float *dsum, *dnorm;    /* [N,D]: gradients of the residual stream and behind a norm */
     float *dwide, *dnarrow; /* [N, max(up width, (H+2G)K)] [N, max(F, HK)] */
-    pawl_kept *layers;      /* [L]; one shared by all when nothing is kept */
+    pawl_kept *layers;      /* [L] */
 };
 
 #ifdef __cplusplus

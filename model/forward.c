@@ -51,6 +51,14 @@ pawl_status pass_rotate(const pass *p, float *qkv, int direction)
                      pawl_view(p->x->cos, rows, pairs), pawl_view(p->x->sin, rows, pairs), p->turns, direction);
 }
 
+pawl_status pass_qkv_again(const pass *p, int64_t l)
+{
+    const pawl_kept *k = &p->x->layers[l];
+    if (!(p->m->has & PAWL_QK_NORM) || p->x->recompute != PAWL_RECOMPUTE_NORMS) return PAWL_OK;
+    PAWL_TRY(norm_heads(p, l, k));
+    return pass_rotate(p, k->qkv, +1);
+}
+
 static pawl_status attention(const pass *p, int64_t l, const pawl_kept *k)
 {
     const pawl_model_config *c = &p->m->config;
@@ -66,14 +74,24 @@ static pawl_status attention(const pass *p, int64_t l, const pawl_kept *k)
     return linear(p, l, PAWL_O, PAWL_O_BIASES, attended, pass_view(p, p->x->out, D));
 }
 
-static pawl_status mlp(const pass *p, int64_t l, const pawl_kept *k)
+static pawl_status activate(const pass *p, const pawl_kept *k)
 {
-    const int64_t D = p->m->config.hidden_size, F = p->m->config.intermediate_size;
-    const pawl_tensor gate_up = pass_view(p, k->gate_up, pawl_up_width(p->m)), act = pass_view(p, k->act, F);
-    PAWL_TRY(linear(p, l, PAWL_GATE, PAWL_GATE_BIAS, pass_view(p, k->mlp_norm.in, D), gate_up));
-    PAWL_TRY(p->m->has & PAWL_UNGATED ? pawl_activate(p->d, pawl_activation_of(&p->m->config), gate_up, act)
-                                      : pawl_swiglu(p->d, gate_up, act));
-    return linear(p, l, PAWL_DOWN, PAWL_DOWN_BIAS, act, pass_view(p, p->x->out, D));
+    const pawl_tensor gate_up = pass_view(p, k->gate_up, pawl_up_width(p->m)),
+                      act = pass_view(p, k->act, p->m->config.intermediate_size);
+    return p->m->has & PAWL_UNGATED ? pawl_activate(p->d, pawl_activation_of(&p->m->config), gate_up, act)
+                                    : pawl_swiglu(p->d, gate_up, act);
+}
+
+/* Only the forward pass needs the last product. */
+static pawl_status mlp(const pass *p, int64_t l, const pawl_kept *k, int whole)
+{
+    const int64_t D = p->m->config.hidden_size;
+    PAWL_TRY(linear(p, l, PAWL_GATE, PAWL_GATE_BIAS, pass_view(p, k->mlp_norm.in, D),
+                    pass_view(p, k->gate_up, pawl_up_width(p->m))));
+    PAWL_TRY(activate(p, k));
+    if (!whole) return PAWL_OK;
+    return linear(p, l, PAWL_DOWN, PAWL_DOWN_BIAS, pass_view(p, k->act, p->m->config.intermediate_size),
+                  pass_view(p, p->x->out, D));
 }
 
 /* The embedding goes into stream, and what learned positions add to it into *add. */
@@ -87,15 +105,60 @@ static pawl_status embed(const pass *p, pawl_tensor stream, const float **add)
 }
 
 /* What a sub-layer adds (out) joins the stream in the next norm. */
-static pawl_status block(const pass *p, int64_t l, pawl_tensor stream, const float *add)
+static pawl_status block(const pass *p, int64_t l, pawl_tensor stream, const float *add, int whole)
 {
     const pawl_kept *k = &p->x->layers[l];
     PAWL_TRY(norm(p, l, PAWL_ATTENTION_NORM, stream, add, &k->attention_norm));
     PAWL_SPAN_TRY("self-attention", attention(p, l, k));
     stream = pass_view(p, k->attention_norm.sum, p->m->config.hidden_size);
     PAWL_TRY(norm(p, l, PAWL_MLP_NORM, stream, p->x->out, &k->mlp_norm));
-    PAWL_SPAN_TRY("feed-forward", mlp(p, l, k));
+    PAWL_SPAN_TRY("feed-forward", mlp(p, l, k, whole));
     return PAWL_OK;
+}
+
+/* --- again, for the backward pass ---------------------------------------------------------------------------- */
+
+pawl_status pass_block_again(const pass *p, int64_t l)
+{
+    const pawl_kept *k = &p->x->layers[l];
+    const pawl_model_config *c = &p->m->config;
+    PAWL_TRY(block(p, l, pass_view(p, k->attention_norm.sum, c->hidden_size), NULL, 0));
+    if (!p->adapting.over) return PAWL_OK;
+    return pawl_adapted_low(&p->adapting, l, PAWL_DOWN, pass_view(p, k->act, c->intermediate_size));
+}
+
+static pawl_status norm_again(const pass *p, int64_t l, pawl_slot w, const pawl_normed *n)
+{
+    return norm(p, l, w, pass_view(p, n->sum, p->m->config.hidden_size), NULL, n);
+}
+
+/* Inputs are wanted for gradients of weights. */
+static int wants_input(const pass *p, int64_t l, pawl_slot s)
+{
+    int count = 1;
+    if (p->adapting.over) (void)pawl_adapted_in(p->adapting.over->adapter, l, s, &count);
+    return count > 0;
+}
+
+/* The input of the product that begins at a slot: attended is always kept. */
+static pawl_status input_again(const pass *p, int64_t l, pawl_slot s)
+{
+    const pawl_kept *k = &p->x->layers[l];
+    if (s == PAWL_Q) return norm_again(p, l, PAWL_ATTENTION_NORM, &k->attention_norm);
+    if (s == PAWL_GATE) return norm_again(p, l, PAWL_MLP_NORM, &k->mlp_norm);
+    return s == PAWL_DOWN ? activate(p, k) : PAWL_OK;
+}
+
+pawl_status pass_input(const pass *p, int64_t l, pawl_slot s, pawl_tensor *x)
+{
+    const pawl_kept *k = &p->x->layers[l];
+    const int64_t D = p->m->config.hidden_size;
+    const pawl_tensor inputs[PAWL_SLOTS] = {[PAWL_Q] = pass_view(p, k->attention_norm.in, D),
+                                            [PAWL_O] = pass_view(p, k->attended, pawl_query_width(&p->m->config)),
+                                            [PAWL_GATE] = pass_view(p, k->mlp_norm.in, D),
+                                            [PAWL_DOWN] = pass_view(p, k->act, p->m->config.intermediate_size)};
+    *x = inputs[s];
+    return p->x->recompute == PAWL_RECOMPUTE_NORMS && wants_input(p, l, s) ? input_again(p, l, s) : PAWL_OK;
 }
 
 pawl_status pass_forward(pass *p)
@@ -109,7 +172,7 @@ pawl_status pass_forward(pass *p)
     PAWL_TRY(pass_done(p, 0));
     for (int64_t l = 0; l < L; l++) {
         PAWL_TRY(pass_need(p, pass_block(l)));
-        PAWL_TRY(block(p, l, stream, add));
+        PAWL_TRY(block(p, l, stream, add, 1));
         PAWL_TRY(pass_done(p, pass_block(l)));
         stream = pass_view(p, x->layers[l].mlp_norm.sum, D);
         add = x->out;

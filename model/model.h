@@ -192,18 +192,26 @@ PAWL_MUST pawl_status pawl_frozen_fill(pawl_frozen *f, pawl_device *d, pawl_weig
 /* DoRA's magnitudes in an adapter's flat run: the norms of the rows that it stands on (w + s b a). Local. */
 PAWL_MUST pawl_status pawl_adapter_measure(const pawl_adapter *a, pawl_device *d, const pawl_frozen *f, float *flat);
 
+/* What memory for passes is taken for (decision 0024). */
+extern const char *const pawl_recompute_names[]; /* "none", "norms", "block", NULL */
+typedef enum pawl_recompute { PAWL_RECOMPUTE_NONE, PAWL_RECOMPUTE_NORMS, PAWL_RECOMPUTE_BLOCK } pawl_recompute;
+typedef struct pawl_capacity {
+    int64_t rows, tokens;     /* of the largest slot */
+    int train;                /* 1: backward, too; 0: forward only, nothing is kept */
+    pawl_recompute recompute; /* what backward computes again instead of keeping it; the bits are the same */
+} pawl_capacity;
+
 /* What a pass with an adapter needs beside activations: low-rank products, and scratch for dropout and DoRA. */
 typedef struct pawl_adapter_work pawl_adapter_work;
-PAWL_MUST pawl_status pawl_adapter_work_open(const pawl_adapter *a, int64_t positions, pawl_adapter_work **out);
+PAWL_MUST pawl_status pawl_adapter_work_open(const pawl_adapter *a, const pawl_capacity *c, pawl_adapter_work **out);
 void pawl_adapter_work_close(pawl_adapter_work *w);
-size_t pawl_adapter_work_bytes(const pawl_adapter *a, int64_t positions); /* the plan */
+size_t pawl_adapter_work_bytes(const pawl_adapter *a, const pawl_capacity *c); /* the plan */
 
-/* Activations of one slot: measured with a base of NULL, then carved. train: keep what the backward pass needs. */
+/* Activations of one slot. */
 typedef struct pawl_activations pawl_activations;
-PAWL_MUST pawl_status pawl_activations_open(const pawl_model *m, int64_t rows, int64_t tokens, int train,
-                                            pawl_activations **out);
+PAWL_MUST pawl_status pawl_activations_open(const pawl_model *m, const pawl_capacity *c, pawl_activations **out);
 void pawl_activations_close(pawl_activations *a);
-size_t pawl_activations_bytes(const pawl_model *m, int64_t rows, int64_t tokens, int train); /* the plan */
+size_t pawl_activations_bytes(const pawl_model *m, const pawl_capacity *c); /* the plan */
 /* The largest shapes the ops will see for such a slot (for pawl_device_reserve). */
 pawl_shapes pawl_model_shapes(const pawl_model *m, int64_t rows, int64_t tokens);
 

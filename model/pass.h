@@ -49,6 +49,14 @@ static inline pawl_tensor pass_view(const pass *p, const float *data, int64_t co
     return pawl_view(data, p->N, cols);
 }
 
+/* What goes into the product that begins at a slot of a layer, computed again where it is not kept and this pass wants
+ * it. */
+PAWL_MUST pawl_status pass_input(const pass *p, int64_t layer, pawl_slot s, pawl_tensor *x);
+/* The rotated queries and keys, made again likewise. */
+PAWL_MUST pawl_status pass_qkv_again(const pass *p, int64_t layer);
+/* All of a layer from its input, but for what it adds to the stream at last. */
+PAWL_MUST pawl_status pass_block_again(const pass *p, int64_t layer);
+
 /* Window and scale of a layer, and the rest. */
 pawl_attend pass_attend(const pass *p, int64_t layer);
 /* Turns queries and keys; direction -1: back. */

@@ -124,7 +124,7 @@ static inline setting open_setting(const struct variant *v, int threads)
     assert_int_equal(pawl_device_open_cpu(threads, "auto", &s.device), PAWL_OK);
     const pawl_shapes shapes = pawl_model_shapes(s.model, MOST_ROWS, T);
     assert_int_equal(pawl_device_reserve(s.device, &shapes), PAWL_OK);
-    assert_int_equal(pawl_activations_open(s.model, MOST_ROWS, T, 1, &s.acts), PAWL_OK);
+    assert_int_equal(pawl_activations_open(s.model, &(pawl_capacity){.rows = MOST_ROWS, .tokens = T, .train = 1}, &s.acts), PAWL_OK);
     s.count = pawl_model_count(s.model);
     s.weights = floats(s.count);
     s.grads = floats(s.count);

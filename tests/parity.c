@@ -280,8 +280,9 @@ static pawl_status open_model(fixture *f)
     PAWL_TRY(pawl_hf_config(path, &c));
     PAWL_TRY(pawl_model_open(&c, &f->model));
     const pawl_shapes shapes = pawl_model_shapes(f->model, f->rows, f->tokens);
+    const pawl_capacity room = {.rows = f->rows, .tokens = f->tokens, .train = 1};
     PAWL_TRY(pawl_device_reserve(f->device, &shapes));
-    PAWL_TRY(pawl_activations_open(f->model, f->rows, f->tokens, 1, &f->acts));
+    PAWL_TRY(pawl_activations_open(f->model, &room, &f->acts));
     f->arena.name = "a fixture";
     lay_out(f);
     PAWL_TRY(pawl_arena_open(&f->arena));
@@ -304,12 +305,13 @@ static pawl_status open_adapter(fixture *f, const char *dir)
 {
     char model[PATH_MAX];
     json_t *settings = NULL;
+    const pawl_capacity room = {.rows = f->rows, .tokens = f->tokens, .train = 1};
     PAWL_TRY(pawl_peft_settings(dir, &settings));
     const pawl_status status = pawl_adapter_open(f->model, settings, dir, &f->adapter);
     json_decref(settings);
     if (status != PAWL_OK) return status;
     PAWL_TRY(pawl_frozen_open(f->model, PAWL_CODE_NONE, &f->base));
-    PAWL_TRY(pawl_adapter_work_open(f->adapter, f->rows * f->tokens, &f->work));
+    PAWL_TRY(pawl_adapter_work_open(f->adapter, &room, &f->work));
     f->over = (pawl_over){.adapter = f->adapter, .base = f->base, .work = f->work, .first_row = -1};
     PAWL_TRY(pawl_path_join(model, sizeof model, f->dir, "model"));
     PAWL_TRY(pawl_hf_load(f->model, model, f->plain));

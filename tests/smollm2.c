@@ -171,7 +171,7 @@ static pawl_status check_case(real *r, const json_t *c)
     lay_out(&s, tokens, V);
     const pawl_shapes shapes = pawl_model_shapes(r->model, 1, tokens);
     PAWL_TRY_OUT(pawl_device_reserve(r->device, &shapes));
-    PAWL_TRY_OUT(pawl_activations_open(r->model, 1, tokens, 1, &a));
+    PAWL_TRY_OUT(pawl_activations_open(r->model, &(pawl_capacity){.rows = 1, .tokens = tokens, .train = 1}, &a));
     PAWL_TRY_OUT(compute(r, c, &s, a));
 out:
     pawl_activations_close(a);

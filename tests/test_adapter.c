@@ -158,7 +158,7 @@ static problem open_problem_with(const char *settings, int threads, int biases)
     p.a = adapter_on(p.m, settings);
     assert_int_equal(pawl_device_open_cpu(threads, "auto", &p.d), PAWL_OK);
     assert_int_equal(pawl_frozen_open(p.m, PAWL_CODE_NONE, &p.base), PAWL_OK);
-    assert_int_equal(pawl_adapter_work_open(p.a, N, &p.work), PAWL_OK);
+    assert_int_equal(pawl_adapter_work_open(p.a, &(pawl_capacity){.rows = ROWS, .tokens = T}, &p.work), PAWL_OK);
     const pawl_shapes shapes = pawl_model_shapes(p.m, ROWS, T);
     assert_int_equal(pawl_device_reserve(p.d, &shapes), PAWL_OK);
     p.over = (pawl_over){.adapter = p.a, .base = p.base, .work = p.work, .seed = 5, .first_row = FIRST_ROW};

@@ -38,7 +38,7 @@ static void setting_open(const char *name, const pawl_tokenizer *t, setting *s)
     must(pawl_device_open_cpu(1, "auto", &s->device));
     const pawl_shapes shapes = pawl_model_shapes(s->model, SLOT, S);
     must(pawl_device_reserve(s->device, &shapes));
-    must(pawl_activations_open(s->model, SLOT, S, 1, &s->acts));
+    must(pawl_activations_open(s->model, &(pawl_capacity){.rows = SLOT, .tokens = S, .train = 1}, &s->acts));
     must(pawl_alloc((void **)&s->weights, (size_t)pawl_model_count(s->model) * sizeof(float), "test"));
     must(pawl_hf_load(s->model, dir, s->weights));
     assert_true(c.vocab_size >= pawl_tokenizer_size(t));

@@ -224,17 +224,18 @@ static void evaluation_gives_the_same_bits_with_less_memory(void **unused)
     (void)unused;
     for (int v = 0; v < VARIANTS; v++) {
         setting s = open_setting(&variants[v], 1);
+        const pawl_capacity three = {.rows = 3, .tokens = T}, kept = {.rows = 3, .tokens = T, .train = 1};
         pawl_activations *lean;
         float trained[MOST];
         usual_batch(&s);
         pass(&s, 1, s.grads, PAWL_SET);
         memcpy(trained, s.losses, sizeof trained);
-        assert_int_equal(pawl_activations_open(s.model, 3, T, 0, &lean), PAWL_OK);
+        assert_int_equal(pawl_activations_open(s.model, &three, &lean), PAWL_OK);
         pawl_activations *full = s.acts;
         s.acts = lean;
         pass(&s, 1, NULL, PAWL_SET);
         assert_memory_equal(s.losses, trained, (size_t)(3 * T) * sizeof(float));
-        assert_true(pawl_activations_bytes(s.model, 3, T, 0) < pawl_activations_bytes(s.model, 3, T, 1));
+        assert_true(pawl_activations_bytes(s.model, &three) < pawl_activations_bytes(s.model, &kept));
         s.acts = full;
         pawl_activations_close(lean);
         close_setting(&s);
@@ -303,7 +304,7 @@ static void bad_batches_are_refused(void **unused)
     assert_int_equal(try_pass(&s, NULL), PAWL_EBUG);
 
     pawl_activations *lean, *full = s.acts;
-    assert_int_equal(pawl_activations_open(s.model, MOST_ROWS, T, 0, &lean), PAWL_OK);
+    assert_int_equal(pawl_activations_open(s.model, &(pawl_capacity){.rows = MOST_ROWS, .tokens = T}, &lean), PAWL_OK);
     usual_batch(&s);
     s.acts = lean;
     assert_int_equal(try_pass(&s, s.grads), PAWL_EBUG);

@@ -201,7 +201,7 @@ static void generation_is_the_argmax_of_the_whole(void **unused)
         assert_true(V <= VOCAB);
         assert_done(pawl_device_open_cpu(1, "auto", &d));
         assert_done(pawl_device_reserve(d, &shapes));
-        assert_done(pawl_activations_open(o.m, 1, STEPS, 0, &a));
+        assert_done(pawl_activations_open(o.m, &(pawl_capacity){.rows = 1, .tokens = STEPS, .train = 0}, &a));
         assert_done(pawl_decoder_open(o.m, d, o.flat, STEPS, &g));
         for (int n = 0; n < STEPS; n++) {
             assert_done(pawl_decoder_step(g, ids[n], &logits));
@@ -494,7 +494,7 @@ static void lookups_of_padding_do_not_train_it(void **unused)
         grads[with] = calloc((size_t)pawl_model_count(o.m), sizeof **grads);
         assert_done(pawl_device_open_cpu(1, "auto", &d));
         assert_done(pawl_device_reserve(d, &shapes));
-        assert_done(pawl_activations_open(o.m, 1, 6, 1, &a));
+        assert_done(pawl_activations_open(o.m, &(pawl_capacity){.rows = 1, .tokens = 6, .train = 1}, &a));
         const pawl_pass pass = {.weights = o.flat, .grads = grads[with], .put = PAWL_SET, .scale = 1, .losses = losses};
         assert_done(pawl_model_pass(o.m, d, a, &b, &pass));
         const int64_t D = o.m->config.hidden_size, at = o.m->outer.at[PAWL_EMBED] + 5 * D;

@@ -242,7 +242,7 @@ static void memory_that_runs_out_is_an_error(void **unused)
         pawl_alloc_fail_after(++n);
         status = pawl_model_open(&c, &m);
         if (status == PAWL_OK) {
-            status = pawl_activations_open(m, 2, 5, 1, &a);
+            status = pawl_activations_open(m, &(pawl_capacity){.rows = 2, .tokens = 5, .train = 1}, &a);
             if (status == PAWL_OK) pawl_activations_close(a);
             pawl_model_close(m);
         }

@@ -278,7 +278,7 @@ static product multiply(base b)
     pawl_adapter *a;
     pawl_adapter_work *work;
     assert_int_equal(pawl_adapter_open(b.m, settings, "here", &a), PAWL_OK);
-    assert_int_equal(pawl_adapter_work_open(a, N, &work), PAWL_OK);
+    assert_int_equal(pawl_adapter_work_open(a, &(pawl_capacity){.rows = 1, .tokens = N}, &work), PAWL_OK);
     float *flat = numbers(pawl_trained_count(b.m, a), 7, 0.1f), *grads = numbers(pawl_trained_count(b.m, a), 7, 1);
     float *x = numbers(N * D, 8, 1), *dy = numbers(N * 2 * F, 9, 1);
     product p = {b, numbers(N * 2 * F, 1, 1), numbers(N * D, 1, 1)};

@@ -61,7 +61,7 @@ static void open_run(const struct shape *s, int threads, run *r)
     done(pawl_device_open_cpu(threads, "auto", &r->device));
     const pawl_shapes most = pawl_model_shapes(r->model, ROWS, T);
     done(pawl_device_reserve(r->device, &most));
-    done(pawl_activations_open(r->model, ROWS, T, 1, &r->activations));
+    done(pawl_activations_open(r->model, &(pawl_capacity){.rows = ROWS, .tokens = T, .train = 1}, &r->activations));
     r->count = pawl_model_count(r->model);
     const int parts = pawl_model_extents(r->model, &extents);
     done(pawl_optim_open(&o, r->device, extents, parts, 0, r->count, &r->optim));

@@ -41,20 +41,22 @@ static void lay_out(pawl_evaluator *e)
 size_t pawl_evaluator_bytes(const pawl_parts *p, int64_t tokens)
 {
     pawl_evaluator e = {.p = p, .micro = p->train->micro_batch_size, .tokens = tokens};
+    const pawl_capacity room = pawl_run_capacity(p, tokens, 0);
     if (!measures(p)) return 0;
     lay_out(&e);
-    return e.arena.used + pawl_activations_bytes(p->model, e.micro, tokens, 0);
+    return e.arena.used + pawl_activations_bytes(p->model, &room);
 }
 
 static pawl_status take(pawl_evaluator *e)
 {
     if (!measures(e->p)) return PAWL_OK;
     const pawl_shapes shapes = pawl_model_shapes(e->p->model, e->micro, e->tokens);
+    const pawl_capacity room = pawl_run_capacity(e->p, e->tokens, 0);
     lay_out(e);
     PAWL_TRY(pawl_arena_open(&e->arena));
     lay_out(e);
     PAWL_TRY(pawl_device_reserve(e->p->device, &shapes));
-    return pawl_activations_open(e->p->model, e->micro, e->tokens, 0, &e->activations);
+    return pawl_activations_open(e->p->model, &room, &e->activations);
 }
 
 pawl_status pawl_evaluator_open(const pawl_parts *p, pawl_evaluator **out)

@@ -5,6 +5,8 @@
 #include "trainer/trainer.h"
 
 int64_t pawl_total_steps(const pawl_parts *p);
+/* What the passes of a run need room for, with rows of up to so many tokens. */
+pawl_capacity pawl_run_capacity(const pawl_parts *p, int64_t tokens, int train);
 
 /* ---- The step (step.c) ---- */
 typedef struct pawl_row_result { /* of one row of a step, known to all ranks at its end */

@@ -15,6 +15,14 @@ pawl_cut pawl_cut_of(const pawl_train_config *t, const pawl_comm_config *r)
     return c;
 }
 
+pawl_capacity pawl_run_capacity(const pawl_parts *p, int64_t tokens, int train)
+{
+    return (pawl_capacity){.rows = p->train->micro_batch_size,
+                           .tokens = tokens,
+                           .train = train,
+                           .recompute = (pawl_recompute)p->train->activation_recompute};
+}
+
 void pawl_lane_slots(const pawl_cut *c, int lane, int64_t *first, int64_t *end)
 {
     pawl_slots_of_lane(c->slots, c->lanes, lane, first, end);

@@ -101,12 +101,12 @@ static void share_out(pawl_stepper *s)
     }
 }
 
-static pawl_status take_adapter(pawl_stepper *s)
+static pawl_status take_adapter(pawl_stepper *s, const pawl_capacity *room)
 {
     const pawl_parts *p = s->p;
     if (!p->adapter) return PAWL_OK;
     PAWL_TRY(pawl_frozen_open(p->model, p->base_code, &s->base));
-    PAWL_TRY(pawl_adapter_work_open(p->adapter, s->cut.micro * s->tokens, &s->work));
+    PAWL_TRY(pawl_adapter_work_open(p->adapter, room, &s->work));
     s->over = (pawl_over){.adapter = p->adapter, .base = s->base, .work = s->work, .seed = (uint64_t)p->train->seed, .first_row = -1};
     return PAWL_OK;
 }
@@ -117,15 +117,16 @@ static pawl_status take(pawl_stepper *s)
     const pawl_extent *extents;
     const int extent_count = pawl_trained_extents(p->model, p->adapter, &extents);
     const pawl_shapes shapes = pawl_model_shapes(p->model, s->cut.micro, s->tokens);
+    const pawl_capacity room = pawl_run_capacity(p, s->tokens, 1);
     lay_out(s);
     PAWL_TRY(pawl_arena_open(&s->small));
     lay_out(s);
     PAWL_TRY(pawl_hold_open(p, &s->hold));
     share_out(s);
     PAWL_TRY(pawl_device_reserve(p->device, &shapes));
-    PAWL_TRY(pawl_activations_open(p->model, s->cut.micro, s->tokens, 1, &s->activations));
+    PAWL_TRY(pawl_activations_open(p->model, &room, &s->activations));
     PAWL_TRY(pawl_optim_open(p->optim, p->device, extents, extent_count, s->hold.first, s->hold.end, &s->optim));
-    PAWL_TRY(take_adapter(s));
+    PAWL_TRY(take_adapter(s, &room));
     return pawl_hold_state(&s->hold, s->optim, &s->state);
 }
 

@@ -62,13 +62,15 @@ static pawl_status optimizer(const pawl_planned *w, size_t *bytes)
 
 static pawl_status activations(const pawl_planned *w, size_t *bytes)
 {
-    *bytes = pawl_activations_bytes(w->p->model, w->micro, w->tokens, 1);
+    const pawl_capacity room = pawl_run_capacity(w->p, w->tokens, 1);
+    *bytes = pawl_activations_bytes(w->p->model, &room);
     return PAWL_OK;
 }
 
 static pawl_status adapter(const pawl_planned *w, size_t *bytes)
 {
-    *bytes = w->p->adapter ? pawl_adapter_work_bytes(w->p->adapter, w->micro * w->tokens) : 0;
+    const pawl_capacity room = pawl_run_capacity(w->p, w->tokens, 1);
+    *bytes = w->p->adapter ? pawl_adapter_work_bytes(w->p->adapter, &room) : 0;
     return PAWL_OK;
 }
 

@@ -1,6 +1,6 @@
 /* One training step on one rank - forward, backward, clipping, AdamW - on the reference shapes.
  *
- *     step --shape NAME --dtype fp32 [--seconds S] [--threads N] [--phases] [--cpu-time]
+ *     step --shape NAME --dtype fp32 [--seconds S] [--threads N] [--phases] [--cpu-time] [--recompute none|norms|block]
  *          [--lora R [--dropout P] [--dora] [--base f32|int8|nf4]]
  *
  * Prints the median: SHAPE DTYPE N tok/s G GFLOP/s P% of gemm, where model FLOPs are 6 N + 12 L d T a token (N: weights of
@@ -36,6 +36,7 @@ typedef struct bench {
     double began; /* when the program did */
     pawl_device *device;
     pawl_model *model;
+    pawl_capacity room;
     pawl_activations *activations;
     pawl_optim *optim;
     pawl_arena arena;
@@ -43,6 +44,7 @@ typedef struct bench {
     float *weights, *grads, *losses;
     const char *settings; /* of an adapter, as JSON; NULL: all weights are trained */
     pawl_code code;
+    pawl_recompute recompute;
     pawl_adapter *adapter;
     pawl_frozen *base;
     pawl_adapter_work *work;
@@ -91,7 +93,7 @@ static pawl_status open_adapter(bench *b)
     if (s != PAWL_OK) return s;
     PAWL_TRY(pawl_frozen_open(b->model, b->code, &b->base));
     PAWL_TRY(pawl_frozen_fill(b->base, b->device, any_weights, b));
-    PAWL_TRY(pawl_adapter_work_open(b->adapter, b->shape->rows * b->shape->tokens, &b->work));
+    PAWL_TRY(pawl_adapter_work_open(b->adapter, &b->room, &b->work));
     b->over = (pawl_over){.adapter = b->adapter, .base = b->base, .work = b->work, .seed = 1};
     return PAWL_OK;
 }
@@ -116,7 +118,8 @@ static pawl_status open_bench(bench *b, int threads)
     PAWL_TRY(pawl_device_open_cpu(threads, "auto", &b->device));
     const pawl_shapes most = pawl_model_shapes(b->model, s->rows, s->tokens);
     PAWL_TRY(pawl_device_reserve(b->device, &most));
-    PAWL_TRY(pawl_activations_open(b->model, s->rows, s->tokens, 1, &b->activations));
+    b->room = (pawl_capacity){.rows = s->rows, .tokens = s->tokens, .train = 1, .recompute = b->recompute};
+    PAWL_TRY(pawl_activations_open(b->model, &b->room, &b->activations));
     PAWL_TRY(open_adapter(b));
     const int count = pawl_trained_extents(b->model, b->adapter, &extents);
     PAWL_TRY(pawl_optim_open(&o, b->device, extents, count, 0, pawl_trained_count(b->model, b->adapter), &b->optim));
@@ -210,8 +213,9 @@ static pawl_status measure(bench *b, double limit, int phases)
                          (b->adapter ? 6.0 * (double)pawl_trained_parameters(b->model, b->adapter) : 0) + 12.0 * (double)(s->layers * s->width * s->tokens);
     const double rate = (double)(s->rows * s->tokens) / all[PHASES][n / 2];
     if (phases)
-        printf("%s: %d steps, median ms: pass %.2f, norm %.2f, update %.2f; gemm %.0f GFLOP/s; first step after %.2f s; %s\n", s->name, n,
-               1e3 * all[PASS][n / 2], 1e3 * all[NORM][n / 2], 1e3 * all[UPDATE][n / 2], gemm / 1e9, first, pawl_device_describe(b->device));
+        printf("%s: %d steps, median ms: pass %.2f, norm %.2f, update %.2f; gemm %.0f GFLOP/s; activations %.1f MiB; first step after %.2f s; %s\n", s->name, n, 1e3 * all[PASS][n / 2],
+               1e3 * all[NORM][n / 2], 1e3 * all[UPDATE][n / 2], gemm / 1e9,
+               (double)pawl_activations_bytes(b->model, &b->room) / 0x1p20, first, pawl_device_describe(b->device));
     printf("%s fp32 %.0f tok/s %.1f GFLOP/s %.0f%% of gemm\n", s->name, rate, rate * flops / 1e9, 100 * rate * flops / gemm);
     return PAWL_OK;
 }
@@ -258,6 +262,12 @@ int main(int argc, char **argv)
         if (strcmp(shapes[i].name, name) == 0) b.shape = &shapes[i];
     if (!b.shape) {
         fprintf(stderr, "step: --shape: expected 0.9M, 2.8M, 5.9M, 15M, 135M or gpt2, found '%s'\n", name);
+        return PAWL_EUSAGE;
+    }
+    const char *recompute = option(argc, argv, "--recompute", "none");
+    while (pawl_recompute_names[b.recompute] && strcmp(pawl_recompute_names[b.recompute], recompute) != 0) b.recompute++;
+    if (!pawl_recompute_names[b.recompute]) {
+        fprintf(stderr, "step: --recompute: expected none, norms or block, found '%s'\n", recompute);
         return PAWL_EUSAGE;
     }
     const int phases = has(argc, argv, "--phases");
