@@ -111,19 +111,29 @@ static pawl_status take_adapter(pawl_stepper *s, const pawl_capacity *room)
     return PAWL_OK;
 }
 
+/* Scratch and kernels for slots, and for the last one of a step, which may have fewer rows: none is made inside a step. */
+static pawl_status reserve(const pawl_stepper *s)
+{
+    const int64_t rest = s->cut.rows % s->cut.micro, counts[] = {s->cut.micro, rest ? rest : s->cut.micro};
+    for (int i = 0; i < 2; i++) {
+        const pawl_shapes shapes = pawl_model_shapes(s->p->model, counts[i], s->tokens);
+        PAWL_TRY(pawl_device_reserve(s->p->device, &shapes));
+    }
+    return PAWL_OK;
+}
+
 static pawl_status take(pawl_stepper *s)
 {
     const pawl_parts *p = s->p;
     const pawl_extent *extents;
     const int extent_count = pawl_trained_extents(p->model, p->adapter, &extents);
-    const pawl_shapes shapes = pawl_model_shapes(p->model, s->cut.micro, s->tokens);
     const pawl_capacity room = pawl_run_capacity(p, s->tokens, 1);
     lay_out(s);
     PAWL_TRY(pawl_arena_open(&s->small));
     lay_out(s);
     PAWL_TRY(pawl_hold_open(p, &s->hold));
     share_out(s);
-    PAWL_TRY(pawl_device_reserve(p->device, &shapes));
+    PAWL_TRY(reserve(s));
     PAWL_TRY(pawl_activations_open(p->model, &room, &s->activations));
     PAWL_TRY(pawl_optim_open(p->optim, p->device, extents, extent_count, s->hold.first, s->hold.end, &s->optim));
     PAWL_TRY(take_adapter(s, &room));

@@ -39,7 +39,8 @@ static pawl_status prepare_products(const pawl_cpu *cpu, const pawl_shapes *s, p
     } layers[] = {
         {s->positions, s->width, (s->heads + 2 * s->kv_heads) * s->head_dim, s->type, PAWL_F32},
         {s->positions, s->heads * s->head_dim, s->width, PAWL_F32, s->type},
-        {s->positions, s->width, 2 * s->ff, s->type, PAWL_F32},
+        {s->positions, s->width, 2 * s->ff, s->type, PAWL_F32}, /* gate and up, ... */
+        {s->positions, s->width, s->ff, s->type, PAWL_F32},     /* ... or up alone */
         {s->positions, s->ff, s->width, PAWL_F32, s->type},
         {pawl_head_chunk(s->positions, s->vocab), s->width, s->vocab, PAWL_F32, PAWL_F32},
     };
