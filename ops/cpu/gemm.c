@@ -2,7 +2,7 @@
 
 #include "ops/cpu/gemm_plans.h"
 
-enum { TABLE_SLOTS = 2 * PAWL_PLANS_MOST, PANELS_MOST = 8 };
+enum { TABLE_SLOTS = 2 * PAWL_PLANS_MOST, PANELS_USUAL = 8, PANELS_MOST = 32 };
 
 pawl_status pawl_gemm_open(const pawl_gemm_library *library, pawl_pool *pool, const pawl_kernels *k, pawl_gemm **out)
 {
@@ -134,7 +134,8 @@ const pawl_gemm_entry *pawl_gemm_planned(const pawl_gemm *g, const pawl_panel *p
 }
 
 /* The longer side of c is cut, since every panel reads all of the other operand; into a power of two of panels, so that
- * the usual numbers of threads share them evenly, none of them too thin to be worth its packing. */
+ * the usual numbers of threads share them evenly, none of them too thin to be worth its packing; more than the usual
+ * number only of long sides, for ranks with many threads. */
 typedef struct cut {
     int rows;      /* 1: rows of c are cut; 0: its columns */
     int64_t each;  /* of them in a panel; the last may have fewer */
@@ -143,11 +144,12 @@ typedef struct cut {
 
 static cut cut_of(pawl_gemm_use use, const pawl_panel *p)
 {
-    const int64_t thin = use == PAWL_OVER_POSITIONS ? 64 : 128;
+    const int64_t thin = use == PAWL_OVER_POSITIONS ? 64 : 128, wide = 192;
     const int rows = p->m >= p->n;
     const int64_t side = rows ? p->m : p->n;
     int64_t panels = 1;
-    while (panels < PANELS_MOST && side >= 2 * panels * thin) panels *= 2;
+    while (panels < PANELS_USUAL && side >= 2 * panels * thin) panels *= 2;
+    while (panels >= PANELS_USUAL && panels < PANELS_MOST && side >= 2 * panels * wide) panels *= 2;
     const int64_t each = ((side + panels - 1) / panels + 15) / 16 * 16;
     return (cut){rows, each, (side + each - 1) / each};
 }
