@@ -70,15 +70,31 @@ void pawl_metrics_close(pawl_metrics *m);
 PAWL_MUST pawl_status pawl_metrics_add(pawl_metrics *m, json_t *line);
 PAWL_MUST pawl_status pawl_metrics_sync(pawl_metrics *m);
 
+/* ---- How fast it goes (pace.c) ---- */
+enum { PAWL_RECENT_STEPS = 31 };
+typedef struct pawl_pace {
+    double recent[PAWL_RECENT_STEPS]; /* seconds of the last steps */
+    int64_t steps;                    /* made by this process */
+    double ended, between;            /* when the last one ended; seconds between steps so far: evaluations, saves */
+    double seconds;                   /* of steps, and their tokens, since they were last told */
+    int64_t tokens;
+} pawl_pace;
+void pawl_pace_step(pawl_pace *p, double began, double ended, int64_t tokens);
+/* Of the last steps; 0 before the first. */
+double pawl_pace_median(const pawl_pace *p);
+/* Seconds that so many steps will take, with what comes between them. */
+double pawl_pace_left(const pawl_pace *p, int64_t steps);
+/* Tokens a second of the steps since this was last asked. */
+double pawl_pace_rate(pawl_pace *p);
+
 /* ---- What people see (screen.c); rank 0 speaks ---- */
 void pawl_screen_start(const pawl_parts *p, const pawl_plan *plan, int64_t first_step);
-void pawl_screen_step(const pawl_parts *p, const pawl_step_report *r, int64_t step, int64_t steps, double tokens_per_second);
+void pawl_screen_step(const pawl_parts *p, const pawl_step_report *r, int64_t step, int64_t steps, pawl_pace *pace);
 void pawl_screen_evaluating(const pawl_parts *p);
 void pawl_screen_scores(const pawl_parts *p, int64_t step, const pawl_score *scores);
 void pawl_screen_line(const pawl_parts *p, const char *format, ...) PAWL_PRINTF(2, 3);
 
 /* ---- The loop's state (run.c) ---- */
-enum { PAWL_RECENT_STEPS = 31 };
 
 struct pawl_trainer {
     const pawl_parts *p;
@@ -98,8 +114,7 @@ struct pawl_trainer {
     int64_t resumed;            /* from which step; -1: not */
     char from[1200];            /* and from which checkpoint */
     int skips, failed_saves;    /* in a row */
-    double recent[PAWL_RECENT_STEPS]; /* seconds of the last steps */
-    int recent_count;
+    pawl_pace pace;
     double started, last_save;
     uint64_t bytes_sent_before;
 };

@@ -1,7 +1,6 @@
 /* The loop: steps, and at every step boundary what all ranks decide alike - evaluation, saving, stopping. */
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/file.h"
@@ -140,22 +139,12 @@ pawl_status pawl_trainer_continue(pawl_trainer *t, const char *path)
 
 /* ---- one step ---- */
 
-static int compare_doubles(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* How long a step may take before this rank gives the others up. */
 static double step_limit(const pawl_trainer *t)
 {
-    double sorted[PAWL_RECENT_STEPS];
-    const int n = t->recent_count < PAWL_RECENT_STEPS ? t->recent_count : PAWL_RECENT_STEPS;
     if (t->p->reduce->watchdog_seconds > 0) return (double)t->p->reduce->watchdog_seconds;
-    if (n == 0) return (double)t->p->reduce->phase_seconds; /* the first step also makes the kernels */
-    memcpy(sorted, t->recent, (size_t)n * sizeof *sorted);
-    qsort(sorted, (size_t)n, sizeof *sorted, compare_doubles);
-    return fmax(30, 5 * sorted[n / 2]);
+    if (t->pace.steps == 0) return (double)t->p->reduce->phase_seconds; /* the first step also makes the kernels */
+    return fmax(30, 5 * pawl_pace_median(&t->pace));
 }
 
 static pawl_status skip(pawl_trainer *t, const pawl_step_report *r)
@@ -225,13 +214,13 @@ static pawl_status one_step(pawl_trainer *t)
     t->step++;
     count_tokens(t, &r);
     PAWL_TRY(vote(t, &r));
-    const double seconds = pawl_seconds() - began;
+    const double ended = pawl_seconds(), seconds = ended - began;
     pawl_profiler_step_done(t->profiler, span, t->step, seconds);
-    t->recent[t->recent_count++ % PAWL_RECENT_STEPS] = seconds;
+    pawl_pace_step(&t->pace, began, ended, r.tokens);
     PAWL_TRY(pawl_agree(p->comm, pawl_record_step(t, &r, seconds)));
     if (r.skipped) return skip(t, &r);
     t->skips = 0;
-    pawl_screen_step(p, &r, t->step, t->plan.steps, (double)r.tokens / seconds);
+    pawl_screen_step(p, &r, t->step, t->plan.steps, &t->pace);
     return PAWL_OK;
 }
 

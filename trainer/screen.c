@@ -80,15 +80,15 @@ void pawl_screen_start(const pawl_parts *p, const pawl_plan *plan, int64_t first
     pawl_screen_line(p, "  output   %s", p->train->output_dir);
 }
 
-void pawl_screen_step(const pawl_parts *p, const pawl_step_report *r, int64_t step, int64_t steps, double tokens_per_second)
+void pawl_screen_step(const pawl_parts *p, const pawl_step_report *r, int64_t step, int64_t steps, pawl_pace *pace)
 {
     char eta[32];
     const int live = p->live;
     if (p->comm->rank != 0) return;
     if (!live && step % p->train->logging_steps != 0 && step != steps) return;
-    pawl_format_seconds(tokens_per_second > 0 ? (double)r->tokens / tokens_per_second * (double)(steps - step) : 0, eta);
+    pawl_format_seconds(pawl_pace_left(pace, steps - step), eta);
     fprintf(stderr, "%sstep %lld/%lld  loss %.4f  lr %.3g  norm %.3g  %.0f tokens/s  ETA %s%s", live ? "\r" : "", (long long)step,
-            (long long)steps, r->loss, r->lr, r->grad_norm, tokens_per_second, eta, live ? "\033[K" : "\n");
+            (long long)steps, r->loss, r->lr, r->grad_norm, pawl_pace_rate(pace), eta, live ? "\033[K" : "\n");
     live_line = live;
     if (step == steps) end_live_line();
 }

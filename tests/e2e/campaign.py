@@ -100,7 +100,7 @@ def disturbed(dice, yaml, out, lanes, choices):
             return ""
         stops, kills = stops + (p.returncode == 75), kills + (p.returncode == 137)
         if p.returncode not in (75, 137):
-            return f"exit {p.returncode}: {stderr[-300:]}"
+            return f"exit {p.returncode}: {stderr[:300]}"
     return "did not come to an end"
 
 
@@ -115,7 +115,7 @@ for number in range(COUNT):
         with open(yaml, "a") as f:
             f.write(f"test_datasets:\n  - path: {os.path.join(SOURCE, 'CONTRIBUTING.md')}\n    domain: held\n")
     status, _, stderr = run(1, "train", calm, *words(dice, choices), *FORCED)
-    trouble = f"undisturbed: exit {status}: {stderr[-300:]}" if status else disturbed(dice, rough, names[1], keys["reduction_lanes"], choices)
+    trouble = f"undisturbed: exit {status}: {stderr[:300]}" if status else disturbed(dice, rough, names[1], keys["reduction_lanes"], choices)
     same = not trouble and state(names[0]) == state(names[1])
     same = same and [(m["step"], m["loss"]) for m in steps(names[0])] == [(m["step"], m["loss"]) for m in steps(names[1])]
     same = same and [(m["step"], m["eval"]) for m in metrics(names[0]) if "eval" in m] == [(m["step"], m["eval"]) for m in metrics(names[1]) if "eval" in m]
