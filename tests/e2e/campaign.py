@@ -1,7 +1,7 @@
 """A long campaign: random runs, stopped and killed at random and resumed at random numbers of ranks and threads, with whatever else
 may change on resume, against the same run undisturbed on one rank. PAWL_CAMPAIGN is how many (40), PAWL_CAMPAIGN_SEED where the
 dice begin (1), PAWL_CAMPAIGN_KEYS key=value words that all of them get."""
-import json, os, random, signal, time
+import contextlib, json, os, random, signal, time
 from e2e import *
 
 COUNT, seed = int(os.environ.get("PAWL_CAMPAIGN", "40")), int(os.environ.get("PAWL_CAMPAIGN_SEED", "1"))
@@ -32,6 +32,24 @@ def architecture(dice):
             f"  num_attention_heads: {heads}\n  num_key_value_heads: {kv}\n  head_dim: {head}\n  max_position_embeddings: 256\n  vocab_size: {dice.randint(260, 300)}\n"
             f"  tie_word_embeddings: {dice.choice(['true', 'false'])}\n"
             "tokenizer: bytes\n")
+
+
+def bases():
+    """Small models of two families, for adapters to stand on."""
+    dirs = []
+    for name, model in (("llama", MODEL), ("gpt2", gpt2(random.Random(3)))):
+        yaml = write_run(where, f"base-{name}.yaml", output=os.path.join(where, f"base-{name}-run"), model=model, max_steps=2)
+        dirs.append(os.path.join(where, f"base-{name}"))
+        if run(1, "train", yaml)[0] or run(0, "export", os.path.join(where, f"base-{name}-run"), dirs[-1])[0]:
+            raise RuntimeError("no base model could be made")
+    return dirs
+
+
+def adapter(dice):
+    keys = dict(adapter="lora", lora_r=dice.choice([1, 3, 8]), lora_alpha=8, lora_target_modules="all-linear", lora_dropout=dice.choice([0, 0.2]),
+                peft_use_dora=dice.choice(["true", "false"]))
+    keys.update(dice.choice([{}, {}, dict(load_in_8bit="true"), dict(load_in_4bit="true")]))
+    return keys
 
 
 def settings(dice):
@@ -66,6 +84,8 @@ def free(dice, keys):
     """What may be another at each start without changing a bit: stages 2 and 3 sum in rounds, as 0 and 1 do where a lane is one slot."""
     slots = -(-keys["global_batch_size"] // keys["micro_batch_size"])
     stages = [0, 1, 2, 3] if keys["reduction_lanes"] == slots else dice.choice([[0, 1], [2, 3]])
+    if "adapter" in keys:
+        stages = [s for s in stages if s < 3]
     choices = dict(threads=[1, 2, 3], activation_recompute=["none", "norms", "block"], zero_stage=stages)
     return {k: v for k, v in choices.items() if k in KNOWN}
 
@@ -93,8 +113,9 @@ def disturbed(dice, yaml, out, lanes, choices):
             if dice.random() < 0.5:
                 p.send_signal(signal.SIGUSR1)
             else:
-                for pid in ranks_of(p)[:1]:
-                    os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError): # it may just have ended
+                    for pid in ranks_of(p)[:1]:
+                        os.kill(pid, signal.SIGKILL)
         _, stderr = p.communicate(timeout=120)
         if p.returncode == 0:
             return ""
@@ -104,10 +125,14 @@ def disturbed(dice, yaml, out, lanes, choices):
     return "did not come to an end"
 
 
+BASES = bases()
 for number in range(COUNT):
     dice = random.Random(seed * 1000 + number)
     model, keys, data = architecture(dice), settings(dice), datasets(dice)
     keys.update(methods(dice))
+    if dice.random() < 0.3:
+        model = f"base_model: {dice.choice(BASES)}\n"
+        keys.update(adapter(dice))
     choices = free(dice, keys)
     names = [os.path.join(where, f"{number}-{kind}") for kind in ("calm", "rough")]
     calm, rough = (write_run(where, os.path.basename(n) + ".yaml", output=n, model=model, datasets=data, **keys) for n in names)
