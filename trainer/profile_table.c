@@ -119,8 +119,10 @@ static void show_ranks(const table *t)
     for (int i = 0; i < ranks; i++) wait += ms * (double)t->f->rank[i].wait_ns / ranks;
     const int slow = pawl_profile_most(work, ranks), fast = pawl_profile_least(work, ranks);
     const pawl_profile_rank *k = &t->f->rank[0];
-    pawl_screen_line(t->r->p, "  machine  products %.1f GFLOP/s, memory %.1f GB/s: rank 0, measured while all ranks measured", 1e-9 * k->rates.f32_flops,
-                     1e-9 * k->rates.bytes);
+    char low[48] = "";
+    if (t->r->p->train->bf16) snprintf(low, sizeof low, " (bf16 %.1f)", 1e-9 * k->rates.bf16_flops);
+    pawl_screen_line(t->r->p, "  machine  products %.1f%s GFLOP/s, memory %.1f GB/s: rank 0, measured while all ranks measured", 1e-9 * k->rates.f32_flops,
+                     low, 1e-9 * k->rates.bytes);
     if (ranks == 1) return;
     pawl_screen_line(t->r->p, "  ranks    slowest %d, at work %.3f ms a step; fastest %d, %.3f ms: %.1f%% less; waiting %.3f ms on average", slow,
                      ms * work[slow], fast, ms * work[fast], 100 * (work[slow] - work[fast]) / work[slow], wait);
