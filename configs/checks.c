@@ -91,10 +91,10 @@ static void an_end(const pawl_run_config *r, complaint *c)
         SAY(c, "the run has no length: expected max_steps or num_epochs above 0");
 }
 
-static void one_warmup(const pawl_run_config *r, complaint *c)
+static void rates_are_used(const pawl_run_config *r, complaint *c)
 {
-    if (r->optim.warmup_steps > 0 && r->optim.warmup_ratio > 0)
-        SAY(c, "expected warmup_steps or warmup_ratio, found both: leave one of them out");
+    if (r->adapter.adapter && (r->optim.embedding_lr > 0 || r->optim.embedding_lr_scale > 0))
+        SAY(c, "%s: an adapter trains no embedding: leave it out", r->optim.embedding_lr > 0 ? "embedding_lr" : "embedding_lr_scale");
 }
 
 static void slot_in_step(const pawl_run_config *r, complaint *c)
@@ -156,7 +156,7 @@ static const struct check {
      "`load_in_8bit` and `load_in_4bit` need an `adapter`, and exclude each other; `adapter: qlora` needs `load_in_4bit`"},
     {{"datasets"}, something_to_learn, "`datasets` has at least one item, and one of them a `weight` above 0"},
     {{"max_steps", "num_epochs"}, an_end, "`max_steps` or `num_epochs` is above 0"},
-    {{"warmup_ratio", "warmup_steps"}, one_warmup, "`warmup_steps` and `warmup_ratio` are not both given"},
+    {{"embedding_lr", "embedding_lr_scale", "adapter"}, rates_are_used, "with `adapter`, no rate of embeddings is given"},
     {{"micro_batch_size", "global_batch_size"}, slot_in_step,
      "`micro_batch_size` is at most `global_batch_size` (it need not divide it: the last slot may be smaller)"},
     {{"reduction_lanes", "global_batch_size", "micro_batch_size"}, lanes_in_slots,
@@ -179,26 +179,37 @@ static int is_known(const pawl_node *root, const char *key)
     return row->dflt != NULL;
 }
 
-static void apply(const struct check *check, const pawl_node *root, const pawl_run_config *run, pawl_problems *problems)
+/* Where a complaint about keys stands; 0 when it cannot be told whether there is one. */
+static int find_place(const pawl_node *root, const char *const keys[4], pawl_place *at)
 {
-    complaint c = {""};
-    pawl_place at = root->at;
+    *at = root->at;
     for (int i = 3; i >= 0; i--) {
-        if (!check->keys[i]) continue;
-        if (!is_known(root, check->keys[i])) return;
-        const pawl_node *n = pawl_node_find(root, check->keys[i]);
-        if (n) at = n->key_at;
+        if (!keys[i]) continue;
+        if (!is_known(root, keys[i])) return 0;
+        const pawl_node *n = pawl_node_find(root, keys[i]);
+        if (n) *at = n->key_at;
     }
-    check->check(run, &c);
-    if (c.why[0]) pawl_problem_add(problems, at, "%s", c.why);
+    return 1;
 }
 
 void pawl_check_run(const pawl_node *root, const pawl_run_config *run, pawl_problems *problems)
 {
-    for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) apply(&checks[i], root, run, problems);
+    pawl_place at;
+    for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
+        complaint c = {""};
+        if (find_place(root, checks[i].keys, &at)) checks[i].check(run, &c);
+        if (c.why[0]) pawl_problem_add(problems, at, "%s", c.why);
+    }
+    for (const pawl_optim_check *o = pawl_optim_checks; o->keys[0]; o++) {
+        complaint c = {""};
+        if (o->broken && find_place(root, o->keys, &at)) o->broken(&run->optim, o->keys[0], c.why, sizeof c.why);
+        if (c.why[0]) pawl_problem_add(problems, at, "%s", c.why);
+    }
 }
 
 void pawl_check_rules(pawl_text *out)
 {
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) pawl_text_add(out, "- %s\n", checks[i].rule);
+    for (const pawl_optim_check *o = pawl_optim_checks; o->keys[0]; o++)
+        if (o->rule) pawl_text_add(out, "- %s\n", o->rule);
 }

@@ -7,7 +7,7 @@
 
 pawl_extent pawl_extent_vector(int64_t first, int64_t count)
 {
-    return (pawl_extent){.first = first, .count = count, .role = PAWL_ROLE_VECTOR, .rows = count, .layer = -1};
+    return (pawl_extent){.first = first, .count = count, .role = PAWL_ROLE_VECTOR, .rows = count};
 }
 
 pawl_extent pawl_extent_matrix(int64_t first, int64_t rows, int64_t cols)
@@ -17,8 +17,7 @@ pawl_extent pawl_extent_matrix(int64_t first, int64_t rows, int64_t cols)
                          .decays = 1,
                          .role = PAWL_ROLE_MATRIX,
                          .rows = rows,
-                         .cols = cols,
-                         .layer = -1};
+                         .cols = cols};
 }
 
 pawl_status pawl_state_add(pawl_state *s, const char *prefix, const char *name, pawl_tensor t)

@@ -38,10 +38,10 @@ typedef struct pawl_extent {
     int decays; /* 1: weight decay applies (two or more dimensions) */
     pawl_role role;
     int64_t rows, cols; /* of a matrix, [out, in]; a vector: count, 0 */
-    int64_t layer;      /* -1: before the layers; their number: behind them */
+    int64_t above;      /* layers that stand on it: 0 for those of the topmost one and what follows it */
 } pawl_extent;
 
-/* A vector and a matrix in no layer. */
+/* A vector and a matrix above all layers. */
 pawl_extent pawl_extent_vector(int64_t first, int64_t count);
 pawl_extent pawl_extent_matrix(int64_t first, int64_t rows, int64_t cols);
 

@@ -132,7 +132,7 @@ static int64_t place(pawl_adapter *a, int64_t layer, int64_t rows, int64_t cols)
     const int64_t at = a->flat = (a->flat + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
     pawl_extent *e = &a->extents[a->extent_count++];
     *e = cols ? pawl_extent_matrix(at, rows, cols) : pawl_extent_vector(at, rows);
-    e->layer = layer;
+    e->above = a->m->config.num_hidden_layers - 1 - layer;
     a->flat += e->count;
     a->parameters += e->count;
     return at;

@@ -44,7 +44,7 @@ static int has_slot(const pawl_model *m, pawl_slot s)
 static pawl_extent extent_of(const pawl_model *m, pawl_slot s, int64_t layer, const pawl_weight *w)
 {
     pawl_extent e = w->ndim == 2 ? pawl_extent_matrix(w->first, w->dim[0], w->dim[1]) : pawl_extent_vector(w->first, w->dim[0]);
-    e.layer = in_layers(s) ? layer : s > PAWL_DOWN_BIAS ? m->config.num_hidden_layers : -1;
+    e.above = in_layers(s) ? m->config.num_hidden_layers - 1 - layer : s > PAWL_DOWN_BIAS ? 0 : m->config.num_hidden_layers;
     if (s == PAWL_EMBED || s == PAWL_POSITIONS || s == PAWL_HEAD) e.role = PAWL_ROLE_EMBEDDING;
     return e;
 }

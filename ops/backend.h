@@ -8,6 +8,9 @@
 extern "C" {
 #endif
 
+/* Adafactor's sums over columns are of this many rows at a time, in every backend. */
+enum { PAWL_ADAFACTOR_ROWS = 128 };
+
 /* What computes has a row in timed.c, too. */
 typedef struct pawl_ops {
     const char *name;
@@ -65,6 +68,16 @@ typedef struct pawl_ops {
     pawl_status (*head_loss)(pawl_device *d, const pawl_head *h);
     pawl_status (*adamw)(pawl_device *d, float *w, const float *g, float *m, float *v, int64_t count,
                          const pawl_adamw_step *k);
+    pawl_status (*sgd)(pawl_device *d, float *w, const float *g, float *m, int64_t count, const pawl_sgd_step *k);
+    pawl_status (*lion)(pawl_device *d, float *w, const float *g, float *m, int64_t count, const pawl_lion_step *k);
+    pawl_status (*adamw_8bit)(pawl_device *d, float *w, const float *g, const pawl_moments_8bit *moments, int64_t count,
+                              const pawl_adamw_step *k);
+    pawl_status (*adafactor)(pawl_device *d, float *w, const float *g, float *row, float *col, int64_t rows, int64_t cols,
+                             void *scratch, const pawl_adafactor_step *k);
+    pawl_status (*muon_momentum)(pawl_device *d, const float *g, float *m, float *out, int64_t count,
+                                 const pawl_muon_step *k);
+    pawl_status (*mix)(pawl_device *d, float by_y, float *y, float by_x, const float *x, int64_t count);
+    pawl_status (*lerp)(pawl_device *d, float *a, const float *b, float part, int64_t count);
     pawl_status (*sum_squares)(pawl_device *d, const float *x, int64_t count, double *blocks);
     pawl_status (*cast)(pawl_device *d, pawl_tensor from, pawl_tensor to);
     pawl_status (*add)(pawl_device *d, float *a, const float *b, int64_t count);

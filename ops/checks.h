@@ -81,6 +81,19 @@ static inline pawl_status check_part(const char *op, int64_t first, int64_t colu
     return PAWL_OK;
 }
 
+static inline pawl_status check_array(const char *op, const void *const *arrays, int count, int64_t numbers)
+{
+    PAWL_CHECK(numbers >= 0, PAWL_EBUG, "%s: a count of %ld", op, (long)numbers);
+    for (int i = 0; i < count && numbers > 0; i++) PAWL_CHECK(arrays[i], PAWL_EBUG, "%s: array %d is NULL", op, i);
+    return PAWL_OK;
+}
+
+#define CHECK_ARRAYS(op, count, ...)                                                                                   \
+    do {                                                                                                               \
+        const void *const arrays_[] = {__VA_ARGS__};                                                                   \
+        PAWL_TRY(check_array((op), arrays_, (int)(sizeof arrays_ / sizeof *arrays_), (count)));                        \
+    } while (0)
+
 #ifdef __cplusplus
 }
 #endif

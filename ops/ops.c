@@ -309,26 +309,6 @@ pawl_status pawl_head_loss(pawl_device *d, const pawl_head *h)
     return d->ops->head_loss(d, h);
 }
 
-static pawl_status check_array(const char *op, const void *const *arrays, int count, int64_t numbers)
-{
-    PAWL_CHECK(numbers >= 0, PAWL_EBUG, "%s: a count of %ld", op, (long)numbers);
-    for (int i = 0; i < count && numbers > 0; i++) PAWL_CHECK(arrays[i], PAWL_EBUG, "%s: array %d is NULL", op, i);
-    return PAWL_OK;
-}
-
-#define CHECK_ARRAYS(op, count, ...)                                                                                   \
-    do {                                                                                                               \
-        const void *const arrays_[] = {__VA_ARGS__};                                                                   \
-        PAWL_TRY(check_array((op), arrays_, (int)(sizeof arrays_ / sizeof *arrays_), (count)));                        \
-    } while (0)
-
-pawl_status pawl_adamw(pawl_device *d, float *w, const float *g, float *m, float *v, int64_t count,
-                       const pawl_adamw_step *k)
-{
-    CHECK_ARRAYS("adamw", count, w, g, m, v);
-    return d->ops->adamw(d, w, g, m, v, count, k);
-}
-
 pawl_status pawl_sum_squares(pawl_device *d, const float *x, int64_t count, double *blocks)
 {
     CHECK_ARRAYS("sum_squares", count, x, blocks);

@@ -229,6 +229,51 @@ typedef struct pawl_adamw_step {
 PAWL_MUST pawl_status pawl_adamw(pawl_device *d, float *w, const float *g, float *m, float *v, int64_t count,
                                  const pawl_adamw_step *k);
 
+/* Update rules beside it. Elementwise ones give a number the same bits wherever its array begins. */
+
+/* m [count], the momentum; NULL where momentum is 0. first: the step that fills it. Formula: ops/sgd_rule.h. */
+typedef struct pawl_sgd_step {
+    double lr, momentum, dampening, decay, grad_scale;
+    int nesterov, first;
+} pawl_sgd_step;
+PAWL_MUST pawl_status pawl_sgd(pawl_device *d, float *w, const float *g, float *m, int64_t count, const pawl_sgd_step *k);
+/* m [count].   Formula: ops/lion_rule.h. */
+typedef struct pawl_lion_step {
+    double lr, beta1, beta2, decay, grad_scale;
+} pawl_lion_step;
+PAWL_MUST pawl_status pawl_lion(pawl_device *d, float *w, const float *g, float *m, int64_t count, const pawl_lion_step *k);
+/* AdamW over moments of 8 bits, with a scale for each block of 256 numbers: codes [count], scales [ceil(count / 256)]; all zero
+ * stands for zeros.   Formula: ops/dynamic_rule.h around ops/adamw_rule.h. */
+typedef struct pawl_moments_8bit {
+    uint8_t *m, *v;
+    float *m_scale, *v_scale;
+} pawl_moments_8bit;
+PAWL_MUST pawl_status pawl_adamw_8bit(pawl_device *d, float *w, const float *g, const pawl_moments_8bit *moments, int64_t count,
+                                      const pawl_adamw_step *k);
+/* w, g [rows, cols], row [rows], col [cols]; or a vector: cols 0, w, g and row [rows], col NULL. scratch: as many bytes as said.
+ * Formula: ops/adafactor_rule.h. */
+typedef struct pawl_adafactor_step {
+    double lr, decay, beta2, eps, clip_threshold, grad_scale;
+} pawl_adafactor_step;
+size_t pawl_adafactor_scratch_bytes(int64_t rows, int64_t cols);
+PAWL_MUST pawl_status pawl_adafactor(pawl_device *d, float *w, const float *g, float *row, float *col, int64_t rows, int64_t cols,
+                                     void *scratch, const pawl_adafactor_step *k);
+/* w, g, m [rows, cols]; scratch: as many bytes as said.   Formula: ops/muon_rule.h. */
+typedef enum pawl_muon_adjust { PAWL_MUON_ORIGINAL, PAWL_MUON_MATCH_RMS } pawl_muon_adjust;
+typedef struct pawl_muon_step {
+    double lr, decay, momentum, grad_scale;
+    int64_t steps; /* of Newton-Schulz */
+    int nesterov;
+    pawl_muon_adjust adjust;
+} pawl_muon_step;
+size_t pawl_muon_scratch_bytes(int64_t rows, int64_t cols);
+PAWL_MUST pawl_status pawl_muon(pawl_device *d, float *w, const float *g, float *m, int64_t rows, int64_t cols, void *scratch,
+                                const pawl_muon_step *k);
+/* y <- by_y y + by_x x. */
+PAWL_MUST pawl_status pawl_mix(pawl_device *d, float by_y, float *y, float by_x, const float *x, int64_t count);
+/* a <- a + part (b - a). */
+PAWL_MUST pawl_status pawl_lerp(pawl_device *d, float *a, const float *b, float part, int64_t count);
+
 enum { PAWL_SUM_BLOCK = 1 << 16 };
 /* blocks[i] = sum of x^2 over the i-th block of PAWL_SUM_BLOCK numbers, in double and in a fixed order; blocks has
  * ceil(count / PAWL_SUM_BLOCK) entries. Sums of norms go through these so that they have one shape. */

@@ -155,6 +155,21 @@ ROW(head_loss, (pawl_device *d, const pawl_head *h),
     size(h->hidden) + products_of(h) * size(h->w) + size(h->loss) + size(h->dhidden) + put_size(h->dw, h->put), h->hidden.dtype)
 ROW(adamw, (pawl_device *d, float *w, const float *g, float *m, float *v, int64_t count, const pawl_adamw_step *k),
     (d, w, g, m, v, count, k), (N = count), "N", (N), 15 * N, 28.0 * (double)N, PAWL_F32)
+ROW(sgd, (pawl_device *d, float *w, const float *g, float *m, int64_t count, const pawl_sgd_step *k),
+    (d, w, g, m, count, k), (N = count), "N", (N), 8 * N, (m ? 20.0 : 12.0) * (double)N, PAWL_F32)
+ROW(lion, (pawl_device *d, float *w, const float *g, float *m, int64_t count, const pawl_lion_step *k),
+    (d, w, g, m, count, k), (N = count), "N", (N), 10 * N, 20.0 * (double)N, PAWL_F32)
+ROW(adamw_8bit, (pawl_device *d, float *w, const float *g, const pawl_moments_8bit *moments, int64_t count, const pawl_adamw_step *k),
+    (d, w, g, moments, count, k), (N = count), "N", (N), 23 * N, 16.0 * (double)N, PAWL_F32)
+ROW(adafactor, (pawl_device *d, float *w, const float *g, float *row, float *col, int64_t rows, int64_t cols, void *scratch,
+                const pawl_adafactor_step *k),
+    (d, w, g, row, col, rows, cols, scratch, k), (O = rows, I = cols > 0 ? cols : 1), "OI", (O, I), 14 * O * I, 20.0 * (double)(O * I), PAWL_F32)
+ROW(muon_momentum, (pawl_device *d, const float *g, float *m, float *out, int64_t count, const pawl_muon_step *k),
+    (d, g, m, out, count, k), (N = count), "N", (N), 7 * N, 16.0 * (double)N, PAWL_F32)
+ROW(mix, (pawl_device *d, float by_y, float *y, float by_x, const float *x, int64_t count),
+    (d, by_y, y, by_x, x, count), (N = count), "N", (N), 3 * N, 12.0 * (double)N, PAWL_F32)
+ROW(lerp, (pawl_device *d, float *a, const float *b, float part, int64_t count),
+    (d, a, b, part, count), (N = count), "N", (N), 3 * N, 12.0 * (double)N, PAWL_F32)
 ROW(sum_squares, (pawl_device *d, const float *x, int64_t count, double *blocks),
     (d, x, count, blocks), (N = count), "N", (N), 2 * N, 4.0 * (double)N, PAWL_F32)
 ROW(add, (pawl_device *d, float *a, const float *b, int64_t count), (d, a, b, count), (N = count), "N", (N), N, 12.0 * (double)N, PAWL_F32)
@@ -173,7 +188,8 @@ ROW(copy, (pawl_device *d, float *to, const float *from, int64_t count), (d, to,
     X(linear) X(linear_dx) X(linear_dw) X(dropout) X(low_rank_norms) X(scale_columns) X(add_columns) X(column_dots) X(embedding) \
     X(embedding_dw) X(rmsnorm) X(rmsnorm_backward) X(layernorm) X(layernorm_backward) X(head_norm) X(head_norm_backward) X(rope) \
     X(attention) X(attention_backward) X(attention_cached) X(swiglu) X(swiglu_backward) X(activate) X(activate_backward) \
-    X(head_loss) X(adamw) X(sum_squares) X(cast) X(add) X(quantise) X(dequantise) X(scale) X(zero) X(copy)
+    X(head_loss) X(adamw) X(sgd) X(lion) X(adamw_8bit) X(adafactor) X(muon_momentum) X(mix) X(lerp) X(sum_squares) X(cast) X(add) X(quantise) \
+    X(dequantise) X(scale) X(zero) X(copy)
 /* clang-format on */
 
 void pawl_device_time(pawl_device *d, const pawl_rates *rates)

@@ -48,7 +48,7 @@ static void find_piece(const pawl_optim *o, const pawl_extent *e, pawl_piece *p)
     *p = (pawl_piece){.of = e, .rule = pawl_rule_of(&o->config, e), .first = first, .count = most(end - first, 0)};
 }
 
-static void lay_out_piece(pawl_optim *o, pawl_piece *p, size_t *scratch)
+static void lay_out_piece(pawl_optim *o, pawl_piece *p)
 {
     for (int j = 0; j < PAWL_RULE_RUNS && p->rule->runs[j].name; j++) {
         int64_t first, count;
@@ -56,23 +56,23 @@ static void lay_out_piece(pawl_optim *o, pawl_piece *p, size_t *scratch)
         pawl_run_part(&p->rule->runs[j], whole, p, &first, &count);
         if (count > 0) p->state[j] = pawl_take_bytes(&o->arena, (size_t)count * pawl_dtype_bytes(whole.dtype));
     }
+    if (o->config.ema_decay > 0) p->ema = pawl_take_bytes(&o->arena, (size_t)p->count * sizeof *p->ema);
     const size_t needed = p->rule->scratch_bytes ? p->rule->scratch_bytes(&o->config, p->of) : 0;
-    if (needed > *scratch) *scratch = needed;
+    if (needed > o->scratch_bytes) o->scratch_bytes = needed;
 }
 
 static void lay_out(pawl_optim *o)
 {
     const int64_t blocks = pawl_norm_blocks(o->parts, o->part_count, 0, INT64_MAX) +
                            pawl_norm_blocks(o->parts, o->part_count, o->first, o->end);
-    size_t scratch = 0;
     o->pieces = pawl_take_bytes(&o->arena, (size_t)o->part_count * sizeof *o->pieces);
     for (int i = 0; i < o->part_count; i++) {
         pawl_piece here, *p = o->pieces ? &o->pieces[i] : &here;
         find_piece(o, &o->parts[i], p);
-        if (p->count > 0) lay_out_piece(o, p, &scratch);
+        if (p->count > 0) lay_out_piece(o, p);
     }
     o->blocks = pawl_take_bytes(&o->arena, (size_t)blocks * sizeof *o->blocks);
-    o->scratch = pawl_take_bytes(&o->arena, scratch);
+    o->scratch = pawl_take_bytes(&o->arena, o->scratch_bytes);
 }
 
 size_t pawl_optim_bytes(const pawl_optim_config *c, const pawl_extent *parts, int part_count, int64_t first,
@@ -110,6 +110,16 @@ void pawl_optim_close(pawl_optim *o)
 
 /* ---- state ---- */
 
+static pawl_status list_ema(const pawl_piece *p, const char *name, pawl_state *out)
+{
+    pawl_tensor whole = pawl_shape_alike(p->of);
+    whole.data = p->ema;
+    PAWL_TRY(pawl_state_add(out, "ema/", name, whole));
+    out->items[out->count - 1].first = p->count > 0 ? p->first : 0;
+    out->items[out->count - 1].count = p->count;
+    return PAWL_OK;
+}
+
 static pawl_status list_piece(const pawl_optim_config *c, const pawl_piece *p, const char *name, pawl_state *out)
 {
     for (int j = 0; j < PAWL_RULE_RUNS && p->rule->runs[j].name; j++) {
@@ -125,7 +135,7 @@ static pawl_status list_piece(const pawl_optim_config *c, const pawl_piece *p, c
         else
             item->count = 0;
     }
-    return PAWL_OK;
+    return c->ema_decay > 0 ? list_ema(p, name, out) : PAWL_OK;
 }
 
 pawl_status pawl_optim_state(const pawl_optim *o, const pawl_state *names, pawl_state *out)
@@ -156,16 +166,36 @@ static double clip_factor(double max_norm, double norm)
     return factor < 1 ? factor : 1;
 }
 
+/* How far the average goes towards the weights after step t (from 1); 0: it is not this one's turn. */
+static double ema_part(const pawl_optim_config *c, int64_t t)
+{
+    const double turn = (double)(t / c->ema_every), early = (1 + turn) / (10 + turn);
+    if (c->ema_decay == 0 || t % c->ema_every != 0) return 0;
+    return 1 - (c->ema_warmup && early < c->ema_decay ? early : c->ema_decay);
+}
+
+pawl_status pawl_optim_begin(pawl_optim *o, const float *weights)
+{
+    for (int i = 0; i < o->part_count; i++) {
+        const pawl_piece *p = &o->pieces[i];
+        if (p->ema) PAWL_TRY(pawl_copy(o->device, p->ema, weights + (p->of->first + p->first - o->first), p->count));
+    }
+    return PAWL_OK;
+}
+
 pawl_status pawl_optim_step(pawl_optim *o, float *weights, const float *grads, double norm, double lr, int64_t step)
 {
     const pawl_optim_config *c = &o->config;
-    pawl_rule_step k = {.lr = lr, .t = step + 1, .grad_scale = clip_factor(c->max_grad_norm, norm)};
+    const double part = ema_part(c, step + 1);
+    pawl_rule_step k = {.t = step + 1, .grad_scale = clip_factor(c->max_grad_norm, norm)};
     for (int i = 0; i < o->part_count; i++) {
         const pawl_piece *p = &o->pieces[i];
         const int64_t at = p->of->first + p->first - o->first;
         if (p->count == 0) continue;
         k.decay = p->of->decays ? c->weight_decay : 0;
+        k.lr = pawl_rate_of(c, p->of, lr);
         PAWL_TRY(p->rule->step(o, p, weights + at, grads + at, &k));
+        if (part > 0) PAWL_TRY(pawl_lerp(o->device, p->ema, weights + at, (float)part, p->count));
     }
     return PAWL_OK;
 }

@@ -10,8 +10,10 @@
 extern "C" {
 #endif
 
-extern const char *const pawl_optimizer_names[]; /* "adamw", NULL */
-extern const char *const pawl_schedule_names[];  /* "constant", "linear", "cosine", NULL */
+extern const char *const pawl_optimizer_names[];   /* "adamw", "adamw_8bit", "sgd", "lion", "adafactor", "muon", NULL */
+extern const char *const pawl_schedule_names[];    /* "constant", "linear", "cosine", ..., NULL */
+extern const char *const pawl_decay_names[];       /* "linear", "cosine", "1-sqrt", NULL */
+extern const char *const pawl_muon_adjust_names[]; /* of pawl_muon_adjust, NULL */
 
 /* clang-format off */
 #define PAWL_OPTIM_FIELDS(F, C, T)                                                                                             \
@@ -20,28 +22,62 @@ extern const char *const pawl_schedule_names[];  /* "constant", "linear", "cosin
     C(lr_scheduler,           "cosine",  pawl_schedule_names,  FIXED, "shape of the learning rate after warm-up")              \
     F(i64, warmup_steps,      "0",    0,     1e12,  "steps", FIXED, "linear warm-up from 0 to the peak")                       \
     F(f64, warmup_ratio,      "0",    0,     1,     "",      FIXED, "warm-up as a share of all steps; not with warmup_steps")  \
-    F(f64, cosine_min_lr_ratio, "0",  0,     1,     "",      FIXED, "floor of cosine and linear, as a share of the peak")      \
-    F(f64, adam_beta1,        "0.9",  0,     0.9999999, "",  FIXED, "decay of the first moment")                               \
-    F(f64, adam_beta2,        "0.999", 0,    0.9999999, "",  FIXED, "decay of the second moment")                              \
+    F(f64, cosine_min_lr_ratio, "0",  0,     1,     "",      FIXED, "floor of the schedules that come down to an end, as a share of the peak") \
+    F(i64, lr_num_cycles,     "1",    1,     1e6,   "",      FIXED, "cosine_with_restarts: how often it comes down")           \
+    F(f64, lr_power,          "1",    0,     100,   "",      FIXED, "polynomial: its power")                                   \
+    F(i64, lr_timescale,      "0",    0,     1e12,  "steps", FIXED, "inverse_sqrt: steps that count as one unit; 0: those of the warm-up, or 10000") \
+    F(i64, lr_decay_steps,    "0",    0,     1e12,  "steps", FIXED, "warmup_stable_decay: how long the end comes down")        \
+    F(f64, lr_decay_ratio,    "0",    0,     1,     "",      FIXED, "the same as a share of all steps; not with lr_decay_steps") \
+    C(lr_decay_type,          "linear",  pawl_decay_names,     FIXED, "warmup_stable_decay: how the end comes down")           \
+    F(f64, embedding_lr,      "0",    0,     10,    "",      FIXED, "peak learning rate of embeddings and output head; 0: as the rest") \
+    F(f64, embedding_lr_scale, "0",   0,     1e6,   "",      FIXED, "the same as a factor of learning_rate; 0: as the rest")   \
+    F(f64, layerwise_lr_decay, "1",   0.01,  1,     "",      FIXED, "learning rate of a layer as a factor of that of the layer above it") \
+    F(f64, adam_beta1,        "0.9",  0,     0.9999999, "",  FIXED, "decay of the first moment; of lion: share of the momentum in an update") \
+    F(f64, adam_beta2,        "0.999", 0,    0.9999999, "",  FIXED, "decay of the second moment; of lion: of the momentum")    \
     F(f64, adam_epsilon,      "1e-8", 0,     1,     "",      FIXED, "added to the root of the second moment")                  \
-    F(f64, weight_decay,      "0",    0,     10,    "",      FIXED, "decoupled decay, on tensors of two or more dimensions")   \
-    F(f64, max_grad_norm,     "1",    0,     1e9,   "",      FIXED, "ceiling of the global gradient norm; 0: no clipping")
+    F(f64, sgd_momentum,      "0",    0,     0.9999999, "",  FIXED, "sgd: decay of the momentum; 0: none")                     \
+    F(f64, sgd_dampening,     "0",    0,     1,     "",      FIXED, "sgd: share of a gradient that does not enter the momentum") \
+    F(flag, sgd_nesterov,     "false", 0,    1,     "",      FIXED, "sgd: step to where the momentum leads")                   \
+    F(f64, muon_momentum,     "0.95", 0,     0.9999999, "",  FIXED, "muon: decay of the momentum")                             \
+    F(flag, muon_nesterov,    "true", 0,     1,     "",      FIXED, "muon: step to where the momentum leads")                  \
+    F(i64, muon_ns_steps,     "5",    1,     99,    "",      FIXED, "muon: Newton-Schulz steps")                               \
+    C(muon_adjust_lr_fn,      "original", pawl_muon_adjust_names, FIXED, "muon: how a matrix's shape changes its rate; match_rms_adamw takes AdamW's rates") \
+    F(f64, muon_adamw_lr,     "0",    0,     10,    "",      FIXED, "muon: peak learning rate of embeddings, head, norms and biases, which AdamW updates; 0: learning_rate") \
+    F(f64, weight_decay,      "0",    0,     10,    "",      FIXED, "on tensors of two or more dimensions; decoupled, but added to the gradient by sgd") \
+    F(f64, max_grad_norm,     "1",    0,     1e9,   "",      FIXED, "ceiling of the global gradient norm; 0: no clipping")     \
+    F(f64, ema_decay,         "0",    0,     0.9999999, "",  FIXED, "keep an average of the weights that decays so much a step; 0: none") \
+    F(i64, ema_every,         "1",    1,     1e9,   "steps", FIXED, "move the average every so many steps")                    \
+    F(flag, ema_warmup,       "false", 0,    1,     "",      FIXED, "let the average decay faster at first: by (1 + n) / (10 + n) at its n-th move, while that is less")
 /* clang-format on */
 typedef struct pawl_optim_config { PAWL_OPTIM_FIELDS(PAWL_MEMBER_F, PAWL_MEMBER_C, PAWL_MEMBER_T) } pawl_optim_config;
 extern const pawl_field pawl_optim_rows[];
 
-/* Learning rate of step `step` (from 0) of `steps`. With warm-up w: peak (step+1)/w while step < w; then the schedule
- * over the rest, p = (step-w)/(steps-w): at the peak first, at the floor just after the last step.
- *   linear  floor + (1-floor)(1-p)      cosine  floor + (1-floor)(1+cos(pi p))/2      (as fractions of the peak)
- * Source: Loshchilov & Hutter 2017 for cosine; p counts as in transformers. */
+/* What must hold between keys: the first written key of a row is where it is broken, and what broken says, if anything. */
+typedef struct pawl_optim_check {
+    const char *keys[4];
+    void (*broken)(const pawl_optim_config *c, const char *key, char *why, size_t room); /* key: the row's first */
+    const char *rule; /* for the manual */
+} pawl_optim_check;
+extern const pawl_optim_check pawl_optim_checks[]; /* ended by a first key of NULL */
+
+/* Learning rate of step `step` (from 0) of `steps`. With warm-up w: peak (step+1)/w while step < w; then, as a fraction of the peak,
+ * floor + (1-floor) times a shape of p = (step-w)/(steps-w): at the peak first, at the floor just after the last step.
+ *   constant, constant_with_warmup  1, without floor     linear  1-p     cosine  (1+cos(pi p))/2     polynomial  (1-p)^power
+ *   cosine_with_restarts  that of the fraction of p cycles     inverse_sqrt  1/sqrt((step-w+t)/t), t the timescale, without floor
+ *   warmup_stable_decay   1, and over the last decay steps, q being the share of them that is done: 1-q, (1+cos(pi q))/2, 1-sqrt(q)
+ * Sources: Loshchilov & Hutter 2017 (cosine, restarts), Vaswani et al. 2017 (inverse root), Hu et al. 2024 (stable and decay),
+ * Haegele et al. 2024 (1-sqrt); p counts as in transformers. */
 double pawl_learning_rate(const pawl_optim_config *c, int64_t step, int64_t steps);
 int64_t pawl_warmup_steps(const pawl_optim_config *c, int64_t steps);
+int64_t pawl_decay_steps(const pawl_optim_config *c, int64_t steps); /* of warmup_stable_decay */
 
 /* ---- Who holds what ----
  * State belongs to contiguous ranges [first, end) of the flat run: all of it, or a rank's. Rules that see one number at a time let
  * a tensor be cut, PAWL_OPTIM_CUT numbers or a multiple from its start: whole chunks of checkpoints, whole blocks of norms. Rules
  * that need a whole matrix keep it in one range. No result depends on the cuts. */
 enum { PAWL_OPTIM_CUT = 1 << 18 };
+/* 8-bit moments have a scale for each block of a tensor from its start; tensors of fewer numbers than LEAST keep f32. */
+enum { PAWL_8BIT_BLOCK = 256, PAWL_8BIT_LEAST = 4096 };
 /* Ranges of about equal length for that many ranks: rank r's is [cuts[r], cuts[r+1]), which may be empty; cuts [ranks+1]. */
 void pawl_optim_cuts(const pawl_optim_config *c, const pawl_extent *parts, int part_count, int64_t count, int ranks, int64_t *cuts);
 
@@ -67,6 +103,8 @@ int64_t pawl_norm_blocks(const pawl_extent *parts, int part_count, int64_t first
 PAWL_MUST pawl_status pawl_norm_squares(pawl_optim *o, const float *grads, double *blocks);
 double pawl_norm_join(const pawl_extent *parts, int part_count, const double *blocks);
 
+/* Says that a new run begins at these weights: the average of weights starts as a copy of them. A resumed run reads it instead. */
+PAWL_MUST pawl_status pawl_optim_begin(pawl_optim *o, const float *weights);
 /* One update of the range's weights by its grads, clipped by the norm of all. step counts from 0 and fixes the bias corrections. */
 PAWL_MUST pawl_status pawl_optim_step(pawl_optim *o, float *weights, const float *grads, double norm, double lr, int64_t step);
 

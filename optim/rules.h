@@ -39,6 +39,7 @@ struct pawl_piece {
     const pawl_rule *rule;
     int64_t first, count;
     void *state[PAWL_RULE_RUNS]; /* NULL where there are no numbers */
+    float *ema;                  /* the average of the weights; NULL: none is kept */
 };
 
 struct pawl_optim {
@@ -50,17 +51,19 @@ struct pawl_optim {
     pawl_arena arena;
     pawl_piece *pieces; /* [part_count], of count 0 where nothing is held */
     double *blocks;     /* partial sums of squares, of this range and then of all */
-    void *scratch;      /* what the hungriest rule needs for one tensor */
+    size_t scratch_bytes;
+    void *scratch; /* what the hungriest rule needs for one tensor */
 };
 
 /* The rule that a run's optimizer has for a tensor. */
 const pawl_rule *pawl_rule_of(const pawl_optim_config *c, const pawl_extent *e);
+/* Whether that is Muon's own. */
+int pawl_is_muons(const pawl_optim_config *c, const pawl_extent *e);
+/* f32, in the shape of the tensor. */
+pawl_tensor pawl_shape_alike(const pawl_extent *e);
 /* What of a state's numbers a piece holds. */
 void pawl_run_part(const pawl_rule_run *run, pawl_tensor whole, const pawl_piece *p, int64_t *first, int64_t *count);
-
-/* Shapes of state. */
-pawl_tensor pawl_shape_alike(const pawl_optim_config *c, const pawl_extent *e); /* f32, as the tensor */
-
-pawl_status pawl_step_adamw(pawl_optim *o, const pawl_piece *p, float *w, const float *g, const pawl_rule_step *k);
+/* A tensor's own rate, of the schedule's. */
+double pawl_rate_of(const pawl_optim_config *c, const pawl_extent *e, double lr);
 
 #endif

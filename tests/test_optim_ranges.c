@@ -13,7 +13,7 @@
 #include "core/arena.h"
 #include "optim/optim.h"
 
-enum { STEPS = 3, RANKS_MAX = 9, PARTS = 7 };
+enum { STEPS = 2, RANKS_MAX = 9, PARTS = 7 };
 
 static pawl_extent parts[PARTS];
 static int64_t flat;
@@ -22,7 +22,7 @@ static pawl_state names;
 /* A model with tensors that may be cut, and that start off alignment. */
 static void lay_out(void)
 {
-    static const int64_t shape[PARTS][2] = {{900, 700}, {64, 0}, {33, 65}, {33, 65}, {1030, 513}, {5, 0}, {1, 1}};
+    static const int64_t shape[PARTS][2] = {{800, 700}, {64, 0}, {33, 65}, {33, 65}, {600, 450}, {5, 0}, {1, 1}};
     static const char *const name[PARTS] = {"embed", "norm", "q", "k", "up", "bias", "one"};
     flat = 0;
     memset(&names, 0, sizeof names);
@@ -31,7 +31,7 @@ static void lay_out(void)
         if (!joined) flat = (flat + 15) / 16 * 16;
         parts[i] =
             shape[i][1] ? pawl_extent_matrix(flat, shape[i][0], shape[i][1]) : pawl_extent_vector(flat, shape[i][0]);
-        parts[i].layer = i == 0 ? -1 : i / 4;
+        parts[i].above = i == 0 ? 2 : 1 - i / 4;
         if (i == 0) parts[i].role = PAWL_ROLE_EMBEDDING;
         flat += parts[i].count;
         const pawl_tensor t = {.dtype = PAWL_F32, .ndim = shape[i][1] ? 2 : 1, .dim = {shape[i][0], shape[i][1]}};

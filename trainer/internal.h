@@ -44,6 +44,8 @@ size_t pawl_stepper_bytes(const pawl_parts *p, int64_t tokens);
 float *pawl_stepper_weights(pawl_stepper *s); /* NULL in zero_stage 3 */
 PAWL_MUST pawl_status pawl_stepper_fill(pawl_stepper *s, pawl_weight_read read, void *self);
 pawl_frozen *pawl_stepper_base(pawl_stepper *s);
+/* Local: a new run begins at the weights that are there. */
+PAWL_MUST pawl_status pawl_stepper_begin(pawl_stepper *s);
 /* What of a pass says where the weights are, for an evaluation. */
 pawl_pass pawl_stepper_pass(pawl_stepper *s);
 /* Every tensor a checkpoint holds: model and optimizer. */

@@ -277,7 +277,7 @@ static pawl_status begin(pawl_trainer *t)
     t->bytes_sent_before = p->comm->bytes_sent;
     pawl_screen_start(p, &t->plan, t->step);
     PAWL_TRY(pawl_profiler_begin(t->profiler, t->step));
-    if (t->resumed < 0) return PAWL_OK;
+    if (t->resumed < 0) return pawl_agree(p->comm, pawl_stepper_begin(t->stepper));
     pawl_screen_line(p, "  resumed  from step %lld", (long long)t->resumed);
     return pawl_agree(p->comm, pawl_record_event(t, "resume", json_pack("{s:i,s:s}", "ranks", p->comm->size, "from", t->from)));
 }

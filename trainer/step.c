@@ -173,6 +173,11 @@ void pawl_stepper_close(pawl_stepper *s)
     pawl_free(s);
 }
 
+pawl_status pawl_stepper_begin(pawl_stepper *s)
+{
+    return pawl_optim_begin(s->optim, pawl_hold_mine(&s->hold));
+}
+
 float *pawl_stepper_weights(pawl_stepper *s)
 {
     return s->hold.stage == 3 ? NULL : s->hold.weights;

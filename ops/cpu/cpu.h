@@ -16,6 +16,7 @@ typedef struct pawl_cpu {
     pawl_gemm *gemm;
     pawl_arena scratch; /* shared by all threads, carved anew by each op that needs any */
     char description[64];
+    pawl_dynamic signed_levels, levels; /* of 8-bit moments */
 } pawl_cpu;
 
 static inline pawl_cpu *pawl_cpu_of(pawl_device *d)
@@ -113,6 +114,16 @@ pawl_status activate_backward_cpu(pawl_device *d, pawl_activation which, pawl_te
 pawl_status head_loss_cpu(pawl_device *d, const pawl_head *h);
 pawl_status adamw_cpu(pawl_device *d, float *w, const float *g, float *m, float *v, int64_t count,
                       const pawl_adamw_step *k);
+pawl_status sgd_cpu(pawl_device *d, float *w, const float *g, float *m, int64_t count, const pawl_sgd_step *k);
+pawl_status lion_cpu(pawl_device *d, float *w, const float *g, float *m, int64_t count, const pawl_lion_step *k);
+pawl_status adamw_8bit_cpu(pawl_device *d, float *w, const float *g, const pawl_moments_8bit *moments, int64_t count,
+                          const pawl_adamw_step *k);
+pawl_status adafactor_cpu(pawl_device *d, float *w, const float *g, float *row, float *col, int64_t rows, int64_t cols,
+                         void *scratch, const pawl_adafactor_step *k);
+pawl_status muon_momentum_cpu(pawl_device *d, const float *g, float *m, float *out, int64_t count,
+                             const pawl_muon_step *k);
+pawl_status mix_cpu(pawl_device *d, float by_y, float *y, float by_x, const float *x, int64_t count);
+pawl_status lerp_cpu(pawl_device *d, float *a, const float *b, float part, int64_t count);
 pawl_status sum_squares_cpu(pawl_device *d, const float *x, int64_t count, double *blocks);
 pawl_status cast_cpu(pawl_device *d, pawl_tensor from, pawl_tensor to);
 pawl_status add_cpu(pawl_device *d, float *a, const float *b, int64_t count);

@@ -155,6 +155,13 @@ static const pawl_ops cpu_ops = {
     .activate_backward = activate_backward_cpu,
     .head_loss = head_loss_cpu,
     .adamw = adamw_cpu,
+    .sgd = sgd_cpu,
+    .lion = lion_cpu,
+    .adamw_8bit = adamw_8bit_cpu,
+    .adafactor = adafactor_cpu,
+    .muon_momentum = muon_momentum_cpu,
+    .mix = mix_cpu,
+    .lerp = lerp_cpu,
     .sum_squares = sum_squares_cpu,
     .cast = cast_cpu,
     .add = add_cpu,
@@ -167,6 +174,8 @@ static const pawl_ops cpu_ops = {
 
 static pawl_status fill(pawl_cpu *cpu, int threads, const pawl_gemm_library *library)
 {
+    pawl_dynamic_fill(&cpu->signed_levels, 1);
+    pawl_dynamic_fill(&cpu->levels, 0);
     PAWL_TRY(pawl_pool_open(threads, &cpu->pool));
     PAWL_TRY(pawl_gemm_open(library, cpu->pool, cpu->kernels, &cpu->gemm));
     snprintf(cpu->description, sizeof cpu->description, "cpu %s %s", cpu->kernels->isa, pawl_gemm_name(cpu->gemm));

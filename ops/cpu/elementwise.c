@@ -138,33 +138,16 @@ enum { ARRAY_BLOCK = 1 << 14 };
 typedef struct array_call {
     const pawl_kernels *kernels;
     int64_t count;
-    float *a, *m, *v;
+    float *a;
     const float *b;
     double *blocks;
     float by;
-    pawl_adamw_numbers adamw;
 } array_call;
 
 static void run_array(pawl_device *d, pawl_task task, int64_t each, array_call c)
 {
     c.kernels = pawl_cpu_of(d)->kernels;
     pawl_pool_run(pawl_cpu_of(d)->pool, pawl_blocks(c.count, each), task, &c);
-}
-
-static void adamw_block(void *self, int64_t i, int thread)
-{
-    (void)thread;
-    const array_call *c = self;
-    const int64_t at = i * ARRAY_BLOCK;
-    c->kernels->adamw(c->a + at, c->b + at, c->m + at, c->v + at, pawl_block_size(c->count, ARRAY_BLOCK, i), c->adamw);
-}
-
-pawl_status adamw_cpu(pawl_device *d, float *w, const float *g, float *m, float *v, int64_t count,
-                      const pawl_adamw_step *k)
-{
-    run_array(d, adamw_block, ARRAY_BLOCK,
-              (array_call){.count = count, .a = w, .b = g, .m = m, .v = v, .adamw = pawl_adamw_prepare(k)});
-    return PAWL_OK;
 }
 
 static void sum_squares_block(void *self, int64_t i, int thread)

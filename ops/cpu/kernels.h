@@ -7,7 +7,11 @@
 
 #include <stdint.h>
 
+#include "ops/adafactor_rule.h"
 #include "ops/adamw_rule.h"
+#include "ops/dynamic_rule.h"
+#include "ops/lion_rule.h"
+#include "ops/sgd_rule.h"
 #include "ops/ops.h"
 
 #ifdef __cplusplus
@@ -110,6 +114,23 @@ typedef struct pawl_kernels {
     float (*cross_entropy[2])(float *logits, int64_t vocab, int64_t target, const float *scale);
 
     void (*adamw)(float *w, const float *g, float *m, float *v, int64_t count, pawl_adamw_numbers k);
+    void (*sgd)(float *w, const float *g, float *m, int64_t count, pawl_sgd_numbers k); /* m NULL: without momentum */
+    void (*lion)(float *w, const float *g, float *m, int64_t count, pawl_lion_numbers k);
+    /* One block of PAWL_DYNAMIC_BLOCK numbers or fewer, with its scales. */
+    void (*adamw_8bit)(float *w, const float *g, uint8_t *m, uint8_t *v, float *m_scale, float *v_scale, int64_t count,
+                       const pawl_dynamic *signed_levels, const pawl_dynamic *levels, pawl_adamw_numbers k);
+    /* The sum of what enters a row's factor; each is added to cols, too. */
+    double (*adafactor_squares)(const float *g, int64_t count, float *cols, pawl_adafactor_numbers k);
+    /* The sum of squares of a row's updates, and the step by them. */
+    double (*adafactor_updates)(const float *g, const float *cols, float row, int64_t count, pawl_adafactor_numbers k);
+    void (*adafactor)(float *w, const float *g, const float *cols, float row, int64_t count, float rate,
+                      pawl_adafactor_numbers k);
+    /* The same of a vector: second moments first. */
+    double (*adafactor_vector_updates)(const float *g, float *v, int64_t count, pawl_adafactor_numbers k);
+    void (*adafactor_vector)(float *w, const float *g, const float *v, int64_t count, float rate, pawl_adafactor_numbers k);
+    void (*muon_momentum)(const float *g, float *m, float *out, int64_t count, float decay, float grad_scale, int nesterov);
+    void (*mix)(float by_y, float *y, float by_x, const float *x, int64_t count);
+    void (*lerp)(float *a, const float *b, float part, int64_t count);
 } pawl_kernels;
 
 /* The table of that name, "auto": the best this machine runs. NULL: no such set; *runs 0: this machine lacks it. */

@@ -1,0 +1,56 @@
+/* The update rules, checked once and dispatched. */
+#include "ops/checks.h"
+
+pawl_status pawl_adamw(pawl_device *d, float *w, const float *g, float *m, float *v, int64_t count,
+                       const pawl_adamw_step *k)
+{
+    CHECK_ARRAYS("adamw", count, w, g, m, v);
+    return d->ops->adamw(d, w, g, m, v, count, k);
+}
+
+pawl_status pawl_sgd(pawl_device *d, float *w, const float *g, float *m, int64_t count, const pawl_sgd_step *k)
+{
+    CHECK_ARRAYS("sgd", count, w, g);
+    if (k->momentum > 0) CHECK_ARRAYS("sgd's momentum", count, m);
+    return d->ops->sgd(d, w, g, k->momentum > 0 ? m : NULL, count, k);
+}
+
+pawl_status pawl_lion(pawl_device *d, float *w, const float *g, float *m, int64_t count, const pawl_lion_step *k)
+{
+    CHECK_ARRAYS("lion", count, w, g, m);
+    return d->ops->lion(d, w, g, m, count, k);
+}
+
+pawl_status pawl_adamw_8bit(pawl_device *d, float *w, const float *g, const pawl_moments_8bit *moments, int64_t count,
+                            const pawl_adamw_step *k)
+{
+    CHECK_ARRAYS("adamw_8bit", count, w, g, moments->m, moments->v, moments->m_scale, moments->v_scale);
+    return d->ops->adamw_8bit(d, w, g, moments, count, k);
+}
+
+size_t pawl_adafactor_scratch_bytes(int64_t rows, int64_t cols)
+{
+    const int64_t panels = (rows + PAWL_ADAFACTOR_ROWS - 1) / PAWL_ADAFACTOR_ROWS;
+    if (cols == 0) return (size_t)((rows + PAWL_SUM_BLOCK - 1) / PAWL_SUM_BLOCK) * sizeof(double);
+    return (size_t)panels * sizeof(double) + (size_t)((panels + 1) * cols) * sizeof(float);
+}
+
+pawl_status pawl_adafactor(pawl_device *d, float *w, const float *g, float *row, float *col, int64_t rows, int64_t cols,
+                           void *scratch, const pawl_adafactor_step *k)
+{
+    CHECK_ARRAYS("adafactor", rows, w, g, row, scratch);
+    if (cols > 0) CHECK_ARRAYS("adafactor's columns", cols, col);
+    return d->ops->adafactor(d, w, g, row, col, rows, cols, scratch, k);
+}
+
+pawl_status pawl_mix(pawl_device *d, float by_y, float *y, float by_x, const float *x, int64_t count)
+{
+    CHECK_ARRAYS("mix", count, y, x);
+    return d->ops->mix(d, by_y, y, by_x, x, count);
+}
+
+pawl_status pawl_lerp(pawl_device *d, float *a, const float *b, float part, int64_t count)
+{
+    CHECK_ARRAYS("lerp", count, a, b);
+    return d->ops->lerp(d, a, b, part, count);
+}
