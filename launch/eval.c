@@ -4,7 +4,7 @@
 #include "core/file.h"
 #include "launch/launch.h"
 
-enum { CHECKPOINT, BASE, JSON };
+enum { CHECKPOINT, BASE, EMA, JSON };
 
 static pawl_status print_scores(const pawl_parts *p, const pawl_score *scores, int as_json)
 {
@@ -20,7 +20,7 @@ static pawl_status print_scores(const pawl_parts *p, const pawl_score *scores, i
     return PAWL_OK;
 }
 
-static pawl_status evaluate(pawl_comm *c, pawl_opened *o, const char *path, const char *base, int as_json, int *stopped)
+static pawl_status evaluate(pawl_comm *c, pawl_opened *o, const char *path, pawl_which which, int as_json, int *stopped)
 {
     float *weights = NULL;
     pawl_score *scores = NULL;
@@ -31,7 +31,7 @@ static pawl_status evaluate(pawl_comm *c, pawl_opened *o, const char *path, cons
     status = domains > 0 ? PAWL_OK : PAWL_FAIL(PAWL_EUSAGE, "there is nothing to evaluate: set val_set_size above 0, or name test_datasets");
     if (status == PAWL_OK) status = pawl_alloc((void **)&weights, (size_t)pawl_model_count(o->model) * sizeof(float), "the weights");
     if (status == PAWL_OK) status = pawl_alloc((void **)&scores, (size_t)domains * sizeof *scores, "scores");
-    if (status == PAWL_OK) status = pawl_load_weights(path, base, o->model, weights);
+    if (status == PAWL_OK) status = pawl_load_weights(path, which, o->model, weights);
     if (status == PAWL_OK) status = pawl_evaluator_open(&o->parts, &e);
     PAWL_TRY_OUT(pawl_agree(c, status));
     PAWL_TRY_OUT(pawl_evaluate(e, &(pawl_pass){.weights = weights}, scores, stopped));
@@ -65,7 +65,7 @@ static pawl_status run(pawl_comm *c, const pawl_args *a, int *exit_status)
     pawl_status s = pawl_open_config(c, a->words[0], (char *const *)(a->words + 1), a->word_count - 1, o);
     if (s == PAWL_OK) s = find_base(c, a->option[BASE], &o->config.model);
     if (s == PAWL_OK) s = pawl_open_run(c, o, &stopped);
-    if (s == PAWL_OK && !stopped) s = evaluate(c, o, path, a->option[BASE], a->option[JSON] != NULL, &stopped);
+    if (s == PAWL_OK && !stopped) s = evaluate(c, o, path, (pawl_which){a->option[BASE], a->option[EMA] != NULL}, a->option[JSON] != NULL, &stopped);
     if (s == PAWL_OK && stopped) *exit_status = PAWL_EXIT_AGAIN;
     pawl_close_run(o);
     pawl_free(o);
@@ -81,6 +81,7 @@ const pawl_command pawl_command_eval = {
     .most = PAWL_WORDS_MAX,
     .options = {{"--checkpoint", "PATH", "a checkpoint, a run's folder (its newest) or a Hugging Face directory"},
                 {"--base", "DIR", "where the base model of an adapter is now (where it was)"},
+                {"--ema", NULL, "the average of the weights that the run kept (ema_decay), not the weights themselves"},
                 {"--json", NULL, "one JSON document"}},
     .run = run,
 };

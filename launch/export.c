@@ -5,7 +5,7 @@
 #include "core/file.h"
 #include "launch/launch.h"
 
-enum { DTYPE, ADAPTER, MERGED, BASE };
+enum { DTYPE, ADAPTER, MERGED, BASE, EMA };
 
 static pawl_status save(const char *path, const pawl_loaded *l, pawl_dtype dtype, const char *dir)
 {
@@ -15,10 +15,10 @@ static pawl_status save(const char *path, const pawl_loaded *l, pawl_dtype dtype
     return pawl_chat_export(path, dir);
 }
 
-static pawl_status write_model(const char *path, const char *base, pawl_dtype dtype, const char *dir)
+static pawl_status write_model(const char *path, pawl_which which, pawl_dtype dtype, const char *dir)
 {
     pawl_loaded l;
-    PAWL_TRY(pawl_load_model(path, base, &l));
+    PAWL_TRY(pawl_load_model(path, which, &l));
     pawl_status s = save(path, &l, dtype, dir);
     if (s == PAWL_OK)
         printf("%s: %.2f M parameters as %s\n", dir, (double)pawl_model_parameters(l.model) / 1e6, pawl_dtype_name(dtype));
@@ -35,17 +35,17 @@ typedef struct apart {
     float *weights;
 } apart;
 
-static pawl_status open_apart(const char *path, const char *base, apart *a)
+static pawl_status open_apart(const char *path, pawl_which which, apart *a)
 {
     pawl_model_config model;
     char tokenizer[1024];
     PAWL_TRY(pawl_describe_adapter(path, &a->settings, &a->lineage, a->base));
     PAWL_CHECK(a->settings, PAWL_EUSAGE, "%s has no adapter, all of its weights were trained: leave --adapter out", path);
-    PAWL_TRY(pawl_describe_model(base && !a->lineage ? base : path, &model, tokenizer)); /* a checkpoint knows it */
+    PAWL_TRY(pawl_describe_model(which.base && !a->lineage ? which.base : path, &model, tokenizer)); /* a checkpoint knows it */
     PAWL_TRY(pawl_model_open(&model, &a->model));
     PAWL_TRY(pawl_adapter_open(a->model, a->settings, path, &a->adapter));
     PAWL_TRY(pawl_alloc((void **)&a->weights, (size_t)pawl_trained_count(a->model, a->adapter) * sizeof *a->weights, "an adapter"));
-    return pawl_load_adapter(path, a->adapter, a->weights);
+    return pawl_load_adapter(path, which.ema, a->adapter, a->weights);
 }
 
 static void close_apart(apart *a)
@@ -57,12 +57,12 @@ static void close_apart(apart *a)
     json_decref(a->lineage);
 }
 
-static pawl_status write_adapter(const char *path, const char *base, pawl_dtype dtype, const char *dir)
+static pawl_status write_adapter(const char *path, pawl_which which, pawl_dtype dtype, const char *dir)
 {
     apart a = {.settings = NULL};
-    pawl_status s = open_apart(path, base, &a);
-    const char *under = base ? base : a.base;
-    if (s == PAWL_OK && base && a.lineage) s = pawl_check_base(a.lineage, base, path);
+    pawl_status s = open_apart(path, which, &a);
+    const char *under = which.base ? which.base : a.base;
+    if (s == PAWL_OK && which.base && a.lineage) s = pawl_check_base(a.lineage, which.base, path);
     if (s == PAWL_OK) s = pawl_peft_save(a.adapter, a.weights, dtype, under, dir);
     if (s == PAWL_OK)
         printf("%s: an adapter of %.2f M parameters as %s, on %s\n", dir,
@@ -81,7 +81,8 @@ static pawl_status run(pawl_comm *c, const pawl_args *a, int *exit_status)
                "pawl export: --dtype: expected f32, bf16 or f16, found '%s'", name);
     PAWL_CHECK(!a->option[ADAPTER] || !a->option[MERGED], PAWL_EUSAGE, "pawl export: expected --adapter or --merged, found both");
     PAWL_TRY(pawl_require_empty(a->words[1], "export"));
-    return (a->option[ADAPTER] ? write_adapter : write_model)(a->words[0], a->option[BASE], dtype, a->words[1]);
+    return (a->option[ADAPTER] ? write_adapter : write_model)(a->words[0], (pawl_which){a->option[BASE], a->option[EMA] != NULL}, dtype,
+                                                                a->words[1]);
 }
 
 const pawl_command pawl_command_export = {
@@ -93,6 +94,7 @@ const pawl_command pawl_command_export = {
     .options = {{"--dtype", "TYPE", "f32 (as trained), bf16 or f16"},
                 {"--adapter", NULL, "the adapter alone, as PEFT keeps it"},
                 {"--merged", NULL, "the base model with the adapter worked into it (what is done without --adapter)"},
-                {"--base", "DIR", "where the base model of an adapter is now (where it was)"}},
+                {"--base", "DIR", "where the base model of an adapter is now (where it was)"},
+                {"--ema", NULL, "the average of the weights that the run kept (ema_decay), not the weights themselves"}},
     .run = run,
 };

@@ -7,7 +7,7 @@
 #include "core/rng.h"
 #include "launch/launch.h"
 
-enum { PROMPT, CHAT, MAX_TOKENS, TEMPERATURE, TOP_P, SEED, BASE, JSON };
+enum { PROMPT, CHAT, MAX_TOKENS, TEMPERATURE, TOP_P, SEED, BASE, EMA, JSON };
 
 typedef struct sampler {
     double temperature, top_p;
@@ -146,7 +146,7 @@ static pawl_status run(pawl_comm *c, const pawl_args *a, int *exit_status)
     (void)exit_status;
     PAWL_CHECK(a->option[PROMPT], PAWL_EUSAGE, "pawl generate: --prompt is missing");
     PAWL_TRY(pawl_threads_here(c, 0, &threads));
-    PAWL_TRY(pawl_load_model(a->words[0], a->option[BASE], &l));
+    PAWL_TRY(pawl_load_model(a->words[0], (pawl_which){a->option[BASE], a->option[EMA] != NULL}, &l));
     pawl_status s = pawl_device_open_cpu(threads, "auto", &d);
     if (s == PAWL_OK) {
         s = answer(&pawl_command_generate, a, &l, d);
@@ -169,6 +169,7 @@ const pawl_command pawl_command_generate = {
                 {"--top-p", "X", "share of probability that is drawn from (1)"},
                 {"--seed", "N", "of the drawing (42)"},
                 {"--base", "DIR", "where the base model of an adapter is now (where it was)"},
+                {"--ema", NULL, "the average of the weights that the run kept (ema_decay), not the weights themselves"},
                 {"--json", NULL, "one JSON document: text, tokens, stop"}},
     .run = run,
 };

@@ -112,14 +112,19 @@ PAWL_MUST pawl_status pawl_import_start(pawl_comm *c, pawl_opened *o);
  * Face directory, a PEFT directory. An adapter's weights are worked into those of its base, which is opened again from
  * where the adapter's record says it was, and checked against its digests. All local. ---- */
 
-/* base: where the base of an adapter lies now; NULL: where it was. Errors: EUSAGE when it is gone or has changed. */
+/* base: where the base of an adapter lies now; NULL: where it was. ema: 1, the average of the weights that a run kept, not the weights
+ * themselves. Errors: EUSAGE when the base is gone or has changed, or there is no average. */
+typedef struct pawl_which {
+    const char *base;
+    int ema;
+} pawl_which;
 typedef struct pawl_loaded {
     pawl_model *model;
     float *weights;
     char tokenizer_spec[1024];
     pawl_tokenizer *tokenizer;
 } pawl_loaded;
-PAWL_MUST pawl_status pawl_load_model(const char *path, const char *base, pawl_loaded *out);
+PAWL_MUST pawl_status pawl_load_model(const char *path, pawl_which which, pawl_loaded *out);
 void pawl_unload_model(pawl_loaded *l);
 /* The configuration of the run that made path; NULL for what no run of ours made. */
 PAWL_MUST pawl_status pawl_run_configuration(const char *path, json_t **out);
@@ -130,10 +135,10 @@ PAWL_MUST pawl_status pawl_chat_export(const char *path, const char *dir);
 PAWL_MUST pawl_status pawl_chat_question(const char *path, const pawl_loaded *l, const char *question, pawl_encoding *out,
                                          int32_t *turn_end);
 /* The weights of path into flat, laid out as m; the architecture must be the same. */
-PAWL_MUST pawl_status pawl_load_weights(const char *path, const char *base, const pawl_model *m, float *flat);
+PAWL_MUST pawl_status pawl_load_weights(const char *path, pawl_which which, const pawl_model *m, float *flat);
 /* The same tensor by tensor: pawl_source_read is a pawl_weight_read. */
 typedef struct pawl_source pawl_source;
-PAWL_MUST pawl_status pawl_source_open(const char *path, const char *base, const pawl_model *m, pawl_source **out);
+PAWL_MUST pawl_status pawl_source_open(const char *path, pawl_which which, const pawl_model *m, pawl_source **out);
 pawl_status pawl_source_read(void *source, int tensor, float *to);
 void pawl_source_close(pawl_source *s);
 /* What the model at path is, and what opens its tokenizer. */
@@ -146,7 +151,7 @@ PAWL_MUST pawl_status pawl_weights_lineage(const char *path, json_t **out);
  * lineage says (NULL in a PEFT directory; json_decref it) and where that is. */
 PAWL_MUST pawl_status pawl_describe_adapter(const char *path, json_t **settings, json_t **base_lineage, char base[1024]);
 /* Its weights into flat, laid out as a. */
-PAWL_MUST pawl_status pawl_load_adapter(const char *path, const pawl_adapter *a, float *flat);
+PAWL_MUST pawl_status pawl_load_adapter(const char *path, int ema, const pawl_adapter *a, float *flat);
 /* Errors: EUSAGE when the model at path is not the one of a lineage record. who: what stands on it, for the sentence. */
 PAWL_MUST pawl_status pawl_check_base(const json_t *lineage, const char *path, const char *who);
 

@@ -125,7 +125,7 @@ static pawl_status load_base(job *j)
     pawl_frozen *base = pawl_trainer_base(j->trainer);
     pawl_source *source;
     if (!base) return PAWL_OK;
-    PAWL_TRY(pawl_source_open(j->o.adapter_base, NULL, j->o.model, &source));
+    PAWL_TRY(pawl_source_open(j->o.adapter_base, (pawl_which){NULL, 0}, j->o.model, &source));
     const pawl_status s = pawl_frozen_fill(base, j->o.device, pawl_source_read, source);
     pawl_source_close(source);
     return s;
@@ -135,8 +135,8 @@ static pawl_status begin_adapter(job *j)
 {
     const pawl_run_config *c = &j->o.config;
     float *weights = pawl_trainer_weights(j->trainer);
-    if (c->adapter.lora_model_dir[0]) return pawl_load_adapter(c->adapter.lora_model_dir, j->o.adapter, weights);
-    if (j->o.adapter_goes_on) return pawl_load_adapter(c->checkpoint.parent_checkpoint, j->o.adapter, weights);
+    if (c->adapter.lora_model_dir[0]) return pawl_load_adapter(c->adapter.lora_model_dir, 0, j->o.adapter, weights);
+    if (j->o.adapter_goes_on) return pawl_load_adapter(c->checkpoint.parent_checkpoint, 0, j->o.adapter, weights);
     pawl_adapter_init(j->o.adapter, (uint64_t)c->train.seed, weights);
     return pawl_adapter_measure(j->o.adapter, j->o.device, pawl_trainer_base(j->trainer), weights);
 }
@@ -144,7 +144,7 @@ static pawl_status begin_adapter(job *j)
 static pawl_status read_weights(job *j, const char *start)
 {
     pawl_source *source;
-    PAWL_TRY(pawl_source_open(start, NULL, j->o.model, &source));
+    PAWL_TRY(pawl_source_open(start, (pawl_which){NULL, 0}, j->o.model, &source));
     const pawl_status s = pawl_trainer_fill(j->trainer, pawl_source_read, source);
     pawl_source_close(source);
     return s;

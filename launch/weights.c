@@ -245,21 +245,46 @@ pawl_status pawl_check_base(const json_t *lineage, const char *path, const char 
 
 /* ---- weights ---- */
 
-static pawl_status read_state(const char *path, const pawl_model *m, const pawl_adapter *a, float *flat)
+/* What the names of the wanted weights begin with in a checkpoint. */
+static const char *prefix_of(int ema)
+{
+    return ema ? "ema/" : "model/";
+}
+
+static pawl_status require_average(const pawl_checkpoint *k, int ema)
+{
+    const json_t *tensors = json_object_get(pawl_checkpoint_manifest(k), "tensors");
+    size_t i;
+    json_t *t;
+    if (!ema) return PAWL_OK;
+    json_array_foreach((json_t *)(uintptr_t)tensors, i, t) if (strncmp(text_of(t, "name"), "ema/", 4) == 0) return PAWL_OK;
+    return PAWL_FAIL(PAWL_EUSAGE, "%s has no average of weights: its run kept none (ema_decay): leave --ema out", pawl_checkpoint_path(k));
+}
+
+static pawl_status refuse_average(const char *path, int ema)
+{
+    PAWL_CHECK(!ema, PAWL_EUSAGE, "%s has no average of weights, only checkpoints of a run with ema_decay have: leave --ema out", path);
+    return PAWL_OK;
+}
+
+static pawl_status read_state(const char *path, int ema, const pawl_model *m, const pawl_adapter *a, float *flat)
 {
     pawl_checkpoint *k;
     pawl_state weights = {0};
     PAWL_TRY(pawl_checkpoint_open(path, &k));
-    pawl_status s = pawl_trained_state(m, a, flat, "model/", &weights);
+    pawl_status s = require_average(k, ema);
+    if (s == PAWL_OK) s = pawl_trained_state(m, a, flat, prefix_of(ema), &weights);
     if (s == PAWL_OK) s = pawl_checkpoint_read(k, &weights);
     pawl_state_close(&weights);
     pawl_checkpoint_close(k);
     return s;
 }
 
-pawl_status pawl_load_adapter(const char *path, const pawl_adapter *a, float *flat)
+pawl_status pawl_load_adapter(const char *path, int ema, const pawl_adapter *a, float *flat)
 {
-    return is_adapter_folder(path) ? pawl_peft_load(a, path, flat) : read_state(path, pawl_adapter_model(a), a, flat);
+    if (!is_adapter_folder(path)) return read_state(path, ema, pawl_adapter_model(a), a, flat);
+    PAWL_TRY(refuse_average(path, ema));
+    return pawl_peft_load(a, path, flat);
 }
 
 /* One of: a Hugging Face directory; a checkpoint of all weights; an adapter over another source. */
@@ -300,41 +325,43 @@ pawl_status pawl_source_read(void *self, int tensor, float *to)
     return PAWL_OK;
 }
 
-static pawl_status open_adapter(pawl_source *s, const char *path, const json_t *settings)
+static pawl_status open_adapter(pawl_source *s, const char *path, int ema, const json_t *settings)
 {
     PAWL_TRY(pawl_adapter_open(s->m, settings, path, &s->adapter));
     const size_t bytes = (size_t)pawl_trained_count(s->m, s->adapter) * sizeof(float);
     PAWL_TRY(pawl_alloc((void **)&s->adapter_weights, bytes, "an adapter"));
-    return pawl_load_adapter(path, s->adapter, s->adapter_weights);
+    return pawl_load_adapter(path, ema, s->adapter, s->adapter_weights);
 }
 
-static pawl_status open_source(const char *path, const char *base, const pawl_model *m, int depth, pawl_source **out);
+static pawl_status open_source(const char *path, pawl_which which, const pawl_model *m, int depth, pawl_source **out);
 
-static pawl_status open_over(pawl_source *s, const char *path, const char *base, int depth)
+static pawl_status open_over(pawl_source *s, const char *path, pawl_which which, int depth)
 {
     json_t *settings, *lineage;
     char was[1024];
     PAWL_TRY(pawl_describe_adapter(path, &settings, &lineage, was));
     if (!settings) {
         PAWL_TRY(pawl_checkpoint_open(path, &s->checkpoint));
-        return pawl_model_state(s->m, NULL, "model/", &s->names);
+        PAWL_TRY(require_average(s->checkpoint, which.ema));
+        return pawl_model_state(s->m, NULL, prefix_of(which.ema), &s->names);
     }
-    const char *under = base ? base : was;
+    const char *under = which.base ? which.base : was;
     pawl_status status = lineage ? pawl_check_base(lineage, under, path) : PAWL_OK;
-    if (status == PAWL_OK) status = open_source(under, NULL, s->m, depth + 1, &s->under);
-    if (status == PAWL_OK) status = open_adapter(s, path, settings);
+    if (status == PAWL_OK) status = open_source(under, (pawl_which){NULL, 0}, s->m, depth + 1, &s->under);
+    if (status == PAWL_OK) status = open_adapter(s, path, which.ema, settings);
     json_decref(settings);
     json_decref(lineage);
     return status;
 }
 
-static pawl_status open_hf(pawl_source *s, const char *path)
+static pawl_status open_hf(pawl_source *s, const char *path, int ema)
 {
+    PAWL_TRY(refuse_average(path, ema));
     PAWL_TRY(pawl_hf_open(s->m, path, &s->hf));
     return pawl_hf_others(s->hf);
 }
 
-static pawl_status open_source(const char *given, const char *base, const pawl_model *m, int depth, pawl_source **out)
+static pawl_status open_source(const char *given, pawl_which which, const pawl_model *m, int depth, pawl_source **out)
 {
     pawl_source *s;
     char path[1024];
@@ -342,23 +369,23 @@ static pawl_status open_source(const char *given, const char *base, const pawl_m
     PAWL_CHECK(depth < DEPTH_MAX, PAWL_EUSAGE, "%s: more than %d adapters stand on one another", path, DEPTH_MAX);
     PAWL_TRY(pawl_alloc((void **)&s, sizeof *s, "a source of weights"));
     s->m = m;
-    const pawl_status status = is_hugging_face(path) ? open_hf(s, path) : open_over(s, path, base, depth);
+    const pawl_status status = is_hugging_face(path) ? open_hf(s, path, which.ema) : open_over(s, path, which, depth);
     if (status == PAWL_OK) *out = s;
     else pawl_source_close(s);
     return status;
 }
 
-pawl_status pawl_source_open(const char *path, const char *base, const pawl_model *m, pawl_source **out)
+pawl_status pawl_source_open(const char *path, pawl_which which, const pawl_model *m, pawl_source **out)
 {
-    return open_source(path, base, m, 0, out);
+    return open_source(path, which, m, 0, out);
 }
 
-pawl_status pawl_load_weights(const char *path, const char *base, const pawl_model *m, float *flat)
+pawl_status pawl_load_weights(const char *path, pawl_which which, const pawl_model *m, float *flat)
 {
     pawl_source *s;
     const pawl_extent *extents;
     const int count = pawl_model_extents(m, &extents);
-    PAWL_TRY(pawl_source_open(path, base, m, &s));
+    PAWL_TRY(pawl_source_open(path, which, m, &s));
     memset(flat, 0, (size_t)pawl_model_count(m) * sizeof *flat);
     pawl_status status = PAWL_OK;
     for (int i = 0; i < count && status == PAWL_OK; i++) status = pawl_source_read(s, i, flat + extents[i].first);
@@ -381,25 +408,25 @@ static pawl_status find_tokenizer(const char *path, const char *base, char spec[
     return s;
 }
 
-static pawl_status load(const char *given, const char *given_base, pawl_loaded *l)
+static pawl_status load(const char *given, pawl_which which, pawl_loaded *l)
 {
     pawl_model_config config;
     char path[1024], folder[1024];
-    const char *base = given_base ? folder : NULL;
+    const char *base = which.base ? folder : NULL;
     PAWL_TRY(pawl_model_folder(given, path));
-    if (base) PAWL_TRY(pawl_model_folder(given_base, folder));
+    if (base) PAWL_TRY(pawl_model_folder(which.base, folder));
     PAWL_TRY(pawl_describe_model(base && is_adapter_folder(path) ? base : path, &config, l->tokenizer_spec));
     PAWL_TRY(find_tokenizer(path, base, l->tokenizer_spec));
     PAWL_TRY(pawl_tokenizer_open(l->tokenizer_spec, &l->tokenizer));
     PAWL_TRY(pawl_model_open(&config, &l->model));
     PAWL_TRY(pawl_alloc((void **)&l->weights, (size_t)pawl_model_count(l->model) * sizeof(float), "the weights"));
-    return pawl_load_weights(path, base, l->model, l->weights);
+    return pawl_load_weights(path, (pawl_which){base, which.ema}, l->model, l->weights);
 }
 
-pawl_status pawl_load_model(const char *path, const char *base, pawl_loaded *out)
+pawl_status pawl_load_model(const char *path, pawl_which which, pawl_loaded *out)
 {
     memset(out, 0, sizeof *out);
-    pawl_status s = load(path, base, out);
+    pawl_status s = load(path, which, out);
     if (s != PAWL_OK) pawl_unload_model(out);
     return s;
 }
