@@ -30,7 +30,7 @@ def write_run(a, where, ranks, stage):
 dataset_prepared_path: {where}/prepared
 tokenizer: bytes
 model: {{hidden_size: {a.hidden}, intermediate_size: {a.hidden * 4}, num_hidden_layers: {a.layers}, num_attention_heads: {a.hidden // 32}}}
-datasets: [{{path: {SOURCE}/docs, domain: docs, license: Apache-2.0}}]
+datasets: [{{path: {where}/texts, domain: docs, license: Apache-2.0}}]
 sequence_len: {a.tokens}
 global_batch_size: {ranks * a.rows}
 micro_batch_size: {a.rows}
@@ -59,6 +59,7 @@ def measure(a, where, ranks, stage):
 def main():
     a = arguments()
     with tempfile.TemporaryDirectory(prefix="pawl-bench-") as where:
+        shutil.copytree(os.path.join(SOURCE, "docs"), os.path.join(where, "texts"))
         for ranks in a.ranks:
             found = {stage: ([], []) for stage in range(4)}
             for _ in range(a.rounds):
