@@ -330,6 +330,13 @@ static int sum_results(const pawl_stepper *s, pawl_step_report *r)
     return bad;
 }
 
+/* Agreed on where ranks did different work: those that were well would wait for the weights of one that was not. */
+static pawl_status update(pawl_stepper *s, const float *grads, const pawl_step_report *r, int64_t step)
+{
+    const pawl_status mine = pawl_optim_step(s->optim, pawl_hold_mine(&s->hold), grads, r->grad_norm, r->lr, step);
+    return s->hold.stage > 0 ? pawl_agree(s->p->comm, mine) : mine;
+}
+
 pawl_status pawl_step_update(pawl_stepper *s, pawl_status mine, int64_t step, int64_t steps, pawl_step_report *out)
 {
     pawl_step_report r = {.lr = pawl_learning_rate(s->p->optim, step, steps)};
@@ -341,7 +348,7 @@ pawl_status pawl_step_update(pawl_stepper *s, pawl_status mine, int64_t step, in
     PAWL_SPAN_TRY("norm", pawl_hold_norm(&s->hold, s->optim, grads, &r.grad_norm));
     r.skipped = bad || !isfinite(r.loss) || !isfinite(r.grad_norm);
     if (!r.skipped) {
-        PAWL_SPAN_TRY("optimizer", pawl_optim_step(s->optim, pawl_hold_mine(&s->hold), grads, r.grad_norm, r.lr, step));
+        PAWL_SPAN_TRY("optimizer", update(s, grads, &r, step));
         PAWL_SPAN_TRY("spread", pawl_hold_spread(&s->hold));
     }
     *out = r;
