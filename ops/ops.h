@@ -49,7 +49,7 @@ const char *pawl_device_describe(const pawl_device *d);
 /* Rate of the library's own square GEMM of that type (f32, bf16) on all threads, FLOP/s, median of a few (for plans and
  * benchmarks). */
 double pawl_device_gemm_rate(pawl_device *d, pawl_dtype type);
-/* Bytes a second that all threads together read and write, median of a few; takes so many for the while. */
+/* Bytes a second that all threads together read and write, best of a few; takes so many for the while. */
 enum { PAWL_MEMORY_RATE_BYTES = 64 << 20 };
 double pawl_device_memory_rate(pawl_device *d);
 /* What this machine does at best: FLOP/s of matrix products in each type, bytes/s of memory. */

@@ -276,7 +276,8 @@ static pawl_status compute_turns(pawl_stepper *s, float scale)
         for (int64_t turn = 0; turn < pawl_turns_of(c->slots, c->lanes, comm->size, round); turn++) {
             s->hold.idle = pawl_turn_lane(c->slots, c->lanes, comm->size, round, turn, comm->rank) < 0;
             pawl_rounds_turn(s->hold.rounds, round, turn);
-            PAWL_TRY(s->hold.idle ? pawl_model_walk(s->p->model, &walk) : compute_slot(s, scale, NULL, PAWL_SET));
+            if (s->hold.idle) PAWL_SPAN_TRY("a turn of others", pawl_model_walk(s->p->model, &walk));
+            else PAWL_TRY(compute_slot(s, scale, NULL, PAWL_SET));
         }
     return PAWL_OK;
 }

@@ -76,5 +76,5 @@ double pawl_cpu_memory_rate(pawl_device *d)
     }
     pawl_arena_close(&a);
     qsort(seconds + 1, RATES, sizeof *seconds, by_size);
-    return 3.0 * COUNT * sizeof(float) / seconds[1 + RATES / 2];
+    return 3.0 * COUNT * sizeof(float) / seconds[1];
 }

@@ -98,6 +98,14 @@ for ranks, threads in ((1, 2), (2, 1)):
     check({"step", "evaluation", "save: begin", "save: write", "attention", "attention_backward", "adamw"} <= names, f"{what}: saves and evaluations are there, too")
     check("roofline" in stdout and "high-water" in stdout and ("slowest" in stdout) == (ranks > 1), f"{what}: tables for people")
 
+# Stages 2 and 3 communicate inside passes; a rank that has no slot in a turn takes part all the same.
+yaml, out = prepare("sharded", micro_batch_size=2, save_steps=3, eval_steps=3)
+status, _, stderr = run(3, "train", "--profile", yaml, "zero_stage=3", "activation_recompute=block")
+check(status == 0 and state(out) == state(calm), f"weights in parts, blocks computed again: the same bits {stderr[-300:] * (status != 0)}")
+paths = {x["path"] for x in load(out, "profile.json")["phases"]}
+check({"step/forward/exchange", "step/backward/recomputation/feed-forward", "step/a turn of others/exchange", "step/spread"} <= paths, "what ranks do for each other is told")
+check(trouble_in(load(out, "trace.json")["traceEvents"]) is None, "and that trace nests")
+
 yaml, out = prepare("some", micro_batch_size=1)
 check(run(2, "train", "--profile", "--profile-steps", "3:5", yaml)[0] == 0, "some steps only")
 p = check_profile(out, 2, slots=8, count=3, first=3, what="steps 3 to 5")
