@@ -129,6 +129,79 @@ static void schedules_by_hand(void **unused)
     assert_int_equal(pawl_warmup_steps(&c, 11), 4);
 }
 
+/* Plain SGD shows the rate: a weight of gradient 1 moves by it. */
+static void rates_by_kind_and_layer(void **unused)
+{
+    (void)unused;
+    static const struct { double embedding_lr, scale, layerwise, moved[4]; } cases[] = {
+        {0, 0, 1, {0.1, 0.1, 0.1, 0.1}},
+        {0.04, 0, 1, {0.04, 0.1, 0.1, 0.1}},
+        {0, 0.5, 1, {0.05, 0.1, 0.1, 0.1}},
+        {0, 0, 0.5, {0.0125, 0.025, 0.05, 0.1}}, /* embedding, two layers of three, final norm */
+        {0.04, 0, 0.5, {0.04, 0.025, 0.05, 0.1}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        pawl_optim_config c = plain();
+        pawl_device *d;
+        pawl_optim *o;
+        float w[64] = {0}, g[64];
+        pawl_extent parts[4] = {pawl_extent_matrix(0, 1, 2), pawl_extent_matrix(16, 1, 2), pawl_extent_vector(32, 2), pawl_extent_vector(48, 2)};
+        parts[0].role = PAWL_ROLE_EMBEDDING;
+        for (int p = 0; p < 4; p++) parts[p].above = 3 - p;
+        for (int k = 0; k < 64; k++) g[k] = -1;
+        c.optimizer = 2;
+        assert_string_equal(pawl_optimizer_names[c.optimizer], "sgd");
+        c.max_grad_norm = 0;
+        c.embedding_lr = cases[i].embedding_lr;
+        c.embedding_lr_scale = cases[i].scale;
+        c.layerwise_lr_decay = cases[i].layerwise;
+        assert_int_equal(pawl_device_open_cpu(1, "auto", &d), PAWL_OK);
+        assert_int_equal(pawl_optim_open(&c, d, parts, 4, 0, 64, &o), PAWL_OK);
+        assert_int_equal(pawl_optim_step(o, w, g, 1, 0.1, 0), PAWL_OK);
+        for (int p = 0; p < 4; p++) near(w[16 * p + 1], cases[i].moved[p], 1e-7);
+        pawl_optim_close(o);
+        pawl_device_close(d);
+    }
+}
+
+/* A weight that moves by 1 a step, and its average by hand: from the first weight, every second step, warming up. */
+static void average_follows_its_formula(void **unused)
+{
+    (void)unused;
+    pawl_optim_config c = plain();
+    pawl_device *d;
+    pawl_optim *o;
+    pawl_state names = {0}, state = {0};
+    const pawl_extent part = pawl_extent_vector(0, 1);
+    float w[16] = {5}, g[16] = {-1};
+    double average = 5;
+    c.optimizer = 2;
+    c.max_grad_norm = 0;
+    c.ema_decay = 0.3;
+    c.ema_every = 2;
+    c.ema_warmup = 1;
+    assert_int_equal(pawl_device_open_cpu(1, "auto", &d), PAWL_OK);
+    assert_int_equal(pawl_optim_open(&c, d, &part, 1, 0, 16, &o), PAWL_OK);
+    assert_int_equal(pawl_state_add(&names, "", "w", (pawl_tensor){.dtype = PAWL_F32, .ndim = 1, .dim = {1}}), PAWL_OK);
+    assert_int_equal(pawl_optim_state(o, &names, &state), PAWL_OK);
+    assert_int_equal(state.count, 1); /* sgd without momentum keeps nothing else */
+    assert_string_equal(state.items[0].name, "ema/w");
+    assert_int_equal(pawl_optim_begin(o, w), PAWL_OK);
+    for (int step = 0; step < 12; step++) {
+        assert_int_equal(pawl_optim_step(o, w, g, 1, 1, step), PAWL_OK);
+        if (step % 2 == 1) {
+            const double n = (step + 1) / 2, early = (1 + n) / (10 + n), decay = early < 0.3 ? early : 0.3;
+            average = decay * average + (1 - decay) * w[0];
+        }
+        near(*(const float *)state.items[0].tensor.data, average, 1e-6);
+    }
+    near(w[0], 17, 0);
+    pawl_state_close(&state);
+    pawl_state_close(&names);
+    pawl_optim_close(o);
+    pawl_device_close(d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -136,6 +209,8 @@ int main(void)
         cmocka_unit_test(steps_follow_the_paper),
         cmocka_unit_test(norm_has_one_shape),
         cmocka_unit_test(schedules_by_hand),
+        cmocka_unit_test(rates_by_kind_and_layer),
+        cmocka_unit_test(average_follows_its_formula),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
