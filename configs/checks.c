@@ -106,7 +106,7 @@ static void slot_in_step(const pawl_run_config *r, complaint *c)
 
 static void lanes_in_slots(const pawl_run_config *r, complaint *c)
 {
-    const int64_t rows = r->train.global_batch_size, micro = r->train.micro_batch_size, slots = (rows + micro - 1) / micro;
+    const int64_t rows = r->train.global_batch_size, given = r->train.micro_batch_size, micro = given == PAWL_AUTO ? 1 : given, slots = (rows + micro - 1) / micro;
     if (micro <= rows && r->comm.reduction_lanes > slots)
         SAY(c, "reduction_lanes: expected at most the %lld slots of a step (global_batch_size / micro_batch_size, rounded up), "
                "found %lld", (long long)slots, (long long)r->comm.reduction_lanes);

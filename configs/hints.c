@@ -6,6 +6,7 @@
 static const pawl_hint hints[] = { /* their key, ours (NULL: there is none), and what else to know (or NULL) */
     {"gradient_accumulation_steps", "global_batch_size", "it is the rows of a step over all ranks, however they are computed"},
     {"per_device_train_batch_size", "micro_batch_size", "global_batch_size is the rows of a step over all ranks"},
+    {"auto_find_batch_size", "micro_batch_size", "auto is one of its values"},
     {"per_device_eval_batch_size", "micro_batch_size", "it holds for evaluation too"},
     {"eval_batch_size", "micro_batch_size", "it holds for evaluation too"},
     {"batch_size", "global_batch_size", "rows of a step over all ranks"},

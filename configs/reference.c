@@ -30,7 +30,7 @@ static void put_cell(pawl_text *out, const char *text)
 static const char *type_name(const pawl_field *row)
 {
     switch (row->kind) {
-    case PAWL_KIND_i64: return "whole number";
+    case PAWL_KIND_i64: return row->may_be_auto ? "whole number or `auto`" : "whole number";
     case PAWL_KIND_f64: return "number";
     case PAWL_KIND_flag: return "boolean";
     case PAWL_KIND_choice: return "word";

@@ -16,7 +16,9 @@ static json_t *number(const pawl_field *row, double x)
 
 static void add_number(json_t *s, const pawl_field *row, int *failed)
 {
-    set(s, "type", json_string(row->kind == PAWL_KIND_i64 ? "integer" : "number"), failed);
+    const char *type = row->kind == PAWL_KIND_i64 ? "integer" : "number";
+    if (row->may_be_auto) set(s, "pattern", json_string("^auto$"), failed); /* of a text */
+    set(s, "type", row->may_be_auto ? json_pack("[s,s]", type, "string") : json_string(type), failed);
     set(s, "minimum", number(row, row->lo), failed);
     set(s, "maximum", number(row, row->hi), failed);
 }

@@ -58,7 +58,8 @@ void pawl_field_expects(const pawl_field *row, char *out, size_t room)
     case PAWL_KIND_i64:
     case PAWL_KIND_f64:
         pawl_field_range(row, range, sizeof range);
-        snprintf(out, room, "a %snumber in %s%s%s", row->kind == PAWL_KIND_i64 ? "whole " : "", range, gap, row->unit);
+        snprintf(out, room, "a %snumber in %s%s%s%s", row->kind == PAWL_KIND_i64 ? "whole " : "", range, gap, row->unit,
+                 row->may_be_auto ? ", or auto" : "");
         break;
     case PAWL_KIND_flag: snprintf(out, room, "true or false"); break;
     case PAWL_KIND_choice: list_choices(row, out, room); break;
@@ -102,8 +103,12 @@ static int leading_zero(const char *s)
 
 static int set_number(const pawl_field *row, void *section, const char *text, char *why, size_t room)
 {
-    int64_t whole = 0;
+    int64_t whole = PAWL_AUTO;
     double real = 0;
+    if (row->may_be_auto && strcmp(text, "auto") == 0) {
+        memcpy(member(row, section), &whole, sizeof whole);
+        return 1;
+    }
     if (leading_zero(text)) return refuse(row, text, " (leave out the leading zero)", why, room);
     if (text[0] == ' ' || text[0] == '\t') return refuse(row, text, "", why, room);
     if (row->kind == PAWL_KIND_i64 ? !pawl_parse_i64(text, &whole) : !pawl_parse_f64(text, &real))
@@ -243,6 +248,11 @@ static double get_f64(const pawl_field *row, const void *section)
     return x;
 }
 
+static int is_auto(const pawl_field *row, const void *section)
+{
+    return row->may_be_auto && get_i64(row, section) == PAWL_AUTO;
+}
+
 /* A flag, a choice, the count of a list, the presence of a record. */
 static int32_t get_i32(const pawl_field *row, const void *section)
 {
@@ -271,6 +281,10 @@ static void format_real(double x, char *out, size_t room)
 
 void pawl_field_get(const pawl_field *row, const void *section, char *out, size_t room)
 {
+    if (is_auto(row, section)) {
+        snprintf(out, room, "auto");
+        return;
+    }
     switch (row->kind) {
     case PAWL_KIND_i64: snprintf(out, room, "%" PRId64, get_i64(row, section)); break;
     case PAWL_KIND_f64: format_real(get_f64(row, section), out, room); break;
@@ -308,7 +322,7 @@ out:
 static pawl_status field_json(const pawl_field *row, const void *section, json_t **out)
 {
     switch (row->kind) {
-    case PAWL_KIND_i64: *out = json_integer(get_i64(row, section)); break;
+    case PAWL_KIND_i64: *out = is_auto(row, section) ? json_string("auto") : json_integer(get_i64(row, section)); break;
     case PAWL_KIND_f64: *out = json_real(get_f64(row, section)); break;
     case PAWL_KIND_flag: *out = json_boolean(get_i32(row, section)); break;
     case PAWL_KIND_choice: *out = json_string(get_choice(row, section)); break;
@@ -347,7 +361,9 @@ json_t *pawl_field_default_json(const pawl_field *row)
     case PAWL_KIND_texts: return row->dflt[0] ? json_pack("[s]", row->dflt) : json_array();
     case PAWL_KIND_list: return json_array();
     case PAWL_KIND_record: return json_null();
-    case PAWL_KIND_i64: return row->dflt && pawl_parse_i64(row->dflt, &whole) ? json_integer(whole) : json_null();
+    case PAWL_KIND_i64:
+        if (row->dflt && row->may_be_auto && strcmp(row->dflt, "auto") == 0) return json_string("auto");
+        return row->dflt && pawl_parse_i64(row->dflt, &whole) ? json_integer(whole) : json_null();
     case PAWL_KIND_f64: return row->dflt && pawl_parse_f64(row->dflt, &real) ? json_real(real) : json_null();
     case PAWL_KIND_flag: return json_boolean(row->dflt && strcmp(row->dflt, "true") == 0);
     case PAWL_KIND_choice:

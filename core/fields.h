@@ -8,7 +8,7 @@
  *         F(f64, learning_rate, NULL, 1e-12, 1, "", FIXED, "peak learning rate")                             \
  *         T(run_name,      "", 128, FREE, "name of the run in logs")
  *
- * (F numbers and flags, C one of some words, T a text, W a list of texts, L a list of records, R a record or null),
+ * (F numbers and flags, A a whole number that may be left to the program, C one of some words, T a text, W a list of texts, L a list of records, R a record or null),
  *
  *     typedef struct pawl_optim_config { PAWL_OPTIM_FIELDS(PAWL_MEMBER_F, PAWL_MEMBER_C, PAWL_MEMBER_T) } pawl_optim_config;
  *
@@ -53,6 +53,7 @@ typedef struct pawl_field {
     const char *dflt;    /* as text, through the same parser as YAML; NULL: the key is required */
     double lo, hi;       /* numbers: both ends allowed */
     const char *unit;    /* "steps", "tokens"; "" when there is none */
+    int may_be_auto;     /* i64: the word auto is taken too, and stands for PAWL_AUTO, which is below lo */
     const char *const *choices; /* choice: names, ended by NULL */
     size_t room;         /* text, texts: bytes with the NUL; list and record: bytes of one RECORD */
     int most;            /* list, texts: items at most */
@@ -62,8 +63,11 @@ typedef struct pawl_field {
     const char *doc;
 } pawl_field;
 
+enum { PAWL_AUTO = 0 };
+
 /* The two ways a row is read: as a member ... */
 #define PAWL_MEMBER_F(type, key, dflt, lo, hi, unit, change, doc) pawl_##type key;
+#define PAWL_MEMBER_A(key, dflt, lo, hi, unit, change, doc) pawl_i64 key;
 #define PAWL_MEMBER_C(key, dflt, choices, change, doc) int32_t key;
 #define PAWL_MEMBER_T(key, dflt, room, change, doc) char key[room];
 #define PAWL_MEMBER_W(key, dflt, most, room, change, doc) struct { int32_t count; char items[most][room]; } key;
@@ -74,6 +78,9 @@ typedef struct pawl_field {
 #define PAWL_ROW_F(type, key_, dflt_, lo_, hi_, unit_, change_, doc_)                                           \
     {.key = #key_, .kind = PAWL_KIND_##type, .at = offsetof(PAWL_SECTION, key_), .dflt = dflt_, .lo = lo_,      \
      .hi = hi_, .unit = unit_, .change = PAWL_CHANGE_##change_, .doc = doc_},
+#define PAWL_ROW_A(key_, dflt_, lo_, hi_, unit_, change_, doc_)                                                 \
+    {.key = #key_, .kind = PAWL_KIND_i64, .at = offsetof(PAWL_SECTION, key_), .dflt = dflt_, .lo = lo_,         \
+     .hi = hi_, .unit = unit_, .may_be_auto = 1, .change = PAWL_CHANGE_##change_, .doc = doc_},
 #define PAWL_ROW_C(key_, dflt_, choices_, change_, doc_)                                                        \
     {.key = #key_, .kind = PAWL_KIND_choice, .at = offsetof(PAWL_SECTION, key_), .dflt = dflt_, .unit = "",     \
      .choices = choices_, .change = PAWL_CHANGE_##change_, .doc = doc_},

@@ -65,6 +65,7 @@ static pawl_status run(pawl_comm *c, const pawl_args *a, int *exit_status)
     pawl_status s = pawl_open_config(c, a->words[0], (char *const *)(a->words + 1), a->word_count - 1, o);
     if (s == PAWL_OK) s = find_base(c, a->option[BASE], &o->config.model);
     if (s == PAWL_OK) s = pawl_open_run(c, o, &stopped);
+    if (s == PAWL_OK && !stopped) s = pawl_resolve_auto(c, o, path);
     if (s == PAWL_OK && !stopped) s = evaluate(c, o, path, (pawl_which){a->option[BASE], a->option[EMA] != NULL}, a->option[JSON] != NULL, &stopped);
     if (s == PAWL_OK && stopped) *exit_status = PAWL_EXIT_AGAIN;
     pawl_close_run(o);

@@ -100,6 +100,22 @@ PAWL_MUST pawl_status pawl_open_data(pawl_comm *c, pawl_opened *o, int *stopped)
 PAWL_MUST pawl_status pawl_open_plan(pawl_comm *c, int threads, pawl_opened *o, pawl_text *missing, int *stopped);
 void pawl_close_run(pawl_opened *o);
 
+/* Puts numbers in the place of `auto`: those that checkpoint (NULL or "": none) was made with, else what rank 0 plans for the
+ * least memory that a rank has. Collective. */
+PAWL_MUST pawl_status pawl_resolve_auto(pawl_comm *c, pawl_opened *o, const char *checkpoint);
+PAWL_MUST pawl_status pawl_set_micro(pawl_opened *o, int64_t micro);
+
+/* ---- Machines that a plan knows (devices.c) ---- */
+typedef struct pawl_preset {
+    const char *name;
+    double memory;       /* bytes that a rank can have; 0: what this machine can give */
+    double bf16, fp32;   /* peak, FLOP/s of a rank's device; 0: measured here */
+    double share;        /* of the peak that training is assumed to reach */
+    int ranks_a_machine; /* 0: all on this one */
+} pawl_preset;
+/* Errors: EUSAGE naming those that are known. */
+PAWL_MUST pawl_status pawl_preset_find(const char *name, const pawl_preset **out);
+
 /* A GGUF file stands for the folder that it is imported into, once, below the user's cache folder; any other path for
  * itself. Local; any number of processes may ask at once. Errors: as the import's. */
 int pawl_is_gguf(const char *path);

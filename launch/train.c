@@ -206,6 +206,7 @@ static pawl_status train(job *j, int *stopped)
     PAWL_TRY(pawl_open_run(j->comm, &j->o, stopped));
     if (*stopped) return PAWL_OK;
     if (j->profiled) j->o.parts.profile = &j->profile;
+    PAWL_TRY(pawl_resolve_auto(j->comm, &j->o, j->resume));
     PAWL_TRY(pawl_trainer_open(&j->o.parts, &j->trainer));
     pawl_watch("loading the weights", (double)j->o.config.comm.phase_seconds);
     PAWL_TRY(fill_weights(j));

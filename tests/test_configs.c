@@ -114,7 +114,7 @@ static const struct broken {
     {"---\n", {"2:1: error: expected the keys of a run ('output_dir: ...'), found an empty file"}},
     /* wrong types */
     {GOOD "micro_batch_size: two\n",
-     {"7:19: error: micro_batch_size: expected a whole number in [1, 1000000] rows, found 'two'"}},
+     {"7:19: error: micro_batch_size: expected a whole number in [1, 1000000] rows, or auto, found 'two'"}},
     {GOOD "max_steps: 1.5\n", {"7:12: error: max_steps: expected a whole number in [0, 1e12] steps, found '1.5'"}},
     {GOOD "max_steps: \"5\"\n", {"7:12: error: max_steps: found '5' in quotes, which make it a text: leave them out"}},
     {GOOD "max_steps: 0x10\n", {"7:12: error: max_steps: expected a whole number in [0, 1e12] steps, found '0x10'"}},

@@ -54,6 +54,33 @@ typedef struct sample {
 static const pawl_field sample_rows[] = {PAWL_ROW_W(names, "first", 2, 8, FIXED, "names") PAWL_ROW_W(none, "", 2, 8, FREE, "none") PAWL_ROW_END};
 #undef PAWL_SECTION
 
+typedef struct choosy { pawl_i64 rows; } choosy;
+#define PAWL_SECTION choosy
+static const pawl_field choosy_rows[] = {PAWL_ROW_A(rows, "auto", 1, 9, "rows", FIXED, "rows at a time") PAWL_ROW_END};
+#undef PAWL_SECTION
+
+static void a_number_may_be_left_to_the_program(void **unused)
+{
+    (void)unused;
+    choosy s, again;
+    char why[256], text[32];
+    json_t *json, *dflt = pawl_field_default_json(choosy_rows);
+    pawl_fields_default(choosy_rows, &s);
+    assert_int_equal(s.rows, PAWL_AUTO);
+    assert_string_equal(json_string_value(dflt), "auto");
+    assert_true(pawl_field_set(choosy_rows, &s, "7", why, sizeof why) && s.rows == 7);
+    assert_false(pawl_field_set(choosy_rows, &s, "0", why, sizeof why));
+    assert_string_equal(why, "expected a whole number in [1, 9] rows, or auto, found '0'");
+    assert_true(pawl_field_set(choosy_rows, &s, "auto", why, sizeof why));
+    pawl_field_get(choosy_rows, &s, text, sizeof text);
+    assert_string_equal(text, "auto");
+    assert_int_equal(pawl_fields_json(choosy_rows, &s, &json), PAWL_OK);
+    assert_int_equal(pawl_fields_from_json(choosy_rows, json, "here", &again), PAWL_OK);
+    assert_int_equal(again.rows, PAWL_AUTO);
+    json_decref(json);
+    json_decref(dflt);
+}
+
 static void a_list_of_texts_is_checked_and_reads_back(void **unused)
 {
     (void)unused;
@@ -450,6 +477,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_speaker_is_heard),
         cmocka_unit_test(a_list_of_texts_is_checked_and_reads_back),
+        cmocka_unit_test(a_number_may_be_left_to_the_program),
         cmocka_unit_test(what_is_measured_is_what_is_carved),
         cmocka_unit_test(arenas_of_a_name_are_accounted_for_together),
         cmocka_unit_test(memory_of_the_process_is_known),

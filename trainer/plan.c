@@ -8,10 +8,9 @@
 
 pawl_cut pawl_cut_of(const pawl_train_config *t, const pawl_comm_config *r)
 {
-    enum { DEFAULT_LANES = 8 };
     pawl_cut c = {.rows = t->global_batch_size, .micro = t->micro_batch_size};
     c.slots = (c.rows + c.micro - 1) / c.micro;
-    c.lanes = r->reduction_lanes ? (int)r->reduction_lanes : (int)(c.slots < DEFAULT_LANES ? c.slots : DEFAULT_LANES);
+    c.lanes = r->reduction_lanes ? (int)r->reduction_lanes : (int)(c.slots < PAWL_LANES_DEFAULT ? c.slots : PAWL_LANES_DEFAULT);
     return c;
 }
 
@@ -42,29 +41,60 @@ int64_t pawl_total_steps(const pawl_parts *p)
     return (int64_t)ceil(p->train->num_epochs * (double)pawl_data_epoch_rows(p->data) / (double)p->train->global_batch_size);
 }
 
-pawl_status pawl_plan_of(const pawl_parts *p, pawl_plan *out)
+static pawl_status planned_of(const pawl_parts *p, pawl_planned *out)
 {
-    pawl_plan plan = {.steps = pawl_total_steps(p)};
-    pawl_planned w = {.p = p,
-                      .micro = p->train->micro_batch_size,
-                      .tokens = p->data ? pawl_data_longest(p->data) : p->sequence_len};
+    const int64_t longest = p->data ? pawl_data_longest(p->data) : p->sequence_len;
+    pawl_planned w = {.p = p, .micro = p->train->micro_batch_size, .tokens = longest < p->sequence_len ? longest : p->sequence_len};
     PAWL_TRY(pawl_hold_measure(p, &w.held));
     w.shapes = pawl_model_shapes(p->model, w.micro, w.tokens);
+    *out = w;
+    return PAWL_OK;
+}
+
+pawl_status pawl_plan_of(const pawl_parts *p, pawl_plan *out)
+{
+    pawl_planned w;
+    pawl_plan plan = {.steps = pawl_total_steps(p)};
+    PAWL_TRY(planned_of(p, &w));
     PAWL_TRY(pawl_plan_takes(&w, &plan));
     pawl_plan_work(&w, &plan);
     *out = plan;
     return PAWL_OK;
 }
 
+pawl_status pawl_plan_most(const pawl_parts *p, pawl_plan *out)
+{
+    *out = (pawl_plan){.steps = PAWL_STEPS_UNKNOWN};
+    for (int rank = 0; rank < p->comm->size; rank++) {
+        pawl_comm like = *p->comm;
+        pawl_parts parts = *p;
+        pawl_plan plan = {.steps = PAWL_STEPS_UNKNOWN};
+        like.rank = rank;
+        parts.comm = &like;
+        pawl_planned w;
+        PAWL_TRY(planned_of(&parts, &w));
+        PAWL_TRY(pawl_plan_takes(&w, &plan));
+        if (plan.peak_bytes > out->peak_bytes) *out = plan;
+    }
+    return PAWL_OK;
+}
+
 pawl_status pawl_plan_fits(const pawl_parts *p, const pawl_plan *plan)
 {
-    char need[32], have[32], each[32];
     const double available = pawl_memory_available(), wanted = (double)plan->peak_bytes * p->comm->local_size;
+    char need[32], have[32], each[32], advice[PAWL_NEAREST_ROOM];
+    pawl_plan then;
+    if (available == 0 || wanted <= available) return PAWL_OK;
+    PAWL_TRY(pawl_plan_nearest(p, available / p->comm->local_size, advice, &then));
     pawl_format_bytes(wanted, need);
     pawl_format_bytes(available, have);
     pawl_format_bytes((double)plan->peak_bytes, each);
-    PAWL_CHECK(available == 0 || wanted <= available, PAWL_EMEM,
-               "the run needs %s here (%d ranks x %s) and %s are available: lower micro_batch_size or sequence_len, or use "
-               "fewer ranks on a machine", need, p->comm->local_size, each, have);
-    return PAWL_OK;
+    if (!advice[0])
+        return PAWL_FAIL(PAWL_EMEM,
+                         "the run needs %s here (%d ranks x %s) and %s are available; no key alone or with others makes it fit: take a "
+                         "smaller model, an adapter, or fewer ranks on a machine", need, p->comm->local_size, each, have);
+    char fewer[32];
+    pawl_format_bytes((double)then.peak_bytes, fewer);
+    return PAWL_FAIL(PAWL_EMEM, "the run needs %s here (%d ranks x %s) and %s are available; it fits (%s a rank) with %s", need,
+                     p->comm->local_size, each, have, fewer, advice);
 }

@@ -5,6 +5,8 @@
 #include "trainer/held.h"
 #include "trainer/internal.h"
 
+enum { PAWL_LANES_DEFAULT = 8 };
+
 typedef struct pawl_planned {
     const pawl_parts *p;
     int64_t micro, tokens; /* rows and T of the largest slot */

@@ -15,10 +15,10 @@ extern "C" {
 #endif
 
 /* clang-format off */
-#define PAWL_TRAIN_FIELDS(F, C, T)                                                                                             \
+#define PAWL_TRAIN_FIELDS(F, C, T, A)                                                                                             \
     T(output_dir,        NULL, 1024, FREE, "folder of the run: configuration, metrics, checkpoints")                           \
     F(i64, global_batch_size, NULL, 1, 1e6,  "rows",  FIXED, "rows of a step over all ranks; authoritative")                   \
-    F(i64, micro_batch_size,  "1",  1, 1e6,  "rows",  FIXED, "rows computed at a time on a rank")                              \
+    A(micro_batch_size,       "1",  1, 1e6,  "rows",  FIXED, "rows computed at a time on a rank; auto: what fits and fills the processor, found once")   \
     F(f64, num_epochs,        "1",  0, 1e6,  "epochs", FIXED, "passes over the rows of the mixture, when max_steps is 0")      \
     F(i64, max_steps,         "0",  0, 1e12, "steps", FIXED, "length of the run; 0: num_epochs decides")                       \
     F(i64, eval_steps,        "0",  0, 1e12, "steps", FREE,  "evaluate every so many steps; 0: before and after only")         \
@@ -28,7 +28,7 @@ extern "C" {
     F(flag, bf16,             "false", 0, 1, "",      FIXED, "compute in bfloat16")                                            \
     F(i64, threads,           "0",  0, 1024, "",      FREE,  "threads of a rank; 0: its share of the cores it is bound to")
 /* clang-format on */
-typedef struct pawl_train_config { PAWL_TRAIN_FIELDS(PAWL_MEMBER_F, PAWL_MEMBER_C, PAWL_MEMBER_T) } pawl_train_config;
+typedef struct pawl_train_config { PAWL_TRAIN_FIELDS(PAWL_MEMBER_F, PAWL_MEMBER_C, PAWL_MEMBER_T, PAWL_MEMBER_A) } pawl_train_config;
 extern const pawl_field pawl_train_rows[];
 
 /* What `pawl train --profile` asks for: steps, counted from 1, both included. first 0: from this process's second on; last 0: to
@@ -85,7 +85,17 @@ enum { PAWL_STEPS_UNKNOWN = -1 };
 /* For the rank that p->comm says, on as many ranks as it says; only its numbers are looked at. p->data may be NULL: then rows
  * are taken to be full. Local; allocates nothing but the list it measures with. */
 PAWL_MUST pawl_status pawl_plan_of(const pawl_parts *p, pawl_plan *out);
-/* Errors: EMEM, with the numbers, when this machine's ranks together would take more memory than is available. */
+/* The memory of the rank that needs most, of as many as p->comm says; steps and work are left out. Local. */
+PAWL_MUST pawl_status pawl_plan_most(const pawl_parts *p, pawl_plan *out);
+/* The nearest change of configuration with which no rank needs more than budget bytes: keys and values as they can be put behind
+ * a command ("micro_batch_size=2"), and the plan then. One key is tried after the other, in the order of the table in nearest.c,
+ * then more of them together; "" when nothing helps. Local. */
+enum { PAWL_NEAREST_ROOM = 256 };
+PAWL_MUST pawl_status pawl_plan_nearest(const pawl_parts *p, double budget, char change[PAWL_NEAREST_ROOM], pawl_plan *then);
+/* What `micro_batch_size: auto` comes to on ranks with budget bytes each (0: not known), by the rule in auto.c. Local. */
+PAWL_MUST pawl_status pawl_micro_auto(const pawl_parts *p, double budget, int64_t *micro);
+/* Errors: EMEM, with the numbers, and the nearest change that fits, when this machine's ranks together would take more
+ * memory than is available. */
 PAWL_MUST pawl_status pawl_plan_fits(const pawl_parts *p, const pawl_plan *plan);
 
 /* ---- Evaluation ---- */

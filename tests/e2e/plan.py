@@ -57,6 +57,46 @@ check(huge["fits"] is False and huge["peak_bytes"] > 1e12, "what does not fit is
 status, _, stderr = run(0, "train", yaml, "model.hidden_size=16384", "model.num_attention_heads=128", "model.intermediate_size=65536", "model.num_hidden_layers=100", f"output_dir={out}3")
 check(status == 30, "and the run is refused")
 
+# More rows at a time than this machine has memory for: refused with what would fit, which then does.
+row = plan["bytes_per_rank"]["activations"] / 4
+rows = int(2 * plan["available_bytes"] / row) // 2 * 2
+much = [f"micro_batch_size={rows}", f"global_batch_size={2 * rows}", "--rate", "1"]
+refused = pawl_json("plan", yaml, *much)
+check(refused["fits"] is False and re.fullmatch(r"micro_batch_size=\d+", refused["nearest"]["change"]) is not None, f"the nearest change is the key that changes least {refused['nearest']}")
+then = pawl_json("plan", yaml, refused["nearest"]["change"], *much[1:])
+check(then["fits"] is True and then["peak_bytes"] == refused["nearest"]["peak_bytes"], "with it the plan fits")
+status, stdout, _ = run(0, "plan", yaml, *much)
+check(status == 0 and f"\n  {refused['nearest']['change'].split('=')[0]}=" in stdout, "people get it as a line to paste")
+status, _, stderr = run(0, "train", yaml, *much[:2], f"output_dir={out}4")
+check(status == 30 and re.search(r"needs .* are available; it fits .* with micro_batch_size=\d+", stderr) is not None, "the run itself says it, too")
+longer = ["model.max_position_embeddings=1000000000", f"sequence_len={40 * rows * T}", "micro_batch_size=1", "datasets.0.path=nowhere.jsonl", "max_steps=1", "--rate", "1"]
+change = pawl_json("plan", yaml, *longer)["nearest"]["change"]
+check("sequence_len=" in change, f"where rows are far too long, they are shortened at last ({change})")
+check(pawl_json("plan", yaml, *longer, *change.split())["fits"], "and that fits")
+
+# Devices: a rank has one for itself; so many ranks a machine.
+far = ["micro_batch_size=1", "global_batch_size=16", "reduction_lanes=16", "-n", "16"]
+h200, a100 = (pawl_json("plan", yaml, *far, "--device", name) for name in ("h200", "a100-40"))
+check(h200["ranks_per_node"] == 8 and h200["fits"] and h200["available_bytes"] == 139 << 30, "sixteen ranks on two machines of eight H200")
+check(a100["seconds"] > h200["seconds"] and a100["available_bytes"] == 39 << 30, "a slower, smaller device")
+check(pawl_json("plan", yaml, *far, "--rate", "1", "--ranks-per-node", "2")["ranks_per_node"] == 2, "so many ranks a machine as are said")
+check(run(0, "plan", yaml, "--device", "h300")[0] == 10, "a device that is not known is refused")
+
+# micro_batch_size: auto. It is found once, kept, and taken again on any number of ranks.
+auto = ["micro_batch_size=auto", "global_batch_size=32", "max_steps=2", "model.num_hidden_layers=1", "reduction_lanes=4"]
+chosen = pawl_json("plan", yaml, *auto, "--rate", "1")["micro_batch_size"]
+check(chosen == 8, f"the rows that fill the processor: 8 x 256 positions ({chosen})")
+check(pawl_json("plan", yaml, *auto, "--rate", "1", "reduction_lanes=0")["micro_batch_size"] == 4, "no fewer slots than there can be lanes")
+check(pawl_json("plan", yaml, *auto, "--rate", "1", "-n", "4", "sequence_len=64")["micro_batch_size"] == 8, "nor than would give every rank its lane")
+status, stdout, stderr = run(2, "train", yaml, *auto, f"output_dir={out}5")
+resolved = open(out + "5/resolved.yaml").read()
+check(status == 0 and "micro_batch_size: 8\n" in resolved, "the run takes it, and resolved.yaml has it" + stderr[-300:] * (status != 0))
+check(pawl_json("show", out + "5")["lineage"]["configuration"]["micro_batch_size"] == 8, "and so has lineage")
+shutil.rmtree(out + "5")
+status, stdout, stderr = run(2, "train", yaml, "micro_batch_size=2", *auto[1:], f"output_dir={out}5", "save_steps=1")
+status, stdout, stderr = run(1, "train", yaml, *auto, f"output_dir={out}5", f"resume_from_checkpoint={out}5/checkpoints/step-000000001")
+check(status == 0 and "slots of 2," in stdout, "a run that goes on keeps what it began with" + stderr[-300:] * (status != 0))
+
 # Without the data, or the tokenizer that reads them: memory, and the steps only where max_steps says them.
 gone = pawl_json("plan", yaml, "datasets.0.path=nowhere.jsonl")
 check([gone[k] for k in ("steps", "tokens", "flops", "seconds")] == [None] * 4 and gone["bytes_per_rank"]["weights"] == plan["bytes_per_rank"]["weights"], "without data the length is not known")

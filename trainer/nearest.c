@@ -1,0 +1,179 @@
+/* The nearest change of configuration that fits: what changes least is tried first. */
+#include <stdio.h>
+#include <string.h>
+
+#include "trainer/planning.h"
+
+/* A configuration that is tried. */
+typedef struct trial {
+    pawl_parts parts;
+    pawl_comm comm;
+    pawl_train_config train;
+    pawl_optim_config optim;
+    pawl_comm_config reduce;
+} trial;
+
+static void open_trial(const pawl_parts *p, trial *t)
+{
+    *t = (trial){.parts = *p, .comm = *p->comm, .train = *p->train, .optim = *p->optim, .reduce = *p->reduce};
+    t->parts.comm = &t->comm;
+    t->parts.train = &t->train;
+    t->parts.optim = &t->optim;
+    t->parts.reduce = &t->reduce;
+}
+
+static const pawl_field *find_row(trial *t, const char *key, void **section)
+{
+    const struct { const pawl_field *rows; void *section; } all[] = {
+        {pawl_train_rows, &t->train}, {pawl_optim_rows, &t->optim}, {pawl_comm_rows, &t->reduce}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        for (const pawl_field *row = all[i].rows; row->key; row++)
+            if (strcmp(row->key, key) == 0) {
+                *section = all[i].section;
+                return row;
+            }
+    return NULL;
+}
+
+/* ---- what can be changed: each gives its n-th value, from the nearest on; 0 when there are no more ---- */
+
+typedef int next_value(const trial *t, int n, char out[32]);
+
+static int fewer_rows(const trial *t, int n, char out[32])
+{
+    const int64_t rows = t->train.global_batch_size;
+    for (int64_t m = t->train.micro_batch_size - 1; m >= 1; m--)
+        if (rows % m == 0 && n-- == 0) return snprintf(out, 32, "%lld", (long long)m) > 0;
+    return 0;
+}
+
+static int shorter_rows(const trial *t, int n, char out[32])
+{
+    enum { SHORTEST = 64 };
+    const int64_t tokens = t->parts.sequence_len >> (n + 1);
+    return tokens >= SHORTEST && snprintf(out, 32, "%lld", (long long)tokens) > 0;
+}
+
+static int fewest_lanes(const trial *t, int n, char out[32])
+{
+    const int lanes = pawl_cut_of(&t->train, &t->reduce).lanes;
+    return n == 0 && lanes > t->comm.size && snprintf(out, 32, "%d", t->comm.size) > 0;
+}
+
+static const struct change {
+    const char *key, *from; /* from: only where it stands at that value; NULL: at any */
+    const char *values[4];  /* in order; or: */
+    next_value *next;
+} changes[] = {
+    {.key = "micro_batch_size", .next = fewer_rows},
+    {.key = "activation_recompute", .from = "none", .values = {"norms", "block"}},
+    {.key = "activation_recompute", .from = "norms", .values = {"block"}},
+    {.key = "zero_stage", .from = "0", .values = {"1", "2", "3"}},
+    {.key = "zero_stage", .from = "1", .values = {"2", "3"}},
+    {.key = "zero_stage", .from = "2", .values = {"3"}},
+    {.key = "reduction_lanes", .next = fewest_lanes},
+    {.key = "optimizer", .from = "adamw", .values = {"adamw_8bit"}},
+    {.key = "sequence_len", .next = shorter_rows},
+};
+enum { CHANGES = sizeof changes / sizeof *changes };
+
+static int value_of(const struct change *c, const trial *t, int n, char out[32])
+{
+    if (c->next) return c->next(t, n, out);
+    return n < 4 && c->values[n] && snprintf(out, 32, "%s", c->values[n]) > 0;
+}
+
+/* What checks between keys would refuse, or what would do nothing. */
+static int is_allowed(const trial *t, const char *key, const char *value)
+{
+    enum { INVARIANT = 0 };
+    if (strcmp(key, "zero_stage") != 0) return 1;
+    return t->comm.size > 1 && t->reduce.reduction == INVARIANT && !(t->parts.adapter && strcmp(value, "3") == 0);
+}
+
+/* Whether the change can be made where t stands, and this version knows the key. */
+static int applies(const struct change *c, trial *t)
+{
+    char now[64];
+    void *section;
+    if (strcmp(c->key, "sequence_len") == 0) return 1;
+    const pawl_field *row = find_row(t, c->key, &section);
+    if (!row) return 0;
+    pawl_field_get(row, section, now, sizeof now);
+    return !c->from || strcmp(now, c->from) == 0;
+}
+
+static int put(trial *t, const char *key, const char *value)
+{
+    char why[600];
+    void *section;
+    if (strcmp(key, "sequence_len") == 0) return pawl_parse_i64(value, &t->parts.sequence_len);
+    const pawl_field *row = find_row(t, key, &section);
+    return row && pawl_field_set(row, section, value, why, sizeof why);
+}
+
+/* ---- the search ---- */
+
+static pawl_status fits(const trial *t, double budget, pawl_plan *plan, int *yes)
+{
+    PAWL_TRY(pawl_plan_most(&t->parts, plan));
+    *yes = t->comm.size <= pawl_cut_of(&t->train, &t->reduce).lanes && (double)plan->peak_bytes <= budget;
+    return PAWL_OK;
+}
+
+/* The first value of a change with which it fits, or *yes 0; t stands at the last that was tried, whose name is in `out`. */
+static pawl_status try_change(const struct change *c, trial *t, double budget, char out[PAWL_NEAREST_ROOM], pawl_plan *plan, int *yes)
+{
+    const trial before = *t;
+    char value[32];
+    *yes = 0;
+    for (int n = 0; !*yes && value_of(c, &before, n, value); n++) {
+        trial here;
+        if (!is_allowed(&before, c->key, value)) continue;
+        open_trial(&before.parts, &here);
+        if (!put(&here, c->key, value)) break;
+        open_trial(&here.parts, t);
+        snprintf(out, PAWL_NEAREST_ROOM, "%s=%s", c->key, value);
+        PAWL_TRY(fits(t, budget, plan, yes));
+    }
+    return PAWL_OK;
+}
+
+static pawl_status try_alone(const pawl_parts *p, double budget, char out[PAWL_NEAREST_ROOM], pawl_plan *plan, int *yes)
+{
+    *yes = 0;
+    for (int i = 0; i < CHANGES && !*yes; i++) {
+        trial t;
+        open_trial(p, &t);
+        if (applies(&changes[i], &t)) PAWL_TRY(try_change(&changes[i], &t, budget, out, plan, yes));
+    }
+    return PAWL_OK;
+}
+
+/* Each change at its strongest stays while the next one is tried. */
+static pawl_status try_together(const pawl_parts *p, double budget, char out[PAWL_NEAREST_ROOM], pawl_plan *plan, int *yes)
+{
+    trial t;
+    char so_far[PAWL_NEAREST_ROOM] = "", one[PAWL_NEAREST_ROOM];
+    open_trial(p, &t);
+    *yes = 0;
+    for (int i = 0; i < CHANGES && !*yes; i++) {
+        one[0] = 0;
+        if (!applies(&changes[i], &t)) continue;
+        PAWL_TRY(try_change(&changes[i], &t, budget, one, plan, yes));
+        if (!one[0]) continue;
+        const size_t used = strlen(so_far);
+        snprintf(so_far + used, sizeof so_far - used, "%s%s", used ? " " : "", one);
+    }
+    snprintf(out, PAWL_NEAREST_ROOM, "%s", so_far);
+    return PAWL_OK;
+}
+
+pawl_status pawl_plan_nearest(const pawl_parts *p, double budget, char change[PAWL_NEAREST_ROOM], pawl_plan *then)
+{
+    int yes;
+    PAWL_TRY(try_alone(p, budget, change, then, &yes));
+    if (!yes) PAWL_TRY(try_together(p, budget, change, then, &yes));
+    if (!yes) change[0] = 0;
+    return PAWL_OK;
+}
