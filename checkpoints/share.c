@@ -43,8 +43,8 @@ static int holder(const deal *d, int i, int64_t at)
     return SOMEONE_ELSE;
 }
 
-/* Calls back for every chunk that is dealt, with the rank that it goes to: of what all hold, the one in whose equal part of
- * all bytes the chunk begins. */
+/* Calls back for every chunk that is dealt, with the rank that it goes to: of what all hold, the one in whose equal
+ * part of all bytes the chunk begins. */
 typedef void deal_to(void *self, int rank, int64_t chunk, size_t bytes);
 
 static void deal_all(const deal *d, deal_to *to, void *self)
@@ -91,7 +91,8 @@ pawl_status pawl_share_open(const pawl_stored *list, int count, int frozen, int 
     deal_all(&d, take, &s);
     const size_t chunks = (size_t)s.count;
     *out = (pawl_share){.frozen = frozen, .rank = rank, .size = size};
-    PAWL_TRY(pawl_alloc((void **)&out->lengths, 2 * (size_t)size * sizeof *out->lengths, "the ranks' shares of a checkpoint"));
+    PAWL_TRY(pawl_alloc((void **)&out->lengths, 2 * (size_t)size * sizeof *out->lengths,
+                        "the ranks' shares of a checkpoint"));
     PAWL_TRY(pawl_alloc((void **)&out->writer, chunks * sizeof *out->writer, "the ranks' shares of a checkpoint"));
     PAWL_TRY(pawl_alloc((void **)&out->packed, chunks * sizeof *out->packed, "the digests of a checkpoint"));
     out->offsets = out->lengths + size;

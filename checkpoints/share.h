@@ -1,11 +1,13 @@
-/* checkpoints/share.h - the chunks of a list of tensors, dealt to ranks: of what every rank holds in runs of about equal bytes,
- * of what ranks hold in ranges to the one that holds a chunk's first byte. */
+/* checkpoints/share.h - the chunks of a list of tensors, dealt to ranks: of what every rank holds in runs of about
+ * equal bytes, of what ranks hold in ranges to the one that holds a chunk's first byte. */
 #ifndef PAWL_CHECKPOINTS_SHARE_H
 #define PAWL_CHECKPOINTS_SHARE_H
 
 #include "checkpoints/stored.h"
 
-typedef struct pawl_held { int64_t first, end; } pawl_held; /* bytes of a tensor that a rank holds */
+typedef struct pawl_held {
+    int64_t first, end;
+} pawl_held; /* bytes of a tensor that a rank holds */
 /* What this process holds of t. */
 pawl_held pawl_held_of(const pawl_named *t);
 
@@ -21,8 +23,8 @@ typedef struct pawl_share {
 /* Numbers the chunks of list: tensors that change, then frozen ones. Returns how many. */
 int64_t pawl_share_number(pawl_stored *list, int count);
 /* held: [size][count]. Errors: EMEM. */
-PAWL_MUST pawl_status pawl_share_open(const pawl_stored *list, int count, int frozen, int rank, int size, const pawl_held *held,
-                                      pawl_share *out);
+PAWL_MUST pawl_status pawl_share_open(const pawl_stored *list, int count, int frozen, int rank, int size,
+                                      const pawl_held *held, pawl_share *out);
 void pawl_share_close(pawl_share *s);
 /* Bytes of rank's share alone (the plan), when it holds what the list says. */
 size_t pawl_share_bytes(const pawl_stored *list, int count, int frozen, int rank, int size);

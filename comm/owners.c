@@ -14,7 +14,8 @@ static pawl_status take(pawl_owners *o, const int64_t *cuts)
     PAWL_TRY(pawl_alloc((void **)&o->cuts, (size_t)(size + 1) * sizeof *cuts, "the ranges of ranks"));
     memcpy(o->cuts, cuts, (size_t)(size + 1) * sizeof *cuts);
     o->posted = (pawl_posted){.comm = o->comm, .room = 2 * size};
-    return pawl_alloc((void **)&o->posted.requests, (size_t)o->posted.room * sizeof(MPI_Request), "the ranges of ranks");
+    return pawl_alloc((void **)&o->posted.requests, (size_t)o->posted.room * sizeof(MPI_Request),
+                      "the ranges of ranks");
 }
 
 pawl_status pawl_owners_open(pawl_comm *c, const int64_t *cuts, pawl_owners **out)
@@ -23,8 +24,10 @@ pawl_status pawl_owners_open(pawl_comm *c, const int64_t *cuts, pawl_owners **ou
     PAWL_TRY(pawl_alloc((void **)&o, sizeof *o, "the ranges of ranks"));
     o->comm = c;
     const pawl_status s = take(o, cuts);
-    if (s == PAWL_OK) *out = o;
-    else pawl_owners_close(o);
+    if (s == PAWL_OK)
+        *out = o;
+    else
+        pawl_owners_close(o);
     return s;
 }
 
@@ -43,9 +46,11 @@ void pawl_owner_range(const pawl_owners *o, int rank, int64_t *first, int64_t *e
 }
 
 /* The piece with that number of a rank's share of [first, end); empty behind its last one. */
-static void piece_of(const pawl_owners *o, int rank, int64_t first, int64_t end, int64_t number, int64_t *at, int64_t *count)
+static void piece_of(const pawl_owners *o, int rank, int64_t first, int64_t end, int64_t number, int64_t *at,
+                     int64_t *count)
 {
-    const int64_t from = first > o->cuts[rank] ? first : o->cuts[rank], to = end < o->cuts[rank + 1] ? end : o->cuts[rank + 1];
+    const int64_t from = first > o->cuts[rank] ? first : o->cuts[rank],
+                  to = end < o->cuts[rank + 1] ? end : o->cuts[rank + 1];
     *at = from + number * PAWL_PIECE_COUNT;
     *count = to - *at < PAWL_PIECE_COUNT ? to - *at : PAWL_PIECE_COUNT;
 }
@@ -69,7 +74,8 @@ static pawl_status gather_pieces(pawl_owners *o, int64_t first, int64_t end, int
 pawl_status pawl_owners_gather(pawl_owners *o, int64_t first, int64_t count, const float *mine, float *to)
 {
     const int64_t end = first + count, begin = o->cuts[o->comm->rank];
-    const int64_t from = first > begin ? first : begin, limit = o->cuts[o->comm->rank + 1], till = end < limit ? end : limit;
+    const int64_t from = first > begin ? first : begin, limit = o->cuts[o->comm->rank + 1],
+                  till = end < limit ? end : limit;
     if (from < till && to + (from - first) != mine + (from - begin))
         memcpy(to + (from - first), mine + (from - begin), (size_t)(till - from) * sizeof *to);
     if (o->comm->size == 1) return PAWL_OK;

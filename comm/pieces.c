@@ -45,7 +45,8 @@ pawl_status pawl_posted_wait(pawl_posted *p)
     return pawl_mpi_status(code, "MPI_Waitall");
 }
 
-pawl_status pawl_tree_sum(pawl_device *d, pawl_node of, const pawl_summed *have, int have_count, int64_t count, float **sum)
+pawl_status pawl_tree_sum(pawl_device *d, pawl_node of, const pawl_summed *have, int have_count, int64_t count,
+                          float **sum)
 {
     float *right;
     *sum = NULL;

@@ -1,4 +1,5 @@
-/* comm/pieces.h - private to comm/: pieces of the flat run on their way between ranks, and the tree finished over them. */
+/* comm/pieces.h - private to comm/: pieces of the flat run on their way between ranks, and the tree finished over them.
+ */
 #ifndef PAWL_COMM_PIECES_H
 #define PAWL_COMM_PIECES_H
 
@@ -8,9 +9,9 @@
 #include "core/arena.h"
 
 enum {
-    PAWL_PIECE_COUNT = 1 << 18,     /* numbers of a piece, ... */
-    PAWL_INBOX_COUNT = 1 << 22,     /* and at most of all that a rank receives at a time, ... */
-    PAWL_PIECE_LEAST = 1 << 12      /* unless very many send */
+    PAWL_PIECE_COUNT = 1 << 18, /* numbers of a piece, ... */
+    PAWL_INBOX_COUNT = 1 << 22, /* and at most of all that a rank receives at a time, ... */
+    PAWL_PIECE_LEAST = 1 << 12  /* unless very many send */
 };
 
 /* Numbers of a piece when `senders` send theirs at once and no rank has more than `longest`. */
@@ -23,16 +24,20 @@ typedef struct pawl_posted {
     int room, count;
 } pawl_posted;
 void pawl_posted_lay_out(pawl_posted *p, pawl_arena *a, int64_t room);
-/* A piece of at most PAWL_PIECE_COUNT numbers; messages between two ranks arrive in the order in which they were posted. */
+/* A piece of at most PAWL_PIECE_COUNT numbers; messages between two ranks arrive in the order in which they were
+ * posted. */
 PAWL_MUST pawl_status pawl_post_receive(pawl_posted *p, float *data, int64_t count, int peer);
 PAWL_MUST pawl_status pawl_post_send(pawl_posted *p, const float *data, int64_t count, int peer);
 PAWL_MUST pawl_status pawl_posted_wait(pawl_posted *p);
 
 /* A node of the tree that has been summed, and where its numbers are. */
-typedef struct pawl_summed { pawl_node node; float *at; } pawl_summed;
-/* Sums node `of` over `count` numbers, out of nodes and leaves inside it, into the place of the leftmost; lanes that are in none
- * of them add nothing. *sum: NULL when there are none at all. */
-PAWL_MUST pawl_status pawl_tree_sum(pawl_device *d, pawl_node of, const pawl_summed *have, int have_count, int64_t count,
-                                    float **sum);
+typedef struct pawl_summed {
+    pawl_node node;
+    float *at;
+} pawl_summed;
+/* Sums node `of` over `count` numbers, out of nodes and leaves inside it, into the place of the leftmost; lanes that
+ * are in none of them add nothing. *sum: NULL when there are none at all. */
+PAWL_MUST pawl_status pawl_tree_sum(pawl_device *d, pawl_node of, const pawl_summed *have, int have_count,
+                                    int64_t count, float **sum);
 
 #endif

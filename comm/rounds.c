@@ -1,8 +1,8 @@
 /* The sum of a step's gradients in rounds, in the owners' ranges only.
  *
- * What is complete of a round's tree after a turn are the largest nodes over the lanes up to there: a stack, which this rank
- * keeps for its own range. A turn's lanes are leaves that come in from their ranks, a piece at a time; they are joined with the
- * stack, and the root is added to the sum of the rounds before. */
+ * What is complete of a round's tree after a turn are the largest nodes over the lanes up to there: a stack, which this
+ * rank keeps for its own range. A turn's lanes are leaves that come in from their ranks, a piece at a time; they are
+ * joined with the stack, and the root is added to the sum of the rounds before. */
 #include <string.h>
 
 #include "comm/pieces.h"
@@ -16,18 +16,18 @@ struct pawl_rounds {
     int64_t slots, first, end, piece; /* [first, end): this rank's range */
     int lanes, depth;                 /* depth: nodes on the stack at most */
     pawl_arena arena;
-    float *sum;                    /* [range] */
-    float *stack[PAWL_NODES_MAX];  /* [depth][range]; with one round the first is the sum */
-    float *inbox[INBOXES];         /* [other ranks][piece] */
-    pawl_summed *have;             /* [depth + ranks] */
+    float *sum;                   /* [range] */
+    float *stack[PAWL_NODES_MAX]; /* [depth][range]; with one round the first is the sum */
+    float *inbox[INBOXES];        /* [other ranks][piece] */
+    pawl_summed *have;            /* [depth + ranks] */
     pawl_posted posted;
 
     int64_t round;
     pawl_node before[PAWL_NODES_MAX], after[PAWL_NODES_MAX]; /* the stack of nodes around the present turn */
     int before_count, after_count;
-    int *turn;                 /* [ranks] their lanes in this turn, -1 for none */
-    float *grads;              /* of the part under way */
-    int64_t part, part_end;    /* its numbers */
+    int *turn;              /* [ranks] their lanes in this turn, -1 for none */
+    float *grads;           /* of the part under way */
+    int64_t part, part_end; /* its numbers */
 };
 
 /* The first lane that is not through after so many turns. */
@@ -94,14 +94,20 @@ size_t pawl_rounds_bytes(const pawl_comm *c, int64_t slots, int lanes, const paw
     return r.arena.used;
 }
 
-pawl_status pawl_rounds_open(pawl_comm *c, pawl_device *d, int64_t slots, int lanes, const pawl_owners *owners, pawl_rounds **out)
+pawl_status pawl_rounds_open(pawl_comm *c, pawl_device *d, int64_t slots, int lanes, const pawl_owners *owners,
+                             pawl_rounds **out)
 {
     pawl_rounds *r;
-    PAWL_CHECK(c->size <= lanes, PAWL_EUSAGE, "%d ranks but %d lanes: use at most %d ranks, or raise reduction_lanes", c->size, lanes,
-               lanes);
+    PAWL_CHECK(c->size <= lanes, PAWL_EUSAGE, "%d ranks but %d lanes: use at most %d ranks, or raise reduction_lanes",
+               c->size, lanes, lanes);
     PAWL_TRY(pawl_alloc((void **)&r, sizeof *r, "the reduction"));
-    *r = (pawl_rounds){
-        .comm = c, .device = d, .slots = slots, .lanes = lanes, .owners = owners, .arena = {.name = "gradients"}, .posted = {.comm = c}};
+    *r = (pawl_rounds){.comm = c,
+                       .device = d,
+                       .slots = slots,
+                       .lanes = lanes,
+                       .owners = owners,
+                       .arena = {.name = "gradients"},
+                       .posted = {.comm = c}};
     lay_out(r);
     const pawl_status s = pawl_arena_open(&r->arena);
     if (s != PAWL_OK) {
@@ -184,7 +190,8 @@ static pawl_status sum_piece(pawl_rounds *r, int64_t number)
     float *from = r->inbox[number % INBOXES];
     piece_of(r, r->comm->rank, number, &at, &count);
     if (count == 0) return PAWL_OK;
-    for (int i = 0; i < r->before_count; i++) r->have[have++] = (pawl_summed){r->before[i], r->stack[i] + (at - r->first)};
+    for (int i = 0; i < r->before_count; i++)
+        r->have[have++] = (pawl_summed){r->before[i], r->stack[i] + (at - r->first)};
     for (int rank = 0; rank < r->comm->size; rank++) {
         const int lane = r->turn[rank], here = rank == r->comm->rank;
         if (lane < 0) continue;

@@ -37,7 +37,8 @@ static pawl_status walk_backward(pass *p)
 
 pawl_status pawl_model_walk(const pawl_model *m, const pawl_pass *how)
 {
-    pass p = {.m = m, .how = how, .learns = how->grads || (how->hooks && how->hooks->want), .adapting = {.over = how->over}};
+    pass p = {
+        .m = m, .how = how, .learns = how->grads || (how->hooks && how->hooks->want), .adapting = {.over = how->over}};
     PAWL_TRY(walk_forward(&p));
     PAWL_TRY(walk_head(&p));
     return p.learns ? walk_backward(&p) : pass_done(&p, pass_above(&p));

@@ -1,5 +1,6 @@
 /* Runs: ranks 1 2 3 4 */
-/* Sums that end in ranges of the flat run: the tree of pawl_reduction, the rounds of zero_stage 2 and 3, and the way back. */
+/* Sums that end in ranges of the flat run: the tree of pawl_reduction, the rounds of zero_stage 2 and 3, and the way
+ * back. */
 #include <stdlib.h>
 
 #include "comm/lanes.h"
@@ -56,7 +57,8 @@ static float expected(int64_t slots, int lanes, int64_t i)
     return sum;
 }
 
-static void one_turn(pawl_comm *c, pawl_rounds *r, int64_t slots, int lanes, int64_t count, int64_t round, int64_t turn, float *grads)
+static void one_turn(pawl_comm *c, pawl_rounds *r, int64_t slots, int lanes, int64_t count, int64_t round, int64_t turn,
+                     float *grads)
 {
     const int lane = pawl_turn_lane(slots, lanes, c->size, round, turn, c->rank);
     int64_t first, end;
@@ -195,7 +197,8 @@ static void exchange_is_bounded(pawl_comm *c)
     pawl_owners_close(o);
 }
 
-/* As in a pass: ranks meet again and again; one fails between two meetings, and says so at the end, where the others never come. */
+/* As in a pass: ranks meet again and again; one fails between two meetings, and says so at the end, where the others
+ * never come. */
 static pawl_status work_with_meetings(pawl_comm *c, int failing, int after, int *met)
 {
     for (int i = 0; i < 5; i++) {
@@ -212,20 +215,23 @@ static void a_rank_that_fails_meets_the_others_where_they_are(pawl_comm *c)
         int met = 0;
         const pawl_status s = pawl_meet(c, work_with_meetings(c, c->size - 1, after, &met));
         CHECK(s == (after < 5 ? PAWL_EDATA : PAWL_OK) && met == after);
-        if (s != PAWL_OK) CHECK(pawl_last_error()->rank == c->size - 1 && strstr(pawl_last_error()->what, "the work of rank") != NULL);
+        if (s != PAWL_OK)
+            CHECK(pawl_last_error()->rank == c->size - 1 &&
+                  strstr(pawl_last_error()->what, "the work of rank") != NULL);
         CHECK_OK(pawl_agree(c, PAWL_OK)); /* nobody is left behind */
     }
 }
 
 int main(int argc, char **argv)
 {
-    return check_main(argc, argv, (const check[]){
-        {"rounds_have_one_shape", rounds_have_one_shape},
-        {"pieces_of_a_large_part_come_together", pieces_of_a_large_part_come_together},
-        {"turns_cover_the_slots", turns_cover_the_slots},
-        {"a_sum_may_end_in_ranges", a_sum_may_end_in_ranges},
-        {"what_owners_keep_comes_to_all", what_owners_keep_comes_to_all},
-        {"exchange_is_bounded", exchange_is_bounded},
-        {"a_rank_that_fails_meets_the_others_where_they_are", a_rank_that_fails_meets_the_others_where_they_are},
-        {0}});
+    return check_main(argc, argv,
+                      (const check[]){{"rounds_have_one_shape", rounds_have_one_shape},
+                                      {"pieces_of_a_large_part_come_together", pieces_of_a_large_part_come_together},
+                                      {"turns_cover_the_slots", turns_cover_the_slots},
+                                      {"a_sum_may_end_in_ranges", a_sum_may_end_in_ranges},
+                                      {"what_owners_keep_comes_to_all", what_owners_keep_comes_to_all},
+                                      {"exchange_is_bounded", exchange_is_bounded},
+                                      {"a_rank_that_fails_meets_the_others_where_they_are",
+                                       a_rank_that_fails_meets_the_others_where_they_are},
+                                      {0}});
 }
