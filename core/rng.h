@@ -19,7 +19,8 @@ typedef enum pawl_purpose {
     PAWL_FOR_SAMPLING = 4, /* generation: a = position */
     PAWL_FOR_TEST = 5,
     PAWL_FOR_ADAPTER = 6, /* an adapter's initial weights: a = tensor, b = element / 4 */
-    PAWL_FOR_DROPOUT = 7  /* a = row of the run, b = stream * 2^32 + element of the row / 4 */
+    PAWL_FOR_DROPOUT = 7, /* a = row of the run, b = stream * 2^32 + element of the row / 4 */
+    PAWL_FOR_NEFTUNE = 8  /* noise on embeddings: a = row of the run, b = element of the row / 4 */
 } pawl_purpose;
 
 typedef struct pawl_random { uint32_t word[4]; } pawl_random;

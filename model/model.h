@@ -255,6 +255,7 @@ typedef struct pawl_over {
  *   over            NULL: all weights are the model's own; else weights and grads are the adapter's, the base's are in
  *                   `over`, and nothing is computed that only they would need
  *   hooks           told of each part before and after it is used; NULL: nobody
+ *   noise           on the looked-up embeddings; tokens is the slot's; NULL: none
  *   weights, grads  flat runs; grads is set or added to (put). Without grads and hooks->want: forward only
  *   scale           1 / trained tokens of the whole global batch (decision 4)
  *   losses [B*T]    nats per token, unscaled, 0 where not trained
@@ -263,6 +264,7 @@ typedef struct pawl_over {
 typedef struct pawl_pass {
     const pawl_over *over;
     const pawl_pass_hooks *hooks;
+    const pawl_noise *noise;
     const float *weights;
     float *grads;
     pawl_put put;

@@ -94,6 +94,18 @@ typedef struct pawl_drop {
 } pawl_drop;
 /* y = (put) x / (1 - rate) where kept, 0 elsewhere.   lo? x, y [N,I] */
 PAWL_MUST pawl_status pawl_dropout(pawl_device *d, const pawl_drop *how, pawl_tensor x, pawl_put put, pawl_tensor y);
+/* Noise on embeddings (NEFTune). Element i of position t of row b, where t is below the row's length L (its padding is left
+ * alone), has word i mod 4 of pawl_random_at(seed, PAWL_FOR_NEFTUNE, first_row + b, (t D + i) / 4), made uniform in
+ * [-1, 1) and multiplied by alpha / sqrt(L D) (ops/noise_rule.h). So it depends on the row's number in the run and on
+ * its length, and not on who computes it or with which rows.   Source: Jain et al. 2023, algorithm 1. */
+typedef struct pawl_noise {
+    double alpha;
+    uint64_t seed;
+    int64_t first_row, tokens; /* T; N = rows * T */
+    const int64_t *lengths;    /* [rows], each at most T */
+} pawl_noise;
+/* x += noise.   x [N,D] */
+PAWL_MUST pawl_status pawl_add_noise(pawl_device *d, const pawl_noise *how, pawl_tensor x);
 /* norms[o] = ||w[o] + scale (b a)[o]||.   lo? w [O,I]  a [r,I]  b [O,r]  norms [O] */
 PAWL_MUST pawl_status pawl_low_rank_norms(pawl_device *d, pawl_tensor w, pawl_tensor a, pawl_tensor b, float scale,
                                           pawl_tensor norms);

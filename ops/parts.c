@@ -44,6 +44,16 @@ pawl_status pawl_dropout(pawl_device *d, const pawl_drop *how, pawl_tensor x, pa
     return d->ops->dropout(d, how, x, put, y);
 }
 
+pawl_status pawl_add_noise(pawl_device *d, const pawl_noise *how, pawl_tensor x)
+{
+    const int64_t N = rows_of(x), D = last_dim(x);
+    CHECK_ALL("add_noise", MATRIX(x, N, D));
+    PAWL_CHECK(how->alpha > 0 && how->lengths && how->first_row >= 0 && how->tokens > 0 && N % how->tokens == 0, PAWL_EBUG,
+               "add_noise: alpha %g, rows of %ld tokens from %ld on", how->alpha, (long)how->tokens,
+               (long)how->first_row);
+    return d->ops->add_noise(d, how, x);
+}
+
 pawl_status pawl_low_rank_norms(pawl_device *d, pawl_tensor w, pawl_tensor a, pawl_tensor b, float scale,
                                 pawl_tensor norms)
 {

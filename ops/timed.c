@@ -92,6 +92,8 @@ ROW(linear_dw, (pawl_device *d, pawl_tensor dy, int64_t first, pawl_tensor x, pa
     2.0 * (double)N * (double)O * (double)I, part(dy, N * O) + size(x) + put_size(dw, put) + put_size(dbias, put), dy.dtype)
 ROW(dropout, (pawl_device *d, const pawl_drop *how, pawl_tensor x, pawl_put put, pawl_tensor y),
     (d, how, x, put, y), (N = rows_of(x), I = last_dim(x)), "NI", (N, I), 2 * N * I, size(x) + put_size(y, put), PAWL_F32)
+ROW(add_noise, (pawl_device *d, const pawl_noise *how, pawl_tensor x), (d, how, x), (N = rows_of(x), D = last_dim(x)), "ND", (N, D),
+    3 * N * D, 2 * size(x), PAWL_F32)
 ROW(low_rank_norms, (pawl_device *d, pawl_tensor w, pawl_tensor a, pawl_tensor b, float scale, pawl_tensor norms),
     (d, w, a, b, scale, norms), (O = rows_of(w), I = last_dim(w), R = rows_of(a)), "OIR", (O, I, R),
     (2.0 * (double)R + 4) * (double)O * (double)I, size(w) + size(a) + size(b) + size(norms), PAWL_F32)
@@ -185,7 +187,7 @@ ROW(zero, (pawl_device *d, float *a, int64_t count), (d, a, count), (N = count),
 ROW(copy, (pawl_device *d, float *to, const float *from, int64_t count), (d, to, from, count), (N = count), "N", (N), 0, 8.0 * (double)N, PAWL_F32)
 
 #define PAWL_TIMED_OPS(X) \
-    X(linear) X(linear_dx) X(linear_dw) X(dropout) X(low_rank_norms) X(scale_columns) X(add_columns) X(column_dots) X(embedding) \
+    X(linear) X(linear_dx) X(linear_dw) X(dropout) X(add_noise) X(low_rank_norms) X(scale_columns) X(add_columns) X(column_dots) X(embedding) \
     X(embedding_dw) X(rmsnorm) X(rmsnorm_backward) X(layernorm) X(layernorm_backward) X(head_norm) X(head_norm_backward) X(rope) \
     X(attention) X(attention_backward) X(attention_cached) X(swiglu) X(swiglu_backward) X(activate) X(activate_backward) \
     X(head_loss) X(adamw) X(sgd) X(lion) X(adamw_8bit) X(adafactor) X(muon_momentum) X(mix) X(lerp) X(sum_squares) X(cast) X(add) X(quantise) \

@@ -25,6 +25,7 @@ struct pawl_stepper {
     int64_t at;              /* the running number of the step's first row */
     pawl_batch batch;        /* one slot */
     float *losses;           /* [micro * T] */
+    int64_t *row_lengths;    /* [micro] */
     int32_t *bad;            /* [micro] */
     pawl_row *rows;          /* [global_batch_size] */
     pawl_row_result *results; /* [global_batch_size] ... and in the order of rows */
@@ -40,6 +41,7 @@ static void lay_out(pawl_stepper *s)
     const size_t ranks = (size_t)s->p->comm->size;
     pawl_batch_lay_out(&s->small, &s->batch, micro, s->tokens);
     s->losses = pawl_take_bytes(&s->small, (size_t)(micro * s->tokens) * sizeof(float));
+    s->row_lengths = pawl_take_bytes(&s->small, (size_t)micro * sizeof(int64_t));
     s->bad = pawl_take_bytes(&s->small, (size_t)micro * sizeof(int32_t));
     s->rows = pawl_take_bytes(&s->small, (size_t)rows * sizeof(pawl_row));
     s->results = pawl_take_bytes(&s->small, (size_t)rows * sizeof(pawl_row_result));
@@ -229,6 +231,17 @@ void pawl_row_results_of(const pawl_data *d, pawl_part part, const pawl_row *row
     }
 }
 
+/* Noise is counted by a row's number in the run and by its own length, so it does not depend on the slot (0003). */
+static pawl_noise noise_of(pawl_stepper *s, int64_t first, int64_t end)
+{
+    for (int64_t i = first; i < end; i++) s->row_lengths[i - first] = pawl_row_length(s->p->data, PAWL_TRAIN, s->rows[i]);
+    return (pawl_noise){.alpha = s->p->train->neftune_noise_alpha,
+                        .seed = (uint64_t)s->p->train->seed,
+                        .first_row = s->at + first,
+                        .tokens = s->batch.tokens,
+                        .lengths = s->row_lengths};
+}
+
 /* This rank's next slot. */
 static pawl_status compute_slot(pawl_stepper *s, float scale, float *grads, pawl_put put)
 {
@@ -239,7 +252,8 @@ static pawl_status compute_slot(pawl_stepper *s, float scale, float *grads, pawl
     pawl_slot_fill(p->data, PAWL_TRAIN, s->rows + first, end - first, &s->batch);
     pawl_span_end(span);
     s->over.first_row = s->at + first;
-    pawl_pass pass = {.over = p->adapter ? &s->over : NULL, .grads = grads, .put = put, .scale = scale, .losses = s->losses, .bad_rows = s->bad};
+    const pawl_noise noise = noise_of(s, first, end);
+    pawl_pass pass = {.over = p->adapter ? &s->over : NULL, .noise = noise.alpha > 0 ? &noise : NULL, .grads = grads, .put = put, .scale = scale, .losses = s->losses, .bad_rows = s->bad};
     pawl_hold_pass(&s->hold, 1, &pass);
     PAWL_TRY(pawl_model_pass(p->model, p->device, s->activations, &s->batch, &pass));
     pawl_row_results_of(p->data, PAWL_TRAIN, s->rows + first, &s->batch, s->losses, s->bad, s->mine + s->done);

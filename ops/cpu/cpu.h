@@ -78,6 +78,7 @@ pawl_status linear_dx_cpu(pawl_device *d, pawl_tensor dy, int64_t first, pawl_te
 pawl_status linear_dw_cpu(pawl_device *d, pawl_tensor dy, int64_t first, pawl_tensor x, pawl_put put, pawl_tensor dw,
                           pawl_tensor dbias);
 pawl_status dropout_cpu(pawl_device *d, const pawl_drop *how, pawl_tensor x, pawl_put put, pawl_tensor y);
+pawl_status add_noise_cpu(pawl_device *d, const pawl_noise *how, pawl_tensor x);
 pawl_status low_rank_norms_cpu(pawl_device *d, pawl_tensor w, pawl_tensor a, pawl_tensor b, float scale,
                                pawl_tensor norms);
 pawl_status scale_columns_cpu(pawl_device *d, pawl_tensor x, int64_t first, pawl_tensor gain, pawl_tensor y);

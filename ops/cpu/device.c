@@ -133,6 +133,7 @@ static const pawl_ops cpu_ops = {
     .linear_dx = linear_dx_cpu,
     .linear_dw = linear_dw_cpu,
     .dropout = dropout_cpu,
+    .add_noise = add_noise_cpu,
     .low_rank_norms = low_rank_norms_cpu,
     .scale_columns = scale_columns_cpu,
     .add_columns = add_columns_cpu,
