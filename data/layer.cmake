@@ -9,7 +9,7 @@ pawl_layer(data
           tokenizer/added.c tokenizer/bpe.c tokenizer/bytes.c tokenizer/decoder.c tokenizer/encode.c
           tokenizer/find.c tokenizer/folds.c tokenizer/forms.c tokenizer/gguf_merges.c
           tokenizer/gguf_rules.c tokenizer/gguf_tokenizer.c tokenizer/gguf_vocab.c tokenizer/letters.c tokenizer/load.c tokenizer/merge.c
-          tokenizer/normalizer.c tokenizer/oniguruma.c tokenizer/place.c tokenizer/post.c tokenizer/pretokenizer.c
+          tokenizer/normalizer.c tokenizer/oniguruma.c tokenizer/oniguruma_classes.c tokenizer/place.c tokenizer/post.c tokenizer/pretokenizer.c
           tokenizer/regex.c tokenizer/scanners.c tokenizer/split.c tokenizer/strings.c tokenizer/tokenizer.c
           tokenizer/unicode.c
   USES pawl_core pawl_comm
