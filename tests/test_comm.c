@@ -197,6 +197,20 @@ static void more_ranks_than_lanes_are_refused(pawl_comm *c)
     CHECK(strstr(pawl_last_error()->what, "reduction_lanes") != NULL);
 }
 
+/* The ranks here have one clock: as neighbours they know it; as strangers they find it within the error that they state. */
+static void clocks_agree_within_their_error(pawl_comm *c)
+{
+    pawl_clock clock;
+    const int machine = c->machine;
+    CHECK_OK(pawl_clock_measure(c, &clock));
+    CHECK(clock.offset_ns == 0 && clock.error_ns == 0);
+    c->machine = c->rank;
+    CHECK_OK(pawl_clock_measure(c, &clock));
+    CHECK(clock.offset_ns <= clock.error_ns && -clock.offset_ns <= clock.error_ns);
+    CHECK(c->rank == 0 ? clock.error_ns == 0 : clock.error_ns > 0);
+    c->machine = machine;
+}
+
 int main(int argc, char **argv)
 {
     return check_main(argc, argv, (const check[]){
@@ -213,5 +227,6 @@ int main(int argc, char **argv)
         {"sums_have_the_shape_of_the_tree", sums_have_the_shape_of_the_tree},
         {"fast_sums_are_near", fast_sums_are_near},
         {"more_ranks_than_lanes_are_refused", more_ranks_than_lanes_are_refused},
+        {"clocks_agree_within_their_error", clocks_agree_within_their_error},
         {0}});
 }
