@@ -133,6 +133,7 @@ for number in range(COUNT):
     if dice.random() < 0.3:
         model = f"base_model: {dice.choice(BASES)}\n"
         keys.update(adapter(dice))
+        keys.pop("embedding_lr", None) # an adapter trains none
     choices = free(dice, keys)
     names = [os.path.join(where, f"{number}-{kind}") for kind in ("calm", "rough")]
     calm, rough = (write_run(where, os.path.basename(n) + ".yaml", output=n, model=model, datasets=data, **keys) for n in names)
