@@ -254,7 +254,7 @@ static pawl_status low_product(const unit *u, pawl_tensor x, pawl_tensor *in)
 {
     PAWL_TRY(dropped(u, x, in));
     PAWL_TRY(pawl_linear(u->p->d, *in, u->a, nothing, PAWL_SET, u->low));
-    return pawl_scale(u->p->d, u->low.data, u->t->scale, u->p->N * u->t->r);
+    return pawl_scale(u->p->d, u->low, u->t->scale);
 }
 
 static pawl_status add_module(const unit *u, pawl_tensor x, int biased, pawl_tensor y)
@@ -338,7 +338,7 @@ static pawl_status module_backward(const unit *u, pawl_tensor x, pawl_tensor dy,
     }
     PAWL_TRY(pawl_linear_part_dw(d, dz, first, u->low, p->put, pawl_adapted_b(u->t, p->grads)));
     PAWL_TRY(pawl_linear_part_dx(d, dz, first, u->b, PAWL_SET, u->dlow));
-    PAWL_TRY(pawl_scale(d, u->dlow.data, u->t->scale, p->N * u->t->r));
+    PAWL_TRY(pawl_scale(d, u->dlow, u->t->scale));
     PAWL_TRY(pawl_linear_dw(d, u->dlow, in, p->put, pawl_adapted_a(u->t, p->grads), nothing));
     return dx.data ? input_gradient(u, dy, dx) : PAWL_OK;
 }

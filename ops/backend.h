@@ -84,7 +84,7 @@ typedef struct pawl_ops {
     pawl_status (*add)(pawl_device *d, float *a, const float *b, int64_t count);
     pawl_status (*quantise)(pawl_device *d, pawl_tensor w, const pawl_coded *q, int64_t first);
     pawl_status (*dequantise)(pawl_device *d, const pawl_coded *q, int64_t first, pawl_tensor w);
-    pawl_status (*scale)(pawl_device *d, float *a, float by, int64_t count);
+    pawl_status (*scale)(pawl_device *d, pawl_tensor a, float by);
     pawl_status (*zero)(pawl_device *d, float *a, int64_t count);
     pawl_status (*copy)(pawl_device *d, float *to, const float *from, int64_t count);
 } pawl_ops;

@@ -321,10 +321,10 @@ pawl_status pawl_add(pawl_device *d, float *a, const float *b, int64_t count)
     return d->ops->add(d, a, b, count);
 }
 
-pawl_status pawl_scale(pawl_device *d, float *a, float by, int64_t count)
+pawl_status pawl_scale(pawl_device *d, pawl_tensor a, float by)
 {
-    CHECK_ARRAYS("scale", count, a);
-    return d->ops->scale(d, a, by, count);
+    CHECK_ALL("scale", EITHER_VECTOR(a, pawl_tensor_count(a)));
+    return d->ops->scale(d, a, by);
 }
 
 pawl_status pawl_zero(pawl_device *d, float *a, int64_t count)

@@ -124,7 +124,7 @@ typedef struct pawl_coded {
 } pawl_coded;
 int64_t pawl_code_row_bytes(pawl_code code, int64_t cols);
 int64_t pawl_code_row_scales(pawl_code code, int64_t cols);
-/* Codes w [some rows, cols] as rows [first, ...) of q, and back; every number within half a step of its level. */
+/* Codes w [some rows, cols] as rows [first, ...) of q, and back (into lo? w); every number within half a step of its level. */
 PAWL_MUST pawl_status pawl_quantise(pawl_device *d, pawl_tensor w, const pawl_coded *q, int64_t first);
 PAWL_MUST pawl_status pawl_dequantise(pawl_device *d, const pawl_coded *q, int64_t first, pawl_tensor w);
 
@@ -294,8 +294,8 @@ PAWL_MUST pawl_status pawl_sum_squares(pawl_device *d, const float *x, int64_t c
 PAWL_MUST pawl_status pawl_cast(pawl_device *d, pawl_tensor from, pawl_tensor to);
 /* a[i] = a[i] + b[i]. */
 PAWL_MUST pawl_status pawl_add(pawl_device *d, float *a, const float *b, int64_t count);
-/* a[i] = by * a[i]. */
-PAWL_MUST pawl_status pawl_scale(pawl_device *d, float *a, float by, int64_t count);
+/* a[i] = by * a[i].   lo? a */
+PAWL_MUST pawl_status pawl_scale(pawl_device *d, pawl_tensor a, float by);
 PAWL_MUST pawl_status pawl_zero(pawl_device *d, float *a, int64_t count);
 PAWL_MUST pawl_status pawl_copy(pawl_device *d, float *to, const float *from, int64_t count);
 

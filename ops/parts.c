@@ -36,7 +36,7 @@ pawl_status pawl_linear_part_dw(pawl_device *d, pawl_tensor dy, int64_t first, p
 pawl_status pawl_dropout(pawl_device *d, const pawl_drop *how, pawl_tensor x, pawl_put put, pawl_tensor y)
 {
     const int64_t N = rows_of(x), I = last_dim(x);
-    CHECK_ALL("dropout", MATRIX(x, N, I), MATRIX(y, N, I));
+    CHECK_ALL("dropout", EITHER(x, N, I), EITHER(y, N, I));
     PAWL_CHECK(how->rate >= 0 && how->rate < 1, PAWL_EBUG, "dropout: a rate of %g", how->rate);
     PAWL_CHECK(how->tokens > 0 && N % how->tokens == 0 && how->tokens * (I + 3) / 4 <= (int64_t)1 << 32 &&
                    how->stream >= 0 && how->stream < 1 << 16,
@@ -96,13 +96,14 @@ static pawl_status check_coded(const char *op, const pawl_coded *q, int64_t firs
     PAWL_CHECK(q->codes && q->scales, PAWL_EBUG, "%s: there is no room for codes", op);
     PAWL_TRY(check_matrix(op, "w", w));
     PAWL_TRY(check_part(op, first, rows_of(w), q->rows));
-    CHECK_ALL(op, MATRIX(w, rows_of(w), q->cols));
+    CHECK_ALL(op, EITHER(w, rows_of(w), q->cols));
     return PAWL_OK;
 }
 
 pawl_status pawl_quantise(pawl_device *d, pawl_tensor w, const pawl_coded *q, int64_t first)
 {
     PAWL_TRY(check_coded("quantise", q, first, w));
+    CHECK_ALL("quantise", MATRIX(w, rows_of(w), q->cols));
     return d->ops->quantise(d, w, q, first);
 }
 

@@ -182,7 +182,7 @@ ROW(dequantise, (pawl_device *d, const pawl_coded *q, int64_t first, pawl_tensor
     (d, q, first, w), (O = rows_of(w), I = last_dim(w)), "OI", (O, I), 2 * O * I,
     size(w) + (double)(O * (pawl_code_row_bytes(q->code, q->cols) + 4 * pawl_code_row_scales(q->code, q->cols))), PAWL_F32)
 ROW(cast, (pawl_device *d, pawl_tensor from, pawl_tensor to), (d, from, to), (N = pawl_tensor_count(to)), "N", (N), 0, size(from) + size(to), PAWL_F32)
-ROW(scale, (pawl_device *d, float *a, float by, int64_t count), (d, a, by, count), (N = count), "N", (N), N, 8.0 * (double)N, PAWL_F32)
+ROW(scale, (pawl_device *d, pawl_tensor a, float by), (d, a, by), (N = pawl_tensor_count(a)), "N", (N), N, 2 * size(a), PAWL_F32)
 ROW(zero, (pawl_device *d, float *a, int64_t count), (d, a, count), (N = count), "N", (N), 0, 4.0 * (double)N, PAWL_F32)
 ROW(copy, (pawl_device *d, float *to, const float *from, int64_t count), (d, to, from, count), (N = count), "N", (N), 0, 8.0 * (double)N, PAWL_F32)
 

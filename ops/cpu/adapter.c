@@ -4,10 +4,12 @@
 #include <string.h>
 
 #include "core/rng.h"
+#include "ops/bf16_rule.h"
 #include "ops/cpu/cpu.h"
 
 typedef struct call {
     const pawl_drop *how;
+    pawl_tensor in, out; /* of a dropout, each of either type */
     const float *x, *gain, *a, *b;
     float *y;
     int64_t rows, width, ldx, ldy, rank;
@@ -18,13 +20,24 @@ typedef struct call {
 
 /* --- dropout ------------------------------------------------------------------------------------------------ */
 
+static float number_at(pawl_tensor t, int64_t i)
+{
+    return pawl_low(t) ? pawl_bf16_widen_rule(((const uint16_t *)t.data)[i]) : ((const float *)t.data)[i];
+}
+
+static void set_number(pawl_tensor t, int64_t i, float x)
+{
+    if (pawl_low(t))
+        ((uint16_t *)t.data)[i] = pawl_bf16_narrow_rule(x);
+    else
+        ((float *)t.data)[i] = x;
+}
+
 static void drop_row(const call *c, int64_t n)
 {
     const pawl_drop *how = c->how;
     const int64_t I = c->width;
     const uint64_t row = (uint64_t)(how->first_row + n / how->tokens), t = (uint64_t)(n % how->tokens);
-    const float *x = c->x + n * I;
-    float *y = c->y + n * I;
     pawl_random words = {{0}};
     uint64_t at = UINT64_MAX;
     for (int64_t i = 0; i < I; i++) {
@@ -33,8 +46,8 @@ static void drop_row(const call *c, int64_t n)
             at = element / 4;
             words = pawl_random_at(how->seed, PAWL_FOR_DROPOUT, row, (uint64_t)how->stream << 32 | at);
         }
-        const float kept = words.word[element % 4] >= c->below ? x[i] * c->scale : 0.0f;
-        y[i] = c->put == PAWL_ADD ? y[i] + kept : kept;
+        const float kept = words.word[element % 4] >= c->below ? number_at(c->in, n * I + i) * c->scale : 0.0f;
+        set_number(c->out, n * I + i, c->put == PAWL_ADD ? number_at(c->out, n * I + i) + kept : kept);
     }
 }
 
@@ -50,8 +63,8 @@ pawl_status dropout_cpu(pawl_device *d, const pawl_drop *how, pawl_tensor x, paw
 {
     const int64_t I = x.dim[x.ndim - 1];
     call c = {.how = how,
-              .x = x.data,
-              .y = y.data,
+              .in = x,
+              .out = y,
               .rows = pawl_tensor_count(x) / I,
               .width = I,
               .put = put,

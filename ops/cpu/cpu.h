@@ -130,7 +130,7 @@ pawl_status cast_cpu(pawl_device *d, pawl_tensor from, pawl_tensor to);
 pawl_status add_cpu(pawl_device *d, float *a, const float *b, int64_t count);
 pawl_status quantise_cpu(pawl_device *d, pawl_tensor w, const pawl_coded *q, int64_t first);
 pawl_status dequantise_cpu(pawl_device *d, const pawl_coded *q, int64_t first, pawl_tensor w);
-pawl_status scale_cpu(pawl_device *d, float *a, float by, int64_t count);
+pawl_status scale_cpu(pawl_device *d, pawl_tensor a, float by);
 pawl_status zero_cpu(pawl_device *d, float *a, int64_t count);
 pawl_status copy_cpu(pawl_device *d, float *to, const float *from, int64_t count);
 

@@ -141,7 +141,6 @@ typedef struct array_call {
     float *a;
     const float *b;
     double *blocks;
-    float by;
 } array_call;
 
 static void run_array(pawl_device *d, pawl_task task, int64_t each, array_call c)
@@ -182,20 +181,6 @@ static void zero_block(void *self, int64_t i, int thread)
     (void)thread;
     const array_call *c = self;
     memset(c->a + i * ARRAY_BLOCK, 0, (size_t)pawl_block_size(c->count, ARRAY_BLOCK, i) * sizeof *c->a);
-}
-
-static void scale_block(void *self, int64_t i, int thread)
-{
-    (void)thread;
-    const array_call *c = self;
-    const int64_t at = i * ARRAY_BLOCK;
-    for (int64_t k = at; k < at + pawl_block_size(c->count, ARRAY_BLOCK, i); k++) c->a[k] *= c->by;
-}
-
-pawl_status scale_cpu(pawl_device *d, float *a, float by, int64_t count)
-{
-    run_array(d, scale_block, ARRAY_BLOCK, (array_call){.count = count, .a = a, .by = by});
-    return PAWL_OK;
 }
 
 pawl_status zero_cpu(pawl_device *d, float *a, int64_t count)
@@ -244,5 +229,27 @@ pawl_status cast_cpu(pawl_device *d, pawl_tensor from, pawl_tensor to)
     pawl_cpu *cpu = pawl_cpu_of(d);
     cast_call c = {cpu->kernels, from, to, pawl_tensor_count(to)};
     pawl_pool_run(cpu->pool, pawl_blocks(c.count, ARRAY_BLOCK), cast_block, &c);
+    return PAWL_OK;
+}
+
+typedef struct scale_call {
+    const pawl_kernels *kernels;
+    pawl_tensor a;
+    int64_t count;
+    float by;
+} scale_call;
+
+static void scale_block(void *self, int64_t i, int thread)
+{
+    (void)thread;
+    const scale_call *c = self;
+    c->kernels->scale[pawl_low(c->a)](pawl_at(c->a, i * ARRAY_BLOCK), pawl_block_size(c->count, ARRAY_BLOCK, i), c->by);
+}
+
+pawl_status scale_cpu(pawl_device *d, pawl_tensor a, float by)
+{
+    pawl_cpu *cpu = pawl_cpu_of(d);
+    scale_call c = {cpu->kernels, a, pawl_tensor_count(a), by};
+    pawl_pool_run(cpu->pool, pawl_blocks(c.count, ARRAY_BLOCK), scale_block, &c);
     return PAWL_OK;
 }

@@ -70,6 +70,7 @@ typedef struct pawl_kernels {
 
     /* Pairs are for numbers of f32 and of bf16, in the arguments without a type. */
     void (*add)(float *a, const float *b, int64_t count);
+    void (*scale[2])(void *a, int64_t count, float by);
     void (*add_bias[2])(void *y, int64_t ldy, const float *bias, int64_t rows, int64_t width, pawl_put put);
     void (*column_sums[2])(const void *x, int64_t ldx, int64_t rows, int64_t width, pawl_put put, float *sums);
     double (*sum_squares)(const float *x, int64_t count);

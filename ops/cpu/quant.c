@@ -11,7 +11,8 @@ typedef struct call {
     const pawl_coded *q;
     int64_t first, rows;
     const float *from;
-    float *to;
+    pawl_tensor to;
+    const pawl_kernels *kernels;
 } call;
 
 static float largest(const float *x, int64_t count)
@@ -81,15 +82,32 @@ static void encode_rows(void *self, int64_t i, int thread)
                                    c->q->scales + (c->first + r) * scales);
 }
 
+/* For bf16 a piece of a row at a time, in whole blocks of NF4. */
+enum { PIECE = 16 * PAWL_NF4_BLOCK };
+
+static void decode_row(const call *c, int64_t r)
+{
+    const pawl_coded *q = c->q;
+    const uint8_t *codes = q->codes + (c->first + r) * pawl_code_row_bytes(q->code, q->cols);
+    const float *scales = q->scales + (c->first + r) * pawl_code_row_scales(q->code, q->cols);
+    if (!pawl_low(c->to)) {
+        codings[q->code].decode(codes, scales, q->cols, pawl_at(c->to, r * q->cols));
+        return;
+    }
+    for (int64_t at = 0; at < q->cols; at += PIECE) {
+        const int64_t some = pawl_block_size(q->cols, PIECE, at / PIECE);
+        const int nf4 = q->code == PAWL_CODE_NF4;
+        float piece[PIECE];
+        codings[q->code].decode(codes + (nf4 ? at / 2 : at), scales + (nf4 ? at / PAWL_NF4_BLOCK : 0), some, piece);
+        c->kernels->narrow(piece, pawl_at(c->to, r * q->cols + at), some);
+    }
+}
+
 static void decode_rows(void *self, int64_t i, int thread)
 {
     (void)thread;
     const call *c = self;
-    const int64_t bytes = pawl_code_row_bytes(c->q->code, c->q->cols),
-                  scales = pawl_code_row_scales(c->q->code, c->q->cols);
-    for (int64_t r = i * ROWS_EACH; r < i * ROWS_EACH + pawl_block_size(c->rows, ROWS_EACH, i); r++)
-        codings[c->q->code].decode(c->q->codes + (c->first + r) * bytes, c->q->scales + (c->first + r) * scales,
-                                   c->q->cols, c->to + r * c->q->cols);
+    for (int64_t r = i * ROWS_EACH; r < i * ROWS_EACH + pawl_block_size(c->rows, ROWS_EACH, i); r++) decode_row(c, r);
 }
 
 pawl_status quantise_cpu(pawl_device *d, pawl_tensor w, const pawl_coded *q, int64_t first)
@@ -101,7 +119,7 @@ pawl_status quantise_cpu(pawl_device *d, pawl_tensor w, const pawl_coded *q, int
 
 pawl_status dequantise_cpu(pawl_device *d, const pawl_coded *q, int64_t first, pawl_tensor w)
 {
-    call c = {.q = q, .first = first, .rows = w.dim[0], .to = w.data};
+    call c = {.q = q, .first = first, .rows = w.dim[0], .to = w, .kernels = pawl_cpu_of(d)->kernels};
     pawl_pool_run(pawl_cpu_of(d)->pool, pawl_blocks(c.rows, ROWS_EACH), decode_rows, &c);
     return PAWL_OK;
 }
