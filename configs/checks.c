@@ -122,9 +122,10 @@ static void sharding_is_possible(const pawl_run_config *r, complaint *c)
                "load_in_8bit or load_in_4bit make them smaller");
 }
 
-static void only_f32(const pawl_run_config *r, complaint *c)
+static void dora_is_f32(const pawl_run_config *r, complaint *c)
 {
-    if (r->train.bf16) SAY(c, "bf16: expected false, found true: this version computes in float32");
+    if (r->train.bf16 && r->adapter.peft_use_dora)
+        SAY(c, "peft_use_dora: expected false with bf16: true, found true: DoRA is computed in float32");
 }
 
 static void something_to_measure(const pawl_run_config *r, complaint *c)
@@ -163,7 +164,7 @@ static const struct check {
      "`reduction_lanes` is at most the number of slots, `global_batch_size` / `micro_batch_size` rounded up"},
     {{"zero_stage", "reduction", "adapter"}, sharding_is_possible,
      "`zero_stage` is 0 with `reduction: fast`, and at most 2 with an `adapter`"},
-    {{"bf16"}, only_f32, "`bf16` is false: this version computes in float32"},
+    {{"peft_use_dora", "bf16"}, dora_is_f32, "`peft_use_dora` is computed in float32: it and `bf16` exclude each other"},
     {{"eval_steps", "val_set_size", "test_datasets"}, something_to_measure, "with `eval_steps`, `val_set_size` or `test_datasets` is given"},
     {{"resume_from_checkpoint"}, a_way_to_resume, "`resume_from_checkpoint` is not empty"},
 };

@@ -148,7 +148,7 @@ static const struct {
     {"lr_scheduler", "rex", "it is not known here; polynomial comes near it"},
     {"lr_scheduler", "one_cycle", "it is cosine here, with warmup_ratio"},
     {"lr_decay_type", "sqrt", "it is 1-sqrt, as in transformers"},
-    {"bf16", "auto", "this version computes in float32: leave it out"},
+    {"bf16", "auto", "true computes in bfloat16 with float32 weights, false in float32"},
     {"adapter", "full", "leave it out to train all weights"},
     {"type", "sharegpt", "chat takes conversations with from and value"},
     {"type", "instruction", "alpaca takes instruction, input and output"},

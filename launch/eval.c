@@ -23,6 +23,8 @@ static pawl_status print_scores(const pawl_parts *p, const pawl_score *scores, i
 static pawl_status evaluate(pawl_comm *c, pawl_opened *o, const char *path, pawl_which which, int as_json, int *stopped)
 {
     float *weights = NULL;
+    uint16_t *low = NULL; /* of a bf16 run */
+    int64_t first, count;
     pawl_score *scores = NULL;
     pawl_evaluator *e = NULL;
     pawl_status status;
@@ -33,12 +35,16 @@ static pawl_status evaluate(pawl_comm *c, pawl_opened *o, const char *path, pawl
     if (status == PAWL_OK) status = pawl_alloc((void **)&scores, (size_t)domains * sizeof *scores, "scores");
     if (status == PAWL_OK) status = pawl_load_weights(path, which, o->model, weights);
     if (status == PAWL_OK) status = pawl_evaluator_open(&o->parts, &e);
+    pawl_low_stretch(o->model, NULL, &first, &count);
+    if (status == PAWL_OK && o->config.train.bf16) status = pawl_alloc((void **)&low, (size_t)count * sizeof *low, "the weights in bf16");
+    if (status == PAWL_OK && low) status = pawl_low_round(o->model, NULL, o->parts.device, weights, low);
     PAWL_TRY_OUT(pawl_agree(c, status));
-    PAWL_TRY_OUT(pawl_evaluate(e, &(pawl_pass){.weights = weights}, scores, stopped));
+    PAWL_TRY_OUT(pawl_evaluate(e, &(pawl_pass){.weights = weights, .low = low}, scores, stopped));
     if (!*stopped) PAWL_TRY_OUT(pawl_agree(c, c->rank == 0 ? print_scores(&o->parts, scores, as_json) : PAWL_OK));
 out:
     pawl_evaluator_close(e);
     pawl_free(scores);
+    pawl_free(low);
     pawl_free(weights);
     return status;
 }

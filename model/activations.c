@@ -8,6 +8,11 @@ static float *floats(pawl_arena *a, int64_t rows, int64_t cols)
     return pawl_take(a, PAWL_F32, 2, (const int64_t[]){rows, cols}).data;
 }
 
+static void *numbers(pawl_arena *a, pawl_dtype type, int64_t rows, int64_t cols)
+{
+    return pawl_take(a, type, 2, (const int64_t[]){rows, cols}).data;
+}
+
 static int64_t larger(int64_t a, int64_t b)
 {
     return a > b ? a : b;
@@ -25,24 +30,25 @@ static const struct buffer {
     width width;
     int own;
     unsigned needs, lacks; /* options of the model */
+    int low;               /* of the pass's type, else f32 */
 } buffers[] = {
-    {offsetof(pawl_kept, attention_norm.sum), HIDDEN, PAWL_RECOMPUTE_BLOCK, 0, 0},
-    {offsetof(pawl_kept, attention_norm.in), HIDDEN, PAWL_RECOMPUTE_NONE, 0, 0},
-    {offsetof(pawl_kept, attention_norm.mean), ONE, PAWL_RECOMPUTE_NORMS, PAWL_LAYER_NORM, 0},
-    {offsetof(pawl_kept, attention_norm.rstd), ONE, PAWL_RECOMPUTE_NORMS, 0, 0},
-    {offsetof(pawl_kept, qkv), QKV, PAWL_RECOMPUTE_NORMS, 0, PAWL_QK_NORM},
-    {offsetof(pawl_kept, qkv), QKV, PAWL_RECOMPUTE_NONE, PAWL_QK_NORM, 0},
-    {offsetof(pawl_kept, qkv_raw), QKV, PAWL_RECOMPUTE_NORMS, PAWL_QK_NORM, 0},
-    {offsetof(pawl_kept, q_rstd), HEADS, PAWL_RECOMPUTE_NORMS, PAWL_QK_NORM, 0},
-    {offsetof(pawl_kept, k_rstd), KV_HEADS, PAWL_RECOMPUTE_NORMS, PAWL_QK_NORM, 0},
-    {offsetof(pawl_kept, attended), QUERIES, PAWL_RECOMPUTE_NORMS, 0, 0},
-    {offsetof(pawl_kept, lse), HEADS, PAWL_RECOMPUTE_NORMS, 0, 0},
-    {offsetof(pawl_kept, mlp_norm.sum), HIDDEN, PAWL_RECOMPUTE_NORMS, 0, 0},
-    {offsetof(pawl_kept, mlp_norm.in), HIDDEN, PAWL_RECOMPUTE_NONE, 0, 0},
-    {offsetof(pawl_kept, mlp_norm.mean), ONE, PAWL_RECOMPUTE_NORMS, PAWL_LAYER_NORM, 0},
-    {offsetof(pawl_kept, mlp_norm.rstd), ONE, PAWL_RECOMPUTE_NORMS, 0, 0},
-    {offsetof(pawl_kept, gate_up), UP, PAWL_RECOMPUTE_NORMS, 0, 0},
-    {offsetof(pawl_kept, act), FF, PAWL_RECOMPUTE_NONE, 0, 0},
+    {offsetof(pawl_kept, attention_norm.sum), HIDDEN, PAWL_RECOMPUTE_BLOCK, 0, 0, 0},
+    {offsetof(pawl_kept, attention_norm.in), HIDDEN, PAWL_RECOMPUTE_NONE, 0, 0, 1},
+    {offsetof(pawl_kept, attention_norm.mean), ONE, PAWL_RECOMPUTE_NORMS, PAWL_LAYER_NORM, 0, 0},
+    {offsetof(pawl_kept, attention_norm.rstd), ONE, PAWL_RECOMPUTE_NORMS, 0, 0, 0},
+    {offsetof(pawl_kept, qkv), QKV, PAWL_RECOMPUTE_NORMS, 0, PAWL_QK_NORM, 1},
+    {offsetof(pawl_kept, qkv), QKV, PAWL_RECOMPUTE_NONE, PAWL_QK_NORM, 0, 1},
+    {offsetof(pawl_kept, qkv_raw), QKV, PAWL_RECOMPUTE_NORMS, PAWL_QK_NORM, 0, 1},
+    {offsetof(pawl_kept, q_rstd), HEADS, PAWL_RECOMPUTE_NORMS, PAWL_QK_NORM, 0, 0},
+    {offsetof(pawl_kept, k_rstd), KV_HEADS, PAWL_RECOMPUTE_NORMS, PAWL_QK_NORM, 0, 0},
+    {offsetof(pawl_kept, attended), QUERIES, PAWL_RECOMPUTE_NORMS, 0, 0, 1},
+    {offsetof(pawl_kept, lse), HEADS, PAWL_RECOMPUTE_NORMS, 0, 0, 0},
+    {offsetof(pawl_kept, mlp_norm.sum), HIDDEN, PAWL_RECOMPUTE_NORMS, 0, 0, 0},
+    {offsetof(pawl_kept, mlp_norm.in), HIDDEN, PAWL_RECOMPUTE_NONE, 0, 0, 1},
+    {offsetof(pawl_kept, mlp_norm.mean), ONE, PAWL_RECOMPUTE_NORMS, PAWL_LAYER_NORM, 0, 0},
+    {offsetof(pawl_kept, mlp_norm.rstd), ONE, PAWL_RECOMPUTE_NORMS, 0, 0, 0},
+    {offsetof(pawl_kept, gate_up), UP, PAWL_RECOMPUTE_NORMS, 0, 0, 1},
+    {offsetof(pawl_kept, act), FF, PAWL_RECOMPUTE_NONE, 0, 0, 1},
 };
 enum { BUFFERS = sizeof buffers / sizeof *buffers };
 
@@ -72,8 +78,9 @@ static int one_input(int level)
 }
 
 /* The layer's own buffers into *k, or (own 0) those that are for all. */
-static void lay_out_kept(pawl_arena *a, const pawl_model *m, int64_t N, int level, int own, pawl_kept *k)
+static void lay_out_kept(pawl_arena *a, const pawl_model *m, const pawl_activations *x, int own, pawl_kept *k)
 {
+    const int level = level_of(x);
     for (int i = 0; i < BUFFERS; i++) {
         const struct buffer *b = &buffers[i];
         if ((m->has & b->needs) != b->needs || m->has & b->lacks || (level <= b->own) != own) continue;
@@ -81,14 +88,14 @@ static void lay_out_kept(pawl_arena *a, const pawl_model *m, int64_t N, int leve
             k->mlp_norm.in = k->attention_norm.in;
             continue;
         }
-        float *data = floats(a, N, columns(m, b->width));
+        void *data = numbers(a, b->low ? x->type : PAWL_F32, x->positions, columns(m, b->width));
         memcpy((char *)k + b->at, &data, sizeof data);
     }
 }
 
-static pawl_normed lay_out_final(pawl_arena *a, const pawl_model *m, int64_t N)
+static pawl_normed lay_out_final(pawl_arena *a, const pawl_model *m, int64_t N, pawl_dtype type)
 {
-    pawl_normed n = {.sum = floats(a, N, m->config.hidden_size), .in = floats(a, N, m->config.hidden_size)};
+    pawl_normed n = {.sum = floats(a, N, m->config.hidden_size), .in = numbers(a, type, N, m->config.hidden_size)};
     if (m->has & PAWL_LAYER_NORM) n.mean = floats(a, N, 1);
     n.rstd = floats(a, N, 1);
     return n;
@@ -103,18 +110,19 @@ static void lay_out(pawl_arena *a, const pawl_model *m, pawl_activations *x)
     x->sin = floats(a, x->sets * x->tokens, c->head_dim / 2);
     x->turns = x->sets > 1 ? pawl_take(a, PAWL_I32, 1, (const int64_t[]){N}).data : NULL;
     x->out = floats(a, N, D);
-    x->final = lay_out_final(a, m, N);
+    x->final = lay_out_final(a, m, N, x->type);
     if (x->train) {
         x->dsum = floats(a, N, D);
         x->dnorm = floats(a, N, D);
-        x->dwide = floats(a, N, larger(pawl_up_width(m), pawl_qkv_width(c)));
-        x->dnarrow = floats(a, N, larger(c->intermediate_size, pawl_query_width(c)));
+        x->dwide = numbers(a, x->type, N, larger(pawl_up_width(m), pawl_qkv_width(c)));
+        x->dnarrow = numbers(a, x->type, N, larger(c->intermediate_size, pawl_query_width(c)));
+        if (x->type != PAWL_F32) x->dsum_low = numbers(a, x->type, N, D);
     }
     pawl_kept shared = {.qkv = NULL};
-    lay_out_kept(a, m, N, level_of(x), 0, &shared);
+    lay_out_kept(a, m, x, 0, &shared);
     for (int64_t l = 0; l < c->num_hidden_layers; l++) {
         pawl_kept k = shared;
-        lay_out_kept(a, m, N, level_of(x), 1, &k);
+        lay_out_kept(a, m, x, 1, &k);
         if (x->layers) x->layers[l] = k;
     }
 }
@@ -125,7 +133,8 @@ static pawl_activations sized(const pawl_capacity *c)
                               .positions = c->rows * c->tokens,
                               .tokens = c->tokens,
                               .train = c->train,
-                              .recompute = c->recompute};
+                              .recompute = c->recompute,
+                              .type = c->type};
 }
 
 size_t pawl_activations_bytes(const pawl_model *m, const pawl_capacity *c)

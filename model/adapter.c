@@ -217,7 +217,8 @@ const pawl_adapted *pawl_adapted_in(const pawl_adapter *a, int64_t layer, pawl_s
 
 static pawl_tensor view_of(pawl_stretch of, int64_t at, int64_t rows, int64_t cols)
 {
-    return pawl_view(of.data && at >= 0 ? of.data + (at - of.first) : NULL, rows, cols);
+    const int there = of.data && at >= 0;
+    return pawl_view_as(of.type, there ? pawl_number_at(of, at - of.first) : NULL, rows, cols);
 }
 
 pawl_tensor pawl_adapted_a(const pawl_adapted *t, pawl_stretch of)
@@ -249,7 +250,7 @@ static pawl_status add_tensor(pawl_state *out, const char *prefix, const pawl_ad
 pawl_status pawl_trained_state(const pawl_model *m, const pawl_adapter *a, float *flat, const char *prefix,
                                pawl_state *out)
 {
-    const pawl_stretch all = {flat, 0};
+    const pawl_stretch all = {flat, 0, PAWL_F32};
     if (!a) return pawl_model_state(m, flat, prefix, out);
     for (int i = 0; i < a->count; i++) {
         const pawl_adapted *t = &a->items[i];

@@ -83,12 +83,13 @@ pawl_tensor pawl_adapted_magnitude(const pawl_adapted *t, pawl_stretch of);
 struct pawl_frozen {
     const pawl_model *m;
     pawl_code code;
+    pawl_dtype type; /* of matrices that are not coded */
     pawl_arena arena;
-    float *flat; /* laid out as m; or, with a code, what is not coded, at the places below */
+    float *flat; /* laid out as m; or, with a code or in bf16, what is not coded, at the places below */
     int64_t floats;
-    pawl_places outer, *layers; /* [L] where groups begin in flat; -1: coded, or not there */
+    pawl_places outer, *layers; /* [L] where groups begin, in floats of flat; -1: coded, or not there */
     pawl_coded *coded;          /* [L, 4] the groups q, o, gate and down */
-    float *panel;               /* scratch: rows of a coded group as f32 */
+    void *panel;                /* scratch: rows of a coded group in the type of passes */
 };
 
 /* As pawl_part. */
@@ -104,9 +105,10 @@ struct pawl_adapter_work {
     pawl_arena arena;
     int64_t positions;
     int low_again;           /* low is of one layer at a time, and computed again */
-    float *low;              /* s drop(x) A^T of every item, [positions, r] each, one behind the other */
-    float *dlow;             /* [positions, most r] */
-    float *dropped;          /* [positions, most in]; with dropout or DoRA */
+    pawl_dtype type;         /* of passes, and of: */
+    void *low;               /* s drop(x) A^T of every item, [positions, r] each, one behind the other */
+    void *dlow;              /* [positions, most r] */
+    void *dropped;           /* [positions, most in]; with dropout or DoRA */
     float *wide, *dwide;     /* DoRA: [positions, most out] */
     float *norms;            /* DoRA: of every item, [out] each */
     float *gain, *gain_less; /* DoRA: [most out] g and g - 1, of the item at hand */

@@ -33,13 +33,18 @@ static float *floats(pawl_arena *a, int64_t rows, int64_t cols)
     return pawl_take_bytes(a, (size_t)(rows * cols) * sizeof(float));
 }
 
+static void *numbers(pawl_arena *arena, pawl_dtype type, int64_t rows, int64_t cols)
+{
+    return pawl_take_bytes(arena, (size_t)(rows * cols) * pawl_dtype_bytes(type));
+}
+
 static void lay_out(pawl_arena *arena, const pawl_adapter *a, pawl_adapter_work *w)
 {
     const extremes e = measure(a);
     const int64_t N = w->positions;
-    w->low = floats(arena, N, w->low_again ? e.layer_r : e.all_r);
-    w->dlow = floats(arena, N, e.r);
-    if (a->dropout > 0) w->dropped = floats(arena, N, e.in);
+    w->low = numbers(arena, w->type, N, w->low_again ? e.layer_r : e.all_r);
+    w->dlow = numbers(arena, w->type, N, e.r);
+    if (a->dropout > 0) w->dropped = numbers(arena, w->type, N, e.in);
     if (!a->dora) return;
     w->wide = floats(arena, N, e.out);
     w->dwide = floats(arena, N, e.out);
@@ -53,6 +58,7 @@ static void lay_out(pawl_arena *arena, const pawl_adapter *a, pawl_adapter_work 
 static pawl_adapter_work sized(const pawl_capacity *c)
 {
     return (pawl_adapter_work){.positions = c->rows * c->tokens,
+                               .type = c->type,
                                .low_again = c->train && c->recompute == PAWL_RECOMPUTE_BLOCK,
                                .arena = {.name = "adapter scratch"}};
 }
@@ -67,6 +73,8 @@ size_t pawl_adapter_work_bytes(const pawl_adapter *a, const pawl_capacity *c)
 pawl_status pawl_adapter_work_open(const pawl_adapter *a, const pawl_capacity *c, pawl_adapter_work **out)
 {
     pawl_adapter_work *w;
+    PAWL_CHECK(!a->dora || c->type == PAWL_F32, PAWL_EUSAGE,
+               "DoRA (peft_use_dora) is computed in f32: leave out bf16, or peft_use_dora");
     PAWL_TRY(pawl_alloc((void **)&w, sizeof *w, "an adapter's scratch"));
     *w = sized(c);
     lay_out(&w->arena, a, w);
@@ -107,13 +115,15 @@ static unit unit_of(const pawl_adapting *p, const pawl_adapted *t)
     const pawl_adapter *a = p->over->adapter;
     const pawl_adapter_work *w = p->over->work;
     const int64_t before = w->low_again ? a->items[a->starts[t->module.layer]].ranks_before : 0;
+    const pawl_stretch low = {w->low, 0, w->type};
     return (unit){.p = p,
                   .t = t,
                   .stream = t - a->items,
                   .a = pawl_adapted_a(t, p->weights),
                   .b = pawl_adapted_b(t, p->weights),
-                  .low = pawl_view(w->low + (t->ranks_before - before) * w->positions, p->N, t->r),
-                  .dlow = pawl_view(w->dlow, p->N, t->r),
+                  .low =
+                      pawl_view_as(w->type, pawl_number_at(low, (t->ranks_before - before) * w->positions), p->N, t->r),
+                  .dlow = pawl_view_as(w->type, w->dlow, p->N, t->r),
                   .norms = w->norms ? w->norms + t->outs_before : NULL,
                   .wide = pawl_view(w->wide, p->N, t->module.out)};
 }
@@ -139,7 +149,7 @@ static pawl_status dropped(const unit *u, pawl_tensor x, pawl_tensor *out)
 {
     *out = x;
     if (!drops(u->p)) return PAWL_OK;
-    *out = pawl_view(u->p->over->work->dropped, u->p->N, u->t->module.in);
+    *out = pawl_view_as(u->p->over->work->type, u->p->over->work->dropped, u->p->N, u->t->module.in);
     return drop(u, x, PAWL_SET, *out);
 }
 
@@ -198,7 +208,7 @@ static pawl_status norms_of(pawl_device *d, const pawl_frozen *f, const pawl_ada
 pawl_status pawl_adapter_measure(const pawl_adapter *a, pawl_device *d, const pawl_frozen *f, float *flat)
 {
     for (int i = 0; a->dora && i < a->count; i++)
-        PAWL_TRY(norms_of(d, f, &a->items[i], (pawl_stretch){flat, 0}, flat + a->items[i].magnitude));
+        PAWL_TRY(norms_of(d, f, &a->items[i], (pawl_stretch){flat, 0, PAWL_F32}, flat + a->items[i].magnitude));
     return PAWL_OK;
 }
 
@@ -312,7 +322,8 @@ static pawl_status input_gradient(const unit *u, pawl_tensor dy, pawl_tensor dx)
 {
     const int direct = !drops(u->p);
     pawl_device *d = u->p->d;
-    const pawl_tensor through = direct ? dx : pawl_view(u->p->over->work->dropped, u->p->N, u->t->module.in);
+    const pawl_tensor through =
+        direct ? dx : pawl_view_as(u->p->over->work->type, u->p->over->work->dropped, u->p->N, u->t->module.in);
     PAWL_TRY(pawl_linear_dx(d, u->dlow, u->a, direct ? PAWL_ADD : PAWL_SET, through));
     if (u->norms) {
         pawl_tensor less;

@@ -18,8 +18,17 @@ static pawl_status linear_backward(const pass *p, int64_t l, pawl_slot w, pawl_s
     PAWL_TRY(pass_input(p, l, w, &x));
     if (is_lowest(p, l, w)) dx.data = NULL;
     if (p->adapting.over) return pawl_adapted_backward(&p->adapting, l, w, dy, x, dx);
-    PAWL_TRY(pawl_linear_dx(p->d, dy, pass_weight(p, l, w), PAWL_SET, dx));
+    PAWL_TRY(pawl_linear_dx(p->d, dy, pass_matrix(p, l, w), PAWL_SET, dx));
     return pawl_linear_dw(p->d, dy, x, pass_put(p, w), pass_grad(p, l, w), pass_grad(p, l, bias));
+}
+
+/* The gradient of the residual stream as products read it; every sub-layer's is read by two. */
+static pawl_status dsum_for_products(const pass *p, pawl_tensor *out)
+{
+    const int64_t D = p->m->config.hidden_size;
+    const pawl_tensor dsum = pass_view(p, p->x->dsum, D);
+    *out = p->x->dsum_low ? pass_low(p, p->x->dsum_low, D) : dsum;
+    return p->x->dsum_low ? pawl_cast(p->d, dsum, *out) : PAWL_OK;
 }
 
 static pawl_status norm_backward(const pass *p, int64_t l, pawl_slot w, const pawl_normed *n)
@@ -37,7 +46,7 @@ static pawl_status norm_backward(const pass *p, int64_t l, pawl_slot w, const pa
 static pawl_status norm_heads_backward(const pass *p, int64_t l, const pawl_kept *k, pawl_tensor dqkv)
 {
     const int64_t H = p->m->config.num_attention_heads, G = p->m->config.num_key_value_heads;
-    const pawl_tensor raw = pass_view(p, k->qkv_raw, pawl_qkv_width(&p->m->config));
+    const pawl_tensor raw = pass_low(p, k->qkv_raw, pawl_qkv_width(&p->m->config));
     PAWL_TRY(pawl_head_norm_backward(p->d, raw, pass_weight(p, l, PAWL_Q_NORM), pass_view(p, k->q_rstd, H), 0, H,
                                      pass_put(p, PAWL_Q_NORM), dqkv, pass_grad(p, l, PAWL_Q_NORM)));
     return pawl_head_norm_backward(p->d, raw, pass_weight(p, l, PAWL_K_NORM), pass_view(p, k->k_rstd, G), H, G,
@@ -47,9 +56,11 @@ static pawl_status norm_heads_backward(const pass *p, int64_t l, const pawl_kept
 static pawl_status mlp_backward(const pass *p, int64_t l, const pawl_kept *k)
 {
     const int64_t D = p->m->config.hidden_size, F = p->m->config.intermediate_size;
-    const pawl_tensor gate_up = pass_view(p, k->gate_up, pawl_up_width(p->m)), dact = pass_view(p, p->x->dnarrow, F),
-                      dgate_up = pass_view(p, p->x->dwide, pawl_up_width(p->m));
-    PAWL_TRY(linear_backward(p, l, PAWL_DOWN, PAWL_DOWN_BIAS, pass_view(p, p->x->dsum, D), dact));
+    const pawl_tensor gate_up = pass_low(p, k->gate_up, pawl_up_width(p->m)), dact = pass_low(p, p->x->dnarrow, F),
+                      dgate_up = pass_low(p, p->x->dwide, pawl_up_width(p->m));
+    pawl_tensor dsum;
+    PAWL_TRY(dsum_for_products(p, &dsum));
+    PAWL_TRY(linear_backward(p, l, PAWL_DOWN, PAWL_DOWN_BIAS, dsum, dact));
     if (is_lowest(p, l, PAWL_DOWN)) return PAWL_OK;
     PAWL_TRY(p->m->has & PAWL_UNGATED
                  ? pawl_activate_backward(p->d, pawl_activation_of(&p->m->config), dact, gate_up, dgate_up)
@@ -63,13 +74,15 @@ static pawl_status attention_backward(const pass *p, int64_t l, const pawl_kept 
 {
     const pawl_model_config *c = &p->m->config;
     const int64_t D = c->hidden_size, W = pawl_qkv_width(c), Q = pawl_query_width(c);
-    const pawl_tensor dqkv = pass_view(p, p->x->dwide, W), dattended = pass_view(p, p->x->dnarrow, Q),
-                      attended = pass_view(p, k->attended, Q);
+    const pawl_tensor dqkv = pass_low(p, p->x->dwide, W), dattended = pass_low(p, p->x->dnarrow, Q),
+                      attended = pass_low(p, k->attended, Q);
     const pawl_attend a = pass_attend(p, l);
-    PAWL_TRY(linear_backward(p, l, PAWL_O, PAWL_O_BIASES, pass_view(p, p->x->dsum, D), dattended));
+    pawl_tensor dsum;
+    PAWL_TRY(dsum_for_products(p, &dsum));
+    PAWL_TRY(linear_backward(p, l, PAWL_O, PAWL_O_BIASES, dsum, dattended));
     if (is_lowest(p, l, PAWL_O)) return PAWL_OK;
     PAWL_TRY(pass_qkv_again(p, l));
-    PAWL_TRY(pawl_attention_backward(p->d, &a, dattended, pass_view(p, k->qkv, W), attended,
+    PAWL_TRY(pawl_attention_backward(p->d, &a, dattended, pass_low(p, k->qkv, W), attended,
                                      pass_view(p, k->lse, c->num_attention_heads), dqkv));
     PAWL_TRY(pass_rotate(p, p->x->dwide, -1));
     if (p->m->has & PAWL_QK_NORM) PAWL_TRY(norm_heads_backward(p, l, k, dqkv));

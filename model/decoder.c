@@ -220,10 +220,10 @@ pawl_tensor pawl_part_in(const pawl_model *m, pawl_stretch of, int64_t layer, pa
 {
     const int64_t at = in_layers(s) ? m->layers[layer].at[s] : m->outer.at[s];
     if (!of.data || at < 0) return (pawl_tensor){.dtype = PAWL_F32};
-    return pawl_view(of.data + (at - of.first), m->rows[s], m->cols[s]);
+    return pawl_view_as(of.type, pawl_number_at(of, at - of.first), m->rows[s], m->cols[s]);
 }
 
 pawl_tensor pawl_part(const pawl_model *m, const float *flat, int64_t layer, pawl_slot s)
 {
-    return pawl_part_in(m, (pawl_stretch){flat, 0}, layer, s);
+    return pawl_part_in(m, (pawl_stretch){flat, 0, PAWL_F32}, layer, s);
 }

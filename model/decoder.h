@@ -143,8 +143,9 @@ pawl_model_config pawl_model_config_resolve(const pawl_model_config *c);
 pawl_tensor pawl_part(const pawl_model *m, const float *flat, int64_t layer, pawl_slot s);
 /* The numbers of a flat run from number `first` on, wherever they lie; data NULL: they are nowhere. */
 typedef struct pawl_stretch {
-    const float *data;
+    const void *data;
     int64_t first;
+    pawl_dtype type; /* f32 or bf16 */
 } pawl_stretch;
 /* As pawl_part, of a stretch that holds all of the group. */
 pawl_tensor pawl_part_in(const pawl_model *m, pawl_stretch of, int64_t layer, pawl_slot s);
@@ -153,17 +154,28 @@ pawl_slot pawl_group_of(const pawl_model *m, pawl_slot s);
 /* The slot of the output head: its own or the embedding. */
 pawl_slot pawl_head_slot(const pawl_model *m);
 
+/* Number `count` of a stretch's data. */
+static inline const void *pawl_number_at(pawl_stretch of, int64_t count)
+{
+    return (const char *)of.data + count * (of.type == PAWL_BF16 ? 2 : 4);
+}
+
 /* A view of floats as a matrix, or as a vector with cols 0. pawl_tensor knows no const: who only reads, only reads. */
-static inline pawl_tensor pawl_view(const float *data, int64_t rows, int64_t cols)
+static inline pawl_tensor pawl_view_as(pawl_dtype type, const void *data, int64_t rows, int64_t cols)
 {
     pawl_tensor t;
     t.data = (void *)(uintptr_t)data;
-    t.dtype = PAWL_F32;
+    t.dtype = type;
     t.ndim = cols ? 2 : 1;
     t.dim[0] = rows;
     t.dim[1] = cols;
     t.dim[2] = t.dim[3] = 0;
     return t;
+}
+
+static inline pawl_tensor pawl_view(const float *data, int64_t rows, int64_t cols)
+{
+    return pawl_view_as(PAWL_F32, data, rows, cols);
 }
 
 /* The config.json of a model whose weights are written as dtype; json_decref it. Errors: EMEM; EBUG for options that no
@@ -201,18 +213,21 @@ static inline int64_t pawl_up_width(const pawl_model *m)
 
 /* What a norm leaves: the residual stream before it, its output, and a row's moments (mean with PAWL_LAYER_NORM). */
 typedef struct pawl_normed {
-    float *sum, *in, *mean, *rstd; /* [N,D] [N,D] [N] [N] */
+    float *sum, *mean, *rstd; /* [N,D] [N] [N] */
+    void *in;                 /* [N,D] */
 } pawl_normed;
 
-/* What a layer's forward pass leaves for its backward pass; what is computed again is shared by all layers (the table in
+/* What a layer's forward pass leaves for its backward pass; void: of pawl_activations.type, else f32. What is computed again is shared by all layers (the table in
  * activations.c). Capacity is that of the slot it was laid out for. */
 typedef struct pawl_kept {
     pawl_normed attention_norm;
-    float *qkv_raw, *q_rstd, *k_rstd; /* with q/k norm: [N,(H+2G)K] [N,H] [N,G] */
-    float *qkv;                       /* [N,(H+2G)K], rotated */
-    float *attended, *lse;            /* [N,HK] [N,H] */
+    void *qkv_raw;           /* with q/k norm: [N,(H+2G)K], ... */
+    float *q_rstd, *k_rstd;  /* ... [N,H] [N,G] */
+    void *qkv;               /* [N,(H+2G)K], rotated */
+    void *attended;          /* [N,HK] */
+    float *lse;              /* [N,H] */
     pawl_normed mlp_norm;
-    float *gate_up, *act; /* [N,2F] (ungated: [N,F]) [N,F] */
+    void *gate_up, *act; /* [N,2F] (ungated: [N,F]) [N,F] */
 } pawl_kept;
 
 struct pawl_activations {
@@ -220,13 +235,15 @@ struct pawl_activations {
     int64_t positions, tokens; /* capacity: of the slot, of a row */
     int train;
     pawl_recompute recompute;
+    pawl_dtype type;  /* of what products read and, but for the residual stream, write */
     int sets;         /* of rotary tables; 0 with learned positions */
     float *cos, *sin; /* [sets, tokens, K/2] */
     int32_t *turns;   /* [N]: with two sets, each position's row of the tables */
     float *out;       /* [N,D]: what a sub-layer adds to the residual stream */
     pawl_normed final;
     float *dsum, *dnorm;    /* [N,D]: gradients of the residual stream and behind a norm */
-    float *dwide, *dnarrow; /* [N, max(up width, (H+2G)K)] [N, max(F, HK)] */
+    void *dwide, *dnarrow;  /* [N, max(up width, (H+2G)K)] [N, max(F, HK)], of type */
+    void *dsum_low;         /* [N,D]: dsum as products read it, where that is not f32 */
     pawl_kept *layers;      /* [L] */
 };
 

@@ -5,7 +5,7 @@
 static pawl_status linear(const pass *p, int64_t l, pawl_slot w, pawl_slot bias, pawl_tensor x, pawl_tensor y)
 {
     if (p->adapting.over) return pawl_adapted_linear(&p->adapting, l, w, bias, x, y);
-    return pawl_linear(p->d, x, pass_weight(p, l, w), pass_weight(p, l, bias), PAWL_SET, y);
+    return pawl_linear(p->d, x, pass_matrix(p, l, w), pass_weight(p, l, bias), PAWL_SET, y);
 }
 
 /* The norm whose weight is slot w (its bias is the next slot): n->sum = residual + x, n->in its norm. */
@@ -14,7 +14,7 @@ static pawl_status norm(const pass *p, int64_t l, pawl_slot w, pawl_tensor resid
 {
     const int64_t D = p->m->config.hidden_size;
     const float eps = (float)p->m->config.rms_norm_eps;
-    const pawl_tensor add = pass_view(p, x, D), sum = pass_view(p, n->sum, D), y = pass_view(p, n->in, D),
+    const pawl_tensor add = pass_view(p, x, D), sum = pass_view(p, n->sum, D), y = pass_low(p, n->in, D),
                       rstd = pass_view(p, n->rstd, 0);
     if (!(p->m->has & PAWL_LAYER_NORM))
         return pawl_rmsnorm(p->d, residual, add, pass_weight(p, l, w), eps, sum, y, rstd);
@@ -36,18 +36,18 @@ static pawl_status norm_heads(const pass *p, int64_t l, const pawl_kept *k)
     const pawl_model_config *c = &p->m->config;
     const int64_t H = c->num_attention_heads, G = c->num_key_value_heads, W = pawl_qkv_width(c);
     const float eps = (float)c->rms_norm_eps;
-    const pawl_tensor raw = pass_view(p, k->qkv_raw, W), y = pass_view(p, k->qkv, W);
-    PAWL_TRY(pawl_copy(p->d, k->qkv, k->qkv_raw, p->N * W));
+    const pawl_tensor raw = pass_low(p, k->qkv_raw, W), y = pass_low(p, k->qkv, W);
+    PAWL_TRY(pawl_cast(p->d, raw, y));
     PAWL_TRY(pawl_head_norm(p->d, raw, pass_weight(p, l, PAWL_Q_NORM), eps, 0, H, y, pass_view(p, k->q_rstd, H)));
     return pawl_head_norm(p->d, raw, pass_weight(p, l, PAWL_K_NORM), eps, H, G, y, pass_view(p, k->k_rstd, G));
 }
 
-pawl_status pass_rotate(const pass *p, float *qkv, int direction)
+pawl_status pass_rotate(const pass *p, void *qkv, int direction)
 {
     const pawl_model_config *c = &p->m->config;
     const int64_t pairs = c->head_dim / 2, rows = p->x->sets * p->x->tokens;
     if (!rows) return PAWL_OK; /* positions were learned */
-    return pawl_rope(p->d, pass_view(p, qkv, pawl_qkv_width(c)), c->num_attention_heads + c->num_key_value_heads,
+    return pawl_rope(p->d, pass_low(p, qkv, pawl_qkv_width(c)), c->num_attention_heads + c->num_key_value_heads,
                      pawl_view(p->x->cos, rows, pairs), pawl_view(p->x->sin, rows, pairs), p->turns, direction);
 }
 
@@ -65,19 +65,19 @@ static pawl_status attention(const pass *p, int64_t l, const pawl_kept *k)
     const int64_t D = c->hidden_size, W = pawl_qkv_width(c);
     const int normed = (p->m->has & PAWL_QK_NORM) != 0;
     const pawl_attend a = pass_attend(p, l);
-    const pawl_tensor attended = pass_view(p, k->attended, pawl_query_width(c));
-    PAWL_TRY(linear(p, l, PAWL_Q, PAWL_Q_BIAS, pass_view(p, k->attention_norm.in, D),
-                    pass_view(p, normed ? k->qkv_raw : k->qkv, W)));
+    const pawl_tensor attended = pass_low(p, k->attended, pawl_query_width(c));
+    PAWL_TRY(linear(p, l, PAWL_Q, PAWL_Q_BIAS, pass_low(p, k->attention_norm.in, D),
+                    pass_low(p, normed ? k->qkv_raw : k->qkv, W)));
     if (normed) PAWL_TRY(norm_heads(p, l, k));
     PAWL_TRY(pass_rotate(p, k->qkv, +1));
-    PAWL_TRY(pawl_attention(p->d, &a, pass_view(p, k->qkv, W), attended, pass_view(p, k->lse, c->num_attention_heads)));
+    PAWL_TRY(pawl_attention(p->d, &a, pass_low(p, k->qkv, W), attended, pass_view(p, k->lse, c->num_attention_heads)));
     return linear(p, l, PAWL_O, PAWL_O_BIASES, attended, pass_view(p, p->x->out, D));
 }
 
 static pawl_status activate(const pass *p, const pawl_kept *k)
 {
-    const pawl_tensor gate_up = pass_view(p, k->gate_up, pawl_up_width(p->m)),
-                      act = pass_view(p, k->act, p->m->config.intermediate_size);
+    const pawl_tensor gate_up = pass_low(p, k->gate_up, pawl_up_width(p->m)),
+                      act = pass_low(p, k->act, p->m->config.intermediate_size);
     return p->m->has & PAWL_UNGATED ? pawl_activate(p->d, pawl_activation_of(&p->m->config), gate_up, act)
                                     : pawl_swiglu(p->d, gate_up, act);
 }
@@ -86,11 +86,11 @@ static pawl_status activate(const pass *p, const pawl_kept *k)
 static pawl_status mlp(const pass *p, int64_t l, const pawl_kept *k, int whole)
 {
     const int64_t D = p->m->config.hidden_size;
-    PAWL_TRY(linear(p, l, PAWL_GATE, PAWL_GATE_BIAS, pass_view(p, k->mlp_norm.in, D),
-                    pass_view(p, k->gate_up, pawl_up_width(p->m))));
+    PAWL_TRY(linear(p, l, PAWL_GATE, PAWL_GATE_BIAS, pass_low(p, k->mlp_norm.in, D),
+                    pass_low(p, k->gate_up, pawl_up_width(p->m))));
     PAWL_TRY(activate(p, k));
     if (!whole) return PAWL_OK;
-    return linear(p, l, PAWL_DOWN, PAWL_DOWN_BIAS, pass_view(p, k->act, p->m->config.intermediate_size),
+    return linear(p, l, PAWL_DOWN, PAWL_DOWN_BIAS, pass_low(p, k->act, p->m->config.intermediate_size),
                   pass_view(p, p->x->out, D));
 }
 
@@ -125,7 +125,7 @@ pawl_status pass_block_again(const pass *p, int64_t l)
     const pawl_model_config *c = &p->m->config;
     PAWL_TRY(block(p, l, pass_view(p, k->attention_norm.sum, c->hidden_size), NULL, 0));
     if (!p->adapting.over) return PAWL_OK;
-    return pawl_adapted_low(&p->adapting, l, PAWL_DOWN, pass_view(p, k->act, c->intermediate_size));
+    return pawl_adapted_low(&p->adapting, l, PAWL_DOWN, pass_low(p, k->act, c->intermediate_size));
 }
 
 static pawl_status norm_again(const pass *p, int64_t l, pawl_slot w, const pawl_normed *n)
@@ -154,10 +154,10 @@ pawl_status pass_input(const pass *p, int64_t l, pawl_slot s, pawl_tensor *x)
 {
     const pawl_kept *k = &p->x->layers[l];
     const int64_t D = p->m->config.hidden_size;
-    const pawl_tensor inputs[PAWL_SLOTS] = {[PAWL_Q] = pass_view(p, k->attention_norm.in, D),
-                                            [PAWL_O] = pass_view(p, k->attended, pawl_query_width(&p->m->config)),
-                                            [PAWL_GATE] = pass_view(p, k->mlp_norm.in, D),
-                                            [PAWL_DOWN] = pass_view(p, k->act, p->m->config.intermediate_size)};
+    const pawl_tensor inputs[PAWL_SLOTS] = {[PAWL_Q] = pass_low(p, k->attention_norm.in, D),
+                                            [PAWL_O] = pass_low(p, k->attended, pawl_query_width(&p->m->config)),
+                                            [PAWL_GATE] = pass_low(p, k->mlp_norm.in, D),
+                                            [PAWL_DOWN] = pass_low(p, k->act, p->m->config.intermediate_size)};
     *x = inputs[s];
     return p->x->recompute == PAWL_RECOMPUTE_NORMS && wants_input(p, l, s) ? input_again(p, l, s) : PAWL_OK;
 }

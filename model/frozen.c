@@ -1,5 +1,6 @@
-/* The weights of a base model under an adapter: f32 as the model has them, or with the linear weights of the blocks in
- * few bits. Those are made f32 again a panel of rows at a time, in one scratch, when a product wants them. */
+/* The weights of a base model under an adapter: f32 as the model has them, matrices in bf16, or the linear weights of
+ * the blocks in few bits. Those are made numbers again a panel of rows at a time, in one scratch, when a product wants
+ * them. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,6 +16,18 @@ static int group_index(pawl_slot s)
     int i = 0;
     while (i < GROUPS && groups[i] != s) i++;
     return i;
+}
+
+/* As the model lies, all of it f32. */
+static int is_plain(const pawl_frozen *f)
+{
+    return f->code == PAWL_CODE_NONE && f->type == PAWL_F32;
+}
+
+/* Of a group that is not coded. */
+static pawl_dtype type_of(const pawl_frozen *f, pawl_slot s)
+{
+    return f->m->cols[pawl_group_of(f->m, s)] ? f->type : PAWL_F32;
 }
 
 static int is_coded(const pawl_frozen *f, pawl_slot s)
@@ -34,7 +47,8 @@ static void place_slots(pawl_frozen *f, const pawl_places *from, pawl_places *to
         if (pawl_group_of(f->m, slot) == slot) {
             f->floats = (f->floats + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
             if (to) to->at[s] = f->floats;
-            f->floats += f->m->rows[s] * (f->m->cols[s] ? f->m->cols[s] : 1);
+            const int64_t numbers = f->m->rows[s] * (f->m->cols[s] ? f->m->cols[s] : 1);
+            f->floats += type_of(f, slot) == PAWL_BF16 ? (numbers + 1) / 2 : numbers;
         }
     }
 }
@@ -61,25 +75,26 @@ static void lay_out(pawl_frozen *f, pawl_arena *a)
     const int64_t L = f->m->config.num_hidden_layers;
     int64_t panel = 0;
     f->floats = 0;
-    if (f->code == PAWL_CODE_NONE) { /* as the model lies */
+    if (is_plain(f)) {
         f->flat = pawl_take_bytes(a, (size_t)f->m->flat * sizeof *f->flat);
         return;
     }
     place_slots(f, &f->m->outer, &f->outer);
     for (int64_t l = 0; l < L; l++) place_slots(f, &f->m->layers[l], f->layers ? &f->layers[l] : NULL);
     f->flat = pawl_take_bytes(a, (size_t)f->floats * sizeof *f->flat);
+    if (f->code == PAWL_CODE_NONE) return;
     for (int64_t l = 0; l < L; l++) place_coded(f, a, l);
     for (int g = 0; g < GROUPS; g++) {
         const int64_t count = panel_rows(f, groups[g]) * f->m->cols[groups[g]];
         panel = count > panel ? count : panel;
     }
-    f->panel = pawl_take_bytes(a, (size_t)panel * sizeof *f->panel);
+    f->panel = pawl_take_bytes(a, (size_t)panel * pawl_dtype_bytes(f->type));
 }
 
-size_t pawl_frozen_bytes(const pawl_model *m, pawl_code code)
+size_t pawl_frozen_bytes(const pawl_model *m, pawl_code code, pawl_dtype type)
 {
     pawl_arena a = {.name = "base weights"};
-    pawl_frozen f = {.m = m, .code = code};
+    pawl_frozen f = {.m = m, .code = code, .type = type};
     lay_out(&f, &a);
     return a.used;
 }
@@ -95,11 +110,11 @@ static pawl_status take(pawl_frozen *f)
     return PAWL_OK;
 }
 
-pawl_status pawl_frozen_open(const pawl_model *m, pawl_code code, pawl_frozen **out)
+pawl_status pawl_frozen_open(const pawl_model *m, pawl_code code, pawl_dtype type, pawl_frozen **out)
 {
     pawl_frozen *f;
     PAWL_TRY(pawl_alloc((void **)&f, sizeof *f, "base weights"));
-    *f = (pawl_frozen){.m = m, .code = code, .arena = {.name = "base weights"}};
+    *f = (pawl_frozen){.m = m, .code = code, .type = type, .arena = {.name = "base weights"}};
     const pawl_status status = take(f);
     if (status != PAWL_OK) {
         pawl_frozen_close(f);
@@ -145,28 +160,35 @@ static pawl_status fill_tensor(pawl_frozen *f, pawl_device *d, int i, pawl_weigh
     const pawl_weight *w = &m->weights[i];
     int64_t layer = 0;
     pawl_slot slot = PAWL_EMBED;
-    if (f->code == PAWL_CODE_NONE) return read(self, i, f->flat + w->first);
+    if (is_plain(f)) return read(self, i, f->flat + w->first);
     PAWL_CHECK(find_slot(m, w->first, &layer, &slot), PAWL_EBUG, "tensor %s has no slot", w->name);
     const pawl_slot group = pawl_group_of(m, slot);
     const pawl_places *in_model = layer < 0 ? &m->outer : &m->layers[layer],
                       *here = layer < 0 ? &f->outer : &f->layers[layer];
     const int64_t offset = w->first - in_model->at[group];
-    if (!is_coded(f, slot)) return read(self, i, f->flat + here->at[group] + offset);
+    const pawl_stretch all = {f->flat + (is_coded(f, slot) ? 0 : here->at[group]), 0, type_of(f, slot)};
+    void *to = (void *)(uintptr_t)pawl_number_at(all, offset);
+    if (!is_coded(f, slot) && all.type == PAWL_F32) return read(self, i, to);
     PAWL_TRY(read(self, i, scratch));
+    if (!is_coded(f, slot)) {
+        const int64_t count = m->extents[i].count;
+        return pawl_cast(d, pawl_view(scratch, count, 0), pawl_view_as(PAWL_BF16, to, count, 0));
+    }
     PAWL_CHECK(all_finite(scratch, m->extents[i].count), PAWL_EDATA,
                "tensor %s of the base model holds numbers that are not finite: it cannot be kept in few bits", w->name);
     return pawl_quantise(d, pawl_view(scratch, w->dim[0], w->dim[1]), &f->coded[layer * GROUPS + group_index(group)],
                          offset / w->dim[1]);
 }
 
-size_t pawl_frozen_fill_bytes(const pawl_model *m, pawl_code code)
+size_t pawl_frozen_fill_bytes(const pawl_model *m, pawl_code code, pawl_dtype type)
 {
-    const pawl_frozen f = {.m = m, .code = code};
+    const pawl_frozen f = {.m = m, .code = code, .type = type};
     int64_t most = 0;
     for (int i = 0; i < m->count; i++) {
         int64_t layer = 0;
         pawl_slot slot = PAWL_EMBED;
-        if (!find_slot(m, m->weights[i].first, &layer, &slot) || !is_coded(&f, slot)) continue;
+        if (!find_slot(m, m->weights[i].first, &layer, &slot)) continue;
+        if (!is_coded(&f, slot) && type_of(&f, slot) == PAWL_F32) continue;
         most = m->extents[i].count > most ? m->extents[i].count : most;
     }
     return (size_t)most * sizeof(float);
@@ -175,7 +197,7 @@ size_t pawl_frozen_fill_bytes(const pawl_model *m, pawl_code code)
 pawl_status pawl_frozen_fill(pawl_frozen *f, pawl_device *d, pawl_weight_read read, void *self)
 {
     float *scratch = NULL;
-    const size_t bytes = pawl_frozen_fill_bytes(f->m, f->code);
+    const size_t bytes = pawl_frozen_fill_bytes(f->m, f->code, f->type);
     pawl_status status = PAWL_OK;
     if (bytes) PAWL_TRY(pawl_alloc((void **)&scratch, bytes, "one tensor of the base model"));
     for (int i = 0; i < f->m->count; i++) PAWL_TRY_OUT(fill_tensor(f, d, i, read, self, scratch));
@@ -188,10 +210,10 @@ out:
 
 pawl_tensor pawl_frozen_part(const pawl_frozen *f, int64_t layer, pawl_slot s)
 {
-    if (f->code == PAWL_CODE_NONE) return pawl_part(f->m, f->flat, layer, s);
+    if (is_plain(f)) return pawl_part(f->m, f->flat, layer, s);
     const int64_t at = f->outer.at[s] >= 0 ? f->outer.at[s] : f->layers[layer].at[s];
     if (at < 0) return (pawl_tensor){.dtype = PAWL_F32};
-    return pawl_view(f->flat + at, f->m->rows[s], f->m->cols[s]);
+    return pawl_view_as(type_of(f, s), f->flat + at, f->m->rows[s], f->m->cols[s]);
 }
 
 pawl_status pawl_frozen_rows(const pawl_frozen *f, pawl_device *d, int64_t layer, pawl_slot group, int64_t first,
@@ -199,11 +221,11 @@ pawl_status pawl_frozen_rows(const pawl_frozen *f, pawl_device *d, int64_t layer
 {
     const int64_t cols = f->m->cols[group], each = panel_rows(f, group);
     if (f->code == PAWL_CODE_NONE) {
-        const float *w = pawl_frozen_part(f, layer, group).data;
-        return body(self, pawl_view(w + first * cols, rows, cols), 0);
+        const pawl_stretch w = {pawl_frozen_part(f, layer, group).data, 0, f->type};
+        return body(self, pawl_view_as(f->type, pawl_number_at(w, first * cols), rows, cols), 0);
     }
     for (int64_t row = 0; row < rows; row += each) {
-        const pawl_tensor w = pawl_view(f->panel, rows - row < each ? rows - row : each, cols);
+        const pawl_tensor w = pawl_view_as(f->type, f->panel, rows - row < each ? rows - row : each, cols);
         PAWL_TRY(pawl_dequantise(d, &f->coded[layer * GROUPS + group_index(group)], first + row, w));
         PAWL_TRY(body(self, w, row));
     }

@@ -179,13 +179,14 @@ pawl_status pawl_initial_read(void *initial, int tensor, float *to);
 /* ---- Frozen weights: those of a base model under an adapter, read and never changed ---- */
 
 typedef struct pawl_frozen pawl_frozen;
-/* code: how the linear weights of the blocks are kept; embedding, head, norms and biases stay f32. */
-PAWL_MUST pawl_status pawl_frozen_open(const pawl_model *m, pawl_code code, pawl_frozen **out);
+/* code: how the linear weights of the blocks are kept. type: of passes; the other matrices are kept in it, and vectors as
+ * f32. */
+PAWL_MUST pawl_status pawl_frozen_open(const pawl_model *m, pawl_code code, pawl_dtype type, pawl_frozen **out);
 void pawl_frozen_close(pawl_frozen *f);
-size_t pawl_frozen_bytes(const pawl_model *m, pawl_code code); /* the plan */
+size_t pawl_frozen_bytes(const pawl_model *m, pawl_code code, pawl_dtype type); /* the plan */
 /* Puts the i-th tensor of pawl_model_state into `to`, as f32. */
 typedef pawl_status (*pawl_weight_read)(void *self, int tensor, float *to);
-size_t pawl_frozen_fill_bytes(const pawl_model *m, pawl_code code); /* what filling takes meanwhile: the plan */
+size_t pawl_frozen_fill_bytes(const pawl_model *m, pawl_code code, pawl_dtype type); /* what filling takes meanwhile: the plan */
 /* Takes all weights from a source, tensor by tensor; those that are kept in few bits are never all there as f32. */
 PAWL_MUST pawl_status pawl_frozen_fill(pawl_frozen *f, pawl_device *d, pawl_weight_read read, void *self);
 
@@ -199,6 +200,7 @@ typedef struct pawl_capacity {
     int64_t rows, tokens;     /* of the largest slot */
     int train;                /* 1: backward, too; 0: forward only, nothing is kept */
     pawl_recompute recompute; /* what backward computes again instead of keeping it; the bits are the same */
+    pawl_dtype type;          /* PAWL_F32 (0), or PAWL_BF16: matrix products of bf16 (decision 0022) */
 } pawl_capacity;
 
 /* What a pass with an adapter needs beside activations: low-rank products, and scratch for dropout and DoRA. */
@@ -213,7 +215,7 @@ PAWL_MUST pawl_status pawl_activations_open(const pawl_model *m, const pawl_capa
 void pawl_activations_close(pawl_activations *a);
 size_t pawl_activations_bytes(const pawl_model *m, const pawl_capacity *c); /* the plan */
 /* The largest shapes the ops will see for such a slot (for pawl_device_reserve). */
-pawl_shapes pawl_model_shapes(const pawl_model *m, int64_t rows, int64_t tokens);
+pawl_shapes pawl_model_shapes(const pawl_model *m, int64_t rows, int64_t tokens); /* of f32 */
 
 /* ---- Parts: what a pass reads one after the other, as stretches of the flat run of what is trained ---- */
 
@@ -227,6 +229,7 @@ void pawl_trained_part(const pawl_model *m, const pawl_adapter *a, int64_t part,
  * places in the pass's flat runs (NULL where it has none); a hook may put others in their stead. */
 typedef struct pawl_part_place {
     const float *weights; /* for need */
+    const uint16_t *low;  /* for need, in bf16 passes: the same rounded; not of part 0 when the head is another */
     float *grads;         /* for want: set or added to, as put says */
     pawl_put put;
 } pawl_part_place;
@@ -241,6 +244,12 @@ typedef struct pawl_pass_hooks {
     pawl_status (*want)(void *self, int64_t part, pawl_part_place *at); /* gradients are written from now on, ... */
     pawl_status (*ready)(void *self, int64_t part);                     /* ... and are whole, for this slot */
 } pawl_pass_hooks;
+
+/* What matrix products of a bf16 pass read of the flat run: numbers [first, first + count), which leave out an embedding
+ * that is not the head. Rounded (again whenever weights have changed) by pawl_low_round into low [count]. */
+void pawl_low_stretch(const pawl_model *m, const pawl_adapter *a, int64_t *first, int64_t *count);
+PAWL_MUST pawl_status pawl_low_round(const pawl_model *m, const pawl_adapter *a, pawl_device *d, const float *weights,
+                                     uint16_t *low);
 
 /* Of a pass over frozen weights with an adapter on them. */
 typedef struct pawl_over {
@@ -266,6 +275,7 @@ typedef struct pawl_pass {
     const pawl_pass_hooks *hooks;
     const pawl_noise *noise;
     const float *weights;
+    const uint16_t *low; /* of bf16 passes: what pawl_low_round makes of the weights */
     float *grads;
     pawl_put put;
     float scale;
@@ -279,7 +289,7 @@ PAWL_MUST pawl_status pawl_model_pass(const pawl_model *m, pawl_device *d, pawl_
 PAWL_MUST pawl_status pawl_model_walk(const pawl_model *m, const pawl_pass *p);
 /* Logits of every position, [B*T, V], for tests and tools (training never makes them whole). */
 PAWL_MUST pawl_status pawl_model_logits(const pawl_model *m, pawl_device *d, pawl_activations *a, const pawl_batch *b,
-                                        const pawl_over *over, const float *weights, float *logits);
+                                        const pawl_over *over, const float *weights, const uint16_t *low, float *logits);
 
 /* Generation with a key/value cache. */
 typedef struct pawl_decoder pawl_decoder;

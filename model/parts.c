@@ -29,6 +29,22 @@ void pawl_trained_part(const pawl_model *m, const pawl_adapter *a, int64_t part,
     *count = (a ? adapter_begin(a, part + 1) : model_begin(m, part + 1)) - *first;
 }
 
+void pawl_low_stretch(const pawl_model *m, const pawl_adapter *a, int64_t *first, int64_t *count)
+{
+    int64_t below;
+    pawl_trained_part(m, a, 0, first, &below);
+    if (!(m->has & PAWL_TIED_HEAD)) *first += below;
+    *count = pawl_trained_count(m, a) - *first;
+}
+
+pawl_status pawl_low_round(const pawl_model *m, const pawl_adapter *a, pawl_device *d, const float *weights,
+                           uint16_t *low)
+{
+    int64_t first, count;
+    pawl_low_stretch(m, a, &first, &count);
+    return pawl_cast(d, pawl_view(weights + first, count, 0), pawl_view_as(PAWL_BF16, low, count, 0));
+}
+
 int64_t pass_block(int64_t layer)
 {
     return layer + 1;
@@ -71,14 +87,24 @@ static int take_up(pass *p, int64_t part, held *h)
     return count > 0;
 }
 
+static const uint16_t *low_of(const pass *p, int64_t first)
+{
+    int64_t begin, count;
+    pawl_low_stretch(p->m, adapter_of(p), &begin, &count);
+    return p->how->low && first >= begin ? p->how->low + (first - begin) : NULL;
+}
+
 pawl_status pass_need(pass *p, int64_t part)
 {
     held *h = held_of(p, part);
     const pawl_pass_hooks *hooks = p->how->hooks;
     const int some = take_up(p, part, h);
     h->place.weights = p->how->weights ? p->how->weights + h->first : NULL;
+    h->place.low = low_of(p, h->first);
     if (some && hooks && hooks->need) PAWL_TRY(hooks->need(hooks->self, part, &h->place));
-    if (h == &p->held[BLOCK]) p->adapting.weights = (pawl_stretch){h->place.weights, h->first};
+    if (h == &p->held[BLOCK])
+        p->adapting.weights = p->x && p->x->type == PAWL_BF16 ? (pawl_stretch){h->place.low, h->first, PAWL_BF16}
+                                                              : (pawl_stretch){h->place.weights, h->first, PAWL_F32};
     return PAWL_OK;
 }
 
@@ -91,7 +117,7 @@ pawl_status pass_want(pass *p, int64_t part)
     h->place.put = p->how->put;
     if (some && hooks && hooks->want) PAWL_TRY(hooks->want(hooks->self, part, &h->place));
     if (h == &p->held[BLOCK]) {
-        p->adapting.grads = (pawl_stretch){h->place.grads, h->first};
+        p->adapting.grads = (pawl_stretch){h->place.grads, h->first, PAWL_F32};
         p->adapting.put = h->place.put;
     }
     return PAWL_OK;
@@ -120,13 +146,20 @@ pawl_tensor pass_weight(const pass *p, int64_t layer, pawl_slot s)
 {
     const held *h = held_at(p, s);
     if (p->adapting.over) return pawl_frozen_part(p->adapting.over->base, layer, s);
-    return pawl_part_in(p->m, (pawl_stretch){h->place.weights, h->first}, layer, s);
+    return pawl_part_in(p->m, (pawl_stretch){h->place.weights, h->first, PAWL_F32}, layer, s);
+}
+
+pawl_tensor pass_matrix(const pass *p, int64_t layer, pawl_slot s)
+{
+    const held *h = held_at(p, s);
+    if (p->adapting.over || p->x->type == PAWL_F32) return pass_weight(p, layer, s);
+    return pawl_part_in(p->m, (pawl_stretch){h->place.low, h->first, PAWL_BF16}, layer, s);
 }
 
 pawl_tensor pass_grad(const pass *p, int64_t layer, pawl_slot s)
 {
     const held *h = held_at(p, s);
-    return pawl_part_in(p->m, (pawl_stretch){p->adapting.over ? NULL : h->place.grads, h->first}, layer, s);
+    return pawl_part_in(p->m, (pawl_stretch){p->adapting.over ? NULL : h->place.grads, h->first, PAWL_F32}, layer, s);
 }
 
 pawl_put pass_put(const pass *p, pawl_slot s)

@@ -46,6 +46,8 @@ static pawl_status open_pass(pass *p)
                "a slot of %lld rows of %lld tokens does not fit activations for %lld positions in rows of up to %lld",
                (long long)b->rows, (long long)b->tokens, (long long)p->x->positions, (long long)p->x->tokens);
     PAWL_CHECK(!p->learns || p->x->train, PAWL_EBUG, "these activations are for forward passes only");
+    PAWL_CHECK(p->x->type == PAWL_F32 || p->how->low || (p->how->hooks && p->how->hooks->need), PAWL_EBUG,
+               "a pass in bf16 has no rounded weights");
     PAWL_CHECK(!p->adapting.over || p->N <= p->adapting.over->work->positions, PAWL_EBUG,
                "a slot of %lld positions does not fit an adapter's scratch for %lld", (long long)p->N,
                (long long)p->adapting.over->work->positions);
@@ -115,8 +117,8 @@ static pawl_status head_loss(pass *p)
     const int64_t part = pass_head(p), D = p->m->config.hidden_size;
     if (part != pass_above(p)) PAWL_TRY(pass_need(p, part));
     if (p->learns) PAWL_TRY(pass_want(p, part));
-    const pawl_head h = {.hidden = pass_view(p, p->x->final.in, D),
-                         .w = pass_weight(p, 0, head),
+    const pawl_head h = {.hidden = pass_low(p, p->x->final.in, D),
+                         .w = pass_matrix(p, 0, head),
                          .targets = p->b->targets,
                          .scale = p->how->scale,
                          .loss = pass_view(p, p->how->losses, 0),
@@ -142,13 +144,13 @@ pawl_status pawl_model_pass(const pawl_model *m, pawl_device *d, pawl_activation
 }
 
 pawl_status pawl_model_logits(const pawl_model *m, pawl_device *d, pawl_activations *a, const pawl_batch *b,
-                              const pawl_over *over, const float *weights, float *logits)
+                              const pawl_over *over, const float *weights, const uint16_t *low, float *logits)
 {
-    const pawl_pass how = {.over = over, .weights = weights};
+    const pawl_pass how = {.over = over, .weights = weights, .low = low};
     pass p = begin(m, d, a, b, &how);
     PAWL_TRY(open_pass(&p));
     PAWL_TRY(pass_forward(&p));
     PAWL_TRY(pass_need(&p, pass_head(&p)));
-    return pawl_linear(d, pass_view(&p, a->final.in, m->config.hidden_size), pass_weight(&p, 0, pawl_head_slot(m)),
+    return pawl_linear(d, pass_low(&p, a->final.in, m->config.hidden_size), pass_matrix(&p, 0, pawl_head_slot(m)),
                        (pawl_tensor){.dtype = PAWL_F32}, PAWL_SET, pass_view(&p, logits, m->config.vocab_size));
 }

@@ -44,6 +44,15 @@ pawl_tensor pass_weight(const pass *p, int64_t layer, pawl_slot s);
 pawl_tensor pass_grad(const pass *p, int64_t layer, pawl_slot s);
 pawl_put pass_put(const pass *p, pawl_slot s); /* for the gradient of a slot */
 
+/* A weight of a matrix product, as products of this pass read it. */
+pawl_tensor pass_matrix(const pass *p, int64_t layer, pawl_slot s);
+
+/* Numbers of the pass's type: what products read and write. */
+static inline pawl_tensor pass_low(const pass *p, const void *data, int64_t cols)
+{
+    return pawl_view_as(p->x->type, data, p->N, cols);
+}
+
 static inline pawl_tensor pass_view(const pass *p, const float *data, int64_t cols)
 {
     return pawl_view(data, p->N, cols);
@@ -60,7 +69,7 @@ PAWL_MUST pawl_status pass_block_again(const pass *p, int64_t layer);
 /* Window and scale of a layer, and the rest. */
 pawl_attend pass_attend(const pass *p, int64_t layer);
 /* Turns queries and keys; direction -1: back. */
-PAWL_MUST pawl_status pass_rotate(const pass *p, float *qkv, int direction);
+PAWL_MUST pawl_status pass_rotate(const pass *p, void *qkv, int direction);
 
 /* Leaves the normed hidden states in final.in, and part L + 1 in use. */
 PAWL_MUST pawl_status pass_forward(pass *p);

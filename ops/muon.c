@@ -40,7 +40,7 @@ static pawl_status normalise(pawl_device *d, const work *w, int64_t count)
     double squares = 0;
     PAWL_TRY(pawl_sum_squares(d, w->x, count, w->sums));
     for (int64_t b = 0; b < (count + PAWL_SUM_BLOCK - 1) / PAWL_SUM_BLOCK; b++) squares += w->sums[b];
-    return pawl_scale(d, w->x, (float)(1 / fmax(sqrt(squares), PAWL_MUON_EPS)), count);
+    return pawl_scale(d, matrix(w->x, 1, count), (float)(1 / fmax(sqrt(squares), PAWL_MUON_EPS)));
 }
 
 /* A wide X is multiplied from the left, a tall one from the right: the Gram matrix is symmetric, and its side the

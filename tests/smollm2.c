@@ -144,7 +144,7 @@ static pawl_status compute(real *r, const json_t *c, space *s, pawl_activations 
     const int64_t tokens = s->batch.tokens, V = pawl_model_settings(r->model)->vocab_size;
     double loss = 0;
     fill(&s->batch, json_object_get(c, "ids"));
-    PAWL_TRY(pawl_model_logits(r->model, r->device, a, &s->batch, NULL, r->weights, s->logits));
+    PAWL_TRY(pawl_model_logits(r->model, r->device, a, &s->batch, NULL, r->weights, NULL, s->logits));
     check_logits(r, json_object_get(c, "last_logits_top10"), s->logits + (tokens - 1) * V);
     const pawl_pass pass = {.weights = r->weights,
                             .grads = r->grads,

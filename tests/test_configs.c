@@ -79,7 +79,7 @@ static const struct broken {
      {"7:1: error: unknown key 'model_type': base_model's config.json says it; of a model from nothing it is a key of 'model'"}},
     {GOOD "optimizer: adamw_torch\n",
      {"7:12: error: optimizer: expected one of adamw, adamw_8bit, sgd, lion, adafactor, muon, found 'adamw_torch' (it is adamw here)"}},
-    {GOOD "bf16: auto\n", {"7:7: error: bf16: expected true or false, found 'auto' (this version computes in float32: leave it out)"}},
+    {GOOD "bf16: auto\n", {"7:7: error: bf16: expected true or false, found 'auto' (true computes in bfloat16 with float32 weights, false in float32)"}},
     {"output_dir: out\nbase_model: b\ndatasets:\n  - {path: a, ds_type: json, type: sharegpt}\nglobal_batch_size: 8\nlearning_rate: 1e-4\n",
      {"4:15: error: datasets.0: unknown key 'ds_type': the ending of a file says how it is read",
       "4:36: error: datasets.0.type: expected one of completion, text, alpaca, chat, chat_template, prompt_completion, input_output, "
@@ -230,7 +230,7 @@ static const struct broken {
      {"7:1: error: micro_batch_size: expected at most the 8 rows of global_batch_size, found 9"}},
     {GOOD "micro_batch_size: 3\nreduction_lanes: 4\n",
      {"8:1: error: reduction_lanes: expected at most the 3 slots of a step (global_batch_size / micro_batch_size, rounded up), found 4"}},
-    {GOOD "bf16: true\n", {"7:1: error: bf16: expected false, found true: this version computes in float32"}},
+    {GOOD "bf16: true\npeft_use_dora: true\n", {"1:1: error: peft_use_dora: without adapter: lora it would do nothing: add that, or leave it out", "8:1: error: peft_use_dora: expected false with bf16: true, found true: DoRA is computed in float32"}},
     {GOOD "eval_steps: 10\n",
      {"7:1: error: eval_steps: there is nothing to measure: expected val_set_size above 0 or test_datasets, or no eval_steps"}},
     {GOOD "resume_from_checkpoint: ''\n", {"7:1: error: resume_from_checkpoint: expected auto, none or a path, found ''"}},

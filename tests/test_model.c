@@ -342,7 +342,7 @@ static void the_decoder_steps_through_the_same_logits(void **unused)
         const float *logits;
         begin_batch(&s);
         add_row(&s, 400, (const int[]){13, 0});
-        assert_int_equal(pawl_model_logits(s.model, s.device, s.acts, &s.batch, NULL, s.weights, all), PAWL_OK);
+        assert_int_equal(pawl_model_logits(s.model, s.device, s.acts, &s.batch, NULL, s.weights, NULL, all), PAWL_OK);
         assert_int_equal(pawl_decoder_open(s.model, s.device, s.weights, T, &g), PAWL_OK);
         assert_int_equal(pawl_decoder_step(g, V, &logits), PAWL_EDATA);
         for (int n = 0; n < T; n++) {
@@ -365,7 +365,7 @@ static void logits_and_losses_agree(void **unused)
     float all[3 * T * V];
     usual_batch(&s);
     pass(&s, 1, NULL, PAWL_SET);
-    assert_int_equal(pawl_model_logits(s.model, s.device, s.acts, &s.batch, NULL, s.weights, all), PAWL_OK);
+    assert_int_equal(pawl_model_logits(s.model, s.device, s.acts, &s.batch, NULL, s.weights, NULL, all), PAWL_OK);
     for (int n = 0; n < 3 * T; n++) {
         double total = 0;
         for (int i = 0; i < V; i++) total += exp(all[n * V + i]);

@@ -181,7 +181,7 @@ static void whole(const opened *o, pawl_device *d, pawl_activations *a, int32_t 
         targets[n] = PAWL_NOT_TRAINED;
         positions[n] = n;
     }
-    assert_done(pawl_model_logits(o->m, d, a, &b, NULL, o->flat, logits));
+    assert_done(pawl_model_logits(o->m, d, a, &b, NULL, o->flat, NULL, logits));
 }
 
 /* Greedy: each next id is the one that the whole text's last logits favour, and those are the decoder's. */

@@ -199,7 +199,7 @@ static base open_base(pawl_code code)
     const pawl_shapes shapes = pawl_model_shapes(b.m, 1, N);
     assert_int_equal(pawl_device_reserve(b.d, &shapes), PAWL_OK);
     b.weights = numbers(pawl_model_count(b.m), 4, 0.05f);
-    assert_int_equal(pawl_frozen_open(b.m, code, &b.frozen), PAWL_OK);
+    assert_int_equal(pawl_frozen_open(b.m, code, PAWL_F32, &b.frozen), PAWL_OK);
     return b;
 }
 
@@ -335,9 +335,9 @@ static void bytes_are_saved_and_bad_numbers_refused(void **state)
     (void)state;
     base b = open_base(PAWL_CODE_NF4);
     const double linear = 3.0 * D * D + 3.0 * D * F; /* q, k and v are twice as wide as o, here */
-    const double saved = (double)pawl_frozen_bytes(b.m, PAWL_CODE_NONE) - (double)pawl_frozen_bytes(b.m, PAWL_CODE_NF4);
+    const double saved = (double)pawl_frozen_bytes(b.m, PAWL_CODE_NONE, PAWL_F32) - (double)pawl_frozen_bytes(b.m, PAWL_CODE_NF4, PAWL_F32);
     assert_true(saved > linear * (4 - 0.57) - 4.0 * (1 << 20) - 65536); /* but for one panel */
-    assert_true(pawl_frozen_bytes(b.m, PAWL_CODE_INT8) > pawl_frozen_bytes(b.m, PAWL_CODE_NF4));
+    assert_true(pawl_frozen_bytes(b.m, PAWL_CODE_INT8, PAWL_F32) > pawl_frozen_bytes(b.m, PAWL_CODE_NF4, PAWL_F32));
     b.poisoned = 4;
     assert_int_equal(pawl_frozen_fill(b.frozen, b.d, give, &b), PAWL_EDATA);
     assert_non_null(strstr(pawl_last_error()->what, b.m->weights[4].name));

@@ -19,7 +19,7 @@ static int buffer_of(const pawl_parts *p, int64_t part)
 
 /* One block is in use at a time. What lies below the blocks and above them is in use together only where the head is the
  * embedding; else it takes turns in one buffer. */
-static void lay_out_parts(const pawl_parts *p, pawl_arena *a, float *to[PAWL_HELD_PARTS])
+static void lay_out_parts(const pawl_parts *p, pawl_arena *a, size_t bytes, void *to[PAWL_HELD_PARTS])
 {
     const int64_t parts = pawl_trained_parts(p->model);
     int64_t most[PAWL_HELD_PARTS] = {0};
@@ -30,7 +30,29 @@ static void lay_out_parts(const pawl_parts *p, pawl_arena *a, float *to[PAWL_HEL
     const int together = pawl_model_settings(p->model)->tie_word_embeddings != 0;
     if (!together && most[PAWL_HELD_ABOVE] > most[PAWL_HELD_BELOW]) most[PAWL_HELD_BELOW] = most[PAWL_HELD_ABOVE];
     for (int i = 0; i < PAWL_HELD_PARTS; i++)
-        to[i] = i == PAWL_HELD_ABOVE && !together ? to[PAWL_HELD_BELOW] : pawl_take_bytes(a, (size_t)most[i] * sizeof(float));
+        to[i] = i == PAWL_HELD_ABOVE && !together ? to[PAWL_HELD_BELOW] : pawl_take_bytes(a, (size_t)most[i] * bytes);
+}
+
+static void lay_out_floats(const pawl_parts *p, pawl_arena *a, float *to[PAWL_HELD_PARTS])
+{
+    void *at[PAWL_HELD_PARTS];
+    lay_out_parts(p, a, sizeof(float), at);
+    for (int i = 0; i < PAWL_HELD_PARTS; i++) to[i] = at[i];
+}
+
+/* In bf16 runs. */
+static void lay_out_low(pawl_hold *h)
+{
+    void *at[PAWL_HELD_PARTS];
+    int64_t first, count;
+    if (!h->p->train->bf16) return;
+    if (h->stage == 3) {
+        lay_out_parts(h->p, &h->low_arena, sizeof(uint16_t), at);
+        for (int i = 0; i < PAWL_HELD_PARTS; i++) h->gathered_low[i] = at[i];
+        return;
+    }
+    pawl_low_stretch(h->p->model, h->p->adapter, &first, &count);
+    h->low = pawl_take_bytes(&h->low_arena, (size_t)count * sizeof(uint16_t));
 }
 
 static void lay_out(pawl_hold *h)
@@ -41,8 +63,9 @@ static void lay_out(pawl_hold *h)
     const size_t ranks = (size_t)p->comm->size;
     const int64_t weights = h->stage == 3 ? h->end - h->first : h->count;
     h->weights = pawl_take_bytes(&h->weights_arena, (size_t)weights * sizeof(float));
-    if (h->stage == 3) lay_out_parts(p, &h->gathered_arena, h->gathered);
-    if (h->stage >= 2) lay_out_parts(p, &h->grads_arena, h->grads);
+    lay_out_low(h);
+    if (h->stage == 3) lay_out_floats(p, &h->gathered_arena, h->gathered);
+    if (h->stage >= 2) lay_out_floats(p, &h->grads_arena, h->grads);
     if (h->stage == 0) return;
     h->blocks = pawl_take_bytes(&h->norm_arena, (size_t)pawl_norm_blocks(extents, extent_count, 0, h->count) * sizeof(double));
     h->lengths = pawl_take_bytes(&h->norm_arena, ranks * sizeof(size_t));
@@ -73,6 +96,8 @@ static pawl_hold hold_of(const pawl_parts *p)
                        .count = count,
                        .end = count,
                        .weights_arena = {.name = "weights"},
+                       .low_stale = 1,
+                       .low_arena = {.name = "bf16 weights"},
                        .gathered_arena = {.name = "gathered weights"},
                        .grads_arena = {.name = "gradients"},
                        .norm_arena = {.name = "gradients"}};
@@ -95,6 +120,7 @@ static pawl_status measure(pawl_hold *h, pawl_hold_sizes *out)
     lay_out(h);
     const pawl_status s = pawl_hold_state(h, NULL, &like);
     *out = (pawl_hold_sizes){.weights = h->weights_arena.used,
+                             .low = h->low_arena.used,
                              .gathered = h->gathered_arena.used,
                              .gradients = h->grads_arena.used + h->norm_arena.used + sum_bytes(h),
                              .optimizer = pawl_optim_bytes(p->optim, extents, extent_count, h->first, h->end),
@@ -113,6 +139,18 @@ pawl_status pawl_hold_measure(const pawl_parts *p, pawl_hold_sizes *out)
 
 /* ---- what a pass asks for ---- */
 
+static pawl_status round_numbers(const pawl_hold *h, float *from, int64_t count, uint16_t *to)
+{
+    return pawl_cast(h->p->device, (pawl_tensor){from, PAWL_F32, 1, {count}}, (pawl_tensor){to, PAWL_BF16, 1, {count}});
+}
+
+pawl_status pawl_hold_refresh(pawl_hold *h)
+{
+    if (!h->low || !h->low_stale) return PAWL_OK;
+    h->low_stale = 0;
+    return pawl_low_round(h->p->model, h->p->adapter, h->p->device, h->weights, h->low);
+}
+
 static pawl_status need(void *self, int64_t part, pawl_part_place *at)
 {
     pawl_hold *h = self;
@@ -124,7 +162,8 @@ static pawl_status need(void *self, int64_t part, pawl_part_place *at)
     pawl_watch_renew();
     PAWL_TRY(pawl_owners_gather(h->owners, first, count, h->weights, to));
     at->weights = to;
-    return PAWL_OK;
+    at->low = h->gathered_low[buffer_of(h->p, part)];
+    return at->low ? round_numbers(h, to, count, h->gathered_low[buffer_of(h->p, part)]) : PAWL_OK;
 }
 
 static pawl_status want(void *self, int64_t part, pawl_part_place *at)
@@ -148,6 +187,7 @@ static pawl_status ready(void *self, int64_t part)
 void pawl_hold_pass(pawl_hold *h, int learns, pawl_pass *pass)
 {
     pass->weights = h->stage == 3 ? NULL : h->weights;
+    pass->low = h->low;
     if (h->stage == 3 || (h->stage == 2 && learns)) pass->hooks = learns ? &h->learning : &h->reading;
 }
 
@@ -179,6 +219,7 @@ static pawl_status take(pawl_hold *h)
     PAWL_TRY(deal_ranges(h));
     lay_out(h);
     PAWL_TRY(pawl_arena_open(&h->weights_arena));
+    PAWL_TRY(open_arena(&h->low_arena));
     PAWL_TRY(open_arena(&h->gathered_arena));
     PAWL_TRY(open_arena(&h->grads_arena));
     PAWL_TRY(open_arena(&h->norm_arena));
@@ -203,6 +244,7 @@ void pawl_hold_close(pawl_hold *h)
     pawl_rounds_close(h->rounds);
     pawl_owners_close(h->owners);
     pawl_arena_close(&h->weights_arena);
+    pawl_arena_close(&h->low_arena);
     pawl_arena_close(&h->gathered_arena);
     pawl_arena_close(&h->grads_arena);
     pawl_arena_close(&h->norm_arena);
@@ -314,6 +356,7 @@ float *pawl_hold_mine(pawl_hold *h)
 
 pawl_status pawl_hold_spread(pawl_hold *h)
 {
+    h->low_stale = 1;
     if (h->stage == 0 || h->stage == 3) return PAWL_OK;
     return pawl_owners_gather(h->owners, 0, h->count, pawl_hold_mine(h), h->weights);
 }

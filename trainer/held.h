@@ -20,9 +20,12 @@ typedef struct pawl_hold {
     int stage;
     int64_t count, first, end; /* of the flat run; this rank's range, in stage 0 all of it */
     pawl_owners *owners;       /* NULL in stage 0 */
-    pawl_arena weights_arena, gathered_arena, grads_arena, norm_arena;
+    pawl_arena weights_arena, low_arena, gathered_arena, grads_arena, norm_arena;
     float *weights;                                             /* [count], in stage 3 [end - first] */
     float *gathered[PAWL_HELD_PARTS], *grads[PAWL_HELD_PARTS]; /* of the parts in use */
+    uint16_t *low;                                              /* bf16: the weights as products read them, ... */
+    uint16_t *gathered_low[PAWL_HELD_PARTS];                    /* ... in stage 3 those of the parts in use */
+    int low_stale;                                              /* weights have changed since */
     double *blocks;                                             /* sums for the norm, of all ranges */
     size_t *lengths, *offsets;                                  /* [ranks] of blocks, in bytes */
     pawl_reduction *reduction;                                  /* stages 0 and 1 */
@@ -31,7 +34,7 @@ typedef struct pawl_hold {
     pawl_pass_hooks learning, reading;
 } pawl_hold;
 
-typedef struct pawl_hold_sizes { size_t weights, gathered, gradients, optimizer, snapshot; } pawl_hold_sizes;
+typedef struct pawl_hold_sizes { size_t weights, low, gathered, gradients, optimizer, snapshot; } pawl_hold_sizes;
 /* For the rank that p->comm says: the plan. Errors: EMEM. */
 PAWL_MUST pawl_status pawl_hold_measure(const pawl_parts *p, pawl_hold_sizes *out);
 
@@ -44,6 +47,8 @@ PAWL_MUST pawl_status pawl_hold_state(const pawl_hold *h, const pawl_optim *o, p
 
 /* Weights and hooks of a pass: that learns (stages 2 and 3 also say where its gradients go), or only reads. */
 void pawl_hold_pass(pawl_hold *h, int learns, pawl_pass *pass);
+/* Makes the bf16 copy of the weights where they have changed since it was made. Local; before passes. */
+PAWL_MUST pawl_status pawl_hold_refresh(pawl_hold *h);
 /* Collective, after the last slot. The sum of all gradients, from this rank's first number on. */
 PAWL_MUST pawl_status pawl_hold_sum(pawl_hold *h, float **grads);
 /* Collective. The norm of the gradient of which this rank's range is at grads. */

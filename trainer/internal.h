@@ -6,6 +6,9 @@
 
 int64_t pawl_total_steps(const pawl_parts *p);
 /* What the passes of a run need room for, with rows of up to so many tokens. */
+/* What products are computed in. */
+pawl_dtype pawl_run_type(const pawl_parts *p);
+pawl_shapes pawl_run_shapes(const pawl_parts *p, int64_t tokens);
 pawl_capacity pawl_run_capacity(const pawl_parts *p, int64_t tokens, int train);
 
 /* ---- The step (step.c) ---- */
@@ -47,7 +50,7 @@ pawl_frozen *pawl_stepper_base(pawl_stepper *s);
 /* Local: a new run begins at the weights that are there. */
 PAWL_MUST pawl_status pawl_stepper_begin(pawl_stepper *s);
 /* What of a pass says where the weights are, for an evaluation. */
-pawl_pass pawl_stepper_pass(pawl_stepper *s);
+PAWL_MUST pawl_status pawl_stepper_pass(pawl_stepper *s, pawl_pass *out);
 /* Every tensor a checkpoint holds: model and optimizer. */
 const pawl_state *pawl_stepper_state(const pawl_stepper *s);
 /* This rank's slots of the step whose rows begin at running counter `at`. Local in zero_stage 0 and 1; else ranks meet in it, and

@@ -14,12 +14,25 @@ pawl_cut pawl_cut_of(const pawl_train_config *t, const pawl_comm_config *r)
     return c;
 }
 
+pawl_dtype pawl_run_type(const pawl_parts *p)
+{
+    return p->train->bf16 ? PAWL_BF16 : PAWL_F32;
+}
+
+pawl_shapes pawl_run_shapes(const pawl_parts *p, int64_t tokens)
+{
+    pawl_shapes s = pawl_model_shapes(p->model, p->train->micro_batch_size, tokens);
+    s.type = pawl_run_type(p);
+    return s;
+}
+
 pawl_capacity pawl_run_capacity(const pawl_parts *p, int64_t tokens, int train)
 {
     return (pawl_capacity){.rows = p->train->micro_batch_size,
                            .tokens = tokens,
                            .train = train,
-                           .recompute = (pawl_recompute)p->train->activation_recompute};
+                           .recompute = (pawl_recompute)p->train->activation_recompute,
+                           .type = pawl_run_type(p)};
 }
 
 void pawl_lane_slots(const pawl_cut *c, int lane, int64_t *first, int64_t *end)
@@ -46,7 +59,7 @@ static pawl_status planned_of(const pawl_parts *p, pawl_planned *out)
     const int64_t longest = p->data ? pawl_data_longest(p->data) : p->sequence_len;
     pawl_planned w = {.p = p, .micro = p->train->micro_batch_size, .tokens = longest < p->sequence_len ? longest : p->sequence_len};
     PAWL_TRY(pawl_hold_measure(p, &w.held));
-    w.shapes = pawl_model_shapes(p->model, w.micro, w.tokens);
+    w.shapes = pawl_run_shapes(p, w.tokens);
     *out = w;
     return PAWL_OK;
 }

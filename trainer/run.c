@@ -231,7 +231,8 @@ static pawl_status evaluate(pawl_trainer *t, int *stopped)
     *stopped = 0;
     if (t->evaluated == t->step || pawl_data_domains(t->p->data, PAWL_HELD_OUT) == 0) return PAWL_OK;
     pawl_screen_evaluating(t->p);
-    const pawl_pass of = pawl_stepper_pass(t->stepper);
+    pawl_pass of;
+    PAWL_TRY(pawl_stepper_pass(t->stepper, &of));
     PAWL_SPAN_TRY("evaluation", pawl_evaluate(t->evaluator, &of, t->scores, stopped));
     if (*stopped) return PAWL_OK;
     t->evaluated = t->step;

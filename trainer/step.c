@@ -107,7 +107,7 @@ static pawl_status take_adapter(pawl_stepper *s, const pawl_capacity *room)
 {
     const pawl_parts *p = s->p;
     if (!p->adapter) return PAWL_OK;
-    PAWL_TRY(pawl_frozen_open(p->model, p->base_code, &s->base));
+    PAWL_TRY(pawl_frozen_open(p->model, p->base_code, pawl_run_type(p), &s->base));
     PAWL_TRY(pawl_adapter_work_open(p->adapter, room, &s->work));
     s->over = (pawl_over){.adapter = p->adapter, .base = s->base, .work = s->work, .seed = (uint64_t)p->train->seed, .first_row = -1};
     return PAWL_OK;
@@ -195,12 +195,12 @@ pawl_frozen *pawl_stepper_base(pawl_stepper *s)
     return s->base;
 }
 
-pawl_pass pawl_stepper_pass(pawl_stepper *s)
+pawl_status pawl_stepper_pass(pawl_stepper *s, pawl_pass *out)
 {
-    pawl_pass pass = {.over = s->p->adapter ? &s->over : NULL};
+    *out = (pawl_pass){.over = s->p->adapter ? &s->over : NULL};
     s->over.first_row = -1; /* nothing is dropped where nothing is learnt */
-    pawl_hold_pass(&s->hold, 0, &pass);
-    return pass;
+    pawl_hold_pass(&s->hold, 0, out);
+    return pawl_hold_refresh(&s->hold);
 }
 
 const pawl_state *pawl_stepper_state(const pawl_stepper *s)
@@ -310,6 +310,7 @@ pawl_status pawl_step_compute(pawl_stepper *s, int64_t at)
     s->next = s->first_slot[rank];
     s->done = (int64_t)(s->offsets[rank] / sizeof(pawl_row_result));
     const float scale = trained ? (float)(1.0 / (double)trained) : 0;
+    PAWL_TRY(pawl_hold_refresh(&s->hold));
     return s->hold.stage >= 2 ? compute_turns(s, scale) : compute_lanes(s, scale);
 }
 

@@ -20,19 +20,25 @@ static pawl_status program(const pawl_planned *w, size_t *bytes)
 
 static pawl_status base_weights(const pawl_planned *w, size_t *bytes)
 {
-    *bytes = w->p->adapter ? pawl_frozen_bytes(w->p->model, w->p->base_code) : 0;
+    *bytes = w->p->adapter ? pawl_frozen_bytes(w->p->model, w->p->base_code, pawl_run_type(w->p)) : 0;
     return PAWL_OK;
 }
 
 static pawl_status reading(const pawl_planned *w, size_t *bytes)
 {
-    *bytes = w->p->adapter ? pawl_frozen_fill_bytes(w->p->model, w->p->base_code) : 0;
+    *bytes = w->p->adapter ? pawl_frozen_fill_bytes(w->p->model, w->p->base_code, pawl_run_type(w->p)) : 0;
     return PAWL_OK;
 }
 
 static pawl_status weights(const pawl_planned *w, size_t *bytes)
 {
     *bytes = w->held.weights;
+    return PAWL_OK;
+}
+
+static pawl_status low(const pawl_planned *w, size_t *bytes)
+{
+    *bytes = w->held.low;
     return PAWL_OK;
 }
 
@@ -114,6 +120,7 @@ static const struct taking {
     {"base weights", ALWAYS, base_weights},
     {"reading the base", LOADING, reading},
     {"weights", ALWAYS, weights},
+    {"bf16 weights", STEPS, low},
     {"gathered weights", STEPS, gathered},
     {"gradients", STEPS, gradients},
     {"optimizer", STEPS, optimizer},

@@ -26,7 +26,7 @@ extern "C" {
     F(i64, seed,              "42", 0, 9007199254740991, "", FIXED, "of everything random")                                    \
     F(f64, neftune_noise_alpha, "0", 0, 1000, "", FIXED, "size of the noise on embeddings in training, over the root of a row's length times the width; 0: none") \
     C(activation_recompute, "none", pawl_recompute_names, FREE, "what backward computes again, not to keep it: norms (and activations), or the block; same bits, less memory") \
-    F(flag, bf16,             "false", 0, 1, "",      FIXED, "compute in bfloat16")                                            \
+    F(flag, bf16,             "false", 0, 1, "",      FIXED, "matrix products and activations in bfloat16; weights, sums, optimizer float32")                                            \
     F(i64, threads,           "0",  0, 1024, "",      FREE,  "threads of a rank; 0: its share of the cores it is bound to")
 /* clang-format on */
 typedef struct pawl_train_config { PAWL_TRAIN_FIELDS(PAWL_MEMBER_F, PAWL_MEMBER_C, PAWL_MEMBER_T, PAWL_MEMBER_A) } pawl_train_config;
