@@ -1,10 +1,10 @@
 /* One training step on one rank - forward, backward, clipping, AdamW - on the reference shapes.
  *
- *     step --shape NAME --dtype fp32 [--seconds S] [--threads N] [--phases] [--cpu-time] [--recompute none|norms|block]
+ *     step --shape NAME --dtype fp32|bf16 [--seconds S] [--threads N] [--phases] [--cpu-time] [--recompute none|norms|block]
  *          [--lora R [--dropout P] [--dora] [--base f32|int8|nf4]]
  *
  * Prints the median: SHAPE DTYPE N tok/s G GFLOP/s P% of gemm, where model FLOPs are 6 N + 12 L d T a token (N: weights of
- * matrix products, head included; with an adapter on all linear modules 4 N and 6 of its own) and gemm is the library's own square product on the same threads in the same run.
+ * matrix products, head included; with an adapter on all linear modules 4 N and 6 of its own) and gemm is the library's own square product of that type on the same threads in the same run.
  * --cpu-time counts the processor's time rather than the clock's: with one thread, figures that busy neighbours do not spoil. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,6 +42,8 @@ typedef struct bench {
     pawl_arena arena;
     pawl_batch batch;
     float *weights, *grads, *losses;
+    uint16_t *low; /* bf16: the weights as products read them */
+    pawl_dtype type;
     const char *settings; /* of an adapter, as JSON; NULL: all weights are trained */
     pawl_code code;
     pawl_recompute recompute;
@@ -56,6 +58,7 @@ static void lay_out(bench *b)
     const size_t bytes = (size_t)pawl_trained_count(b->model, b->adapter) * sizeof(float);
     b->weights = pawl_take_bytes(&b->arena, bytes);
     b->grads = pawl_take_bytes(&b->arena, bytes);
+    if (b->type == PAWL_BF16) b->low = pawl_take_bytes(&b->arena, bytes / 2);
     b->losses = pawl_take_bytes(&b->arena, (size_t)(b->shape->rows * b->shape->tokens) * sizeof(float));
     pawl_batch_lay_out(&b->arena, &b->batch, b->shape->rows, b->shape->tokens);
 }
@@ -116,9 +119,10 @@ static pawl_status open_bench(bench *b, int threads)
     c.tie_word_embeddings = s->tied;
     PAWL_TRY(pawl_model_open(&c, &b->model));
     PAWL_TRY(pawl_device_open_cpu(threads, "auto", &b->device));
-    const pawl_shapes most = pawl_model_shapes(b->model, s->rows, s->tokens);
+    pawl_shapes most = pawl_model_shapes(b->model, s->rows, s->tokens);
+    most.type = b->type;
     PAWL_TRY(pawl_device_reserve(b->device, &most));
-    b->room = (pawl_capacity){.rows = s->rows, .tokens = s->tokens, .train = 1, .recompute = b->recompute};
+    b->room = (pawl_capacity){.rows = s->rows, .tokens = s->tokens, .train = 1, .recompute = b->recompute, .type = b->type};
     PAWL_TRY(pawl_activations_open(b->model, &b->room, &b->activations));
     PAWL_TRY(open_adapter(b));
     const int count = pawl_trained_extents(b->model, b->adapter, &extents);
@@ -158,10 +162,13 @@ static double gemm_rate(bench *b)
     pawl_arena a = {.name = "numbers for measuring", .used = 3 * SIDE * SIDE * sizeof(float)};
     pawl_tensor m[3];
     double seconds[1 + GEMMS];
-    if (clock_used == CLOCK_MONOTONIC) return pawl_device_gemm_rate(b->device, PAWL_F32);
+    if (clock_used == CLOCK_MONOTONIC) return pawl_device_gemm_rate(b->device, b->type);
     if (pawl_arena_open(&a) != PAWL_OK) return 0;
-    for (int i = 0; i < 3; i++) m[i] = pawl_take(&a, PAWL_F32, 2, (const int64_t[]){SIDE, SIDE});
-    for (int64_t i = 0; i < 2 * SIDE * SIDE; i++) ((float *)a.base)[i] = (float)(i % 17 - 8) / 8;
+    for (int i = 0; i < 3; i++) m[i] = pawl_take(&a, b->type, 2, (const int64_t[]){SIDE, SIDE});
+    for (int64_t i = 0; i < 2 * SIDE * SIDE; i++) {
+        const float x = (float)(i % 17 - 8) / 8;
+        pawl_convert(&x, PAWL_F32, (char *)a.base + (size_t)i * pawl_dtype_bytes(b->type), b->type, 1);
+    }
     for (int i = 0; i <= GEMMS; i++) {
         const double began = seconds_now();
         if (pawl_linear(b->device, m[0], m[1], (pawl_tensor){.data = NULL}, PAWL_SET, m[2]) != PAWL_OK) return 0;
@@ -175,9 +182,11 @@ static double gemm_rate(bench *b)
 static pawl_status step(bench *b, int64_t at, double seconds[PHASES])
 {
     double norm, t0 = seconds_now();
+    if (b->low) PAWL_TRY(pawl_low_round(b->model, b->adapter, b->device, b->weights, b->low));
     b->over.first_row = at * b->batch.rows;
     const pawl_pass pass = {.over = b->adapter ? &b->over : NULL,
                             .weights = b->weights,
+                            .low = b->low,
                             .grads = b->grads,
                             .put = PAWL_SET,
                             .scale = 1.0f / (float)(b->batch.rows * (b->batch.tokens - 1)),
@@ -216,7 +225,7 @@ static pawl_status measure(bench *b, double limit, int phases)
         printf("%s: %d steps, median ms: pass %.2f, norm %.2f, update %.2f; gemm %.0f GFLOP/s; activations %.1f MiB; first step after %.2f s; %s\n", s->name, n, 1e3 * all[PASS][n / 2],
                1e3 * all[NORM][n / 2], 1e3 * all[UPDATE][n / 2], gemm / 1e9,
                (double)pawl_activations_bytes(b->model, &b->room) / 0x1p20, first, pawl_device_describe(b->device));
-    printf("%s fp32 %.0f tok/s %.1f GFLOP/s %.0f%% of gemm\n", s->name, rate, rate * flops / 1e9, 100 * rate * flops / gemm);
+    printf("%s %s %.0f tok/s %.1f GFLOP/s %.0f%% of gemm\n", s->name, b->type == PAWL_BF16 ? "bf16" : "fp32", rate, rate * flops / 1e9, 100 * rate * flops / gemm);
     return PAWL_OK;
 }
 
@@ -254,8 +263,9 @@ int main(int argc, char **argv)
     bench b = {.began = pawl_seconds()};
     if (!pawl_parse_f64(option(argc, argv, "--seconds", "8"), &seconds)) return PAWL_EUSAGE;
     pawl_parse_i64(option(argc, argv, "--threads", ""), &threads);
-    if (strcmp(dtype, "fp32") != 0) {
-        fprintf(stderr, "step: --dtype: this version computes in fp32, found '%s'\n", dtype);
+    b.type = strcmp(dtype, "bf16") == 0 ? PAWL_BF16 : PAWL_F32;
+    if (b.type == PAWL_F32 && strcmp(dtype, "fp32") != 0) {
+        fprintf(stderr, "step: --dtype: expected fp32 or bf16, found '%s'\n", dtype);
         return PAWL_EUSAGE;
     }
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
