@@ -31,7 +31,8 @@ static pawl_status read_file(pawl_tree *t, const char *path, pawl_problems *prob
     size_t bytes;
     int64_t size;
     *root = NULL;
-    PAWL_CHECK(!pawl_path_is_dir(path), PAWL_EIO, "cannot read %s: it is a folder", path);
+    PAWL_CHECK(pawl_path_exists(path), PAWL_EUSAGE, "there is no file %s: expected the configuration of a run", path);
+    PAWL_CHECK(!pawl_path_is_dir(path), PAWL_EUSAGE, "%s is a folder: expected a file, the configuration of a run", path);
     PAWL_TRY(pawl_file_size(path, &size));
     if (size > FILE_MAX) {
         pawl_problem_add(problems, head, "the file has %lld bytes: expected a configuration of at most %d", (long long)size, FILE_MAX);

@@ -405,9 +405,9 @@ static void a_file_that_is_not_there(void **state)
     (void)state;
     pawl_text errors = {0};
     int count;
-    assert_int_equal(pawl_config_read("none.yaml", NULL, 0, &run, &errors, &count), PAWL_EIO);
+    assert_int_equal(pawl_config_read("none.yaml", NULL, 0, &run, &errors, &count), PAWL_EUSAGE);
     assert_non_null(strstr(pawl_last_error()->what, "none.yaml"));
-    assert_int_equal(pawl_config_read(".", NULL, 0, &run, &errors, &count), PAWL_EIO);
+    assert_int_equal(pawl_config_read(".", NULL, 0, &run, &errors, &count), PAWL_EUSAGE);
     pawl_text_close(&errors);
 }
 

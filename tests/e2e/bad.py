@@ -7,7 +7,7 @@ cases = [
     ("no command", 0, [], 10, ""),
     ("unknown command", 0, ["trian"], 10, "did you mean train"),
     ("unknown option", 0, ["show", "x", "--jsno"], 10, "did you mean --json"),
-    ("missing file", 2, ["train", where + "/none.yaml"], 40, "none.yaml"),
+    ("missing file", 2, ["train", where + "/none.yaml"], 10, "none.yaml"),
     ("not a checkpoint", 0, ["show", where], 20, where),
     ("not a model", 0, ["generate", where, "--prompt", "x"], 10, where + " is no model"),
     ("a file that is no model", 0, ["generate", __file__, "--prompt", "x"], 10, "is no model"),
