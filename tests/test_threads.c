@@ -31,6 +31,8 @@ typedef struct run {
     pawl_activations *activations;
     pawl_optim *optim;
     int64_t count;
+    pawl_dtype type;
+    uint16_t *low; /* of bf16: what products read */
     float *weights, *grads, losses[ROWS * T];
     double norm;
 } run;
@@ -40,7 +42,7 @@ static void done(pawl_status s)
     if (s != PAWL_OK) fail_msg("%s", pawl_last_error()->what);
 }
 
-static void open_run(const struct shape *s, int threads, run *r)
+static void open_run(const struct shape *s, pawl_dtype type, int threads, run *r)
 {
     pawl_model_config c;
     static pawl_optim_config o;
@@ -59,20 +61,23 @@ static void open_run(const struct shape *s, int threads, run *r)
     c.tie_word_embeddings = s->tied;
     done(pawl_model_open(&c, &r->model));
     done(pawl_device_open_cpu(threads, "auto", &r->device));
-    const pawl_shapes most = pawl_model_shapes(r->model, ROWS, T);
+    pawl_shapes most = pawl_model_shapes(r->model, ROWS, T);
+    most.type = r->type = type;
     done(pawl_device_reserve(r->device, &most));
-    done(pawl_activations_open(r->model, &(pawl_capacity){.rows = ROWS, .tokens = T, .train = 1}, &r->activations));
+    done(pawl_activations_open(r->model, &(pawl_capacity){.rows = ROWS, .tokens = T, .train = 1, .type = type},
+                               &r->activations));
     r->count = pawl_model_count(r->model);
     const int parts = pawl_model_extents(r->model, &extents);
     done(pawl_optim_open(&o, r->device, extents, parts, 0, r->count, &r->optim));
     r->weights = calloc((size_t)r->count, sizeof(float));
     r->grads = calloc((size_t)r->count, sizeof(float));
+    r->low = calloc((size_t)r->count, sizeof(uint16_t));
     pawl_model_init(r->model, 42, r->weights);
 }
 
 static void close_run(run *r)
 {
-    free(r->weights), free(r->grads);
+    free(r->weights), free(r->grads), free(r->low);
     pawl_optim_close(r->optim);
     pawl_activations_close(r->activations);
     pawl_device_close(r->device);
@@ -93,8 +98,13 @@ static void step(run *r, const struct shape *s, int64_t at)
     }
     const pawl_batch b = {
         .rows = ROWS, .tokens = T, .ids = ids, .targets = targets, .positions = positions, .starts = starts};
-    const pawl_pass p = {
-        .weights = r->weights, .grads = r->grads, .put = PAWL_SET, .scale = 1.0f / (ROWS * T), .losses = r->losses};
+    if (r->type == PAWL_BF16) done(pawl_low_round(r->model, NULL, r->device, r->weights, r->low));
+    const pawl_pass p = {.weights = r->weights,
+                         .low = r->type == PAWL_BF16 ? r->low : NULL,
+                         .grads = r->grads,
+                         .put = PAWL_SET,
+                         .scale = 1.0f / (ROWS * T),
+                         .losses = r->losses};
     done(pawl_model_pass(r->model, r->device, r->activations, &b, &p));
     done(pawl_grad_norm(r->optim, r->grads, &r->norm));
     done(pawl_optim_step(r->optim, r->weights, r->grads, r->norm, 1e-2, at));
@@ -107,32 +117,41 @@ static void assert_same(const char *what, const struct shape *s, int threads, co
         fail_msg("%s of width %lld: %s has other bits on %d threads", s->family, (long long)s->width, what, threads);
 }
 
+static void same_on_any_threads(const struct shape *s, pawl_dtype type)
+{
+    static const int threads[] = {2, 3, 8};
+    run one = {.model = NULL};
+    open_run(s, type, 1, &one);
+    for (int64_t at = 0; at < STEPS; at++) step(&one, s, at);
+    for (int t = 0; t < 3; t++) {
+        run r = {.model = NULL};
+        open_run(s, type, threads[t], &r);
+        for (int64_t at = 0; at < STEPS; at++) step(&r, s, at);
+        const size_t bytes = (size_t)r.count * sizeof(float);
+        assert_same("the losses", s, threads[t], r.losses, one.losses, sizeof r.losses);
+        assert_same("the norm", s, threads[t], &r.norm, &one.norm, sizeof r.norm);
+        assert_same("the gradient", s, threads[t], r.grads, one.grads, bytes);
+        assert_same("the model", s, threads[t], r.weights, one.weights, bytes);
+        close_run(&r);
+    }
+    close_run(&one);
+}
+
 static void threads_change_no_bit_of_a_step(void **state)
 {
     (void)state;
-    static const int threads[] = {2, 3, 8};
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        const struct shape *s = &shapes[i];
-        run one = {.model = NULL};
-        open_run(s, 1, &one);
-        for (int64_t at = 0; at < STEPS; at++) step(&one, s, at);
-        for (int t = 0; t < 3; t++) {
-            run r = {.model = NULL};
-            open_run(s, threads[t], &r);
-            for (int64_t at = 0; at < STEPS; at++) step(&r, s, at);
-            const size_t bytes = (size_t)r.count * sizeof(float);
-            assert_same("the losses", s, threads[t], r.losses, one.losses, sizeof r.losses);
-            assert_same("the norm", s, threads[t], &r.norm, &one.norm, sizeof r.norm);
-            assert_same("the gradient", s, threads[t], r.grads, one.grads, bytes);
-            assert_same("the model", s, threads[t], r.weights, one.weights, bytes);
-            close_run(&r);
-        }
-        close_run(&one);
-    }
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) same_on_any_threads(&shapes[i], PAWL_F32);
+}
+
+static void nor_in_bf16(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) same_on_any_threads(&shapes[i], PAWL_BF16);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(threads_change_no_bit_of_a_step)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(threads_change_no_bit_of_a_step),
+                                       cmocka_unit_test(nor_in_bf16)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
