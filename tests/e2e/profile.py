@@ -106,6 +106,13 @@ paths = {x["path"] for x in load(out, "profile.json")["phases"]}
 check({"step/forward/exchange", "step/backward/recomputation/feed-forward", "step/a turn of others/exchange", "step/spread"} <= paths, "what ranks do for each other is told")
 check(trouble_in(load(out, "trace.json")["traceEvents"]) is None, "and that trace nests")
 
+# In bf16, profiled or not: the same bits, and as much work.
+yaml, out = prepare("bf16", micro_batch_size=2, bf16="true")
+yaml2, reference = prepare("bf16calm", micro_batch_size=2, bf16="true")
+check(run(1, "train", yaml2)[0] == 0 and run(2, "train", "--profile", yaml)[0] == 0 and state(out) == state(reference), "bf16: profiled, it has the same bits")
+check_profile(out, 2, slots=4, count=STEPS - 1, first=2, what="bf16")
+check(all(r["gemm_bf16_flops_per_second"] > 1e8 for r in load(out, "profile.json")["per_rank"]), "bf16: the rate of such products was measured")
+
 yaml, out = prepare("some", micro_batch_size=1)
 check(run(2, "train", "--profile", "--profile-steps", "3:5", yaml)[0] == 0, "some steps only")
 p = check_profile(out, 2, slots=8, count=3, first=3, what="steps 3 to 5")
