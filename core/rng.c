@@ -4,30 +4,6 @@
 
 #include "core/status.h"
 
-pawl_random pawl_philox(const uint32_t counter[4], const uint32_t key[2])
-{
-    uint32_t x0 = counter[0], x1 = counter[1], x2 = counter[2], x3 = counter[3], k0 = key[0], k1 = key[1];
-    for (int round = 0; round < 10; round++) {
-        const uint64_t p0 = (uint64_t)0xD2511F53u * x0, p1 = (uint64_t)0xCD9E8D57u * x2;
-        const uint32_t y0 = (uint32_t)(p1 >> 32) ^ x1 ^ k0, y2 = (uint32_t)(p0 >> 32) ^ x3 ^ k1;
-        x1 = (uint32_t)p1;
-        x3 = (uint32_t)p0;
-        x0 = y0;
-        x2 = y2;
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
-    }
-    return (pawl_random){{x0, x1, x2, x3}};
-}
-
-pawl_random pawl_random_at(uint64_t seed, pawl_purpose purpose, uint64_t a, uint64_t b)
-{
-    const uint32_t counter[4] = {(uint32_t)b, (uint32_t)(b >> 32 & 0xffffu) | (uint32_t)purpose << 16, (uint32_t)a,
-                                 (uint32_t)(a >> 32)};
-    const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
-    return pawl_philox(counter, key);
-}
-
 float pawl_uniform(uint32_t word)
 {
     return (float)(word >> 8) * 0x1p-24f;

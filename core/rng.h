@@ -23,12 +23,42 @@ typedef enum pawl_purpose {
     PAWL_FOR_NEFTUNE = 8  /* noise on embeddings: a = row of the run, b = element of the row / 4 */
 } pawl_purpose;
 
-typedef struct pawl_random { uint32_t word[4]; } pawl_random;
+typedef struct pawl_random {
+    uint32_t word[4];
+} pawl_random;
 
-/* The Philox4x32-10 block of counter (4 words) under key (2 words). */
-pawl_random pawl_philox(const uint32_t counter[4], const uint32_t key[2]);
+/* The Philox4x32-10 block of counter (4 words) under key (2 words). Here for loops over blocks, which a compiler turns
+ * into one block a lane. */
+static inline pawl_random pawl_philox(const uint32_t counter[4], const uint32_t key[2])
+{
+    uint32_t x0 = counter[0], x1 = counter[1], x2 = counter[2], x3 = counter[3], k0 = key[0], k1 = key[1];
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC unroll 10
+#endif
+    for (int round = 0; round < 10; round++) {
+        const uint32_t low0 = 0xD2511F53u * x0, low1 = 0xCD9E8D57u * x2;
+        const uint32_t high0 = (uint32_t)((uint64_t)0xD2511F53u * x0 >> 32),
+                       high1 = (uint32_t)((uint64_t)0xCD9E8D57u * x2 >> 32);
+        x0 = high1 ^ x1 ^ k0;
+        x2 = high0 ^ x3 ^ k1;
+        x1 = low1;
+        x3 = low0;
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    const pawl_random r = {{x0, x1, x2, x3}};
+    return r;
+}
+
 /* 128 random bits for (seed, purpose, a, b). b < 2^48. */
-pawl_random pawl_random_at(uint64_t seed, pawl_purpose purpose, uint64_t a, uint64_t b);
+static inline pawl_random pawl_random_at(uint64_t seed, pawl_purpose purpose, uint64_t a, uint64_t b)
+{
+    const uint32_t counter[4] = {(uint32_t)b, (uint32_t)(b >> 32 & 0xffffu) | (uint32_t)purpose << 16, (uint32_t)a,
+                                 (uint32_t)(a >> 32)};
+    const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
+    return pawl_philox(counter, key);
+}
+
 /* A word as a float in [0, 1) with 24 random bits. */
 float pawl_uniform(uint32_t word);
 /* Two words as two independent standard normal numbers (Box-Muller). */

@@ -303,6 +303,9 @@ static void masks_belong_to_rows(void **state)
         pawl_dropout(d, &how, pawl_view(x, 4 * TOKENS, WIDTH), PAWL_SET, pawl_view(all, 4 * TOKENS, WIDTH)), PAWL_OK);
     int kept = 0;
     for (int i = 0; i < COUNT; i++) {
+        const uint64_t row = 100 + (uint64_t)i / (TOKENS * WIDTH), element = (uint64_t)i % (TOKENS * WIDTH);
+        const pawl_random words = pawl_random_at(9, PAWL_FOR_DROPOUT, row, (uint64_t)3 << 32 | element / 4);
+        assert_int_equal(all[i] != 0, words.word[element % 4] >= 0.25 * 0x1p32);
         assert_true(all[i] == 0 || fabsf(all[i] - 1 / 0.75f) < 1e-6f);
         kept += all[i] != 0;
     }

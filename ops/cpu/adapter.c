@@ -3,11 +3,10 @@
 #include <math.h>
 #include <string.h>
 
-#include "core/rng.h"
-#include "ops/bf16_rule.h"
 #include "ops/cpu/cpu.h"
 
 typedef struct call {
+    const pawl_kernels *kernels;
     const pawl_drop *how;
     pawl_tensor in, out; /* of a dropout, each of either type */
     const float *x, *gain, *a, *b;
@@ -20,35 +19,18 @@ typedef struct call {
 
 /* --- dropout ------------------------------------------------------------------------------------------------ */
 
-static float number_at(pawl_tensor t, int64_t i)
-{
-    return pawl_low(t) ? pawl_bf16_widen_rule(((const uint16_t *)t.data)[i]) : ((const float *)t.data)[i];
-}
-
-static void set_number(pawl_tensor t, int64_t i, float x)
-{
-    if (pawl_low(t))
-        ((uint16_t *)t.data)[i] = pawl_bf16_narrow_rule(x);
-    else
-        ((float *)t.data)[i] = x;
-}
-
 static void drop_row(const call *c, int64_t n)
 {
     const pawl_drop *how = c->how;
-    const int64_t I = c->width;
-    const uint64_t row = (uint64_t)(how->first_row + n / how->tokens), t = (uint64_t)(n % how->tokens);
-    pawl_random words = {{0}};
-    uint64_t at = UINT64_MAX;
-    for (int64_t i = 0; i < I; i++) {
-        const uint64_t element = t * (uint64_t)I + (uint64_t)i;
-        if (element / 4 != at) {
-            at = element / 4;
-            words = pawl_random_at(how->seed, PAWL_FOR_DROPOUT, row, (uint64_t)how->stream << 32 | at);
-        }
-        const float kept = words.word[element % 4] >= c->below ? number_at(c->in, n * I + i) * c->scale : 0.0f;
-        set_number(c->out, n * I + i, c->put == PAWL_ADD ? number_at(c->out, n * I + i) + kept : kept);
-    }
+    const pawl_drop_row r = {.seed = how->seed,
+                             .row = (uint64_t)(how->first_row + n / how->tokens),
+                             .stream = (uint64_t)how->stream,
+                             .first = n % how->tokens * c->width,
+                             .count = c->width,
+                             .below = c->below,
+                             .scale = c->scale};
+    c->kernels->dropout[pawl_low(c->in)][pawl_low(c->out)](&r, pawl_at(c->in, n * c->width), c->put,
+                                                           pawl_at(c->out, n * c->width));
 }
 
 static void drop_block(void *self, int64_t i, int thread)
@@ -62,7 +44,9 @@ static void drop_block(void *self, int64_t i, int thread)
 pawl_status dropout_cpu(pawl_device *d, const pawl_drop *how, pawl_tensor x, pawl_put put, pawl_tensor y)
 {
     const int64_t I = x.dim[x.ndim - 1];
-    call c = {.how = how,
+    pawl_cpu *cpu = pawl_cpu_of(d);
+    call c = {.kernels = cpu->kernels,
+              .how = how,
               .in = x,
               .out = y,
               .rows = pawl_tensor_count(x) / I,
@@ -70,7 +54,7 @@ pawl_status dropout_cpu(pawl_device *d, const pawl_drop *how, pawl_tensor x, paw
               .put = put,
               .scale = (float)(1 / (1 - how->rate)),
               .below = (uint32_t)(how->rate * 0x1p32)};
-    pawl_pool_run(pawl_cpu_of(d)->pool, pawl_blocks(c.rows, PAWL_ROW_BLOCK), drop_block, &c);
+    pawl_pool_run(cpu->pool, pawl_blocks(c.rows, PAWL_ROW_BLOCK), drop_block, &c);
     return PAWL_OK;
 }
 

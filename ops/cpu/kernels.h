@@ -55,6 +55,15 @@ typedef struct pawl_attend_task {
     int64_t row, head, heads, block, blocks;
 } pawl_attend_task;
 
+/* Part of one position of a dropout (pawl_drop in ops/ops.h): elements [first, first + count) of a row of the run. Words
+ * under `below` are dropped, the rest is multiplied by scale. */
+typedef struct pawl_drop_row {
+    uint64_t seed, row, stream;
+    int64_t first, count;
+    uint32_t below;
+    float scale;
+} pawl_drop_row;
+
 typedef struct pawl_kernels {
     const char *isa;
     void (*exp)(const float *x, float *y, int64_t count);
@@ -73,6 +82,8 @@ typedef struct pawl_kernels {
     void (*scale[2])(void *a, int64_t count, float by);
     void (*add_bias[2])(void *y, int64_t ldy, const float *bias, int64_t rows, int64_t width, pawl_put put);
     void (*column_sums[2])(const void *x, int64_t ldx, int64_t rows, int64_t width, pawl_put put, float *sums);
+    /* By the type of x, then of y. */
+    void (*dropout[2][2])(const pawl_drop_row *r, const void *x, pawl_put put, void *y);
     double (*sum_squares)(const float *x, int64_t count);
 
     /* sum = residual + x where x is not NULL; y = norm of sum. */
