@@ -105,7 +105,8 @@ static pawl_status find_default(const char *choice, const char *folder, pawl_cha
         use_named(fallback, c, f);
     PAWL_CHECK(
         f->text, PAWL_EUSAGE,
-        "chat_template: the tokenizer %s has no chat template of its own; set chat_template to chatml or another name",
+        "chat_template: the tokenizer %s has no chat template of its own; a run sets chat_template to chatml or another "
+        "name, a tokenizer's folder may hold a chat_template.jinja",
         folder ? folder : "bytes");
     return PAWL_OK;
 }
