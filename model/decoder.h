@@ -128,8 +128,6 @@ PAWL_MUST pawl_status pawl_model_open_with(const pawl_model_config *c, const paw
 /* The options of c's family, with those that c switches on. */
 unsigned pawl_family_options(const pawl_model_config *c);
 
-/* The window of a layer as the (resolved) configuration has it; 0: none. */
-int64_t pawl_window_of(const pawl_model_config *c, int64_t layer);
 /* What hidden_act (resolved) stands for. */
 pawl_activation pawl_activation_of(const pawl_model_config *c);
 /* What attention scores of a layer are multiplied by. */

@@ -103,6 +103,8 @@ int64_t pawl_model_count(const pawl_model *m);
 /* Numbers of parameters: all, and those that enter matrix products incl. the head (the N of 6 N). */
 int64_t pawl_model_parameters(const pawl_model *m);
 int64_t pawl_model_matmul_parameters(const pawl_model *m);
+/* The window of a layer as the (resolved) configuration has it; 0: none. */
+int64_t pawl_window_of(const pawl_model_config *c, int64_t layer);
 /* Named views into a flat run of pawl_model_count numbers, names as in Hugging Face, tied head left out. Every matrix
  * is [out, in], as it lies in memory: GPT-2's files hold the transpose of most, see pawl_hf_tensors_open. */
 PAWL_MUST pawl_status pawl_model_state(const pawl_model *m, float *flat, const char *prefix, pawl_state *out);

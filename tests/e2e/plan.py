@@ -25,6 +25,11 @@ products = L * (4 * D * D + 3 * D * F) + V * D
 parameters = products + V * D + D * (2 * L + 1)
 check(0 <= plan["bytes_per_rank"]["weights"] - 4 * parameters < 4096, "weights: four bytes a parameter")
 check(abs(plan["flops"] / (plan["tokens"] * (6 * products + 12 * L * D * T)) - 1) < 1e-9, "work: 6 N + 12 L d T a token")
+again = pawl_json("plan", yaml, "activation_recompute=block", "--rate", "100")
+check(abs(again["flops"] / (plan["tokens"] * (8 * products - 2 * V * D + 16 * L * D * T)) - 1) < 1e-9, "blocks computed again: forward once more, without the head")
+check(pawl_json("plan", yaml, "activation_recompute=norms", "--rate", "100")["flops"] == plan["flops"], "norms are no products")
+near = pawl_json("plan", yaml, "model.model_type=mistral", "model.sliding_window=64", "--rate", "100")
+check(abs(near["flops"] / (plan["tokens"] * (6 * products + 12 * L * D * 64)) - 1) < 1e-9, "attention reaches as far as the window")
 
 # The run itself, alone, so that its memory is this child's.
 resident = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
