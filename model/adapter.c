@@ -278,6 +278,13 @@ int pawl_trained_extents(const pawl_model *m, const pawl_adapter *a, const pawl_
     return a->extent_count;
 }
 
+int64_t pawl_adapter_rank(const pawl_adapter *a)
+{
+    int64_t most = 0;
+    for (int i = 0; i < a->count; i++) most = a->items[i].r > most ? a->items[i].r : most;
+    return most;
+}
+
 /* ---- initial weights ---- */
 
 /* Uniform in [-bound, bound); four numbers to a counter value. */

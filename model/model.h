@@ -169,6 +169,7 @@ int64_t pawl_trained_parameters(const pawl_model *m, const pawl_adapter *a);
 PAWL_MUST pawl_status pawl_trained_state(const pawl_model *m, const pawl_adapter *a, float *flat, const char *prefix,
                                          pawl_state *out);
 int pawl_trained_extents(const pawl_model *m, const pawl_adapter *a, const pawl_extent **out);
+int64_t pawl_adapter_rank(const pawl_adapter *a); /* the largest of its modules */
 
 /* Initial weights, counted from seed: normal(0, initializer_range), norms 1, biases 0. The second is a pawl_weight_read of them. */
 void pawl_model_init(const pawl_model *m, uint64_t seed, float *flat);

@@ -31,6 +31,7 @@ typedef struct pawl_shapes {
     int64_t tokens;    /* T of the longest row */
     int64_t width, heads, kv_heads, head_dim, ff, vocab;
     pawl_dtype type; /* of what products read: PAWL_F32 (0) or PAWL_BF16 */
+    int64_t rank;    /* of the adapter that is trained beside; 0: none */
 } pawl_shapes;
 
 /* Opens the CPU backend with that many threads (>= 1) of its own pool. isa: "auto", "generic", "avx2", "avx512": the
@@ -39,7 +40,7 @@ typedef struct pawl_shapes {
 PAWL_MUST pawl_status pawl_device_open_cpu(int threads, const char *isa, pawl_device **out);
 void pawl_device_close(pawl_device *d);
 /* Bytes of scratch for these shapes (the plan), and the taking of it; again for larger shapes is allowed. Ops that need
- * more than was reserved fail with EBUG; only the plan of a matrix product in a shape of its own (an adapter's, say) is
+ * more than was reserved fail with EBUG; only the plan of a matrix product in a shape of its own (of shorter rows, say) is
  * made, and takes what it lacks, the first time it is asked for. */
 size_t pawl_device_scratch_bytes(const pawl_device *d, const pawl_shapes *most);
 PAWL_MUST pawl_status pawl_device_reserve(pawl_device *d, const pawl_shapes *most);

@@ -50,7 +50,7 @@ size_t pawl_evaluator_bytes(const pawl_parts *p, int64_t tokens)
 static pawl_status take(pawl_evaluator *e)
 {
     if (!measures(e->p)) return PAWL_OK;
-    const pawl_shapes shapes = pawl_run_shapes(e->p, e->tokens);
+    const pawl_shapes shapes = pawl_run_shapes(e->p, e->micro, e->tokens);
     const pawl_capacity room = pawl_run_capacity(e->p, e->tokens, 0);
     lay_out(e);
     PAWL_TRY(pawl_arena_open(&e->arena));

@@ -8,7 +8,7 @@ int64_t pawl_total_steps(const pawl_parts *p);
 /* What the passes of a run need room for, with rows of up to so many tokens. */
 /* What products are computed in. */
 pawl_dtype pawl_run_type(const pawl_parts *p);
-pawl_shapes pawl_run_shapes(const pawl_parts *p, int64_t tokens);
+pawl_shapes pawl_run_shapes(const pawl_parts *p, int64_t rows, int64_t tokens);
 pawl_capacity pawl_run_capacity(const pawl_parts *p, int64_t tokens, int train);
 
 /* ---- The step (step.c) ---- */

@@ -19,10 +19,11 @@ pawl_dtype pawl_run_type(const pawl_parts *p)
     return p->train->bf16 ? PAWL_BF16 : PAWL_F32;
 }
 
-pawl_shapes pawl_run_shapes(const pawl_parts *p, int64_t tokens)
+pawl_shapes pawl_run_shapes(const pawl_parts *p, int64_t rows, int64_t tokens)
 {
-    pawl_shapes s = pawl_model_shapes(p->model, p->train->micro_batch_size, tokens);
+    pawl_shapes s = pawl_model_shapes(p->model, rows, tokens);
     s.type = pawl_run_type(p);
+    s.rank = p->adapter ? pawl_adapter_rank(p->adapter) : 0;
     return s;
 }
 
@@ -59,7 +60,7 @@ static pawl_status planned_of(const pawl_parts *p, pawl_planned *out)
     const int64_t longest = p->data ? pawl_data_longest(p->data) : p->sequence_len;
     pawl_planned w = {.p = p, .micro = p->train->micro_batch_size, .tokens = longest < p->sequence_len ? longest : p->sequence_len};
     PAWL_TRY(pawl_hold_measure(p, &w.held));
-    w.shapes = pawl_run_shapes(p, w.tokens);
+    w.shapes = pawl_run_shapes(p, w.micro, w.tokens);
     *out = w;
     return PAWL_OK;
 }

@@ -118,8 +118,7 @@ static pawl_status reserve(const pawl_stepper *s)
 {
     const int64_t rest = s->cut.rows % s->cut.micro, counts[] = {s->cut.micro, rest ? rest : s->cut.micro};
     for (int i = 0; i < 2; i++) {
-        pawl_shapes shapes = pawl_model_shapes(s->p->model, counts[i], s->tokens);
-        shapes.type = pawl_run_type(s->p);
+        const pawl_shapes shapes = pawl_run_shapes(s->p, counts[i], s->tokens);
         PAWL_TRY(pawl_device_reserve(s->p->device, &shapes));
     }
     return PAWL_OK;

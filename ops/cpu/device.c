@@ -11,15 +11,21 @@ static void close_cpu(pawl_device *d)
     pawl_free(cpu);
 }
 
-/* The products of a step: for every pair of widths that a linear layer joins, forward and both gradients. y: the type
- * of what comes out; what goes in is of `type`, and gradients of weights are f32. */
-static pawl_status prepare_linear(pawl_gemm *g, int64_t N, int64_t I, int64_t O, pawl_dtype type, pawl_dtype y,
-                                  pawl_dtype dx, pawl_gemm_need *most)
+/* A linear layer from `in` to `out` of the `row` numbers that a position's result has: y and dx are the types of what
+ * comes out. */
+typedef struct layer {
+    int64_t positions, in, out, row;
+    pawl_dtype y, dx;
+} layer;
+
+/* The products of a layer, forward and both gradients. What goes in is of `type`, and gradients of weights are f32. */
+static pawl_status prepare_linear(pawl_gemm *g, const layer *l, pawl_dtype type, pawl_gemm_need *most)
 {
+    const int64_t N = l->positions, I = l->in, O = l->out, row = l->row;
     const pawl_panel products[] = {
-        {.m = N, .n = O, .k = I, .lda = I, .ldb = I, .ldc = O, .b_transposed = 1, .c_type = y},
-        {.m = N, .n = I, .k = O, .lda = O, .ldb = I, .ldc = I, .c_type = dx},
-        {.m = O, .n = I, .k = N, .lda = O, .ldb = I, .ldc = I, .a_transposed = 1},
+        {.m = N, .n = O, .k = I, .lda = I, .ldb = I, .ldc = row, .b_transposed = 1, .c_type = l->y},
+        {.m = N, .n = I, .k = O, .lda = row, .ldb = I, .ldc = I, .c_type = l->dx},
+        {.m = O, .n = I, .k = N, .lda = row, .ldb = I, .ldc = I, .a_transposed = 1},
     };
     for (int i = 0; i < 3; i++)
         for (int add = 0; add < 2; add++) {
@@ -31,24 +37,44 @@ static pawl_status prepare_linear(pawl_gemm *g, int64_t N, int64_t I, int64_t O,
     return PAWL_OK;
 }
 
+/* Of an adapter: down to its rank, and up into a module's columns of what the layer gives. */
+static pawl_status prepare_adapted(pawl_gemm *g, const pawl_shapes *s, pawl_gemm_need *most)
+{
+    const int64_t N = s->positions, q = s->heads * s->head_dim, kv = s->kv_heads * s->head_dim, qkv = q + 2 * kv;
+    const layer modules[] = {
+        {N, s->width, q, qkv, s->type, PAWL_F32},
+        {N, s->width, kv, qkv, s->type, PAWL_F32},
+        {N, s->width, qkv, qkv, s->type, PAWL_F32}, /* where a module is all three */
+        {N, q, s->width, s->width, PAWL_F32, s->type},
+        {N, s->width, s->ff, 2 * s->ff, s->type, PAWL_F32}, /* gate, up, ... */
+        {N, s->width, s->ff, s->ff, s->type, PAWL_F32},     /* ... or up alone */
+        {N, s->ff, s->width, s->width, PAWL_F32, s->type},
+    };
+    for (size_t i = 0; s->rank && i < sizeof modules / sizeof *modules; i++) {
+        const layer *m = &modules[i];
+        const layer down = {N, m->in, s->rank, s->rank, s->type, m->dx}, up = {N, s->rank, m->out, m->row, m->y, s->type};
+        PAWL_TRY(prepare_linear(g, &down, s->type, most));
+        PAWL_TRY(prepare_linear(g, &up, s->type, most));
+    }
+    return PAWL_OK;
+}
+
+/* The products of a step: for every pair of widths that a linear layer joins. */
 static pawl_status prepare_products(const pawl_cpu *cpu, const pawl_shapes *s, pawl_gemm_need *most)
 {
-    const struct {
-        int64_t positions, in, out;
-        pawl_dtype y, dx;
-    } layers[] = {
-        {s->positions, s->width, (s->heads + 2 * s->kv_heads) * s->head_dim, s->type, PAWL_F32},
-        {s->positions, s->heads * s->head_dim, s->width, PAWL_F32, s->type},
-        {s->positions, s->width, 2 * s->ff, s->type, PAWL_F32}, /* gate and up, ... */
-        {s->positions, s->width, s->ff, s->type, PAWL_F32},     /* ... or up alone */
-        {s->positions, s->ff, s->width, PAWL_F32, s->type},
-        {pawl_head_chunk(s->positions, s->vocab), s->width, s->vocab, PAWL_F32, PAWL_F32},
+    const int64_t N = s->positions, q = s->heads * s->head_dim, qkv = q + 2 * s->kv_heads * s->head_dim;
+    const layer layers[] = {
+        {N, s->width, qkv, qkv, s->type, PAWL_F32},
+        {N, q, s->width, s->width, PAWL_F32, s->type},
+        {N, s->width, 2 * s->ff, 2 * s->ff, s->type, PAWL_F32}, /* gate and up, ... */
+        {N, s->width, s->ff, s->ff, s->type, PAWL_F32},         /* ... or up alone */
+        {N, s->ff, s->width, s->width, PAWL_F32, s->type},
+        {pawl_head_chunk(N, s->vocab), s->width, s->vocab, s->vocab, PAWL_F32, PAWL_F32},
     };
     *most = (pawl_gemm_need){0};
     for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
-        PAWL_TRY(prepare_linear(cpu->gemm, layers[i].positions, layers[i].in, layers[i].out, s->type, layers[i].y,
-                                layers[i].dx, most));
-    return PAWL_OK;
+        PAWL_TRY(prepare_linear(cpu->gemm, &layers[i], s->type, most));
+    return prepare_adapted(cpu->gemm, s, most);
 }
 
 static size_t shared_bytes(const pawl_cpu *cpu, const pawl_shapes *s)

@@ -54,7 +54,8 @@ for each in RUNS:
 base = os.path.join(where, "f32-on-one-rank")
 model = os.path.join(where, "base")
 check(run(0, "export", base, model)[0] == 0, "a model for adapters to stand on")
-for name, keys in (("LoRA", {}), ("DoRA over 4 bits", dict(peft_use_dora="true", load_in_4bit="true")),
+for name, keys in (("LoRA", {}), ("a rank above all widths", dict(lora_r=512)),
+                   ("DoRA over 4 bits", dict(peft_use_dora="true", load_in_4bit="true")),
                    ("LoRA over 8 bits, in bf16, blocks computed again", dict(load_in_8bit="true", bf16="true", activation_recompute="block"))):
     counted(name, 2, f"base_model: {model}\n", {**LORA, **keys})
 
