@@ -5,26 +5,30 @@ typedef struct attend_call {
     pawl_attend_args args;
     int64_t blocks, panels; /* of queries, and of keys, in a row */
     int64_t each, heads;    /* blocks of a task, and heads that share keys */
-    pawl_arena desks;       /* one for each thread */
+    char *desks;            /* one for each thread */
 } attend_call;
 
 static size_t desk_bytes(int64_t tokens, int64_t head_dim)
 {
-    return (size_t)pawl_attend_floats(tokens, head_dim) * sizeof(float);
+    const size_t bytes = (size_t)pawl_attend_floats(tokens, head_dim) * sizeof(float);
+    return (bytes + PAWL_ALIGN - 1) / PAWL_ALIGN * PAWL_ALIGN;
+}
+
+static char *take_desks(pawl_arena *a, const pawl_cpu *cpu, int64_t tokens, int64_t head_dim)
+{
+    return pawl_take_bytes(a, (size_t)pawl_pool_threads(cpu->pool) * desk_bytes(tokens, head_dim));
 }
 
 size_t pawl_attention_scratch_bytes(const pawl_cpu *cpu, const pawl_shapes *most)
 {
     pawl_arena a = {.name = "attention"};
-    for (int t = 0; t < pawl_pool_threads(cpu->pool); t++)
-        pawl_take_bytes(&a, desk_bytes(most->tokens, most->head_dim));
+    (void)take_desks(&a, cpu, most->tokens, most->head_dim);
     return a.used;
 }
 
 static float *desk_of(const attend_call *c, int thread)
 {
-    const size_t bytes = desk_bytes(c->args.over->tokens, c->args.over->head_dim);
-    return (float *)(c->desks.base + (size_t)thread * ((bytes + PAWL_ALIGN - 1) / PAWL_ALIGN * PAWL_ALIGN));
+    return (float *)(c->desks + (size_t)thread * desk_bytes(c->args.over->tokens, c->args.over->head_dim));
 }
 
 /* The last blocks of a row are the longest: they go first, so that no thread is left with one at the end. */
@@ -70,13 +74,16 @@ static void backward_keys(void *self, int64_t i, int thread)
 static pawl_status open_call(pawl_device *d, const pawl_attend *a, pawl_attend_args args, attend_call *out)
 {
     pawl_cpu *cpu = pawl_cpu_of(d);
+    pawl_arena scratch;
     const pawl_shapes shapes = {.tokens = a->tokens, .head_dim = a->head_dim};
     args.over = a;
     *out = (attend_call){.cpu = cpu,
                          .args = args,
                          .blocks = pawl_blocks(a->tokens, PAWL_ATTEND_QUERIES),
                          .panels = pawl_blocks(a->tokens, PAWL_ATTEND_PANEL)};
-    return pawl_cpu_scratch(cpu, "attention", pawl_attention_scratch_bytes(cpu, &shapes), &out->desks);
+    PAWL_TRY(pawl_cpu_scratch(cpu, "attention", pawl_attention_scratch_bytes(cpu, &shapes), &scratch));
+    out->desks = take_desks(&scratch, cpu, a->tokens, a->head_dim);
+    return PAWL_OK;
 }
 
 /* A task lays its keys and values side by side: the more queries it has for them the better, as long as there are tasks
