@@ -121,6 +121,8 @@ static void fill_scalar(pawl_problems *p, const pawl_field *row, void *section, 
         complain_kind(p, row, n, path);
     } else if (!pawl_field_set(row, section, n->text, why, sizeof why)) {
         const char *advice = pawl_hint_of_value(row->key, n->text);
+        char *guess = advice ? strstr(why, "; did you mean") : NULL; /* what is known to be meant need not be guessed */
+        if (guess) *guess = '\0';
         complain(p, n, n->at, "%s: %s%s%s%s", path, why, advice ? " (" : "", advice ? advice : "", advice ? ")" : "");
     } else if (typed && !n->plain) {
         complain(p, n, n->at, "%s: found '%s' in quotes, which make it a text: leave them out", path, n->text);

@@ -84,7 +84,8 @@ static const struct broken {
      {"4:15: error: datasets.0: unknown key 'ds_type': the ending of a file says how it is read",
       "4:36: error: datasets.0.type: expected one of completion, text, alpaca, chat, chat_template, prompt_completion, input_output, "
       "found 'sharegpt' (chat takes conversations with from and value)"}},
-    {GOOD "fp16: true\n", {"7:1: error: unknown key 'fp16': this version computes in float32"}},
+    {GOOD "fp16: true\n",
+     {"7:1: error: unknown key 'fp16'; did you mean 'bf16'? (16 bits are bfloat16 here, with float32 weights)"}},
     {GOOD "hidden_size: 64\n", {"7:1: error: unknown key 'hidden_size': it is a key of 'model'; is it indented too little?"}},
     {SCRATCH "  seed: 1\n", {"12:3: error: model: unknown key 'seed': it is a key of the top level; is it indented too far?"}},
     {SCRATCH "  had_dim: 1\n", {"12:3: error: model: unknown key 'had_dim'; did you mean 'head_dim'?"}},

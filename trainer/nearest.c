@@ -150,22 +150,69 @@ static pawl_status try_alone(const pawl_parts *p, double budget, char out[PAWL_N
     return PAWL_OK;
 }
 
+/* Changes that are made together, each as key=value. */
+typedef struct chosen {
+    char text[CHANGES][64];
+    int count;
+} chosen;
+
+static int put_text(trial *t, const char *text)
+{
+    char key[64];
+    const char *equals = strchr(text, '=');
+    snprintf(key, sizeof key, "%.*s", (int)(equals - text), text);
+    return put(t, key, equals + 1);
+}
+
 /* Each change at its strongest stays while the next one is tried. */
-static pawl_status try_together(const pawl_parts *p, double budget, char out[PAWL_NEAREST_ROOM], pawl_plan *plan, int *yes)
+static pawl_status add_changes(const pawl_parts *p, double budget, chosen *all, pawl_plan *plan, int *yes)
 {
     trial t;
-    char so_far[PAWL_NEAREST_ROOM] = "", one[PAWL_NEAREST_ROOM];
+    char one[PAWL_NEAREST_ROOM];
     open_trial(p, &t);
     *yes = 0;
     for (int i = 0; i < CHANGES && !*yes; i++) {
         one[0] = 0;
         if (!applies(&changes[i], &t)) continue;
         PAWL_TRY(try_change(&changes[i], &t, budget, one, plan, yes));
-        if (!one[0]) continue;
-        const size_t used = strlen(so_far);
-        snprintf(so_far + used, sizeof so_far - used, "%s%s", used ? " " : "", one);
+        if (one[0]) snprintf(all->text[all->count++], sizeof all->text[0], "%s", one);
     }
-    snprintf(out, PAWL_NEAREST_ROOM, "%s", so_far);
+    return PAWL_OK;
+}
+
+/* Takes change `without` out of all when it fits without it, too. */
+static pawl_status drop_change(const pawl_parts *p, double budget, int without, chosen *all, pawl_plan *plan)
+{
+    trial t;
+    pawl_plan then;
+    int yes, allowed = 1;
+    open_trial(p, &t);
+    for (int i = 0; i < all->count && allowed; i++) {
+        if (i != without) allowed = put_text(&t, all->text[i]);
+    }
+    if (!allowed) return PAWL_OK;
+    PAWL_TRY(fits(&t, budget, &then, &yes));
+    if (!yes) return PAWL_OK;
+    *plan = then;
+    all->count--;
+    memmove(all->text[without], all->text[without + 1], (size_t)(all->count - without) * sizeof all->text[0]);
+    return PAWL_OK;
+}
+
+/* What was tried on the way to a fit is taken back, one after the other, where it fits without. */
+static pawl_status try_together(const pawl_parts *p, double budget, char out[PAWL_NEAREST_ROOM], pawl_plan *plan, int *yes)
+{
+    chosen all = {.count = 0};
+    size_t used = 0;
+    PAWL_TRY(add_changes(p, budget, &all, plan, yes));
+    for (int i = 0; *yes && i < all.count;) {
+        const int before = all.count;
+        PAWL_TRY(drop_change(p, budget, i, &all, plan));
+        if (all.count == before) i++;
+    }
+    out[0] = 0;
+    for (int i = 0; i < all.count && used < PAWL_NEAREST_ROOM; i++)
+        used += (size_t)snprintf(out + used, PAWL_NEAREST_ROOM - used, "%s%s", i ? " " : "", all.text[i]);
     return PAWL_OK;
 }
 
