@@ -268,6 +268,39 @@ int64_t pawl_data_longest(const pawl_data *d);
 /* Fills b->rows = count, b->tokens as above, and the arrays. */
 void pawl_slot_fill(const pawl_data *d, pawl_part part, const pawl_row *rows, int64_t count, pawl_batch *b);
 
+/* ---- Rows by themselves: to be kept and used again without the data ---- */
+/* What a segment of a row came from. document: the content digest that stands for its text (half of a SHA-256). chunk: which of the
+ * pieces that the document was cut into. source: index of its file in the dataset's list of files. */
+typedef struct pawl_provenance {
+    uint8_t document[16];
+    int64_t chunk, line; /* line: from 1; 0 for a whole file */
+    int32_t source, tokens, trained, bytes;
+} pawl_provenance;
+int64_t pawl_row_segments(const pawl_data *d, pawl_part part, pawl_row r);
+/* Segment k of a row. */
+pawl_provenance pawl_row_provenance(const pawl_data *d, pawl_part part, pawl_row r, int64_t k);
+/* {name, bytes, sha256} of a file of a training dataset; borrowed. */
+const json_t *pawl_data_source(const pawl_data *d, int dataset, int32_t source);
+const char *pawl_data_license(const pawl_data *d, int dataset);
+/* 1 when ids need 32 bits: tokens of such data are u32, else u16. */
+int pawl_data_wide(const pawl_data *d);
+
+/* A row's tokens: u16 or u32; a bit a token, the lowest of a byte first, 1 when it is trained; and the lengths of its segments, every
+ * `segment_step` bytes an i64. */
+typedef struct pawl_row_tokens {
+    const void *tokens;
+    const uint8_t *trained;
+    const void *segments;
+    int64_t segment_count, segment_step;
+    int wide;
+} pawl_row_tokens;
+/* Copies a row's tokens ([pawl_row_length]) and bits (whole bytes, those behind the end 0). */
+void pawl_row_copy(const pawl_data *d, pawl_part part, pawl_row r, void *tokens, uint8_t *trained);
+/* Puts such a row into row `row` of a batch whose tokens are set: exactly what pawl_slot_fill puts there for the row it was. */
+void pawl_row_put(const pawl_row_tokens *r, pawl_batch *b, int64_t row);
+/* pawl_slot_tokens for rows of which the longest is that long. */
+int64_t pawl_slot_tokens_for(const pawl_data *d, int64_t longest);
+
 /* The mapped files leave this process' memory until they are looked at again: what many rows of a long run have touched does
  * not add up. Costs a few system calls. */
 void pawl_data_let_go(const pawl_data *d);
