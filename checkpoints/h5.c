@@ -172,6 +172,7 @@ hid_t pawl_h5_type(pawl_dtype dtype)
     case PAWL_I32: return H5Tcopy(H5T_STD_I32LE);
     case PAWL_BOOL:
     case PAWL_U8: return H5Tcopy(H5T_STD_U8LE);
+    case PAWL_U16: return H5Tcopy(H5T_STD_U16LE);
     case PAWL_DTYPE_COUNT: break;
     }
     pawl_assert_("a type of number", __FILE__, __LINE__);

@@ -81,15 +81,16 @@ static pawl_status write_chunk(const output *o, pawl_stored *t, int64_t c, const
 static pawl_status write_share(const output *o)
 {
     pawl_saver *s = o->s;
-    const char *copied = s->snapshot.base;
+    const char *copied = s->snapshot.base, *edge = s->edges;
     for (int i = 0; i < s->count; i++) {
         pawl_stored *t = &s->tensors[i];
         for (int64_t c = 0; c < t->chunk_count; c++) {
             if (pawl_share_has(&s->changing, t, c)) {
                 PAWL_TRY(write_chunk(o, t, c, copied));
                 copied += pawl_stored_chunk_bytes(t, c);
-            } else if (pawl_stored_is_own(t) && pawl_share_has(&s->frozen, t, c)) {
-                PAWL_TRY(write_chunk(o, t, c, (const char *)t->item.tensor.data + c * PAWL_CHUNK_BYTES));
+            } else if (pawl_share_has(&s->frozen, t, c)) {
+                const char *data = pawl_frozen_chunk(t, c, &edge);
+                if (pawl_stored_is_own(t)) PAWL_TRY(write_chunk(o, t, c, data));
             }
         }
     }

@@ -60,46 +60,90 @@ static void add_transfer(pawl_saver *s, const pawl_stored *t, int64_t chunk, paw
                                       .to = to};
 }
 
-static void list_transfers(pawl_saver *s, const pawl_held *held)
+/* Whether this rank holds all of chunk c: then it lies in the caller's memory as it is to be written. */
+static int holds_chunk(const pawl_stored *t, int64_t c)
 {
-    char *there = s->snapshot.base;
-    s->transfer_count = 0;
+    const pawl_held h = pawl_held_of(&t->item);
+    return h.first <= c * PAWL_CHUNK_BYTES && c * PAWL_CHUNK_BYTES + (int64_t)pawl_stored_chunk_bytes(t, c) <= h.end;
+}
+
+/* Of the tensors that change, or of frozen ones; returns the bytes of the places that chunks are put together at. */
+static size_t list_transfers(pawl_saver *s, const pawl_held *held, const pawl_share *share, char *base)
+{
+    size_t used = 0;
     for (int i = 0; i < s->count; i++) {
         const pawl_stored *t = &s->tensors[i];
-        for (int64_t c = 0; c < t->chunk_count && !t->item.frozen; c++) {
+        for (int64_t c = 0; c < t->chunk_count && !t->item.frozen == !share->frozen; c++) {
             const int64_t bytes = (int64_t)pawl_stored_chunk_bytes(t, c), at = c * PAWL_CHUNK_BYTES;
-            const int to = s->changing.writer[t->first_chunk + c - s->changing.first];
+            const int to = share->writer[t->first_chunk + c - share->first];
             for (int r = 0; r < s->comm->size && t->item.sharded; r++) {
                 const pawl_held h = held[(int64_t)r * s->count + i];
-                add_transfer(s, t, c, (pawl_held){larger(h.first, at), smaller(h.end, at + bytes)}, r, to, there);
+                add_transfer(s, t, c, (pawl_held){larger(h.first, at), smaller(h.end, at + bytes)}, r, to, base ? base + used : NULL);
             }
-            if (to == s->comm->rank) there += bytes;
+            if (to == s->comm->rank && !(share->frozen && holds_chunk(t, c))) used += (size_t)bytes;
         }
     }
+    return used;
+}
+
+static void list_all(pawl_saver *s, const pawl_held *held)
+{
+    s->transfer_count = 0;
+    (void)list_transfers(s, held, &s->changing, s->snapshot.base);
+    s->changing_transfers = s->transfer_count;
+    s->edge_bytes = list_transfers(s, held, &s->frozen, s->edges);
 }
 
 pawl_status pawl_transfers_plan(pawl_saver *s, const pawl_held *held)
 {
-    list_transfers(s, held);
+    list_all(s, held);
+    PAWL_TRY(pawl_alloc((void **)&s->edges, s->edge_bytes, "chunks that several ranks hold"));
     PAWL_TRY(pawl_alloc((void **)&s->transfers, (size_t)s->transfer_count * sizeof *s->transfers,
                         "the list of what ranks exchange"));
-    list_transfers(s, held);
+    list_all(s, held);
     return PAWL_OK;
+}
+
+/* What this rank holds of chunk c, to its place in the chunk at `to`. */
+static void copy_part(const pawl_stored *t, int64_t c, char *to)
+{
+    const pawl_held h = pawl_held_of(&t->item);
+    const int64_t at = c * PAWL_CHUNK_BYTES, first = larger(h.first, at);
+    const int64_t end = smaller(h.end, at + (int64_t)pawl_stored_chunk_bytes(t, c));
+    if (first < end) memcpy(to + (first - at), (const char *)t->item.tensor.data + (first - h.first), (size_t)(end - first));
+}
+
+void pawl_edges_copy(pawl_saver *s)
+{
+    char *to = s->edges;
+    for (int i = 0; i < s->count; i++) {
+        const pawl_stored *t = &s->tensors[i];
+        for (int64_t c = 0; c < t->chunk_count && t->item.frozen; c++) {
+            if (!pawl_share_has(&s->frozen, t, c) || holds_chunk(t, c)) continue;
+            copy_part(t, c, to);
+            to += pawl_stored_chunk_bytes(t, c);
+        }
+    }
+}
+
+const char *pawl_frozen_chunk(const pawl_stored *t, int64_t c, const char **edge)
+{
+    if (holds_chunk(t, c)) return (const char *)t->item.tensor.data + (c * PAWL_CHUNK_BYTES - pawl_held_of(&t->item).first);
+    const char *at = *edge;
+    *edge += pawl_stored_chunk_bytes(t, c);
+    return at;
 }
 
 void pawl_snapshot_copy(pawl_saver *s)
 {
     char *to = s->snapshot.base;
+    pawl_edges_copy(s);
     for (int i = 0; i < s->count; i++) {
         const pawl_stored *t = &s->tensors[i];
-        const pawl_held h = pawl_held_of(&t->item);
         for (int64_t c = 0; c < t->chunk_count && !t->item.frozen; c++) {
             if (!pawl_share_has(&s->changing, t, c)) continue;
-            const int64_t bytes = (int64_t)pawl_stored_chunk_bytes(t, c), at = c * PAWL_CHUNK_BYTES;
-            const int64_t first = larger(h.first, at), end = smaller(h.end, at + bytes);
-            if (first < end)
-                memcpy(to + (first - at), (const char *)t->item.tensor.data + (first - h.first), (size_t)(end - first));
-            to += bytes;
+            copy_part(t, c, to);
+            to += pawl_stored_chunk_bytes(t, c);
         }
     }
 }

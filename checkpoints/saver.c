@@ -136,6 +136,7 @@ void pawl_saver_close(pawl_saver *s)
     pawl_share_close(&s->frozen);
     pawl_free(s->votes);
     pawl_free(s->transfers);
+    pawl_free(s->edges);
     pawl_free(s->placing);
     pawl_free(s->chunks);
     pawl_free(s->tensors);
@@ -179,12 +180,12 @@ static void name_in_folder(const pawl_saver *s, const pawl_checkpoint *k, char o
 
 static void hash_frozen(pawl_saver *s)
 {
+    const char *edge = s->edges;
     for (int i = 0; i < s->count; i++) {
         pawl_stored *t = &s->tensors[i];
         for (int64_t c = 0; c < t->chunk_count; c++)
             if (pawl_share_has(&s->frozen, t, c))
-                t->chunks[c] =
-                    pawl_sha256((char *)t->item.tensor.data + c * PAWL_CHUNK_BYTES, pawl_stored_chunk_bytes(t, c));
+                t->chunks[c] = pawl_sha256(pawl_frozen_chunk(t, c, &edge), pawl_stored_chunk_bytes(t, c));
     }
 }
 
@@ -221,6 +222,8 @@ pawl_status pawl_saver_resume(pawl_saver *s, const pawl_checkpoint *from)
     if (s->comm->rank == 0) name_in_folder(s, from, step_name);
     PAWL_TRY(pawl_bcast(s->comm, step_name, sizeof step_name, 0));
     if (!step_name[0]) return PAWL_OK;
+    pawl_edges_copy(s);
+    PAWL_TRY(pawl_transfers(s->comm, s->transfers + s->changing_transfers, s->transfer_count - s->changing_transfers));
     hash_frozen(s);
     PAWL_TRY(gather_digests(s, &s->frozen));
     refer_to(s, from, step_name);

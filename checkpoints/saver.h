@@ -42,8 +42,10 @@ struct pawl_saver {
     pawl_digest *chunks; /* of all tensors: those that change, then frozen ones */
     pawl_share changing, frozen;
     pawl_arena snapshot; /* this rank's chunks of what changes */
+    char *edges;         /* chunks of frozen tensors that this rank writes and holds in part only, put together here */
+    size_t edge_bytes;
     pawl_transfer *transfers; /* what of chunks other ranks hold, that this one writes, and the other way round */
-    int transfer_count;
+    int transfer_count, changing_transfers; /* those of what changes come first */
     pawl_placing *placing;
     size_t placing_bytes;
     pawl_save_vote *votes; /* [size], for pawl_save_finish */
@@ -75,8 +77,13 @@ struct pawl_saver {
 PAWL_MUST pawl_status pawl_held_gather(pawl_saver *s, pawl_held **out);
 /* Finds out what has to travel before a snapshot is whole. Local. */
 PAWL_MUST pawl_status pawl_transfers_plan(pawl_saver *s, const pawl_held *held);
-/* What this rank holds of the chunks that it writes. Local. */
+/* What this rank holds of the chunks that it writes: of what changes to the snapshot, of frozen ones that it holds in part to the
+ * edges. Local. */
 void pawl_snapshot_copy(pawl_saver *s);
+void pawl_edges_copy(pawl_saver *s);
+/* Chunk c of a frozen tensor, which this rank writes. *edge: the next of the edges; start it at s->edges and ask for every such
+ * chunk in the order of the list. */
+const char *pawl_frozen_chunk(const pawl_stored *t, int64_t c, const char **edge);
 
 /* The work of the phases: local, on the thread. */
 PAWL_MUST pawl_status pawl_save_lay_out(pawl_saver *s);

@@ -18,7 +18,8 @@ extern "C" {
     X(I64, 8, "I64", "i64")     \
     X(I32, 4, "I32", "i32")     \
     X(U8, 1, "U8", "u8")        \
-    X(BOOL, 1, "BOOL", "bool")
+    X(BOOL, 1, "BOOL", "bool")  \
+    X(U16, 2, "U16", "u16")
 
 #define PAWL_DTYPE_ENUM(name, bytes, safetensors, wire) PAWL_##name,
 typedef enum pawl_dtype { PAWL_DTYPE_LIST(PAWL_DTYPE_ENUM) PAWL_DTYPE_COUNT } pawl_dtype;
