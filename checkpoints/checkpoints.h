@@ -90,6 +90,10 @@ void pawl_checkpoint_close(pawl_checkpoint *k);
 const char *pawl_checkpoint_path(const pawl_checkpoint *k);
 const json_t *pawl_checkpoint_manifest(const pawl_checkpoint *k); /* "run", "lineage", "tensors", digests */
 int64_t pawl_checkpoint_step(const pawl_checkpoint *k);
+/* Type and shape of a tensor, data NULL; 0 when there is none of that name. */
+int pawl_checkpoint_tensor(const pawl_checkpoint *k, const char *name, pawl_tensor *out);
+/* Tensor i of all, in byte order of the names: the same, and its name; NULL behind the last. */
+const char *pawl_checkpoint_item(const pawl_checkpoint *k, int i, pawl_tensor *out);
 /* Reads what every item of `into` (found by name) says it holds, and checks the digests of the chunks that it lies in; dtype and
  * shape must agree. Local.
  * Errors: EDATA naming file, tensor, chunk, expected and found. */

@@ -1,6 +1,5 @@
 #include "checkpoints/layout.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -149,15 +148,6 @@ static pawl_status create(pawl_h5_file *on, pawl_stored *list, int count, const 
     return s == PAWL_OK && !closed ? refused(&l, "the file", "complete") : s;
 }
 
-static pawl_status reserve(int fd, const char *path, int64_t bytes)
-{
-    int failed;
-    do failed = pawl_fs_in_use->fallocate(fd, (off_t)bytes) < 0;
-    while (failed && errno == EINTR);
-    PAWL_CHECK(!failed, PAWL_EIO, "cannot reserve %lld bytes for %s: %s", (long long)bytes, path, strerror(errno));
-    return PAWL_OK;
-}
-
 pawl_status pawl_layout_create(const char *path, pawl_stored *list, int count, const json_t *run, const json_t *lineage,
                                int64_t *file_bytes, pawl_digest *rest)
 {
@@ -169,7 +159,7 @@ pawl_status pawl_layout_create(const char *path, pawl_stored *list, int count, c
     pawl_h5_leave();
     if (status != PAWL_OK) goto out;
     PAWL_TRY_OUT(pawl_file_size(path, file_bytes));
-    PAWL_TRY_OUT(reserve(on.fd, path, *file_bytes));
+    PAWL_TRY_OUT(pawl_file_reserve(on.fd, path, *file_bytes));
     PAWL_TRY_OUT(pawl_layout_digest(on.fd, path, *file_bytes, list, count, rest));
 out:
     if (status != PAWL_OK)

@@ -43,6 +43,23 @@ int64_t pawl_checkpoint_step(const pawl_checkpoint *k)
     return k->step;
 }
 
+int pawl_checkpoint_tensor(const pawl_checkpoint *k, const char *name, pawl_tensor *out)
+{
+    for (int i = 0; i < k->count; i++) {
+        if (strcmp(k->tensors[i].item.name, name) != 0) continue;
+        *out = k->tensors[i].item.tensor;
+        return 1;
+    }
+    return 0;
+}
+
+const char *pawl_checkpoint_item(const pawl_checkpoint *k, int i, pawl_tensor *out)
+{
+    if (i >= k->count) return NULL;
+    *out = k->tensors[i].item.tensor;
+    return k->tensors[i].item.name;
+}
+
 static void shape_text(const pawl_tensor *t, char out[128])
 {
     size_t used = (size_t)snprintf(out, 128, "%s [", pawl_dtype_name(t->dtype));

@@ -111,6 +111,15 @@ pawl_status pawl_file_pwrite(int fd, const char *path, const void *data, size_t 
     return PAWL_OK;
 }
 
+pawl_status pawl_file_reserve(int fd, const char *path, int64_t bytes)
+{
+    int failed;
+    do failed = pawl_fs_in_use->fallocate(fd, (off_t)bytes) < 0;
+    while (failed && errno == EINTR);
+    PAWL_CHECK(!failed, PAWL_EIO, "cannot reserve %lld bytes for %s: %s", (long long)bytes, path, strerror(errno));
+    return PAWL_OK;
+}
+
 pawl_status pawl_file_sync(int fd, const char *path)
 {
     /* Never retried: after a failed fsync the kernel may have dropped the very pages that failed. */

@@ -42,6 +42,8 @@ PAWL_MUST pawl_status pawl_file_close_written(int fd, const char *path);
 /* Exactly bytes, or an error: EDATA when the file ends before. */
 PAWL_MUST pawl_status pawl_file_pread(int fd, const char *path, void *data, size_t bytes, int64_t at);
 PAWL_MUST pawl_status pawl_file_pwrite(int fd, const char *path, const void *data, size_t bytes, int64_t at);
+/* Takes room for [0, bytes) now, so that a later write does not find the disk full; the file becomes that long. */
+PAWL_MUST pawl_status pawl_file_reserve(int fd, const char *path, int64_t bytes);
 PAWL_MUST pawl_status pawl_file_sync(int fd, const char *path);
 PAWL_MUST pawl_status pawl_dir_sync(const char *path);
 PAWL_MUST pawl_status pawl_file_rename(const char *from, const char *to);

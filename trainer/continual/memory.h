@@ -36,9 +36,10 @@ typedef struct pawl_memory pawl_memory;
 /* An empty memory. in and what it points at (but the list of columns) must outlive it. Collective. Errors: EMEM, EIO. */
 PAWL_MUST pawl_status pawl_memory_open(const pawl_memory_inputs *in, pawl_memory **out);
 void pawl_memory_close(pawl_memory *m);
-/* The plan: what this rank may keep in memory when all is full (`storage: disk`: the list of rows alone). While a stage ends there may
- * be twice as much. Local. */
+/* The plan: what this rank keeps of a full memory with one document a row (`storage: disk`: nothing), and the list that every rank has.
+ * While a stage ends there is twice as much. Local. */
 size_t pawl_memory_bytes(const pawl_memory_inputs *in);
+size_t pawl_memory_list_bytes(const pawl_memory_inputs *in);
 
 /* ---- What every rank knows; local ---- */
 int64_t pawl_memory_count(const pawl_memory *m);
@@ -59,11 +60,11 @@ typedef struct pawl_wanted {
     int64_t item;
     int to;
 } pawl_wanted;
-/* Collective. The list is the same on all ranks. Afterwards this rank has the rows that it wanted, until the next fetch. No more than
- * `most` were promised by pawl_memory_reserve. */
+/* Collective. The list is the same on all ranks. Afterwards this rank has the rows that it wanted, until the next fetch. Takes no
+ * memory: pawl_memory_reserve did. */
 PAWL_MUST pawl_status pawl_memory_fetch(pawl_memory *m, const pawl_wanted *list, int64_t count);
-/* Takes room for the rows that a fetch brings to this rank, `most` at once. Local. Errors: EMEM. */
-PAWL_MUST pawl_status pawl_memory_reserve(pawl_memory *m, int64_t most);
+/* Takes room for fetches of at most `all` rows, `here` of them to this rank. Local. Errors: EMEM. */
+PAWL_MUST pawl_status pawl_memory_reserve(pawl_memory *m, int64_t here, int64_t all);
 /* Row `place` of the fetched list (one that went to this rank): its tokens. Local. */
 pawl_row_tokens pawl_memory_row(const pawl_memory *m, int64_t place);
 /* Its numbers in a column, [tokens][width]. */
