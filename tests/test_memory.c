@@ -185,6 +185,46 @@ static void weights_say_how_often_a_row_is_kept(void **state)
     assert_true(kept[1] > 2 * kept[0]);
 }
 
+/* A document's rows leave; then the domain is learnt again with new rows, which enter below the bound only. Of what is not forgotten
+ * every row, of before and after, is kept as often. (That exactly those rows leave, is in test_memory_forget.) */
+static void erasure_leaves_a_uniform_sample(void **state)
+{
+    int64_t by_place[CELLS] = {0}, all = 0;
+    (void)state;
+    for (uint64_t seed = 0; seed < TRIALS; seed++) {
+        pawl_sketch s = {.limit = KEEP};
+        uint64_t bound = UINT64_MAX;
+        int64_t left = 0;
+        for (int64_t i = 0; i < ROWS; i++) {
+            const pawl_candidate c = row_of(seed, i);
+            assert_int_equal(pawl_sketch_add(&s, &c), PAWL_OK);
+        }
+        pawl_sketch_cut(&s, &bound);
+        for (int64_t i = 0; i < s.count; i++)
+            if (s.items[i].row % 10 != 3) s.items[left++] = s.items[i]; /* forgotten: every tenth */
+        s.count = left;
+        for (int64_t i = ROWS; i < 2 * ROWS; i++) {
+            const pawl_candidate c = row_of(seed, i);
+            if (c.kept.key < bound) assert_int_equal(pawl_sketch_add(&s, &c), PAWL_OK);
+        }
+        pawl_sketch_cut(&s, &bound);
+        for (int64_t i = 0; i < s.count; i++, all++) {
+            assert_true(s.items[i].row % 10 != 3 || s.items[i].row >= ROWS);
+            by_place[s.items[i].row * CELLS / (2 * ROWS)]++;
+        }
+        pawl_sketch_close(&s);
+    }
+    /* Cells of the first half lack a tenth of their rows. */
+    double x = 0;
+    const double whole = (double)all / (CELLS / 2 * 0.9 + CELLS / 2);
+    for (int i = 0; i < CELLS; i++) {
+        const double mean = i < CELLS / 2 ? 0.9 * whole : whole;
+        x += ((double)by_place[i] - mean) * ((double)by_place[i] - mean) / mean;
+    }
+    assert_true(x < LIMIT_19);
+    assert_true(x > 4); /* and not more even than chance: 0.01 % below 4.2 for draws with replacement */
+}
+
 static void quotas_are_the_capacity(void **state)
 {
     static const struct {
@@ -245,6 +285,7 @@ int main(void)
         cmocka_unit_test(order_cuts_and_repetition_change_nothing),
         cmocka_unit_test(a_smaller_quota_drops_the_largest_keys),
         cmocka_unit_test(weights_say_how_often_a_row_is_kept),
+        cmocka_unit_test(erasure_leaves_a_uniform_sample),
         cmocka_unit_test(quotas_are_the_capacity),
         cmocka_unit_test(draws_are_uniform_and_counted),
     };

@@ -9,6 +9,7 @@
 #include "data/data.h"
 #include "model/model.h"
 #include "optim/optim.h"
+#include "trainer/continual/contents.h"
 
 #ifdef __cplusplus
 extern "C" {

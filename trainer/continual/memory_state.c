@@ -231,6 +231,8 @@ static pawl_status check_segments(const pawl_memory *m, const pawl_checkpoint *k
         for (int64_t n = 0; n < x->rows[i].segments; n++, at++) {
             PAWL_CHECK(at->tokens > 0 && at->tokens <= x->rows[i].tokens, PAWL_EDATA, "%s: memory/segments: row %lld has a segment of %lld tokens",
                        pawl_checkpoint_path(k), (long long)i, (long long)at->tokens);
+            PAWL_CHECK(at->source >= 0 && (size_t)at->source < json_array_size(x->sources), PAWL_EDATA,
+                       "%s: memory/segments: row %lld names a source that is not listed", pawl_checkpoint_path(k), (long long)i);
             tokens += at->tokens;
         }
         PAWL_CHECK(tokens == x->rows[i].tokens, PAWL_EDATA, "%s: memory/segments: row %lld has %lld tokens, and its segments %lld",
