@@ -32,6 +32,7 @@ typedef struct pawl_shapes {
     int64_t width, heads, kv_heads, head_dim, ff, vocab;
     pawl_dtype type; /* of what products read: PAWL_F32 (0) or PAWL_BF16 */
     int64_t rank;    /* of the adapter that is trained beside; 0: none */
+    int muon;        /* whether pawl_muon updates the matrices of blocks, or the adapter's */
 } pawl_shapes;
 
 /* Opens the CPU backend with that many threads (>= 1) of its own pool. isa: "auto", "generic", "avx2", "avx512": the

@@ -173,16 +173,21 @@ static const pawl_rule rules[] = {
     {"muon", {{"momentum", alike, 1}}, 0, muon_scratch_bytes, step_muon},
 };
 
+int pawl_optim_is_muon(const pawl_optim_config *c)
+{
+    return rules[c->optimizer].step == step_muon;
+}
+
 int pawl_is_muons(const pawl_optim_config *c, const pawl_extent *e)
 {
-    return rules[c->optimizer].step == step_muon && e->role == PAWL_ROLE_MATRIX;
+    return pawl_optim_is_muon(c) && e->role == PAWL_ROLE_MATRIX;
 }
 
 /* Muon is for matrices inside the network: AdamW, the first row, has the rest. */
 const pawl_rule *pawl_rule_of(const pawl_optim_config *c, const pawl_extent *e)
 {
     const pawl_rule *chosen = &rules[c->optimizer];
-    return chosen->step == step_muon && !pawl_is_muons(c, e) ? &rules[0] : chosen;
+    return pawl_optim_is_muon(c) && !pawl_is_muons(c, e) ? &rules[0] : chosen;
 }
 
 void pawl_run_part(const pawl_rule_run *run, pawl_tensor whole, const pawl_piece *p, int64_t *first, int64_t *count)

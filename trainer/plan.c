@@ -24,6 +24,7 @@ pawl_shapes pawl_run_shapes(const pawl_parts *p, int64_t rows, int64_t tokens)
     pawl_shapes s = pawl_model_shapes(p->model, rows, tokens);
     s.type = pawl_run_type(p);
     s.rank = p->adapter ? pawl_adapter_rank(p->adapter) : 0;
+    s.muon = pawl_optim_is_muon(p->optim);
     return s;
 }
 

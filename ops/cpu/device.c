@@ -1,6 +1,6 @@
 #include <stdio.h>
 
-#include "ops/cpu/cpu.h"
+#include "ops/cpu/products.h"
 
 static void close_cpu(pawl_device *d)
 {
@@ -9,72 +9,6 @@ static void close_cpu(pawl_device *d)
     pawl_pool_close(cpu->pool);
     pawl_arena_close(&cpu->scratch);
     pawl_free(cpu);
-}
-
-/* A linear layer from `in` to `out` of the `row` numbers that a position's result has: y and dx are the types of what
- * comes out. */
-typedef struct layer {
-    int64_t positions, in, out, row;
-    pawl_dtype y, dx;
-} layer;
-
-/* The products of a layer, forward and both gradients. What goes in is of `type`, and gradients of weights are f32. */
-static pawl_status prepare_linear(pawl_gemm *g, const layer *l, pawl_dtype type, pawl_gemm_need *most)
-{
-    const int64_t N = l->positions, I = l->in, O = l->out, row = l->row;
-    const pawl_panel products[] = {
-        {.m = N, .n = O, .k = I, .lda = I, .ldb = I, .ldc = row, .b_transposed = 1, .c_type = l->y},
-        {.m = N, .n = I, .k = O, .lda = row, .ldb = I, .ldc = I, .c_type = l->dx},
-        {.m = O, .n = I, .k = N, .lda = row, .ldb = I, .ldc = I, .a_transposed = 1},
-    };
-    for (int i = 0; i < 3; i++)
-        for (int add = 0; add < 2; add++) {
-            pawl_panel p = products[i];
-            p.add = add;
-            p.a_type = p.b_type = type;
-            PAWL_TRY(pawl_gemm_prepare(g, p.a_transposed ? PAWL_OVER_POSITIONS : PAWL_OVER_WIDTH, &p, most));
-        }
-    return PAWL_OK;
-}
-
-/* Of an adapter: down to its rank, and up into a module's columns of what the layer gives. */
-static pawl_status prepare_adapted(pawl_gemm *g, const pawl_shapes *s, pawl_gemm_need *most)
-{
-    const int64_t N = s->positions, q = s->heads * s->head_dim, kv = s->kv_heads * s->head_dim, qkv = q + 2 * kv;
-    const layer modules[] = {
-        {N, s->width, q, qkv, s->type, PAWL_F32},
-        {N, s->width, kv, qkv, s->type, PAWL_F32},
-        {N, s->width, qkv, qkv, s->type, PAWL_F32}, /* where a module is all three */
-        {N, q, s->width, s->width, PAWL_F32, s->type},
-        {N, s->width, s->ff, 2 * s->ff, s->type, PAWL_F32}, /* gate, up, ... */
-        {N, s->width, s->ff, s->ff, s->type, PAWL_F32},     /* ... or up alone */
-        {N, s->ff, s->width, s->width, PAWL_F32, s->type},
-    };
-    for (size_t i = 0; s->rank && i < sizeof modules / sizeof *modules; i++) {
-        const layer *m = &modules[i];
-        const layer down = {N, m->in, s->rank, s->rank, s->type, m->dx}, up = {N, s->rank, m->out, m->row, m->y, s->type};
-        PAWL_TRY(prepare_linear(g, &down, s->type, most));
-        PAWL_TRY(prepare_linear(g, &up, s->type, most));
-    }
-    return PAWL_OK;
-}
-
-/* The products of a step: for every pair of widths that a linear layer joins. */
-static pawl_status prepare_products(const pawl_cpu *cpu, const pawl_shapes *s, pawl_gemm_need *most)
-{
-    const int64_t N = s->positions, q = s->heads * s->head_dim, qkv = q + 2 * s->kv_heads * s->head_dim;
-    const layer layers[] = {
-        {N, s->width, qkv, qkv, s->type, PAWL_F32},
-        {N, q, s->width, s->width, PAWL_F32, s->type},
-        {N, s->width, 2 * s->ff, 2 * s->ff, s->type, PAWL_F32}, /* gate and up, ... */
-        {N, s->width, s->ff, s->ff, s->type, PAWL_F32},         /* ... or up alone */
-        {N, s->ff, s->width, s->width, PAWL_F32, s->type},
-        {pawl_head_chunk(N, s->vocab), s->width, s->vocab, s->vocab, PAWL_F32, PAWL_F32},
-    };
-    *most = (pawl_gemm_need){0};
-    for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
-        PAWL_TRY(prepare_linear(cpu->gemm, &layers[i], s->type, most));
-    return prepare_adapted(cpu->gemm, s, most);
 }
 
 static size_t shared_bytes(const pawl_cpu *cpu, const pawl_shapes *s)
@@ -89,7 +23,7 @@ static size_t scratch_bytes_cpu(const pawl_device *d, const pawl_shapes *most)
 {
     const pawl_cpu *cpu = (const pawl_cpu *)d;
     pawl_gemm_need need;
-    if (prepare_products(cpu, most, &need) != PAWL_OK) need = (pawl_gemm_need){0}; /* reserve will say what is wrong */
+    if (pawl_cpu_products(cpu, most, &need) != PAWL_OK) need = (pawl_gemm_need){0}; /* reserve will say what is wrong */
     return shared_bytes(cpu, most) + pawl_gemm_need_bytes(cpu->gemm, need);
 }
 
@@ -97,7 +31,7 @@ static pawl_status reserve_cpu(pawl_device *d, const pawl_shapes *most)
 {
     pawl_cpu *cpu = pawl_cpu_of(d);
     pawl_gemm_need need;
-    PAWL_TRY(prepare_products(cpu, most, &need));
+    PAWL_TRY(pawl_cpu_products(cpu, most, &need));
     PAWL_TRY(pawl_gemm_reserve(cpu->gemm, need));
     if (shared_bytes(cpu, most) <= cpu->scratch.size) return PAWL_OK;
     pawl_arena grown = {.name = cpu->scratch.name, .used = shared_bytes(cpu, most)};

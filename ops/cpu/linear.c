@@ -1,38 +1,29 @@
-#include "ops/cpu/cpu.h"
+#include "ops/cpu/products.h"
 
 /* N positions, I in, O out; see ops/ops.h. */
+
+/* What a product is with these operands, from the shape of its layer. */
+static pawl_panel product(pawl_panel shape, pawl_put put, pawl_tensor a, pawl_tensor b, pawl_tensor c)
+{
+    shape.add = put == PAWL_ADD;
+    shape.a_type = a.dtype;
+    shape.b_type = b.dtype;
+    shape.c_type = c.dtype;
+    return shape;
+}
 
 pawl_status linear_cpu(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_put put, int64_t first,
                        pawl_tensor y)
 {
     const int64_t O = w.dim[0], I = w.dim[1], N = pawl_tensor_count(x) / I, W = y.dim[y.ndim - 1];
-    const pawl_panel p = {.m = N,
-                          .n = O,
-                          .k = I,
-                          .lda = I,
-                          .ldb = I,
-                          .ldc = W,
-                          .b_transposed = 1,
-                          .add = put == PAWL_ADD,
-                          .a_type = x.dtype,
-                          .b_type = w.dtype,
-                          .c_type = y.dtype};
+    const pawl_panel p = product(pawl_product_y(N, I, O, W), put, x, w, y);
     return pawl_gemm_run(pawl_cpu_of(d)->gemm, PAWL_OVER_WIDTH, &p, x.data, w.data, bias.data, pawl_at(y, first));
 }
 
 pawl_status linear_dx_cpu(pawl_device *d, pawl_tensor dy, int64_t first, pawl_tensor w, pawl_put put, pawl_tensor dx)
 {
     const int64_t O = w.dim[0], I = w.dim[1], W = dy.dim[dy.ndim - 1], N = pawl_tensor_count(dy) / W;
-    const pawl_panel p = {.m = N,
-                          .n = I,
-                          .k = O,
-                          .lda = W,
-                          .ldb = I,
-                          .ldc = I,
-                          .add = put == PAWL_ADD,
-                          .a_type = dy.dtype,
-                          .b_type = w.dtype,
-                          .c_type = dx.dtype};
+    const pawl_panel p = product(pawl_product_dx(N, I, O, W), put, dy, w, dx);
     return pawl_gemm_run(pawl_cpu_of(d)->gemm, PAWL_OVER_WIDTH, &p, pawl_at(dy, first), w.data, NULL, dx.data);
 }
 
@@ -66,16 +57,7 @@ pawl_status linear_dw_cpu(pawl_device *d, pawl_tensor dy, int64_t first, pawl_te
 {
     pawl_cpu *cpu = pawl_cpu_of(d);
     const int64_t O = dw.dim[0], I = dw.dim[1], W = dy.dim[dy.ndim - 1], N = pawl_tensor_count(dy) / W;
-    const pawl_panel p = {.m = O,
-                          .n = I,
-                          .k = N,
-                          .lda = W,
-                          .ldb = I,
-                          .ldc = I,
-                          .a_transposed = 1,
-                          .add = put == PAWL_ADD,
-                          .a_type = dy.dtype,
-                          .b_type = x.dtype};
+    const pawl_panel p = product(pawl_product_dw(N, I, O, W), put, dy, x, (pawl_tensor){.dtype = PAWL_F32});
     const void *from = pawl_at(dy, first);
     PAWL_TRY(pawl_gemm_run(cpu->gemm, PAWL_OVER_POSITIONS, &p, from, x.data, NULL, dw.data));
     if (dbias.data) pawl_cpu_column_sums(cpu, dy.dtype, from, W, N, O, put, dbias.data);

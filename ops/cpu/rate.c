@@ -1,7 +1,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "ops/cpu/cpu.h"
+#include "ops/cpu/products.h"
 
 enum { SIDE = 1024, RUNS = 7 };
 
@@ -21,15 +21,8 @@ static int by_size(const void *a, const void *b)
 /* Median seconds of the product; the first run makes the plan and touches the pages, and is not counted. */
 static pawl_status measure(pawl_cpu *cpu, pawl_dtype type, float *numbers, double *median)
 {
-    const pawl_panel p = {.m = SIDE,
-                          .n = SIDE,
-                          .k = SIDE,
-                          .lda = SIDE,
-                          .ldb = SIDE,
-                          .ldc = SIDE,
-                          .a_type = type,
-                          .b_type = type,
-                          .c_type = type};
+    pawl_panel p = pawl_product_dx(SIDE, SIDE, SIDE, SIDE);
+    p.a_type = p.b_type = p.c_type = type;
     const pawl_tensor all = {.data = numbers, .dtype = PAWL_F32, .ndim = 1, .dim = {2 * SIDE * SIDE}};
     uint16_t *low = (uint16_t *)(numbers + 2 * SIDE * SIDE); /* read there, and written to where the f32 are */
     const void *from = type == PAWL_BF16 ? (const void *)low : numbers;

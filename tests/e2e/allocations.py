@@ -23,6 +23,7 @@ RUNS = [
     ("stage 1", 2, MODEL, dict(zero_stage=1, save_steps=2)),
     ("stage 3 by blocks that are computed again, in bf16", 3, MODEL, dict(zero_stage=3, activation_recompute="block", bf16="true", save_steps=2)),
     ("stage 2, muon and an average", 2, MODEL, dict(zero_stage=2, optimizer="muon", ema_decay=0.9)),
+    ("muon on products that are moved before they are read", 1, MODEL.replace("hidden_size: 32", "hidden_size: 512").replace("intermediate_size: 80", "intermediate_size: 1536"), dict(optimizer="muon", max_steps=6, sequence_len=64)),
     ("8-bit state and noise", 1, MODEL, dict(optimizer="adamw_8bit", neftune_noise_alpha=5)),
     ("adafactor", 2, MODEL, dict(zero_stage=1, optimizer="adafactor")),
     ("bf16, padding and noise", 1, MODEL, dict(bf16="true", sample_packing="false", micro_batch_size=3, threads=2, neftune_noise_alpha=5)),
