@@ -1,6 +1,7 @@
 /* Devices that a plan can be made for, one a rank. Where the figures come from: docs/decisions/0028-plans.md. */
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "launch/launch.h"
 
@@ -23,7 +24,7 @@ pawl_status pawl_preset_find(const char *name, const pawl_preset **out)
     for (int i = 0; i < PRESETS; i++) {
         const size_t used = strlen(known);
         snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", presets[i].name);
-        if (strcmp(presets[i].name, name) == 0) {
+        if (strcasecmp(presets[i].name, name) == 0) {
             *out = &presets[i];
             return PAWL_OK;
         }

@@ -106,12 +106,12 @@ static pawl_status print_json(const forecast *f, const pawl_opened *o)
     for (int i = 0; i < f->plan.categories; i++)
         json_object_set_new(bytes, f->plan.category[i].name, json_integer((json_int_t)f->plan.category[i].bytes));
     return pawl_print_json(json_pack(
-        "{s:i,s:i,s:s,s:I,s:o,s:I,s:I,s:b,s:o,s:o,s:o,s:o,s:o,s:s?}", "ranks", f->ranks, "ranks_per_node", f->node, "device", f->device->name,
+        "{s:i,s:i,s:s,s:I,s:o,s:I,s:I,s:b,s:o,s:o,s:o,s:o,s:o,s:o,s:s?}", "ranks", f->ranks, "ranks_per_node", f->node, "device", f->device->name,
         "micro_batch_size", (json_int_t)o->config.train.micro_batch_size, "bytes_per_rank", bytes, "peak_bytes",
         (json_int_t)f->plan.peak_bytes, "available_bytes", (json_int_t)f->available, "fits", f->fits, "steps",
         known(f, json_integer((json_int_t)f->plan.steps)), "tokens", known(f, json_integer((json_int_t)f->plan.tokens)),
         "nearest", nearest_json(f), "flops", known(f, json_real(f->plan.flops)), "seconds", known(f, json_real(seconds_of(f))),
-        "missing", f->missing.bytes ? f->missing.data : NULL));
+        "rate_gflops", f->rate > 0 ? json_real(f->rate / 1e9) : json_null(), "missing", f->missing.bytes ? f->missing.data : NULL));
 }
 
 static void print_verdict(const forecast *f)

@@ -191,9 +191,8 @@ static pawl_status read_profile_steps(const char *text, pawl_profile_config *out
 
 static pawl_status read_options(const pawl_args *a, job *j)
 {
-    PAWL_CHECK(a->option[PROFILE] || !a->option[PROFILE_STEPS], PAWL_EUSAGE, "pawl train: --profile-steps needs --profile");
     PAWL_TRY(read_profile_steps(a->option[PROFILE_STEPS], &j->profile));
-    j->profiled = a->option[PROFILE] != NULL;
+    j->profiled = a->option[PROFILE] || a->option[PROFILE_STEPS];
     return PAWL_OK;
 }
 
@@ -250,7 +249,7 @@ const pawl_command pawl_command_train = {
     .least = 1,
     .most = PAWL_WORDS_MAX,
     .options = {[PROFILE] = {"--profile", NULL, "say where the time goes: tables, profile.json and trace.json in output_dir"},
-                [PROFILE_STEPS] = {"--profile-steps", "A:B", "record steps A to B only; else all but the first"}},
+                [PROFILE_STEPS] = {"--profile-steps", "A:B", "--profile of steps A to B only; else all but the first"}},
     .run = run,
     .more_help = more_help,
 };

@@ -81,8 +81,9 @@ check(pawl_json("plan", yaml, *longer, *change.split())["fits"], "and that fits"
 
 # Devices: a rank has one for itself; so many ranks a machine.
 far = ["micro_batch_size=1", "global_batch_size=16", "reduction_lanes=16", "-n", "16"]
-h200, a100 = (pawl_json("plan", yaml, *far, "--device", name) for name in ("h200", "a100-40"))
+h200, a100 = (pawl_json("plan", yaml, *far, "--device", name) for name in ("H200", "a100-40"))
 check(h200["ranks_per_node"] == 8 and h200["fits"] and h200["available_bytes"] == 139 << 30, "sixteen ranks on two machines of eight H200")
+check(h200["device"] == "h200" and h200["rate_gflops"] > a100["rate_gflops"] > 1e5, "a name in any case of letters; the rate that is assumed is said")
 check(a100["seconds"] > h200["seconds"] and a100["available_bytes"] == 39 << 30, "a slower, smaller device")
 check(pawl_json("plan", yaml, *far, "--rate", "1", "--ranks-per-node", "2")["ranks_per_node"] == 2, "so many ranks a machine as are said")
 check(run(0, "plan", yaml, "--device", "h300")[0] == 10, "a device that is not known is refused")
