@@ -155,4 +155,12 @@ static UNUSED void on_every_device(int threads, void (*check)(pawl_device *d))
     assert_true(devices >= 1);
 }
 
+/* A case of cmocka that is check on every device. */
+#define EVERY_DEVICE(name, check)                                                                                      \
+    static void name(void **state)                                                                                     \
+    {                                                                                                                  \
+        (void)state;                                                                                                   \
+        on_every_device(2, check);                                                                                     \
+    }
+
 #endif

@@ -54,11 +54,7 @@ static void check_linear(pawl_device *d)
                 linear_of(d, shapes[i][0], shapes[i][1], shapes[i][2], put ? PAWL_ADD : PAWL_SET, biased);
 }
 
-static void linear_and_its_gradients(void **state)
-{
-    (void)state;
-    on_every_device(2, check_linear);
-}
+EVERY_DEVICE(linear_and_its_gradients, check_linear)
 
 /* embedding */
 
@@ -85,11 +81,7 @@ static void check_embedding(pawl_device *d)
     embedding_of(d, 11, 200, 1000);
 }
 
-static void embedding_gathers_and_adds_in_order(void **state)
-{
-    (void)state;
-    on_every_device(2, check_embedding);
-}
+EVERY_DEVICE(embedding_gathers_and_adds_in_order, check_embedding)
 
 /* norms: over rows, and over heads inside rows */
 
@@ -156,11 +148,7 @@ static void check_rmsnorm(pawl_device *d)
                 rmsnorm_of(d, shapes[i][0], shapes[i][1], put ? PAWL_ADD : PAWL_SET, with_x);
 }
 
-static void rmsnorm_and_its_gradient(void **state)
-{
-    (void)state;
-    on_every_device(2, check_rmsnorm);
-}
+EVERY_DEVICE(rmsnorm_and_its_gradient, check_rmsnorm)
 
 static void head_norm_of(pawl_device *d, int64_t N, int64_t all, int64_t K, int64_t first, int64_t heads, pawl_put put)
 {
@@ -206,11 +194,7 @@ static void check_head_norm(pawl_device *d)
     head_norm_of(d, 3, 4, 64, 2, 2, PAWL_SET);
 }
 
-static void head_norm_touches_its_heads_only(void **state)
-{
-    (void)state;
-    on_every_device(2, check_head_norm);
-}
+EVERY_DEVICE(head_norm_touches_its_heads_only, check_head_norm)
 
 /* rope */
 
@@ -251,11 +235,7 @@ static void check_rope(pawl_device *d)
     rope_of(d, 9, 3, 2, 40);
 }
 
-static void rope_turns_and_turns_back(void **state)
-{
-    (void)state;
-    on_every_device(2, check_rope);
-}
+EVERY_DEVICE(rope_turns_and_turns_back, check_rope)
 
 /* swiglu */
 
@@ -318,11 +298,7 @@ static void check_swiglu(pawl_device *d)
     swiglu_at_the_ends(d);
 }
 
-static void swiglu_and_its_gradient(void **state)
-{
-    (void)state;
-    on_every_device(2, check_swiglu);
-}
+EVERY_DEVICE(swiglu_and_its_gradient, check_swiglu)
 
 /* arrays */
 
@@ -414,11 +390,7 @@ static void check_arrays(pawl_device *d)
     free(a), free(b), free(c), free(expected);
 }
 
-static void sums_copies_and_zeros(void **state)
-{
-    (void)state;
-    on_every_device(2, check_arrays);
-}
+EVERY_DEVICE(sums_copies_and_zeros, check_arrays)
 
 int main(void)
 {

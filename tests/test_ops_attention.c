@@ -203,11 +203,7 @@ static void check_attention(pawl_device *d)
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) attention_of(d, shapes[i]);
 }
 
-static void attention_and_its_gradient(void **state)
-{
-    (void)state;
-    on_every_device(2, check_attention);
-}
+EVERY_DEVICE(attention_and_its_gradient, check_attention)
 
 /* A cache holds the keys and values of one row: its last position has to come out as in the whole row. */
 static void check_cached(pawl_device *d)
@@ -239,11 +235,7 @@ static void check_cached(pawl_device *d)
     }
 }
 
-static void a_cached_position_is_the_last_of_its_row(void **state)
-{
-    (void)state;
-    on_every_device(2, check_cached);
-}
+EVERY_DEVICE(a_cached_position_is_the_last_of_its_row, check_cached)
 
 /* What a document says does not reach another one, nor the past: the others' outputs keep their bits. What it says that
  * is no number reaches all that comes after it. */
@@ -335,11 +327,7 @@ static void check_rounded(pawl_device *d)
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) rounded(d, shapes[i]);
 }
 
-static void bf16_rounds_once(void **state)
-{
-    (void)state;
-    on_every_device(2, check_rounded);
-}
+EVERY_DEVICE(bf16_rounds_once, check_rounded)
 
 int main(void)
 {

@@ -140,11 +140,7 @@ static void check_linear(pawl_device *d)
                 linear_of(d, shapes[i][0], shapes[i][1], shapes[i][2], put ? PAWL_ADD : PAWL_SET, biased);
 }
 
-static void linear_and_its_gradients(void **state)
-{
-    (void)state;
-    on_every_device(2, check_linear);
-}
+EVERY_DEVICE(linear_and_its_gradients, check_linear)
 
 /* A product that is longer than a block of the sum, and cut into many strips. */
 static void check_long(pawl_device *d)
@@ -162,11 +158,7 @@ static void check_long(pawl_device *d)
     free(wdy), free(ww), free(got), free(dy), free(w);
 }
 
-static void long_sums_go_block_by_block(void **state)
-{
-    (void)state;
-    on_every_device(2, check_long);
-}
+EVERY_DEVICE(long_sums_go_block_by_block, check_long)
 
 /* ---- rows ---- */
 
@@ -258,11 +250,7 @@ static void check_rows(pawl_device *d)
     heads_of_width(d, 5, 2, 64);
 }
 
-static void rows_are_those_of_f32_rounded_once(void **state)
-{
-    (void)state;
-    on_every_device(2, check_rows);
-}
+EVERY_DEVICE(rows_are_those_of_f32_rounded_once, check_rows)
 
 /* ---- casts and the embedding ---- */
 
@@ -293,11 +281,7 @@ static void check_casts(pawl_device *d)
     free(wide), free(x), free(back), free(low), free(ids);
 }
 
-static void casts_and_lookups(void **state)
-{
-    (void)state;
-    on_every_device(2, check_casts);
-}
+EVERY_DEVICE(casts_and_lookups, check_casts)
 
 /* ---- the output head ---- */
 
@@ -330,11 +314,7 @@ static void check_head(pawl_device *d)
         free(targets), free(L), free(DH), free(DW);
 }
 
-static void head_has_the_loss_of_f32_logits(void **state)
-{
-    (void)state;
-    on_every_device(2, check_head);
-}
+EVERY_DEVICE(head_has_the_loss_of_f32_logits, check_head)
 
 int main(void)
 {

@@ -81,11 +81,7 @@ static void check_layernorm(pawl_device *d)
     layernorm_of(d, 5, 67, PAWL_SET, 0, 30); /* means that swallow the deviations, were squares summed about zero */
 }
 
-static void layernorm_and_its_gradient(void **state)
-{
-    (void)state;
-    on_every_device(2, check_layernorm);
-}
+EVERY_DEVICE(layernorm_and_its_gradient, check_layernorm)
 
 /* activations */
 
@@ -160,11 +156,7 @@ static void check_activations(pawl_device *d)
     }
 }
 
-static void activations_and_their_slopes(void **state)
-{
-    (void)state;
-    on_every_device(2, check_activations);
-}
+EVERY_DEVICE(activations_and_their_slopes, check_activations)
 
 /* A not-a-number goes through, so that the row it stands in is named. */
 static void nan_is_never_hidden(void **state)

@@ -109,11 +109,7 @@ static void check_head(pawl_device *d)
     head_of(d, 40, 7, 13, 1, PAWL_SET); /* none is trained: dw is cleared */
 }
 
-static void head_loss_and_its_gradients(void **state)
-{
-    (void)state;
-    on_every_device(2, check_head);
-}
+EVERY_DEVICE(head_loss_and_its_gradients, check_head)
 
 /* A head too large for one chunk: the same answer as position by position. */
 static void a_large_vocabulary_goes_in_chunks(void **state)

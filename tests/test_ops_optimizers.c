@@ -97,11 +97,7 @@ static void check_pieces(pawl_device *d)
     free_arrays(&whole), free_arrays(&cut);
 }
 
-static void pieces_have_the_bits_of_the_whole(void **state)
-{
-    (void)state;
-    on_every_device(2, check_pieces);
-}
+EVERY_DEVICE(pieces_have_the_bits_of_the_whole, check_pieces)
 
 /* Whole-matrix rules: equal bits on 1, 2, 3 and 8 threads. */
 static void matrices_do_not_depend_on_threads(void **state)

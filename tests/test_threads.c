@@ -11,18 +11,15 @@
 #include "core/rng.h"
 #include "model/model.h"
 #include "optim/optim.h"
+#include "tests/shape.h"
 
 enum { ROWS = 2, T = 130, STEPS = 2 };
 
-static const struct shape {
-    const char *family;
-    int64_t vocab, width, ff, heads, kv_heads, head_dim, window;
-    int tied;
-} shapes[] = {
-    {"llama", 1030, 64, 512, 4, 2, 16, 0, 1}, /* widths whose rows are moved before a product reads them */
-    {"llama", 37, 40, 56, 1, 1, 40, 0, 0},    /* one head, few words: attention and head in few pieces */
-    {"qwen3", 519, 96, 250, 6, 1, 32, 40, 0}, /* one key head, norms of heads, a window */
-    {"gpt2", 777, 72, 288, 6, 6, 12, 0, 1},   /* biases, means, a table of positions */
+static const struct shape shapes[] = {
+    {"llama", 1030, 64, 512, 2, 4, 2, 1, 16, 0}, /* widths whose rows are moved before a product reads them */
+    {"llama", 37, 40, 56, 2, 1, 1, 0, 40, 0},    /* one head, few words: attention and head in few pieces */
+    {"qwen3", 519, 96, 250, 2, 6, 1, 0, 32, 40}, /* one key head, norms of heads, a window */
+    {"gpt2", 777, 72, 288, 2, 6, 6, 1, 12, 0},   /* biases, means, a table of positions */
 };
 
 typedef struct run {
@@ -44,21 +41,10 @@ static void done(pawl_status s)
 
 static void open_run(const struct shape *s, pawl_dtype type, int threads, run *r)
 {
-    pawl_model_config c;
+    const pawl_model_config c = configured(s);
     static pawl_optim_config o;
     const pawl_extent *extents;
-    pawl_fields_default(pawl_model_rows, &c);
     pawl_fields_default(pawl_optim_rows, &o);
-    while (strcmp(pawl_model_types[c.model_type], s->family) != 0) c.model_type++;
-    c.vocab_size = s->vocab;
-    c.hidden_size = s->width;
-    c.intermediate_size = s->ff;
-    c.num_hidden_layers = 2;
-    c.num_attention_heads = s->heads;
-    c.num_key_value_heads = s->kv_heads;
-    c.head_dim = s->head_dim;
-    c.sliding_window = s->window;
-    c.tie_word_embeddings = s->tied;
     done(pawl_model_open(&c, &r->model));
     done(pawl_device_open_cpu(threads, "auto", &r->device));
     pawl_shapes most = pawl_model_shapes(r->model, ROWS, T);

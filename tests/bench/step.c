@@ -17,22 +17,22 @@
 #include "core/rng.h"
 #include "model/model.h"
 #include "optim/optim.h"
+#include "tests/shape.h"
 
-static const struct shape {
+static const struct setting {
     const char *name;
-    int64_t vocab, width, ff, layers, heads, kv_heads, tokens, rows;
-    int tied;
-    const char *family;
+    struct shape model;
+    int64_t tokens, rows;
 } shapes[] = {
-    {"0.9M", 256, 128, 352, 4, 4, 4, 128, 16, 0, "llama"},  {"2.8M", 512, 192, 512, 6, 6, 6, 256, 8, 0, "llama"},
-    {"5.9M", 4096, 256, 688, 6, 8, 8, 256, 8, 0, "llama"},  {"15M", 32000, 288, 768, 6, 6, 6, 256, 4, 0, "llama"},
-    {"135M", 49152, 576, 1536, 30, 9, 3, 512, 2, 1, "llama"}, {"gpt2", 50257, 768, 3072, 12, 12, 12, 256, 4, 1, "gpt2"},
+    {"0.9M", {"llama", 256, 128, 352, 4, 4, 4, 0, 0, 0}, 128, 16},  {"2.8M", {"llama", 512, 192, 512, 6, 6, 6, 0, 0, 0}, 256, 8},
+    {"5.9M", {"llama", 4096, 256, 688, 6, 8, 8, 0, 0, 0}, 256, 8},  {"15M", {"llama", 32000, 288, 768, 6, 6, 6, 0, 0, 0}, 256, 4},
+    {"135M", {"llama", 49152, 576, 1536, 30, 9, 3, 1, 0, 0}, 512, 2}, {"gpt2", {"gpt2", 50257, 768, 3072, 12, 12, 12, 1, 0, 0}, 256, 4},
 };
 
 enum { STEPS_MOST = 1000 };
 
 typedef struct bench {
-    const struct shape *shape;
+    const struct setting *shape;
     double began; /* when the program did */
     pawl_device *device;
     pawl_model *model;
@@ -68,7 +68,7 @@ static void fill_batch(bench *b)
     const int64_t T = b->batch.tokens;
     for (int64_t n = 0; n < b->batch.rows * T; n++) {
         const uint32_t word = pawl_random_at(1, PAWL_FOR_TEST, 0, (uint64_t)n).word[0];
-        b->batch.ids[n] = (int32_t)(word % (uint32_t)b->shape->vocab);
+        b->batch.ids[n] = (int32_t)(word % (uint32_t)b->shape->model.vocab);
         b->batch.positions[n] = (int32_t)(n % T);
         b->batch.starts[n] = (int32_t)(n - n % T);
     }
@@ -103,20 +103,11 @@ static pawl_status open_adapter(bench *b)
 
 static pawl_status open_bench(bench *b, int threads)
 {
-    const struct shape *s = b->shape;
-    pawl_model_config c;
+    const struct setting *s = b->shape;
+    const pawl_model_config c = configured(&s->model);
     pawl_optim_config o;
     const pawl_extent *extents;
-    pawl_fields_default(pawl_model_rows, &c);
     pawl_fields_default(pawl_optim_rows, &o);
-    while (strcmp(pawl_model_types[c.model_type], s->family) != 0) c.model_type++;
-    c.vocab_size = s->vocab;
-    c.hidden_size = s->width;
-    c.intermediate_size = s->ff;
-    c.num_hidden_layers = s->layers;
-    c.num_attention_heads = s->heads;
-    c.num_key_value_heads = s->kv_heads;
-    c.tie_word_embeddings = s->tied;
     PAWL_TRY(pawl_model_open(&c, &b->model));
     PAWL_TRY(pawl_device_open_cpu(threads, "auto", &b->device));
     pawl_shapes most = pawl_model_shapes(b->model, s->rows, s->tokens);
@@ -217,9 +208,9 @@ static pawl_status measure(bench *b, double limit, int phases)
     }
     const double gemm_after = gemm_rate(b), gemm = gemm_before > gemm_after ? gemm_before : gemm_after;
     for (int i = 0; i <= PHASES; i++) qsort(all[i], (size_t)n, sizeof(double), compare);
-    const struct shape *s = b->shape;
+    const struct setting *s = b->shape;
     const double flops = (b->adapter ? 4.0 : 6.0) * (double)pawl_model_matmul_parameters(b->model) +
-                         (b->adapter ? 6.0 * (double)pawl_trained_parameters(b->model, b->adapter) : 0) + 12.0 * (double)(s->layers * s->width * s->tokens);
+                         (b->adapter ? 6.0 * (double)pawl_trained_parameters(b->model, b->adapter) : 0) + 12.0 * (double)(s->model.layers * s->model.width * s->tokens);
     const double rate = (double)(s->rows * s->tokens) / all[PHASES][n / 2];
     if (phases)
         printf("%s: %d steps, median ms: pass %.2f, norm %.2f, update %.2f; gemm %.0f GFLOP/s; activations %.1f MiB; first step after %.2f s; %s\n", s->name, n, 1e3 * all[PASS][n / 2],
