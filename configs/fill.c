@@ -142,25 +142,43 @@ static void inherit(pawl_node *n)
     for (const pawl_node *c = n->first; c; c = c->next) n->bad |= c->bad;
 }
 
+/* A list whose records begin with a name may be written as keys and values, too: {NAME: {...}, ...}. */
+static int is_named(const pawl_field *row)
+{
+    return strcmp(row->fields[0].key, "name") == 0;
+}
+
+static void fill_item(pawl_problems *p, const pawl_field *row, void *body, pawl_node *item, int named, const char *path)
+{
+    pawl_node name = {.kind = PAWL_NODE_SCALAR, .at = item->key_at, .key_at = item->key_at, .key = "name", .text = item->key, .plain = 1, .next = item->first};
+    if (item->refused) {
+        item->bad = 1;
+    } else if (item->kind != PAWL_NODE_KEYS) {
+        complain_item(p, row, item, path);
+    } else {
+        if (named) item->first = &name;
+        fill_record(p, row, body, item, item->at, path);
+        if (named) item->first = name.next;
+    }
+}
+
 static void fill_list(pawl_problems *p, const pawl_field *row, void *section, pawl_node *n, const char *path)
 {
     char item_path[PATH_ROOM];
     int32_t count = 0;
-    if (n->kind != PAWL_NODE_LIST) {
+    const int named = n->kind == PAWL_NODE_KEYS && is_named(row);
+    if (n->kind != PAWL_NODE_LIST && !named) {
         complain_kind(p, row, n, path);
         return;
     }
     for (pawl_node *item = n->first; item; item = item->next, count++) {
-        snprintf(item_path, sizeof item_path, "%.180s.%d", path, (int)count);
+        if (named) snprintf(item_path, sizeof item_path, "%.180s.%.60s", path, item->key);
+        else snprintf(item_path, sizeof item_path, "%.180s.%d", path, (int)count);
         if (count == row->most) {
             complain(p, item, item->at, "%s: expected at most %d items, found %d", path, row->most, n->count);
             break;
         }
-        if (item->refused) item->bad = 1;
-        else if (item->kind == PAWL_NODE_KEYS)
-            fill_record(p, row, (void *)(uintptr_t)pawl_field_item(row, section, count), item, item->at, item_path);
-        else
-            complain_item(p, row, item, item_path);
+        fill_item(p, row, (void *)(uintptr_t)pawl_field_item(row, section, count), item, named, item_path);
     }
     memcpy((char *)section + row->at, &count, sizeof count);
     inherit(n);

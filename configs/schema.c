@@ -1,4 +1,6 @@
 /* JSON Schema (2020-12) of a run, for editors. What holds between keys is said by pawl itself. */
+#include <string.h>
+
 #include "configs/configs.h"
 
 static json_t *schema_of_rows(json_t *schema, const pawl_field *rows);
@@ -47,7 +49,8 @@ static void add_texts(json_t *s, const pawl_field *row, int *failed)
 
 static void add_list(json_t *s, const pawl_field *row, int *failed)
 {
-    set(s, "type", json_string("array"), failed);
+    const int named = strcmp(row->fields[0].key, "name") == 0; /* then {NAME: {...}} does as well (fill.c) */
+    set(s, "type", named ? json_pack("[s,s]", "array", "object") : json_string("array"), failed);
     set(s, "maxItems", json_integer(row->most), failed);
     set(s, "items", schema_of_rows(json_pack("{s:s}", "type", "object"), row->fields), failed);
 }

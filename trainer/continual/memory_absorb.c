@@ -12,7 +12,8 @@
 typedef struct absorbing {
     pawl_memory *m;
     const pawl_seen *seen;
-    pawl_sketch *of;  /* [domains] candidates of each */
+    pawl_sketch *of;  /* [sketches] candidates of each domain */
+    int sketches;
     int64_t *held;    /* [rows of the new list] its place in the memory so far; -1: a new row, ... */
     pawl_row *row;    /* ... this one */
     int32_t **source; /* [datasets][files] its place in the list of sources; -1: not looked for */
@@ -41,7 +42,7 @@ static pawl_status domain_named(absorbing *a, const char *name, int *out)
     PAWL_TRY(pawl_realloc((void **)&a->of, count * sizeof *a->of, "a memory's domains"));
     x->domains[x->domain_count] = (pawl_memory_domain_record){.bound = UINT64_MAX};
     snprintf(x->domains[x->domain_count].name, sizeof x->domains[0].name, "%s", name);
-    a->of[x->domain_count] = (pawl_sketch){.limit = a->m->in.replay->capacity};
+    a->of[a->sketches++] = (pawl_sketch){.limit = a->m->in.replay->capacity};
     *out = x->domain_count++;
     return PAWL_OK;
 }
@@ -370,7 +371,7 @@ static pawl_status move_rows(moving *v)
 
 static void absorbing_close(absorbing *a)
 {
-    for (int d = 0; d < a->next.domain_count && a->of; d++) pawl_sketch_close(&a->of[d]);
+    for (int d = 0; d < a->sketches; d++) pawl_sketch_close(&a->of[d]);
     for (int i = 0; i < a->seen->end && a->source; i++) pawl_free(a->source[i]);
     pawl_free(a->of);
     pawl_free(a->source);
