@@ -4,3 +4,5 @@ pawl_program(bench_reduce DIR bench SOURCES ${CMAKE_CURRENT_LIST_DIR}/bench/redu
 set_target_properties(bench_reduce PROPERTIES OUTPUT_NAME reduce)
 pawl_program(bench_tokenize DIR bench SOURCES ${CMAKE_CURRENT_LIST_DIR}/bench/tokenize.c)
 set_target_properties(bench_tokenize PROPERTIES OUTPUT_NAME tokenize)
+pawl_program(bench_memory DIR bench SOURCES ${CMAKE_CURRENT_LIST_DIR}/bench/memory.c)
+set_target_properties(bench_memory PROPERTIES OUTPUT_NAME memory)
