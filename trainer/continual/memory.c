@@ -198,6 +198,11 @@ size_t pawl_memory_list_bytes(const pawl_memory_inputs *in)
 
 /* ---- What every rank knows ---- */
 
+pawl_comm *pawl_memory_comm(const pawl_memory *m)
+{
+    return m->in.comm;
+}
+
 int64_t pawl_memory_count(const pawl_memory *m)
 {
     return m->index.count;

@@ -42,6 +42,7 @@ size_t pawl_memory_bytes(const pawl_memory_inputs *in);
 size_t pawl_memory_list_bytes(const pawl_memory_inputs *in);
 
 /* ---- What every rank knows; local ---- */
+pawl_comm *pawl_memory_comm(const pawl_memory *m);
 int64_t pawl_memory_count(const pawl_memory *m);
 const pawl_kept *pawl_memory_kept(const pawl_memory *m, int64_t item);
 int pawl_memory_domains(const pawl_memory *m); /* in the order of first learning */
