@@ -6,7 +6,7 @@
 
 #include "core/batch.h"
 #include "core/rng.h"
-#include "trainer/continual/shown.h"
+#include "trainer/continual/memory.h"
 
 enum { LENGTH = 64, CAPACITY = 24, WIDTH = 2 };
 
@@ -244,39 +244,6 @@ static void what_was_saved_goes_on(pawl_comm *c)
     close_case(c, &m);
 }
 
-/* Some rows twice, most not at all; the last dataset of the two is where the odd counters go. */
-static pawl_row jumping(const pawl_data *d, int stage, int64_t at)
-{
-    const int32_t dataset = (int32_t)(1 + (at + stage) % 2);
-    return (pawl_row){dataset, at * 5 % pawl_data_rows_of(d, PAWL_TRAIN, dataset)};
-}
-
-static void what_was_shown_follows_from_the_counter(pawl_comm *c)
-{
-    enum { CONSUMED = 17 };
-    memory_case m;
-    pawl_shown s;
-    float *losses = NULL;
-    open_case(c, &m);
-    CHECK_OK(pawl_alloc((void **)&losses, (size_t)pawl_row_numbers(m.data) * sizeof *losses, "losses"));
-    losses[pawl_row_number(m.data, (pawl_row){1, 2})] = 2.5f;
-    CHECK_OK(pawl_shown_open(m.data, 1, 3, jumping, 0, CONSUMED, losses, &s));
-    for (int dataset = 1; dataset < 3; dataset++)
-        for (int64_t i = 0; i < pawl_data_rows_of(m.data, PAWL_TRAIN, dataset); i++) {
-            double loss;
-            int expected = 0;
-            for (int64_t at = 0; at < CONSUMED; at++) {
-                const pawl_row r = jumping(m.data, 0, at);
-                expected |= r.domain == dataset && r.index == i;
-            }
-            CHECK(s.seen.was_seen(s.seen.self, dataset, i, &loss) == expected);
-            CHECK_NEAR(loss, dataset == 1 && i == 2 ? 2.5 : 1, 0);
-        }
-    pawl_shown_close(&s);
-    pawl_free(losses);
-    close_case(c, &m);
-}
-
 /* Each policy and balance, for these ranks and for one: the same list, of exactly the capacity. */
 static void every_policy_is_that_of_one_rank(pawl_comm *c)
 {
@@ -306,7 +273,6 @@ int main(int argc, char **argv)
     return check_main(argc, argv,
                       (const check[]){{"memory/ranks_have_the_memory_of_one", ranks_have_the_memory_of_one},
                                       {"memory/what_was_saved_goes_on", what_was_saved_goes_on},
-                                      {"memory/what_was_shown_follows_from_the_counter", what_was_shown_follows_from_the_counter},
                                       {"memory/every_policy_is_that_of_one_rank", every_policy_is_that_of_one_rank},
                                       {NULL, NULL}});
 }

@@ -75,7 +75,7 @@ const void *pawl_memory_payload(const pawl_memory *m, int64_t place, int column)
 /* Which rows of the datasets [first, end) were seen, and with which loss. */
 typedef struct pawl_seen {
     const pawl_data *data;
-    /* 1 when row `row` of that dataset was seen; *loss: what its loss a token was then (policy loss). */
+    /* 1 when row `row` of that dataset was seen; *loss: what its loss a token was then (policy loss); below 0: not known, as if 1. */
     int (*was_seen)(void *self, int dataset, int64_t row, double *loss);
     void *self;
     int first, end;

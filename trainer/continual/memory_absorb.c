@@ -66,7 +66,7 @@ static uint64_t key_of(const pawl_memory *m, const char *domain, const pawl_kept
     const uint64_t key = pawl_memory_key(m->in.seed, domain, k->document, k->chunk);
     switch ((pawl_policy)m->in.replay->policy) {
     case PAWL_POLICY_WEIGHTED: return pawl_memory_weighted_key(key, (double)k->trained);
-    case PAWL_POLICY_LOSS: return pawl_memory_weighted_key(key, loss);
+    case PAWL_POLICY_LOSS: return pawl_memory_weighted_key(key, loss >= 0 ? loss : 1);
     default: return key;
     }
 }
