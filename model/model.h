@@ -271,7 +271,8 @@ typedef struct pawl_over {
  *   weights, grads  flat runs; grads is set or added to (put). Without grads and hooks->want: forward only
  *   scale           1 / trained tokens of the whole global batch (decision 4)
  *   losses [B*T]    nats per token, unscaled, 0 where not trained
- *   bad_rows [B]    set to 1 for a row whose loss or whose gradient at the embedding is not finite, else 0; may be NULL
+ *   extra           row weights, soft targets, records, drawn labels (ops/ops.h; its tokens are the slot's); all zero: none
+ *   bad_rows [B]    set to 1 for a row whose losses or whose gradient at the embedding is not finite, else 0; may be NULL
  * Errors: EDATA for an id outside the vocabulary. */
 typedef struct pawl_pass {
     const pawl_over *over;
@@ -284,6 +285,7 @@ typedef struct pawl_pass {
     float scale;
     float *losses;
     int32_t *bad_rows;
+    pawl_head_extra extra;
 } pawl_pass;
 PAWL_MUST pawl_status pawl_model_pass(const pawl_model *m, pawl_device *d, pawl_activations *a, const pawl_batch *b,
                                       const pawl_pass *p);

@@ -92,9 +92,10 @@ static int all_finite(const float *x, int64_t count)
 static void check_row(void *self, int64_t row)
 {
     const finite_check *f = self;
+    const pawl_soft *soft = f->p->how->extra.soft;
     const int64_t T = f->p->b->tokens, D = f->p->m->config.hidden_size;
-    f->bad[row] =
-        !all_finite(f->losses + row * T, T) || (f->p->learns && !all_finite(f->p->x->dsum + row * T * D, T * D));
+    f->bad[row] = !all_finite(f->losses + row * T, T) || (soft && !all_finite(soft->loss + row * T, T)) ||
+                  (f->p->learns && !all_finite(f->p->x->dsum + row * T * D, T * D));
 }
 
 /* --- the two passes ---------------------------------------------------------------------------------------- */
@@ -117,6 +118,8 @@ static pawl_status head_loss(pass *p)
     const int64_t part = pass_head(p), D = p->m->config.hidden_size;
     if (part != pass_above(p)) PAWL_TRY(pass_need(p, part));
     if (p->learns) PAWL_TRY(pass_want(p, part));
+    pawl_head_extra extra = p->how->extra;
+    extra.tokens = p->b->tokens;
     const pawl_head h = {.hidden = pass_low(p, p->x->final.in, D),
                          .w = pass_matrix(p, 0, head),
                          .targets = p->b->targets,
@@ -124,7 +127,8 @@ static pawl_status head_loss(pass *p)
                          .loss = pass_view(p, p->how->losses, 0),
                          .dhidden = pass_view(p, p->learns ? p->x->dnorm : NULL, D),
                          .dw = pass_grad(p, 0, head),
-                         .put = pass_put(p, head)};
+                         .put = pass_put(p, head),
+                         .extra = extra};
     PAWL_TRY(pawl_head_loss(p->d, &h));
     return part != pass_above(p) ? pass_done(p, part) : PAWL_OK;
 }

@@ -292,6 +292,39 @@ pawl_status pawl_activate_backward(pawl_device *d, pawl_activation which, pawl_t
     return d->ops->activate_backward(d, which, dout, x, dx);
 }
 
+static pawl_status check_soft(const char *op, const pawl_head *h, int64_t N, int64_t V)
+{
+    const pawl_soft *s = h->extra.soft;
+    PAWL_CHECK(s->k > 0 && s->k <= V && s->temperature > 0, PAWL_EBUG, "%s: soft targets of %ld tokens at temperature %g", op, (long)s->k,
+               (double)s->temperature);
+    PAWL_CHECK(s->ids && s->logp && s->row_weights && s->loss && !h->extra.squares, PAWL_EBUG, "%s: soft targets are not whole", op);
+    for (int64_t b = 0; b < N / h->extra.tokens; b++) {
+        if (s->row_weights[b] == 0.0f) continue;
+        PAWL_CHECK(!s->row_k || (s->row_k[b] > 0 && s->row_k[b] <= s->k), PAWL_EBUG, "%s: %ld soft targets of %ld", op, s->row_k ? (long)s->row_k[b] : 0L, (long)s->k);
+        PAWL_CHECK(!s->row_temperatures || s->row_temperatures[b] > 0, PAWL_EBUG, "%s: the temperature of row %ld is not above 0", op, (long)b);
+    }
+    for (int64_t n = 0; n < N; n++) {
+        const int64_t k = s->row_k ? s->row_k[n / h->extra.tokens] : s->k;
+        if (h->targets[n] == PAWL_NOT_TRAINED || s->row_weights[n / h->extra.tokens] == 0.0f) continue;
+        for (int64_t j = 0; j < k; j++)
+            PAWL_CHECK(s->ids[n * s->k + j] >= 0 && s->ids[n * s->k + j] < V, PAWL_EDATA, "%s: soft target %d at position %ld is outside [0, %ld)",
+                       op, s->ids[n * s->k + j], (long)n, (long)V);
+    }
+    return PAWL_OK;
+}
+
+static pawl_status check_extra(const char *op, const pawl_head *h, int64_t N, int64_t V)
+{
+    const pawl_head_extra *x = &h->extra;
+    const int by_rows = x->row_weights || x->soft || x->labels;
+    PAWL_CHECK(!by_rows || (x->tokens > 0 && N % x->tokens == 0), PAWL_EBUG, "%s: %ld positions are not rows of %ld", op, (long)N,
+               (long)x->tokens);
+    PAWL_CHECK(!x->top || (x->top->k > 0 && x->top->k <= V && x->top->temperature > 0 && x->top->ids && x->top->logp), PAWL_EBUG,
+               "%s: the %ld likeliest of %ld tokens at temperature %g", op, x->top ? (long)x->top->k : 0L, (long)V,
+               x->top ? (double)x->top->temperature : 0.0);
+    return x->soft ? check_soft(op, h, N, V) : PAWL_OK;
+}
+
 pawl_status pawl_head_loss(pawl_device *d, const pawl_head *h)
 {
     const char *op = "head_loss";
@@ -306,6 +339,7 @@ pawl_status pawl_head_loss(pawl_device *d, const pawl_head *h)
     for (int64_t n = 0; n < N; n++)
         PAWL_CHECK(h->targets[n] == PAWL_NOT_TRAINED || (h->targets[n] >= 0 && h->targets[n] < V), PAWL_EDATA,
                    "%s: target %d at position %ld is outside [0, %ld)", op, h->targets[n], (long)n, (long)V);
+    PAWL_TRY(check_extra(op, h, N, V));
     return d->ops->head_loss(d, h);
 }
 

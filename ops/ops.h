@@ -33,6 +33,7 @@ typedef struct pawl_shapes {
     pawl_dtype type; /* of what products read: PAWL_F32 (0) or PAWL_BF16 */
     int64_t rank;    /* of the adapter that is trained beside; 0: none */
     int muon;        /* whether pawl_muon updates the matrices of blocks, or the adapter's */
+    int64_t bins;    /* k of soft targets; 0: none */
 } pawl_shapes;
 
 /* Opens the CPU backend with that many threads (>= 1) of its own pool. isa: "auto", "generic", "avx2", "avx512": the
@@ -218,6 +219,44 @@ PAWL_MUST pawl_status pawl_activate(pawl_device *d, pawl_activation which, pawl_
 PAWL_MUST pawl_status pawl_activate_backward(pawl_device *d, pawl_activation which, pawl_tensor dout, pawl_tensor x,
                                              pawl_tensor dx);
 
+/* Soft targets: k tokens of a teacher for each position, with their log-probabilities at a temperature T. The mass that these
+ * leave is one bin more (ops/soft_rule.h): loss is T^2 KL(teacher || softmax(logits / T)) over k + 1 bins, or over k = V. */
+typedef struct pawl_soft {
+    int64_t k;
+    const int32_t *ids;       /* [N,k] in [0,V), those of a position all different */
+    const float *logp;        /* [N,k] */
+    float temperature;        /* > 0 */
+    const float *row_weights; /* [B] of the gradients; 0: the row has no soft targets, and its ids and logp are not read */
+    float *loss;              /* [N], unweighted; 0 where there is none */
+    /* [B] of single rows: the first so many of their k tokens, and their temperature; NULL: as above */
+    const int64_t *row_k;
+    const float *row_temperatures;
+} pawl_soft;
+/* A record of the k likeliest tokens, first the likeliest (of equals the first), with log-probabilities at a temperature. */
+typedef struct pawl_top {
+    int64_t k;
+    float temperature;
+    int32_t *ids; /* [N,k] */
+    float *logp;  /* [N,k] */
+} pawl_top;
+/* Labels drawn from the model's own distribution in place of the targets (for the true Fisher): position t of row b by
+ * pawl_random_at(seed, PAWL_FOR_LABELS, first_row + b, t), so they depend on no rank and no batch. */
+typedef struct pawl_labels {
+    uint64_t seed;
+    int64_t first_row;
+    int32_t *drawn; /* [N], PAWL_NOT_TRAINED where there is no target; may be NULL */
+} pawl_labels;
+/* What a head computes beside the cross-entropy of all trained positions at one scale; all zero: nothing. Everything here is
+ * over positions that have a target. */
+typedef struct pawl_head_extra {
+    int64_t tokens;           /* T: row b has positions [b T, (b+1) T) */
+    const float *row_weights; /* [B] in place of scale; NULL: scale */
+    const pawl_soft *soft;
+    const pawl_top *top;
+    const pawl_labels *labels;
+    int squares; /* 1: the loss is ||logits||^2 (MAS) in place of cross-entropy; without soft */
+} pawl_head_extra;
+
 /* The output head with its loss, in chunks: logits [N,V] never exist whole. They are f32, so that the loss is that of
  * f32 logits; with hidden and w of bf16 their gradients are bf16. */
 typedef struct pawl_head {
@@ -229,6 +268,7 @@ typedef struct pawl_head {
     pawl_tensor dhidden;    /* [N,D], set; data NULL: loss only */
     pawl_tensor dw;         /* [V,D], (put); data NULL: not wanted */
     pawl_put put;
+    pawl_head_extra extra;
 } pawl_head;
 PAWL_MUST pawl_status pawl_head_loss(pawl_device *d, const pawl_head *h);
 

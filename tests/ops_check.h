@@ -133,7 +133,8 @@ static const pawl_shapes largest = {.positions = 2100,
                                     .kv_heads = 4,
                                     .head_dim = 256,
                                     .ff = 700,
-                                    .vocab = 3000};
+                                    .vocab = 3000,
+                                    .bins = 3000};
 
 /* Runs check on every device that can be opened here, and counts on there being at least two. */
 static UNUSED void on_every_device(int threads, void (*check)(pawl_device *d))

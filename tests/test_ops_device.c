@@ -71,8 +71,13 @@ static void run_forward(pawl_device *d, const inputs *in, outputs *o)
 static void run_backward(pawl_device *d, const inputs *in, outputs *o)
 {
     const pawl_attend over = {B, T, H, G, K, 0, 0.25f, in->starts};
-    const pawl_head head = {matrix(o->y, N, D), matrix(in->table, V, D),  in->targets,         0.01f,
-                            vector(o->loss, N), matrix(o->dhidden, N, D), matrix(o->dw, V, D), PAWL_SET};
+    const pawl_head head = {.hidden = matrix(o->y, N, D),
+                            .w = matrix(in->table, V, D),
+                            .targets = in->targets,
+                            .scale = 0.01f,
+                            .loss = vector(o->loss, N),
+                            .dhidden = matrix(o->dhidden, N, D),
+                            .dw = matrix(o->dw, V, D)};
     const pawl_tensor dqkv = matrix(o->dqkv, N, QKV);
     assert_done(pawl_head_loss(d, &head));
     assert_done(pawl_attention_backward(d, &over, matrix(o->out, N, H * K), matrix(o->normed, N, QKV),

@@ -65,7 +65,7 @@ void pawl_cpu_column_sums(pawl_cpu *cpu, pawl_dtype type, const void *x, int64_t
 
 size_t pawl_norm_scratch_bytes(const pawl_shapes *most);
 size_t pawl_attention_scratch_bytes(const pawl_cpu *cpu, const pawl_shapes *most);
-size_t pawl_head_scratch_bytes(const pawl_shapes *most);
+size_t pawl_head_scratch_bytes(const pawl_cpu *cpu, const pawl_shapes *most);
 /* Positions of the head's loss that are computed at a time. */
 int64_t pawl_head_chunk(int64_t positions, int64_t vocab);
 

@@ -13,7 +13,7 @@ static void close_cpu(pawl_device *d)
 
 static size_t shared_bytes(const pawl_cpu *cpu, const pawl_shapes *s)
 {
-    const size_t all[] = {pawl_norm_scratch_bytes(s), pawl_head_scratch_bytes(s), pawl_attention_scratch_bytes(cpu, s)};
+    const size_t all[] = {pawl_norm_scratch_bytes(s), pawl_head_scratch_bytes(cpu, s), pawl_attention_scratch_bytes(cpu, s)};
     size_t most = 0;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) most = all[i] > most ? all[i] : most;
     return most;

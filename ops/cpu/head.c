@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/batch.h"
+#include "core/rng.h"
 #include "ops/cpu/cpu.h"
 
 enum {
@@ -26,9 +27,16 @@ typedef struct head_scratch {
     void *hidden;     /* [chunk, D], gathered */
     float *dhidden;   /* [chunk, D], gathered */
     int32_t *trained; /* [N]: the positions that have a target */
+    char *desks;      /* [threads]: a row of logits, and k of them */
 } head_scratch;
 
-static head_scratch lay_out(pawl_arena *a, int64_t N, int64_t D, int64_t V)
+/* A thread's own lines of cache. */
+static size_t desk_bytes(int64_t V, int64_t k)
+{
+    return k > 0 ? ((size_t)(V + k) * sizeof(float) + 63) / 64 * 64 : 0;
+}
+
+static head_scratch lay_out(pawl_arena *a, const pawl_cpu *cpu, int64_t N, int64_t D, int64_t V, int64_t k)
 {
     const size_t chunk = (size_t)pawl_head_chunk(N, V);
     head_scratch s;
@@ -36,13 +44,14 @@ static head_scratch lay_out(pawl_arena *a, int64_t N, int64_t D, int64_t V)
     s.hidden = pawl_take_bytes(a, chunk * (size_t)D * sizeof(float));
     s.dhidden = pawl_take_bytes(a, chunk * (size_t)D * sizeof(float));
     s.trained = pawl_take_bytes(a, (size_t)N * sizeof(int32_t));
+    s.desks = pawl_take_bytes(a, (size_t)pawl_pool_threads(cpu->pool) * desk_bytes(V, k));
     return s;
 }
 
-size_t pawl_head_scratch_bytes(const pawl_shapes *most)
+size_t pawl_head_scratch_bytes(const pawl_cpu *cpu, const pawl_shapes *most)
 {
     pawl_arena a = {.name = "output head"};
-    lay_out(&a, most->positions, most->width, most->vocab);
+    lay_out(&a, cpu, most->positions, most->width, most->vocab, most->bins);
     return a.used;
 }
 
@@ -59,6 +68,16 @@ typedef struct head_call {
     float *dhidden;
 } head_call;
 
+static void clear_extra(const pawl_head_extra *x, int64_t n)
+{
+    if (x->soft) x->soft->loss[n] = 0.0f;
+    if (x->labels && x->labels->drawn) x->labels->drawn[n] = PAWL_NOT_TRAINED;
+    for (int64_t j = 0; x->top && j < x->top->k; j++) {
+        x->top->ids[n * x->top->k + j] = 0;
+        x->top->logp[n * x->top->k + j] = 0.0f;
+    }
+}
+
 /* Untrained positions have no loss and no gradient. */
 static void clear_rows(void *self, int64_t i, int thread)
 {
@@ -69,6 +88,7 @@ static void clear_rows(void *self, int64_t i, int thread)
     for (int64_t n = first; n < last; n++) {
         if (c->head->targets[n] != PAWL_NOT_TRAINED) continue;
         loss[n] = 0.0f;
+        clear_extra(&c->head->extra, n);
         if (dhidden) memset(dhidden + n * c->D, 0, (size_t)c->D * sizeof *dhidden);
     }
 }
@@ -117,17 +137,63 @@ static void choose(head_call *c, const int32_t *chosen, int64_t count, int64_t a
     if (c->gathered) pawl_pool_run(c->cpu->pool, pawl_blocks(c->padded, PAWL_ROW_BLOCK), gather_rows, c);
 }
 
+/* What position n is to learn: its target, or a label drawn from its logits. */
+static int32_t label_of(const head_call *c, const float *logits, int64_t n)
+{
+    const pawl_labels *l = c->head->extra.labels;
+    if (!l) return c->head->targets[n];
+    const int64_t T = c->head->extra.tokens;
+    const pawl_random r = pawl_random_at(l->seed, PAWL_FOR_LABELS, (uint64_t)(l->first_row + n / T), (uint64_t)(n % T));
+    const int32_t label = c->cpu->kernels->draw_label(logits, c->V, ((double)r.word[0] + r.word[1] * 0x1p-32) * 0x1p-32);
+    if (l->drawn) l->drawn[n] = label;
+    return label;
+}
+
+/* A row with soft targets: both gradients are made as f32 and added before they are rounded. */
+static void lose_softly(const head_call *c, float *logits, int64_t n, const float *scale, int thread)
+{
+    const pawl_kernels *kernels = c->cpu->kernels;
+    const pawl_soft *s = c->head->extra.soft;
+    const int64_t b = n / c->head->extra.tokens;
+    const pawl_soft_row row = {.ids = s->ids + n * s->k,
+                               .logp = s->logp + n * s->k,
+                               .k = s->row_k ? s->row_k[b] : s->k,
+                               .temperature = s->row_temperatures ? s->row_temperatures[b] : s->temperature};
+    float *other = (float *)(c->scratch.desks + (size_t)thread * desk_bytes(c->V, s->k));
+    memcpy(other, logits, (size_t)c->V * sizeof *other);
+    const float *weight = scale ? &s->row_weights[b] : NULL;
+    s->loss[n] = kernels->soft(other, c->V, &row, weight, other + c->V);
+    ((float *)c->head->loss.data)[n] = kernels->cross_entropy[0](logits, c->V, label_of(c, logits, n), scale);
+    if (!scale) return;
+    kernels->add(other, logits, c->V);
+    if (pawl_low(c->head->w))
+        kernels->narrow(other, (uint16_t *)logits, c->V);
+    else
+        memcpy(logits, other, (size_t)c->V * sizeof *other);
+}
+
+static void lose_row(const head_call *c, float *logits, int64_t n, int thread)
+{
+    const pawl_kernels *kernels = c->cpu->kernels;
+    const pawl_head_extra *x = &c->head->extra;
+    const int low = pawl_low(c->head->w);
+    const float *scale = x->row_weights ? &x->row_weights[n / x->tokens] : &c->head->scale;
+    float *loss = (float *)c->head->loss.data + n;
+    if (!c->head->dhidden.data) scale = NULL;
+    if (x->top) kernels->likeliest(logits, c->V, x->top->k, x->top->temperature, x->top->ids + n * x->top->k, x->top->logp + n * x->top->k);
+    if (x->soft && x->soft->row_weights[n / x->tokens] != 0.0f) {
+        lose_softly(c, logits, n, scale, thread);
+        return;
+    }
+    if (x->soft) x->soft->loss[n] = 0.0f;
+    *loss = x->squares ? kernels->squares[low](logits, c->V, scale) : kernels->cross_entropy[low](logits, c->V, label_of(c, logits, n), scale);
+}
+
 static void lose_rows(void *self, int64_t i, int thread)
 {
-    (void)thread;
     const head_call *c = self;
-    float *loss = c->head->loss.data;
-    const float *scale = c->head->dhidden.data ? &c->head->scale : NULL;
-    for (int64_t r = i * LOSS_ROWS; r < i * LOSS_ROWS + pawl_block_size(c->count, LOSS_ROWS, i); r++) {
-        const int32_t n = c->chosen[r];
-        loss[n] = c->cpu->kernels->cross_entropy[pawl_low(c->head->w)](c->scratch.logits + r * c->V, c->V,
-                                                                       c->head->targets[n], scale);
-    }
+    for (int64_t r = i * LOSS_ROWS; r < i * LOSS_ROWS + pawl_block_size(c->count, LOSS_ROWS, i); r++)
+        lose_row(c, c->scratch.logits + r * c->V, c->chosen[r], thread);
 }
 
 static pawl_status differentiate(head_call *c, pawl_put put)
@@ -176,9 +242,10 @@ pawl_status head_loss_cpu(pawl_device *d, const pawl_head *h)
     pawl_cpu *cpu = pawl_cpu_of(d);
     head_call c = {.cpu = cpu, .head = h, .N = pawl_tensor_count(h->loss), .D = h->w.dim[1], .V = h->w.dim[0]};
     pawl_arena need = {.name = "output head"}, scratch;
-    lay_out(&need, c.N, c.D, c.V);
+    const int64_t k = h->extra.soft ? h->extra.soft->k : 0;
+    lay_out(&need, cpu, c.N, c.D, c.V, k);
     PAWL_TRY(pawl_cpu_scratch(cpu, "the output head", need.used, &scratch));
-    c.scratch = lay_out(&scratch, c.N, c.D, c.V);
+    c.scratch = lay_out(&scratch, cpu, c.N, c.D, c.V, k);
 
     pawl_pool_run(cpu->pool, pawl_blocks(c.N, PAWL_ROW_BLOCK), clear_rows, &c);
     const int64_t trained = list_trained(&c), chunk = pawl_head_chunk(c.N, c.V);

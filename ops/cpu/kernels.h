@@ -64,6 +64,14 @@ typedef struct pawl_drop_row {
     float scale;
 } pawl_drop_row;
 
+/* A position's soft target: k tokens and their log-probabilities (pawl_soft in ops/ops.h). */
+typedef struct pawl_soft_row {
+    const int32_t *ids;
+    const float *logp;
+    int64_t k;
+    float temperature;
+} pawl_soft_row;
+
 typedef struct pawl_kernels {
     const char *isa;
     void (*exp)(const float *x, float *y, int64_t count);
@@ -124,6 +132,13 @@ typedef struct pawl_kernels {
 
     /* Loss of a row of logits; where scale is not NULL their gradients take their place, those of bf16 the first half. */
     float (*cross_entropy[2])(float *logits, int64_t vocab, int64_t target, const float *scale);
+    /* Sum of a row's squares; where scale is not NULL, scale times their gradients likewise. */
+    float (*squares[2])(float *logits, int64_t vocab, const float *scale);
+    /* T^2 KL of a row, which is overwritten: by weight times its gradient where weight is not NULL. named [k]: scratch. */
+    float (*soft)(float *logits, int64_t vocab, const pawl_soft_row *s, const float *weight, float *named);
+    /* The k likeliest tokens, first the likeliest (of equals the first), and their log-probabilities at that temperature. */
+    void (*likeliest)(const float *logits, int64_t vocab, int64_t k, float temperature, int32_t *ids, float *logp);
+    int32_t (*draw_label)(const float *logits, int64_t vocab, double u); /* u uniform in [0, 1) */
 
     void (*adamw)(float *w, const float *g, float *m, float *v, int64_t count, pawl_adamw_numbers k);
     void (*sgd)(float *w, const float *g, float *m, int64_t count, pawl_sgd_numbers k); /* m NULL: without momentum */
