@@ -13,7 +13,7 @@
 static const pawl_command *const commands[] = {
     &pawl_command_train,  &pawl_command_plan,     &pawl_command_eval, &pawl_command_generate, &pawl_command_import,
     &pawl_command_export, &pawl_command_config, &pawl_command_data, &pawl_command_tokenize, &pawl_command_render, &pawl_command_show, &pawl_command_log,
-    &pawl_command_verify, &pawl_command_memory, NULL,
+    &pawl_command_verify, &pawl_command_memory, &pawl_command_retention, NULL,
 };
 
 static void help(pawl_text *out)
@@ -175,7 +175,7 @@ static int fail_before_ranks(void)
 
 static int unknown_command(const char *word)
 {
-    const char *names[16] = {0};
+    const char *names[sizeof commands / sizeof *commands] = {0};
     for (int i = 0; commands[i]; i++) names[i] = commands[i]->name;
     const char *near = pawl_nearest(word, names);
     if (!speaks_for_all()) return PAWL_EUSAGE;

@@ -15,3 +15,4 @@ pawl_script(e2e_kill_again 900 ${CMAKE_COMMAND} -E env PAWL_KILL_SEED=21 ${PAWL_
 set_tests_properties(e2e_campaign e2e_kill_again PROPERTIES LABELS long)
 
 pawl_script(e2e_bf16 600 ${PAWL_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/e2e/bf16.py)
+pawl_script(e2e_retention 600 ${PAWL_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/e2e/retention.py)

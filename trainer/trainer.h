@@ -10,6 +10,7 @@
 #include "model/model.h"
 #include "optim/optim.h"
 #include "trainer/continual/contents.h"
+#include "trainer/continual/retention.h"
 
 #ifdef __cplusplus
 extern "C" {
