@@ -5,6 +5,7 @@
 #include "core/file.h"
 #include "core/log.h"
 #include "launch/launch.h"
+#include "launch/report/report.h"
 
 enum { PATH_ROOM = 1200 };
 
@@ -97,7 +98,7 @@ static int same_bytes(const char *a, const char *b)
 /* A folder that no run has used, which a lock file would show, but which holds files of the names that a run writes. */
 static pawl_status require_no_strangers(const job *j)
 {
-    static const char *const names[] = {"metrics.jsonl", "resolved.yaml", "run.yaml"};
+    static const char *const names[] = {"metrics.jsonl", "report.html", "resolved.yaml", "run.yaml"};
     const char *dir = j->o.config.train.output_dir;
     char path[PATH_ROOM];
     PAWL_TRY(pawl_path_join(path, sizeof path, dir, ".lock"));
@@ -212,6 +213,7 @@ static pawl_status train(job *j, int *stopped)
     PAWL_TRY(pawl_agree(j->comm, j->comm->rank == 0 ? write_configuration(j) : PAWL_OK));
     PAWL_TRY(pawl_trainer_run(j->trainer, &outcome));
     *stopped = outcome == PAWL_STOPPED;
+    if (j->comm->rank == 0) pawl_report_at_end(j->o.config.train.output_dir);
     return PAWL_OK;
 }
 

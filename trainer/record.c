@@ -77,16 +77,19 @@ static json_t *arenas_by_name(void)
     return out;
 }
 
-/* {planned_bytes, arena_bytes, peak_bytes: [ranks]}, and what the arenas of rank 0 held at most, by category. */
-static json_t *memory_json(const used *all, int ranks)
+/* {planned_bytes, arena_bytes, peak_bytes: [ranks]}, what the arenas of rank 0 held at most, by category, and the work that was planned. */
+static json_t *memory_json(const pawl_trainer *t, const used *all)
 {
+    const int ranks = t->p->comm->size;
     json_t *planned = json_array(), *arenas = json_array(), *peak = json_array();
     for (int r = 0; r < ranks; r++) {
         json_array_append_new(planned, json_integer((json_int_t)all[r].planned));
         json_array_append_new(arenas, json_integer((json_int_t)all[r].arenas));
         json_array_append_new(peak, json_integer((json_int_t)all[r].peak));
     }
-    return json_pack("{s:o,s:o,s:o,s:o}", "planned_bytes", planned, "arena_bytes", arenas, "peak_bytes", peak, "arenas", arenas_by_name());
+    return json_pack("{s:o,s:o,s:o,s:o,s:{s:I,s:f,s:f,s:f}}", "planned_bytes", planned, "arena_bytes", arenas, "peak_bytes", peak, "arenas",
+                     arenas_by_name(), "plan", "steps", (json_int_t)t->plan.steps, "tokens", t->plan.tokens, "flops", t->plan.flops,
+                     "elapsed_seconds", pawl_seconds() - t->started);
 }
 
 static void show_memory(const pawl_trainer *t, const used *all)
@@ -109,7 +112,7 @@ pawl_status pawl_record_memory(pawl_trainer *t)
     pawl_status s = pawl_allgather(c, &mine, sizeof mine, all);
     if (s == PAWL_OK) {
         show_memory(t, all);
-        s = pawl_agree(c, pawl_record_event(t, "memory", memory_json(all, c->size)));
+        s = pawl_agree(c, pawl_record_event(t, "memory", memory_json(t, all)));
     }
     pawl_free(all);
     return s;
