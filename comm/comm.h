@@ -115,11 +115,13 @@ int64_t pawl_turns_of(int64_t slots, int lanes, int size, int64_t round);
 int pawl_turn_lane(int64_t slots, int lanes, int size, int64_t round, int64_t turn, int rank);
 
 typedef struct pawl_rounds pawl_rounds;
-PAWL_MUST pawl_status pawl_rounds_open(pawl_comm *c, pawl_device *d, int64_t slots, int lanes, const pawl_owners *owners,
+/* slots: of a step at most; fewest: of one at least. A step has `slots` of them unless pawl_rounds_slots says otherwise. */
+PAWL_MUST pawl_status pawl_rounds_open(pawl_comm *c, pawl_device *d, int64_t fewest, int64_t slots, int lanes, const pawl_owners *owners,
                                        pawl_rounds **out);
+void pawl_rounds_slots(pawl_rounds *r, int64_t slots);
 void pawl_rounds_close(pawl_rounds *r);
 /* The plan: this rank's range of the sum, of the nodes of the tree that wait for others, and exchange (at most 32 MiB). */
-size_t pawl_rounds_bytes(const pawl_comm *c, int64_t slots, int lanes, const pawl_owners *owners);
+size_t pawl_rounds_bytes(const pawl_comm *c, int64_t fewest, int64_t slots, int lanes, const pawl_owners *owners);
 /* A turn begins; rounds and turns of a step come in order, from 0. Local. */
 void pawl_rounds_turn(pawl_rounds *r, int64_t round, int64_t turn);
 /* Collective, on every rank in every turn, for the same parts in the same order. This rank's gradients of numbers

@@ -13,6 +13,7 @@ struct pawl_rounds {
     pawl_comm *comm;
     pawl_device *device;
     const pawl_owners *owners;
+    int64_t fewest;                   /* slots of a step */
     int64_t slots, first, end, piece; /* [first, end): this rank's range */
     int lanes, depth;                 /* depth: nodes on the stack at most */
     pawl_arena arena;
@@ -52,7 +53,7 @@ static int is_root(const pawl_rounds *r, pawl_node n)
     return n.first == 0 && n.end == r->lanes;
 }
 
-static int deepest(const pawl_rounds *r)
+static int deepest_of(const pawl_rounds *r)
 {
     pawl_node nodes[PAWL_NODES_MAX];
     int most = 0;
@@ -61,6 +62,18 @@ static int deepest(const pawl_rounds *r)
             const int n = complete_nodes(r, round, turn, nodes);
             if (n > most && !is_root(r, nodes[0])) most = n;
         }
+    return most;
+}
+
+/* Of steps of any number of slots that may come. */
+static int deepest(const pawl_rounds *r)
+{
+    pawl_rounds like = *r;
+    int most = 0;
+    for (like.slots = r->fewest; like.slots <= r->slots; like.slots++) {
+        const int depth = deepest_of(&like);
+        if (depth > most) most = depth;
+    }
     return most;
 }
 
@@ -86,15 +99,15 @@ static void lay_out(pawl_rounds *r)
     pawl_posted_lay_out(&r->posted, &r->arena, (int64_t)INBOXES * 2 * size);
 }
 
-size_t pawl_rounds_bytes(const pawl_comm *c, int64_t slots, int lanes, const pawl_owners *owners)
+size_t pawl_rounds_bytes(const pawl_comm *c, int64_t fewest, int64_t slots, int lanes, const pawl_owners *owners)
 {
     pawl_comm like = *c;
-    pawl_rounds r = {.comm = &like, .slots = slots, .lanes = lanes, .owners = owners};
+    pawl_rounds r = {.comm = &like, .fewest = fewest, .slots = slots, .lanes = lanes, .owners = owners};
     lay_out(&r);
     return r.arena.used;
 }
 
-pawl_status pawl_rounds_open(pawl_comm *c, pawl_device *d, int64_t slots, int lanes, const pawl_owners *owners,
+pawl_status pawl_rounds_open(pawl_comm *c, pawl_device *d, int64_t fewest, int64_t slots, int lanes, const pawl_owners *owners,
                              pawl_rounds **out)
 {
     pawl_rounds *r;
@@ -103,6 +116,7 @@ pawl_status pawl_rounds_open(pawl_comm *c, pawl_device *d, int64_t slots, int la
     PAWL_TRY(pawl_alloc((void **)&r, sizeof *r, "the reduction"));
     *r = (pawl_rounds){.comm = c,
                        .device = d,
+                       .fewest = fewest,
                        .slots = slots,
                        .lanes = lanes,
                        .owners = owners,
@@ -117,6 +131,11 @@ pawl_status pawl_rounds_open(pawl_comm *c, pawl_device *d, int64_t slots, int la
     lay_out(r);
     *out = r;
     return PAWL_OK;
+}
+
+void pawl_rounds_slots(pawl_rounds *r, int64_t slots)
+{
+    r->slots = slots;
 }
 
 void pawl_rounds_close(pawl_rounds *r)

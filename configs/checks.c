@@ -80,8 +80,12 @@ static void base_in_few_bits(const pawl_run_config *r, complaint *c)
 static void something_to_learn(const pawl_run_config *r, complaint *c)
 {
     double weight = 0;
+    if (r->continual.stages.count > 0) {
+        if (r->data.datasets.count > 0) SAY(c, "expected datasets or stages, found both: what is learnt in a stage stands in its own datasets");
+        return;
+    }
     for (int i = 0; i < r->data.datasets.count; i++) weight += r->data.datasets.items[i].weight;
-    if (r->data.datasets.count == 0) SAY(c, "nothing says what to learn: expected datasets, a list with a path in each item");
+    if (r->data.datasets.count == 0) SAY(c, "nothing says what to learn: expected datasets, a list with a path in each item, or stages");
     else if (weight == 0) SAY(c, "every dataset has weight 0: expected at least one above 0");
 }
 
@@ -134,6 +138,14 @@ static void something_to_measure(const pawl_run_config *r, complaint *c)
         SAY(c, "eval_steps: there is nothing to measure: expected val_set_size above 0 or test_datasets, or no eval_steps");
 }
 
+static void stages_are_sound(const pawl_run_config *r, complaint *c)
+{
+    pawl_continual_check(&r->continual, c->why, sizeof c->why);
+    if (!c->why[0] && r->continual.replay.present && r->train.global_batch_size < 2 && r->continual.replay.value.rows == PAWL_REPLAY_REPLACE)
+        SAY(c, "replay: expected global_batch_size of at least 2, since no step is without new rows, or rows: add; found %lld",
+            (long long)r->train.global_batch_size);
+}
+
 static void a_way_to_resume(const pawl_run_config *r, complaint *c)
 {
     if (!r->checkpoint.resume_from_checkpoint[0]) SAY(c, "resume_from_checkpoint: expected auto, none or a path, found ''");
@@ -155,7 +167,7 @@ static const struct check {
     {{"lora_r", "lora_target_modules", "lora_model_dir", "adapter"}, adapter_keys_are_used, "without `adapter`, no key of one is given"},
     {{"load_in_4bit", "load_in_8bit", "adapter"}, base_in_few_bits,
      "`load_in_8bit` and `load_in_4bit` need an `adapter`, and exclude each other; `adapter: qlora` needs `load_in_4bit`"},
-    {{"datasets"}, something_to_learn, "`datasets` has at least one item, and one of them a `weight` above 0"},
+    {{"datasets", "stages"}, something_to_learn, "`datasets` has at least one item, and one of them a `weight` above 0; or there are `stages`, and no `datasets`"},
     {{"max_steps", "num_epochs"}, an_end, "`max_steps` or `num_epochs` is above 0"},
     {{"embedding_lr", "embedding_lr_scale", "adapter"}, rates_are_used, "with `adapter`, no rate of embeddings is given"},
     {{"micro_batch_size", "global_batch_size"}, slot_in_step,
@@ -166,6 +178,9 @@ static const struct check {
      "`zero_stage` is 0 with `reduction: fast`, and at most 2 with an `adapter`"},
     {{"peft_use_dora", "bf16"}, dora_is_f32, "`peft_use_dora` is computed in float32: it and `bf16` exclude each other"},
     {{"eval_steps", "val_set_size", "test_datasets"}, something_to_measure, "with `eval_steps`, `val_set_size` or `test_datasets` is given"},
+    {{"stages", "replay", "global_batch_size"}, stages_are_sound,
+     "`stages` have names that differ, each its own `datasets` and at most one of `num_epochs`, `max_steps` and `max_tokens`; "
+     "`replay_ratio` needs `replay`, and that `global_batch_size` of 2 at least unless `rows: add`"},
     {{"resume_from_checkpoint"}, a_way_to_resume, "`resume_from_checkpoint` is not empty"},
 };
 

@@ -16,6 +16,7 @@ const pawl_section pawl_sections[] = {
     {"Optimizer", pawl_optim_rows, offsetof(pawl_run_config, optim)},
     {"Ranks and sums", pawl_comm_rows, offsetof(pawl_run_config, comm)},
     {"Checkpoints", pawl_checkpoint_rows, offsetof(pawl_run_config, checkpoint)},
+    {"Continual learning", pawl_continual_rows, offsetof(pawl_run_config, continual)},
     {NULL, NULL, 0},
 };
 

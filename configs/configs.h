@@ -23,6 +23,7 @@ typedef struct pawl_run_config { /* plain bytes: broadcast and hashed whole */
     pawl_optim_config optim;
     pawl_comm_config comm;
     pawl_checkpoint_config checkpoint;
+    pawl_continual_config continual;
 } pawl_run_config;
 
 typedef struct pawl_section {

@@ -117,7 +117,8 @@ static void fill_scalar(pawl_problems *p, const pawl_field *row, void *section, 
 {
     char why[700];
     const int typed = row->kind == PAWL_KIND_i64 || row->kind == PAWL_KIND_f64 || row->kind == PAWL_KIND_flag;
-    if (n->kind != PAWL_NODE_SCALAR || pawl_node_is_null(n)) {
+    const int none = row->may_be_null && n->kind == PAWL_NODE_SCALAR && n->plain && strcmp(n->text, "null") == 0;
+    if (n->kind != PAWL_NODE_SCALAR || (pawl_node_is_null(n) && !none)) {
         complain_kind(p, row, n, path);
     } else if (!pawl_field_set(row, section, n->text, why, sizeof why)) {
         const char *advice = pawl_hint_of_value(row->key, n->text);

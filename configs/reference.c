@@ -30,10 +30,10 @@ static void put_cell(pawl_text *out, const char *text)
 static const char *type_name(const pawl_field *row)
 {
     switch (row->kind) {
-    case PAWL_KIND_i64: return row->may_be_auto ? "whole number or `auto`" : "whole number";
-    case PAWL_KIND_f64: return "number";
+    case PAWL_KIND_i64: return row->may_be_auto ? "whole number or `auto`" : row->may_be_null ? "whole number or `null`" : "whole number";
+    case PAWL_KIND_f64: return row->may_be_null ? "number or `null`" : "number";
     case PAWL_KIND_flag: return "boolean";
-    case PAWL_KIND_choice: return "word";
+    case PAWL_KIND_choice: return row->may_be_null ? "word or `null`" : "word";
     case PAWL_KIND_text: return "text";
     case PAWL_KIND_texts: return "list of texts";
     case PAWL_KIND_list: return "list";
@@ -87,33 +87,51 @@ static void put_table(pawl_text *out, const pawl_field *rows)
     for (; rows->key; rows++) put_row(out, rows);
 }
 
+/* Sets of rows that have a table, and under which path. */
+typedef struct shown {
+    const pawl_field *rows[64];
+    char path[64][160];
+    int count;
+} shown;
+
+/* The path under which rows were shown; NULL: here they are for the first time. */
+static const char *shown_as(shown *s, const pawl_field *rows, const char *path)
+{
+    for (int i = 0; i < s->count; i++)
+        if (s->rows[i] == rows) return s->path[i];
+    if (s->count == 64) return NULL;
+    s->rows[s->count] = rows;
+    snprintf(s->path[s->count++], sizeof s->path[0], "%s", path);
+    return NULL;
+}
+
 /* A list's or record's own keys, under the dotted path to it; rows that were shown under another path are only named. */
-static void put_inner(pawl_text *out, const pawl_field *rows, const char *prefix)
+static void put_inner(pawl_text *out, shown *s, const pawl_field *rows, const char *prefix)
 {
     char path[160];
     for (const pawl_field *row = rows; row->key; row++) {
         if (!row->fields) continue;
         snprintf(path, sizeof path, "%s%s%s", prefix, row->key, row->kind == PAWL_KIND_list ? "[]" : "");
         pawl_text_add(out, "\n### `%s`\n", path);
-        const pawl_field *twin = rows;
-        while (twin < row && twin->fields != row->fields) twin++;
-        if (twin < row) {
-            pawl_text_add(out, "\nThe keys of `%s%s`.\n", prefix, twin->key);
+        const char *twin = shown_as(s, row->fields, path);
+        if (twin) {
+            pawl_text_add(out, "\nThe keys of `%s`.\n", twin);
             continue;
         }
         put_table(out, row->fields);
         snprintf(path, sizeof path, "%s%s%s.", prefix, row->key, row->kind == PAWL_KIND_list ? "[]" : "");
-        put_inner(out, row->fields, path);
+        put_inner(out, s, row->fields, path);
     }
 }
 
 pawl_status pawl_config_reference(pawl_text *out)
 {
+    shown s = {.count = 0};
     pawl_text_add(out, "%s", preamble);
-    for (const pawl_section *s = pawl_sections; s->title; s++) {
-        pawl_text_add(out, "\n## %s\n", s->title);
-        put_table(out, s->rows);
-        put_inner(out, s->rows, "");
+    for (const pawl_section *x = pawl_sections; x->title; x++) {
+        pawl_text_add(out, "\n## %s\n", x->title);
+        put_table(out, x->rows);
+        put_inner(out, &s, x->rows, "");
     }
     pawl_text_add(out, "\n## Between keys\n\n");
     pawl_check_rules(out);

@@ -20,7 +20,8 @@ static void add_number(json_t *s, const pawl_field *row, int *failed)
 {
     const char *type = row->kind == PAWL_KIND_i64 ? "integer" : "number";
     if (row->may_be_auto) set(s, "pattern", json_string("^auto$"), failed); /* of a text */
-    set(s, "type", row->may_be_auto ? json_pack("[s,s]", type, "string") : json_string(type), failed);
+    const char *other = row->may_be_auto ? "string" : row->may_be_null ? "null" : NULL;
+    set(s, "type", other ? json_pack("[s,s]", type, other) : json_string(type), failed);
     set(s, "minimum", number(row, row->lo), failed);
     set(s, "maximum", number(row, row->hi), failed);
 }
@@ -36,6 +37,7 @@ static void add_choice(json_t *s, const pawl_field *row, int *failed)
 {
     json_t *names = json_array();
     for (int i = 0; row->choices[i]; i++) *failed |= json_array_append_new(names, json_string(row->choices[i])) < 0;
+    if (row->may_be_null) *failed |= json_array_append_new(names, json_null()) < 0;
     set(s, "enum", names, failed);
 }
 

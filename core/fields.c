@@ -48,6 +48,7 @@ static void list_choices(const pawl_field *row, char *out, size_t room)
     size_t n = (size_t)snprintf(out, room, row->choices[1] ? "one of" : "the word");
     for (int i = 0; row->choices[i] && n < room; i++)
         n += (size_t)snprintf(out + n, room - n, "%s %s", i ? "," : "", row->choices[i]);
+    if (row->may_be_null && n < room) snprintf(out + n, room - n, ", or null");
 }
 
 void pawl_field_expects(const pawl_field *row, char *out, size_t room)
@@ -59,7 +60,7 @@ void pawl_field_expects(const pawl_field *row, char *out, size_t room)
     case PAWL_KIND_f64:
         pawl_field_range(row, range, sizeof range);
         snprintf(out, room, "a %snumber in %s%s%s%s", row->kind == PAWL_KIND_i64 ? "whole " : "", range, gap, row->unit,
-                 row->may_be_auto ? ", or auto" : "");
+                 row->may_be_auto ? ", or auto" : row->may_be_null ? ", or null" : "");
         break;
     case PAWL_KIND_flag: snprintf(out, room, "true or false"); break;
     case PAWL_KIND_choice: list_choices(row, out, room); break;
@@ -92,6 +93,19 @@ static int refuse(const pawl_field *row, const char *text, const char *advice, c
     pawl_field_expects(row, expected, sizeof expected);
     snprintf(why, room, "expected %s, found '%s%s'%s", expected, shown, cut ? "..." : "", advice);
     return 0;
+}
+
+/* The member becomes null where it may be; 1 when it did. */
+static int set_none(const pawl_field *row, void *section, const char *text)
+{
+    const int64_t whole = PAWL_NONE_i64;
+    const double real = PAWL_NONE_f64;
+    const int32_t choice = PAWL_NONE;
+    if (!row->may_be_null || strcmp(text, "null") != 0) return 0;
+    if (row->kind == PAWL_KIND_i64) memcpy(member(row, section), &whole, sizeof whole);
+    else if (row->kind == PAWL_KIND_f64) memcpy(member(row, section), &real, sizeof real);
+    else memcpy(member(row, section), &choice, sizeof choice);
+    return 1;
 }
 
 /* YAML 1.1 reads 010 as eight, and people read it as ten: neither is guessed. */
@@ -190,6 +204,7 @@ int pawl_field_append(const pawl_field *row, void *section, const char *text, ch
 
 int pawl_field_set(const pawl_field *row, void *section, const char *text, char *why, size_t room)
 {
+    if (set_none(row, section, text)) return 1;
     switch (row->kind) {
     case PAWL_KIND_i64:
     case PAWL_KIND_f64: return set_number(row, section, text, why, room);
@@ -269,6 +284,14 @@ static const char *get_choice(const pawl_field *row, const void *section)
     return row->choices[i];
 }
 
+static int is_none(const pawl_field *row, const void *section)
+{
+    if (!row->may_be_null) return 0;
+    if (row->kind == PAWL_KIND_i64) return get_i64(row, section) == PAWL_NONE_i64;
+    if (row->kind == PAWL_KIND_f64) return get_f64(row, section) == PAWL_NONE_f64;
+    return get_i32(row, section) == PAWL_NONE;
+}
+
 /* 1.0e-8 rather than 1e-8, which other readers of YAML take for a text: YAML 1.1 has no float without a point. */
 static void format_real(double x, char *out, size_t room)
 {
@@ -283,6 +306,10 @@ void pawl_field_get(const pawl_field *row, const void *section, char *out, size_
 {
     if (is_auto(row, section)) {
         snprintf(out, room, "auto");
+        return;
+    }
+    if (is_none(row, section)) {
+        snprintf(out, room, "null");
         return;
     }
     switch (row->kind) {
@@ -321,6 +348,10 @@ out:
 
 static pawl_status field_json(const pawl_field *row, const void *section, json_t **out)
 {
+    if (is_none(row, section)) {
+        *out = json_null();
+        return PAWL_OK;
+    }
     switch (row->kind) {
     case PAWL_KIND_i64: *out = is_auto(row, section) ? json_string("auto") : json_integer(get_i64(row, section)); break;
     case PAWL_KIND_f64: *out = json_real(get_f64(row, section)); break;
@@ -357,6 +388,7 @@ json_t *pawl_field_default_json(const pawl_field *row)
 {
     int64_t whole = 0;
     double real = 0;
+    if (row->may_be_null) return json_null();
     switch (row->kind) {
     case PAWL_KIND_texts: return row->dflt[0] ? json_pack("[s]", row->dflt) : json_array();
     case PAWL_KIND_list: return json_array();

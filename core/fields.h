@@ -8,7 +8,7 @@
  *         F(f64, learning_rate, NULL, 1e-12, 1, "", FIXED, "peak learning rate")                             \
  *         T(run_name,      "", 128, FREE, "name of the run in logs")
  *
- * (F numbers and flags, A a whole number that may be left to the program, C one of some words, T a text, W a list of texts, L a list of records, R a record or null),
+ * (F numbers and flags, A a whole number that may be left to the program, N a number that may be null, C one of some words, D the same or null, T a text, W a list of texts, L a list of records, R a record or null),
  *
  *     typedef struct pawl_optim_config { PAWL_OPTIM_FIELDS(PAWL_MEMBER_F, PAWL_MEMBER_C, PAWL_MEMBER_T) } pawl_optim_config;
  *
@@ -17,6 +17,7 @@
 #ifndef PAWL_CORE_FIELDS_H
 #define PAWL_CORE_FIELDS_H
 
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -54,6 +55,7 @@ typedef struct pawl_field {
     double lo, hi;       /* numbers: both ends allowed */
     const char *unit;    /* "steps", "tokens"; "" when there is none */
     int may_be_auto;     /* i64: the word auto is taken too, and stands for PAWL_AUTO, which is below lo */
+    int may_be_null;     /* i64, f64, choice: null is taken too, and stands for PAWL_NONE_i64, PAWL_NONE_f64, PAWL_NONE */
     const char *const *choices; /* choice: names, ended by NULL */
     size_t room;         /* text, texts: bytes with the NUL; list and record: bytes of one RECORD */
     int most;            /* list, texts: items at most */
@@ -64,10 +66,29 @@ typedef struct pawl_field {
 } pawl_field;
 
 enum { PAWL_AUTO = 0 };
+/* What null stands for, in each kind of member. */
+#define PAWL_NONE (-1)
+#define PAWL_NONE_i64 INT64_MIN
+#define PAWL_NONE_f64 (-HUGE_VAL)
+/* x, or dflt where x is null. */
+static inline int64_t pawl_i64_or(int64_t x, int64_t dflt)
+{
+    return x == PAWL_NONE_i64 ? dflt : x;
+}
+static inline double pawl_f64_or(double x, double dflt)
+{
+    return x == PAWL_NONE_f64 ? dflt : x;
+}
+static inline int32_t pawl_choice_or(int32_t x, int32_t dflt)
+{
+    return x == PAWL_NONE ? dflt : x;
+}
 
 /* The two ways a row is read: as a member ... */
 #define PAWL_MEMBER_F(type, key, dflt, lo, hi, unit, change, doc) pawl_##type key;
 #define PAWL_MEMBER_A(key, dflt, lo, hi, unit, change, doc) pawl_i64 key;
+#define PAWL_MEMBER_N(type, key, lo, hi, unit, change, doc) pawl_##type key;
+#define PAWL_MEMBER_D(key, choices, change, doc) int32_t key;
 #define PAWL_MEMBER_C(key, dflt, choices, change, doc) int32_t key;
 #define PAWL_MEMBER_T(key, dflt, room, change, doc) char key[room];
 #define PAWL_MEMBER_W(key, dflt, most, room, change, doc) struct { int32_t count; char items[most][room]; } key;
@@ -81,6 +102,12 @@ enum { PAWL_AUTO = 0 };
 #define PAWL_ROW_A(key_, dflt_, lo_, hi_, unit_, change_, doc_)                                                 \
     {.key = #key_, .kind = PAWL_KIND_i64, .at = offsetof(PAWL_SECTION, key_), .dflt = dflt_, .lo = lo_,         \
      .hi = hi_, .unit = unit_, .may_be_auto = 1, .change = PAWL_CHANGE_##change_, .doc = doc_},
+#define PAWL_ROW_N(type, key_, lo_, hi_, unit_, change_, doc_)                                                   \
+    {.key = #key_, .kind = PAWL_KIND_##type, .at = offsetof(PAWL_SECTION, key_), .dflt = "null", .lo = lo_,      \
+     .hi = hi_, .unit = unit_, .may_be_null = 1, .change = PAWL_CHANGE_##change_, .doc = doc_},
+#define PAWL_ROW_D(key_, choices_, change_, doc_)                                                               \
+    {.key = #key_, .kind = PAWL_KIND_choice, .at = offsetof(PAWL_SECTION, key_), .dflt = "null", .unit = "",    \
+     .choices = choices_, .may_be_null = 1, .change = PAWL_CHANGE_##change_, .doc = doc_},
 #define PAWL_ROW_C(key_, dflt_, choices_, change_, doc_)                                                        \
     {.key = #key_, .kind = PAWL_KIND_choice, .at = offsetof(PAWL_SECTION, key_), .dflt = dflt_, .unit = "",     \
      .choices = choices_, .change = PAWL_CHANGE_##change_, .doc = doc_},

@@ -113,6 +113,7 @@ pawl_status pawl_fields_from_json(const pawl_field *rows, const json_t *json, co
             PAWL_TRY(texts_from_json(rows, value, where, section));
             continue;
         }
+        if (rows->may_be_null && json_is_null(value)) continue; /* its default */
         PAWL_TRY(json_as_text(value, where, rows->key, text));
         PAWL_CHECK(pawl_field_set(rows, section, text, why, sizeof why), PAWL_EDATA, "%s: '%s': %s", where, rows->key, why);
     }

@@ -40,27 +40,46 @@ static void name_domain(pawl_dataset *s)
     if (n == 0 || strcmp(s->domain, ".") == 0 || strcmp(s->domain, "..") == 0) memcpy(s->domain, "data", 5);
 }
 
-static pawl_status make_data(const pawl_data_config *cfg, uint64_t seed, pawl_data **out)
+/* Appends a group's datasets to those that are there. */
+static void add_group(pawl_data *d, const pawl_data_group *g)
+{
+    for (int i = 0; i < g->count; i++) {
+        pawl_dataset *s = &d->datasets[d->count++];
+        s->config = g->items[i];
+        name_domain(s);
+    }
+}
+
+static pawl_status make_data(const pawl_data_inputs *in, pawl_data **out)
 {
     pawl_data *d;
-    const int count = cfg->datasets.count + cfg->test_datasets.count;
+    const pawl_data_config *cfg = in->config;
+    const pawl_data_group alone = {cfg->datasets.items, cfg->datasets.count}, tests = {cfg->test_datasets.items, cfg->test_datasets.count};
+    const pawl_data_group *mixtures = in->mixtures ? in->mixtures : &alone;
+    const int mixture_count = in->mixtures ? in->mixture_count : 1;
+    int learnt = in->general.count;
+    PAWL_ASSERT(mixture_count >= 1 && mixture_count <= PAWL_MIXTURES_MAX);
+    for (int m = 0; m < mixture_count; m++) learnt += mixtures[m].count;
+    const int count = learnt + tests.count;
     PAWL_TRY(pawl_alloc((void **)&d, sizeof *d, "the list of datasets"));
     *d = (pawl_data){.sequence_len = cfg->sequence_len,
                      .packed = cfg->sample_packing,
-                     .seed = seed,
-                     .learnt = cfg->datasets.count,
-                     .count = count};
+                     .seed = in->seed,
+                     .learnt = learnt,
+                     .mixture_count = mixture_count};
     const pawl_status s =
         pawl_alloc((void **)&d->datasets, (size_t)count * sizeof *d->datasets, "the list of datasets");
     if (s != PAWL_OK) {
         pawl_free(d);
         return s;
     }
-    for (int i = 0; i < count; i++) {
-        const int test = i - d->learnt;
-        d->datasets[i].config = test < 0 ? cfg->datasets.items[i] : cfg->test_datasets.items[test];
-        name_domain(&d->datasets[i]);
+    for (int m = 0; m < mixture_count; m++) {
+        d->mixtures[m].first = d->count;
+        add_group(d, &mixtures[m]);
+        d->mixtures[m].end = d->count;
     }
+    add_group(d, &in->general);
+    add_group(d, &tests);
     *out = d;
     return PAWL_OK;
 }
@@ -85,9 +104,10 @@ typedef struct opening {
     const pawl_data_inputs *in;
     const char *folder;
     pawl_data *data;
-    pawl_renderer *renderers[2 * PAWL_DATASETS_MAX];
-    pawl_sources sources[2 * PAWL_DATASETS_MAX]; /* found on rank 0; elsewhere as rank 0 tells */
-    pawl_entry entries[2 * PAWL_DATASETS_MAX];
+    pawl_renderer **renderers; /* [datasets] */
+    pawl_sources *sources;     /* [datasets] found on rank 0; elsewhere as rank 0 tells */
+    pawl_entry *entries;       /* [datasets] */
+    int count;     /* datasets */
     int at;        /* the dataset in hand */
     int64_t bytes; /* of its files, on rank 0 */
 } opening;
@@ -175,13 +195,24 @@ static pawl_status map_one(pawl_dataset *s, const pawl_entry *e)
     return PAWL_OK;
 }
 
+/* Whether an entry before it has the same documents under the same name: learnt again in a later stage, they are measured once. */
+static int is_repeated(const pawl_data *d, int i)
+{
+    for (int j = 0; j < i; j++)
+        if (pawl_digest_equal(d->datasets[j].prepared.identity, d->datasets[i].prepared.identity) &&
+            strcmp(d->datasets[j].domain, d->datasets[i].domain) == 0)
+            return 1;
+    return 0;
+}
+
 /* Entries of one domain name are one held-out domain. */
 static void name_held_out(pawl_data *d)
 {
     for (int i = 0; i < d->count; i++) {
         pawl_dataset *s = &d->datasets[i];
         s->held_out_domain = -1;
-        if (s->prepared.part[PAWL_HELD_OUT].rows == 0) continue;
+        s->repeats = is_repeated(d, i);
+        if (s->prepared.part[PAWL_HELD_OUT].rows == 0 || s->repeats) continue;
         for (int j = 0; j < i && s->held_out_domain < 0; j++)
             if (strcmp(d->datasets[j].domain, s->domain) == 0) s->held_out_domain = d->datasets[j].held_out_domain;
         if (s->held_out_domain < 0) s->held_out_domain = d->held_out_domains++;
@@ -244,7 +275,7 @@ static void warn(const opening *o)
     for (int i = 0; i < d->count; i++) {
         const pawl_dataset *s = &d->datasets[i];
         warn_of_bad_rows(s);
-        if (i < d->learnt && o->in->config->val_set_size > 0 && s->held_out_domain < 0)
+        if (i < d->learnt && o->in->config->val_set_size > 0 && s->held_out_domain < 0 && !s->repeats)
             pawl_log(PAWL_LOG_WARN, "data: val_set_size %g holds out none of the %lld documents of '%s'",
                      o->in->config->val_set_size, (long long)s->prepared.part[PAWL_TRAIN].tally.documents, s->domain);
     }
@@ -262,23 +293,31 @@ static pawl_status open_all(opening *o, int *stopped)
     return PAWL_OK;
 }
 
-/* Local: the two blocks that opening needs. */
+/* Local: the blocks that opening needs. */
 static pawl_status make_blocks(pawl_comm *c, const pawl_data_inputs *in, opening **o)
 {
     PAWL_TRY(pawl_alloc((void **)o, sizeof **o, "the list of datasets"));
     (*o)->c = c;
     (*o)->in = in;
     (*o)->folder = in->config->dataset_prepared_path[0] ? in->config->dataset_prepared_path : in->cache;
-    return make_data(in->config, in->seed, &(*o)->data);
+    PAWL_TRY(make_data(in, &(*o)->data));
+    (*o)->count = (*o)->data->count;
+    const size_t count = (size_t)(*o)->count;
+    PAWL_TRY(pawl_alloc((void **)&(*o)->renderers, count * sizeof *(*o)->renderers, "the list of datasets"));
+    PAWL_TRY(pawl_alloc((void **)&(*o)->sources, count * sizeof *(*o)->sources, "the list of datasets"));
+    return pawl_alloc((void **)&(*o)->entries, count * sizeof *(*o)->entries, "the list of datasets");
 }
 
 static void opening_close(opening *o)
 {
     if (!o) return;
-    for (int i = 0; i < 2 * PAWL_DATASETS_MAX; i++) {
-        pawl_renderer_close(o->renderers[i]);
-        pawl_sources_close(&o->sources[i]);
+    for (int i = 0; i < o->count; i++) {
+        if (o->renderers) pawl_renderer_close(o->renderers[i]);
+        if (o->sources) pawl_sources_close(&o->sources[i]);
     }
+    pawl_free(o->renderers);
+    pawl_free(o->sources);
+    pawl_free(o->entries);
     pawl_data_close(o->data);
     pawl_free(o);
 }

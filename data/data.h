@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-enum { PAWL_DATASETS_MAX = 64, PAWL_ROLES_MAX = 8 };
+enum { PAWL_DATASETS_MAX = 64, PAWL_ROLES_MAX = 8, PAWL_MIXTURES_MAX = 32 };
 
 /* What the rows of a dataset are (data/sample.h); the order is that of the names. */
 typedef enum pawl_dataset_type {
@@ -213,8 +213,17 @@ typedef enum pawl_part { PAWL_TRAIN, PAWL_HELD_OUT } pawl_part;
 /* 1 when there is a file, a folder, or a file that matches. */
 int pawl_dataset_is_there(const pawl_dataset_config *d);
 
+/* Datasets of one purpose. */
+typedef struct pawl_data_group {
+    const pawl_dataset_config *items;
+    int count;
+} pawl_data_group;
+
 typedef struct pawl_data_inputs {
     const pawl_data_config *config;
+    const pawl_data_group *mixtures; /* what is learnt in each stage; NULL: config's datasets, in one */
+    int mixture_count;
+    pawl_data_group general; /* read as what is learnt is, but in no mixture: known before; or none */
     const pawl_tokenizer *tokenizer;
     const char *tokenizer_spec; /* what the tokenizer was opened with, for its chat template; NULL: none */
     uint64_t seed;
@@ -232,8 +241,9 @@ typedef struct pawl_data_inputs {
 PAWL_MUST pawl_status pawl_data_open(pawl_comm *c, const pawl_data_inputs *in, pawl_data **out, int *stopped);
 void pawl_data_close(pawl_data *d);
 
-/* Domains: the datasets with rows to train (PAWL_TRAIN: one per entry of datasets), or to measure (PAWL_HELD_OUT: held
- * out of datasets, then test_datasets; entries of one domain name are one domain). */
+/* Domains: the datasets with rows to train (PAWL_TRAIN: one per entry, mixture after mixture, then the general ones), or to
+ * measure (PAWL_HELD_OUT: held out of those, then test_datasets; entries of one domain name are one domain, and what is there
+ * twice with the same documents is measured once). */
 int pawl_data_domains(const pawl_data *d, pawl_part part);
 const char *pawl_data_domain(const pawl_data *d, pawl_part part, int domain);
 int64_t pawl_data_rows_of(const pawl_data *d, pawl_part part, int domain);
@@ -243,11 +253,15 @@ typedef struct pawl_row {
     int64_t index;
 } pawl_row;
 
-/* Rows in an epoch of the mixture: the sum over datasets of round(weight x rows). */
-int64_t pawl_data_epoch_rows(const pawl_data *d);
-/* The row at running counter `at` (>= 0) of the stream of new rows: epoch e = at / epoch_rows has its own permutation,
+/* Mixtures, one a stage. The training domains of one are [*first, *end); those of the general data. */
+int pawl_data_mixtures(const pawl_data *d);
+void pawl_data_mixture(const pawl_data *d, int stage, int *first, int *end);
+void pawl_data_general(const pawl_data *d, int *first, int *end);
+/* Rows in an epoch of the stage's mixture: the sum over its datasets of round(weight x rows). */
+int64_t pawl_data_epoch_rows(const pawl_data *d, int stage);
+/* The row at running counter `at` (>= 0) of the stage's new rows: epoch e = at / epoch_rows has its own permutation,
  * and each dataset its own order per pass over it. Pure; O(1). */
-pawl_row pawl_data_row_at(const pawl_data *d, int64_t at);
+pawl_row pawl_data_row_at(const pawl_data *d, int stage, int64_t at);
 /* Trained targets, positions in use (the rest of a packed row is padding) and bytes of text that the trained tokens
  * stand for. */
 int64_t pawl_row_trained(const pawl_data *d, pawl_part part, pawl_row r);
@@ -265,6 +279,8 @@ PAWL_MUST pawl_status pawl_row_json(const pawl_data *d, pawl_part part, pawl_row
 int64_t pawl_slot_tokens(const pawl_data *d, pawl_part part, const pawl_row *rows, int64_t count);
 /* The largest T that pawl_slot_tokens gives for any rows of this data (what memory is planned for). */
 int64_t pawl_data_longest(const pawl_data *d);
+/* One row of a batch whose tokens are set. */
+void pawl_row_fill(const pawl_data *d, pawl_part part, pawl_row r, pawl_batch *b, int64_t row);
 /* Fills b->rows = count, b->tokens as above, and the arrays. */
 void pawl_slot_fill(const pawl_data *d, pawl_part part, const pawl_row *rows, int64_t count, pawl_batch *b);
 
@@ -306,7 +322,7 @@ int64_t pawl_slot_tokens_for(const pawl_data *d, int64_t longest);
 void pawl_data_let_go(const pawl_data *d);
 
 /* For lineage, an object for each of datasets, then of test_datasets: {domain, path, license, weight, use: "learnt" |
- * "measured", files: [{name, bytes, sha256}], documents, tokens, trained, duplicates, rows, held_out: the same five and
+ * "general" | "measured", files: [{name, bytes, sha256}], documents, tokens, trained, duplicates, rows, held_out: the same five and
  * leaked, read: {read, empty, bad, dropped, truncated, masked}}. The counts in the object itself are those of what is
  * trained. */
 PAWL_MUST pawl_status pawl_data_lineage(const pawl_data *d, json_t **out);

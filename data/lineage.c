@@ -20,10 +20,10 @@ static json_t *put_part(json_t *o, const pawl_prepared_part *p)
 }
 
 /* Counts of the learnt part stand in the record itself, those of the held-out part under held_out. */
-static json_t *record(const pawl_dataset *s, int learnt)
+static json_t *record(const pawl_dataset *s, const char *use)
 {
     json_t *o = json_pack("{s:s,s:s,s:s,s:f,s:s,s:O,s:o}", "domain", s->domain, "path", s->config.path, "license",
-                          s->config.license, "weight", s->config.weight, "use", learnt ? "learnt" : "measured", "files",
+                          s->config.license, "weight", s->config.weight, "use", use, "files",
                           s->prepared.sources, "read", pawl_tally_json(&s->prepared.tally));
     json_t *held = put_part(json_object(), &s->prepared.part[PAWL_HELD_OUT]);
     json_object_set_new(held, "leaked", json_integer((json_int_t)s->leaked));
@@ -31,11 +31,18 @@ static json_t *record(const pawl_dataset *s, int learnt)
     return put_part(o, &s->prepared.part[PAWL_TRAIN]);
 }
 
+static const char *use_of(const pawl_data *d, int i)
+{
+    int first, end;
+    pawl_data_general(d, &first, &end);
+    return i < first ? "learnt" : i < end ? "general" : "measured";
+}
+
 pawl_status pawl_data_lineage(const pawl_data *d, json_t **out)
 {
     json_t *list = json_array();
     for (int i = 0; list && i < d->count; i++)
-        if (json_array_append_new(list, record(&d->datasets[i], i < d->learnt)) < 0) {
+        if (json_array_append_new(list, record(&d->datasets[i], use_of(d, i))) < 0) {
             json_decref(list);
             list = NULL;
         }
@@ -94,7 +101,7 @@ void pawl_data_report(const pawl_data *d, pawl_text *out)
         const pawl_dataset *s = &d->datasets[i];
         const size_t files = json_array_size(s->prepared.sources);
         pawl_text_add(out, "%s: %s (%zu file%s)", s->domain, s->config.path, files, files == 1 ? "" : "s");
-        if (i < d->learnt) report_part(d, s, PAWL_TRAIN, "learnt", out);
+        if (i < d->learnt) report_part(d, s, PAWL_TRAIN, strcmp(use_of(d, i), "general") == 0 ? "known" : "learnt", out);
         if (part_rows(s, PAWL_HELD_OUT) > 0) report_part(d, s, PAWL_HELD_OUT, "held out", out);
         if (i < d->learnt && s->config.weight != 1.0) pawl_text_add(out, ", weight %g", s->config.weight);
         pawl_text_add(out, ", licence %s", s->config.license[0] ? s->config.license : "not stated");

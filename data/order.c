@@ -45,42 +45,71 @@ static pawl_status plan_dataset(pawl_dataset *s)
     return PAWL_OK;
 }
 
-pawl_status pawl_mixture_plan(pawl_data *d)
+static pawl_status plan_mixture(pawl_data *d, pawl_mixture *m)
 {
-    d->epoch_rows = 0;
-    for (int i = 0; i < d->learnt; i++) {
+    m->epoch_rows = 0;
+    for (int i = m->first; i < m->end; i++) {
         pawl_dataset *s = &d->datasets[i];
         PAWL_TRY(plan_dataset(s));
-        s->epoch_first = d->epoch_rows;
-        d->epoch_rows += s->epoch_rows;
+        s->epoch_first = m->epoch_rows;
+        m->epoch_rows += s->epoch_rows;
     }
-    PAWL_CHECK(d->epoch_rows > 0 || d->learnt == 0, PAWL_EDATA,
+    PAWL_CHECK(m->epoch_rows > 0 || m->first == m->end, PAWL_EDATA,
                "every dataset has weight 0, so there is nothing to learn; raise one");
+    return PAWL_OK;
+}
+
+pawl_status pawl_mixture_plan(pawl_data *d)
+{
+    int first, end;
+    for (int m = 0; m < d->mixture_count; m++) PAWL_TRY(plan_mixture(d, &d->mixtures[m]));
+    pawl_data_general(d, &first, &end);
+    for (int i = first; i < end; i++)
+        if (d->datasets[i].prepared.part[PAWL_TRAIN].rows + d->datasets[i].prepared.part[PAWL_HELD_OUT].rows == 0)
+            return nothing_left(&d->datasets[i], "general dataset", "");
     for (int i = d->learnt; i < d->count; i++)
         if (d->datasets[i].prepared.part[PAWL_HELD_OUT].rows == 0)
             return nothing_left(&d->datasets[i], "test dataset", "");
     return PAWL_OK;
 }
 
-int64_t pawl_data_epoch_rows(const pawl_data *d)
+int pawl_data_mixtures(const pawl_data *d)
 {
-    return d->epoch_rows;
+    return d->mixture_count;
 }
 
-/* The dataset whose places in an epoch hold `place`. */
-static int dataset_at(const pawl_data *d, int64_t place)
+void pawl_data_mixture(const pawl_data *d, int stage, int *first, int *end)
 {
-    int i = 0;
+    *first = d->mixtures[stage].first;
+    *end = d->mixtures[stage].end;
+}
+
+void pawl_data_general(const pawl_data *d, int *first, int *end)
+{
+    *first = d->mixtures[d->mixture_count - 1].end;
+    *end = d->learnt;
+}
+
+int64_t pawl_data_epoch_rows(const pawl_data *d, int stage)
+{
+    return d->mixtures[stage].epoch_rows;
+}
+
+/* The dataset of a mixture whose places in an epoch hold `place`. */
+static int dataset_at(const pawl_data *d, const pawl_mixture *m, int64_t place)
+{
+    int i = m->first;
     while (place >= d->datasets[i].epoch_first + d->datasets[i].epoch_rows) i++;
     return i;
 }
 
-pawl_row pawl_data_row_at(const pawl_data *d, int64_t at)
+pawl_row pawl_data_row_at(const pawl_data *d, int stage, int64_t at)
 {
-    PAWL_ASSERT(at >= 0 && d->epoch_rows > 0);
-    const uint64_t epoch = (uint64_t)(at / d->epoch_rows), index = (uint64_t)(at % d->epoch_rows);
-    const int64_t place = (int64_t)pawl_permute(index, (uint64_t)d->epoch_rows, d->seed, PAWL_FOR_EPOCH, epoch, 0);
-    const int i = dataset_at(d, place);
+    const pawl_mixture *m = &d->mixtures[stage];
+    PAWL_ASSERT(at >= 0 && stage >= 0 && stage < d->mixture_count && m->epoch_rows > 0);
+    const uint64_t epoch = (uint64_t)(at / m->epoch_rows), index = (uint64_t)(at % m->epoch_rows);
+    const int64_t place = (int64_t)pawl_permute(index, (uint64_t)m->epoch_rows, d->seed, PAWL_FOR_EPOCH, epoch, (uint64_t)stage);
+    const int i = dataset_at(d, m, place);
     const pawl_dataset *s = &d->datasets[i];
     const uint64_t rows = (uint64_t)s->prepared.part[PAWL_TRAIN].rows;
     const uint64_t counter = epoch * (uint64_t)s->epoch_rows + (uint64_t)(place - s->epoch_first);

@@ -70,19 +70,21 @@ static void fill_padding(int64_t at, int64_t end, pawl_batch *b)
     }
 }
 
+void pawl_row_fill(const pawl_data *d, pawl_part part, pawl_row r, pawl_batch *b, int64_t row)
+{
+    const pawl_row_view v = pawl_row_find(d, part, r);
+    const pawl_prepared *p = &v.dataset->prepared;
+    int64_t at = row * b->tokens;
+    for (int64_t k = 0; k < v.count; at += v.segments[k++].tokens)
+        fill_segment(p->map[PAWL_FILE_TOKENS], p->map[PAWL_FILE_TRAINED], p->wide, v.segments[k].tokens_at, v.segments[k].tokens, at, b);
+    fill_padding(at, (row + 1) * b->tokens, b);
+}
+
 void pawl_slot_fill(const pawl_data *d, pawl_part part, const pawl_row *rows, int64_t count, pawl_batch *b)
 {
     b->rows = count;
     b->tokens = pawl_slot_tokens(d, part, rows, count);
-    for (int64_t i = 0; i < count; i++) {
-        const pawl_row_view v = pawl_row_find(d, part, rows[i]);
-        int64_t at = i * b->tokens;
-        const pawl_prepared *p = &v.dataset->prepared;
-        for (int64_t k = 0; k < v.count; at += v.segments[k++].tokens)
-            fill_segment(p->map[PAWL_FILE_TOKENS], p->map[PAWL_FILE_TRAINED], p->wide, v.segments[k].tokens_at, v.segments[k].tokens, at,
-                         b);
-        fill_padding(at, (i + 1) * b->tokens, b);
-    }
+    for (int64_t i = 0; i < count; i++) pawl_row_fill(d, part, rows[i], b, i);
 }
 
 void pawl_row_put(const pawl_row_tokens *r, pawl_batch *b, int64_t row)

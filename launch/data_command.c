@@ -5,11 +5,12 @@
 
 #include "launch/launch.h"
 
-enum { ROW, PART, JSON };
+enum { ROW, PART, JSON, STAGE };
 
 typedef struct request {
     pawl_part part;
     int64_t row;
+    int64_t stage;
     int as_json;
 } request;
 
@@ -30,8 +31,10 @@ static pawl_status find_held_out(const pawl_data *d, int64_t n, pawl_row *out)
 static pawl_status find_row(const pawl_data *d, const request *r, pawl_row *out)
 {
     if (r->part == PAWL_HELD_OUT) return find_held_out(d, r->row, out);
-    PAWL_CHECK(pawl_data_epoch_rows(d) > 0, PAWL_EUSAGE, "the run learns from no dataset; try --part held_out");
-    *out = pawl_data_row_at(d, r->row);
+    PAWL_CHECK(r->stage < pawl_data_mixtures(d), PAWL_EUSAGE, "--stage: there is no stage %lld: the run has %d, counted from 0", (long long)r->stage,
+               pawl_data_mixtures(d));
+    PAWL_CHECK(pawl_data_epoch_rows(d, (int)r->stage) > 0, PAWL_EUSAGE, "the run learns from no dataset; try --part held_out");
+    *out = pawl_data_row_at(d, (int)r->stage, r->row);
     return PAWL_OK;
 }
 
@@ -158,6 +161,7 @@ static pawl_status read_request(const pawl_args *a, int *verb, request *r)
     const char *part = a->option[PART] ? a->option[PART] : parts[0];
     PAWL_TRY(find_verb(a, verb));
     PAWL_TRY(pawl_option_i64(&pawl_command_data, a, ROW, 0, (int64_t)1 << 60, 0, &r->row));
+    PAWL_TRY(pawl_option_i64(&pawl_command_data, a, STAGE, 0, PAWL_STAGES_MAX, 0, &r->stage));
     r->part = strcmp(part, parts[1]) == 0 ? PAWL_HELD_OUT : PAWL_TRAIN;
     PAWL_CHECK(strcmp(part, parts[r->part]) == 0, PAWL_EUSAGE, "--part: expected train or held_out, found '%s'", part);
     r->as_json = a->option[JSON] != NULL;
@@ -209,7 +213,8 @@ const pawl_command pawl_command_data = {
     .most = PAWL_WORDS_MAX,
     .options = {{"--row", "N", "which row (0)"},
                 {"--part", "PART", "train or held_out (train)"},
-                {"--json", NULL, "one JSON document"}},
+                {"--json", NULL, "one JSON document"},
+                {"--stage", "N", "rows of that stage of the run, from 0"}},
     .run = run,
     .more_help = more_help,
 };

@@ -93,11 +93,18 @@ static pawl_status same_device(pawl_comm *c, const pawl_device *d)
 
 static pawl_status prepare_data(pawl_comm *c, pawl_opened *o, int *stopped)
 {
+    const pawl_continual_config *k = &o->config.continual;
+    pawl_data_group mixtures[PAWL_STAGES_MAX];
     char cache[1024];
+    for (int i = 0; i < k->stages.count; i++)
+        mixtures[i] = (pawl_data_group){k->stages.items[i].datasets.items, k->stages.items[i].datasets.count};
     pawl_cache_folder(cache, sizeof cache);
     if (!cache[0]) snprintf(cache, sizeof cache, "%.1000s/prepared", o->config.train.output_dir);
     pawl_watch("preparing the data", (double)o->config.comm.phase_seconds);
     const pawl_data_inputs in = {.config = &o->config.data,
+                                 .mixtures = k->stages.count ? mixtures : NULL,
+                                 .mixture_count = k->stages.count,
+                                 .general = {k->general_data.items, k->general_data.count},
                                  .tokenizer = o->tokenizer,
                                  .tokenizer_spec = o->tokenizer_spec,
                                  .seed = (uint64_t)o->config.train.seed,
@@ -136,6 +143,7 @@ static void fill_parts(pawl_comm *c, pawl_opened *o)
                             .optim = &o->config.optim,
                             .reduce = &o->config.comm,
                             .save = &o->config.checkpoint,
+                            .continual = &o->config.continual,
                             .configuration = o->configuration,
                             .configuration_diff = pawl_config_diff,
                             .base = o->base,
@@ -162,13 +170,20 @@ pawl_status pawl_open_run(pawl_comm *c, pawl_opened *o, int *stopped)
 
 /* ---- a run that is only planned ---- */
 
-static const char *first_missing(const pawl_data_config *c)
+static const char *missing_of(const pawl_dataset_config *items, int count)
 {
-    for (int i = 0; i < c->datasets.count; i++)
-        if (!pawl_dataset_is_there(&c->datasets.items[i])) return c->datasets.items[i].path;
-    for (int i = 0; i < c->test_datasets.count; i++)
-        if (!pawl_dataset_is_there(&c->test_datasets.items[i])) return c->test_datasets.items[i].path;
+    for (int i = 0; i < count; i++)
+        if (!pawl_dataset_is_there(&items[i])) return items[i].path;
     return NULL;
+}
+
+static const char *first_missing(const pawl_run_config *c)
+{
+    const char *path = missing_of(c->data.datasets.items, c->data.datasets.count);
+    for (int i = 0; i < c->continual.stages.count && !path; i++)
+        path = missing_of(c->continual.stages.items[i].datasets.items, c->continual.stages.items[i].datasets.count);
+    if (!path) path = missing_of(c->continual.general_data.items, c->continual.general_data.count);
+    return path ? path : missing_of(c->data.test_datasets.items, c->data.test_datasets.count);
 }
 
 static int has_tokenizer(const char *spec)
@@ -183,7 +198,7 @@ pawl_status pawl_open_plan(pawl_comm *c, int threads, pawl_opened *o, pawl_text 
     pawl_model_config model;
     PAWL_TRY(pawl_import_start(c, o));
     PAWL_TRY(choose_model(o, &model));
-    const char *path = first_missing(&o->config.data);
+    const char *path = first_missing(&o->config);
     if (path) pawl_text_add(missing, "there is no %s", path);
     else if (!has_tokenizer(o->tokenizer_spec)) pawl_text_add(missing, "there is no tokenizer.json in %s", o->tokenizer_spec);
     if (has_tokenizer(o->tokenizer_spec)) PAWL_TRY(pawl_tokenizer_open(o->tokenizer_spec, &o->tokenizer));

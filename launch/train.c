@@ -15,6 +15,7 @@ typedef struct job {
     pawl_opened o;
     pawl_profile_config profile;
     int profiled;
+    const char *until; /* the stage to end with; NULL: the last */
     pawl_trainer *trainer;
     int lock; /* of output_dir; rank 0's */
     char resume[PATH_ROOM]; /* the checkpoint to go on from; "" for none */
@@ -170,7 +171,7 @@ static pawl_status fill_weights(job *j)
     return parent[0] ? pawl_trainer_continue(j->trainer, parent) : PAWL_OK;
 }
 
-enum { PROFILE, PROFILE_STEPS };
+enum { PROFILE, PROFILE_STEPS, UNTIL };
 
 /* A:B, where either may be left out. */
 static pawl_status read_profile_steps(const char *text, pawl_profile_config *out)
@@ -193,6 +194,7 @@ static pawl_status read_profile_steps(const char *text, pawl_profile_config *out
 static pawl_status read_options(const pawl_args *a, job *j)
 {
     PAWL_TRY(read_profile_steps(a->option[PROFILE_STEPS], &j->profile));
+    j->until = a->option[UNTIL];
     j->profiled = a->option[PROFILE] || a->option[PROFILE_STEPS];
     return PAWL_OK;
 }
@@ -205,6 +207,7 @@ static pawl_status train(job *j, int *stopped)
     PAWL_TRY(pawl_bcast(j->comm, j->resume, sizeof j->resume, 0));
     PAWL_TRY(pawl_open_run(j->comm, &j->o, stopped));
     if (*stopped) return PAWL_OK;
+    j->o.parts.until = j->until;
     if (j->profiled) j->o.parts.profile = &j->profile;
     PAWL_TRY(pawl_resolve_auto(j->comm, &j->o, j->resume));
     PAWL_TRY(pawl_trainer_open(&j->o.parts, &j->trainer));
@@ -251,7 +254,8 @@ const pawl_command pawl_command_train = {
     .least = 1,
     .most = PAWL_WORDS_MAX,
     .options = {[PROFILE] = {"--profile", NULL, "say where the time goes: tables, profile.json and trace.json in output_dir"},
-                [PROFILE_STEPS] = {"--profile-steps", "A:B", "--profile of steps A to B only; else all but the first"}},
+                [PROFILE_STEPS] = {"--profile-steps", "A:B", "--profile of steps A to B only; else all but the first"},
+                [UNTIL] = {"--until", "STAGE", "end with the checkpoint of that stage; the same command without it goes on"}},
     .run = run,
     .more_help = more_help,
 };

@@ -46,8 +46,10 @@ static const struct {
     {"lr_num_cycles", "lr_scheduler", {"cosine_with_restarts"}},
     {"lr_power", "lr_scheduler", {"polynomial"}},
     {"lr_timescale", "lr_scheduler", {"inverse_sqrt"}},
-    {"lr_decay_steps", "lr_scheduler", {"warmup_stable_decay"}},
-    {"lr_decay_ratio", "lr_scheduler", {"warmup_stable_decay"}},
+    {"lr_decay_steps", "lr_scheduler", {"warmup_stable_decay", "infinite"}},
+    {"lr_decay_ratio", "lr_scheduler", {"warmup_stable_decay", "infinite"}},
+    {"lr_constant_ratio", "lr_scheduler", {"infinite"}},
+    {"lr_cooldown_ratio", "lr_scheduler", {"infinite"}},
     {"lr_decay_type", "lr_scheduler", {"warmup_stable_decay"}},
 };
 

@@ -9,6 +9,7 @@ const char *const pawl_schedule_names[] = {"constant",
                                            "inverse_sqrt",
                                            "warmup_stable_decay",
                                            "constant_with_warmup",
+                                           "infinite",
                                            NULL};
 const char *const pawl_decay_names[] = {"linear", "cosine", "1-sqrt", NULL};
 const char *const pawl_muon_adjust_names[] = {"original", "match_rms_adamw", NULL};

@@ -1,5 +1,7 @@
 #include "optim/optim.h"
 
+#include <string.h>
+
 #include "optim/rules.h"
 
 static int64_t least(int64_t a, int64_t b)
@@ -183,11 +185,29 @@ pawl_status pawl_optim_begin(pawl_optim *o, const float *weights)
     return PAWL_OK;
 }
 
+void pawl_optim_since(pawl_optim *o, int64_t step)
+{
+    o->since = step;
+}
+
+void pawl_optim_forget(pawl_optim *o)
+{
+    for (int i = 0; i < o->part_count; i++) {
+        const pawl_piece *p = &o->pieces[i];
+        for (int j = 0; p->count > 0 && j < PAWL_RULE_RUNS && p->rule->runs[j].name; j++) {
+            int64_t first, count;
+            const pawl_tensor whole = p->rule->runs[j].shape(&o->config, p->of);
+            pawl_run_part(&p->rule->runs[j], whole, p, &first, &count);
+            if (count > 0) memset(p->state[j], 0, (size_t)count * pawl_dtype_bytes(whole.dtype));
+        }
+    }
+}
+
 pawl_status pawl_optim_step(pawl_optim *o, float *weights, const float *grads, double norm, double lr, int64_t step)
 {
     const pawl_optim_config *c = &o->config;
     const double part = ema_part(c, step + 1);
-    pawl_rule_step k = {.t = step + 1, .grad_scale = clip_factor(c->max_grad_norm, norm)};
+    pawl_rule_step k = {.t = step + 1 - o->since, .grad_scale = clip_factor(c->max_grad_norm, norm)};
     for (int i = 0; i < o->part_count; i++) {
         const pawl_piece *p = &o->pieces[i];
         const int64_t at = p->of->first + p->first - o->first;

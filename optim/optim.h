@@ -26,8 +26,10 @@ extern const char *const pawl_muon_adjust_names[]; /* of pawl_muon_adjust, NULL 
     F(i64, lr_num_cycles,     "1",    1,     1e6,   "",      FIXED, "cosine_with_restarts: how often it comes down")           \
     F(f64, lr_power,          "1",    0,     100,   "",      FIXED, "polynomial: its power")                                   \
     F(i64, lr_timescale,      "0",    0,     1e12,  "steps", FIXED, "inverse_sqrt: steps that count as one unit; 0: those of the warm-up, or 10000") \
-    F(i64, lr_decay_steps,    "0",    0,     1e12,  "steps", FIXED, "warmup_stable_decay: how long the end comes down")        \
+    F(i64, lr_decay_steps,    "0",    0,     1e12,  "steps", FIXED, "warmup_stable_decay, infinite: how long the end comes down") \
     F(f64, lr_decay_ratio,    "0",    0,     1,     "",      FIXED, "the same as a share of all steps; not with lr_decay_steps") \
+    F(f64, lr_constant_ratio, "1",    0,     1,     "",      FIXED, "infinite: the constant rate, as a share of the peak")      \
+    F(f64, lr_cooldown_ratio, "0.1",  0,     1,     "",      FIXED, "infinite: how long the peak comes down to the constant rate, as a share of all steps") \
     C(lr_decay_type,          "linear",  pawl_decay_names,     FIXED, "warmup_stable_decay: how the end comes down")           \
     F(f64, embedding_lr,      "0",    0,     10,    "",      FIXED, "peak learning rate of embeddings and output head; 0: as the rest") \
     F(f64, embedding_lr_scale, "0",   0,     1e6,   "",      FIXED, "the same as a factor of learning_rate; 0: as the rest")   \
@@ -64,12 +66,17 @@ extern const pawl_optim_check pawl_optim_checks[]; /* ended by a first key of NU
  * floor + (1-floor) times a shape of p = (step-w)/(steps-w): at the peak first, at the floor just after the last step.
  *   constant, constant_with_warmup  1, without floor     linear  1-p     cosine  (1+cos(pi p))/2     polynomial  (1-p)^power
  *   cosine_with_restarts  that of the fraction of p cycles     inverse_sqrt  1/sqrt((step-w+t)/t), t the timescale, without floor
+ *   infinite  c + (1-c)(1+cos(pi r))/2, r being the share of the cool-down that is done, c lr_constant_ratio; c behind it; and over the
+ *             last decay steps (a tenth of all where neither key is given) c (m/c)^q, m the floor, or c/100 where that is 0; in a
+ *             run of stages over all steps of all of them
  *   warmup_stable_decay   1, and over the last decay steps, q being the share of them that is done: 1-q, (1+cos(pi q))/2, 1-sqrt(q)
  * Sources: Loshchilov & Hutter 2017 (cosine, restarts), Vaswani et al. 2017 (inverse root), Hu et al. 2024 (stable and decay),
- * Haegele et al. 2024 (1-sqrt); p counts as in transformers. */
+ * Haegele et al. 2024 (1-sqrt), Ibrahim et al. 2024 (infinite); p counts as in transformers. */
 double pawl_learning_rate(const pawl_optim_config *c, int64_t step, int64_t steps);
 int64_t pawl_warmup_steps(const pawl_optim_config *c, int64_t steps);
-int64_t pawl_decay_steps(const pawl_optim_config *c, int64_t steps); /* of warmup_stable_decay */
+int64_t pawl_decay_steps(const pawl_optim_config *c, int64_t steps); /* of warmup_stable_decay and infinite */
+/* 1 for a schedule that runs over a whole stream of stages, not over each. */
+int pawl_schedule_is_endless(int32_t lr_scheduler);
 
 /* ---- Who holds what ----
  * State belongs to contiguous ranges [first, end) of the flat run: all of it, or a rank's. Rules that see one number at a time let
@@ -106,6 +113,10 @@ double pawl_norm_join(const pawl_extent *parts, int part_count, const double *bl
 
 /* Says that a new run begins at these weights: the average of weights starts as a copy of them. A resumed run reads it instead. */
 PAWL_MUST pawl_status pawl_optim_begin(pawl_optim *o, const float *weights);
+/* Says at which step the moments began: bias corrections count from there. 0 at first. */
+void pawl_optim_since(pawl_optim *o, int64_t step);
+/* Forgets the moments; the average of weights stays. */
+void pawl_optim_forget(pawl_optim *o);
 /* One update of the range's weights by its grads, clipped by the norm of all. step counts from 0 and fixes the bias corrections. */
 PAWL_MUST pawl_status pawl_optim_step(pawl_optim *o, float *weights, const float *grads, double norm, double lr, int64_t step);
 

@@ -48,6 +48,7 @@ struct pawl_optim {
     const pawl_extent *parts;
     int part_count;
     int64_t first, end; /* of the flat run */
+    int64_t since;      /* the step at which the moments began */
     pawl_arena arena;
     pawl_piece *pieces; /* [part_count], of count 0 where nothing is held */
     double *blocks;     /* partial sums of squares, of this range and then of all */

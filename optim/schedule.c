@@ -64,7 +64,8 @@ static double (*const decays[])(double p) = {linear_down, cosine_down, sqrt_down
 int64_t pawl_decay_steps(const pawl_optim_config *c, int64_t steps)
 {
     const int64_t after = steps - pawl_warmup_steps(c, steps);
-    const int64_t d = c->lr_decay_steps > 0 ? c->lr_decay_steps : (int64_t)ceil(c->lr_decay_ratio * (double)steps);
+    const double share = c->lr_decay_ratio > 0 || !pawl_schedule_is_endless(c->lr_scheduler) ? c->lr_decay_ratio : 0.1;
+    const int64_t d = c->lr_decay_steps > 0 ? c->lr_decay_steps : (int64_t)ceil(share * (double)steps);
     return d < after ? d : after;
 }
 
@@ -73,6 +74,18 @@ static double warmup_stable_decay(const place *x)
     const int64_t decay = pawl_decay_steps(x->c, x->steps), at = x->step - (x->steps - decay);
     if (at < 0) return 1;
     return at < decay ? decays[x->c->lr_decay_type]((double)at / (double)decay) : 0;
+}
+
+/* The constant rate is reached from above, and left, when the stream ends, towards the floor by equal factors. */
+static double infinite(const place *x)
+{
+    const pawl_optim_config *c = x->c;
+    const double level = c->lr_constant_ratio, least = c->cosine_min_lr_ratio > 0 ? c->cosine_min_lr_ratio : level / 100;
+    const int64_t decay = pawl_decay_steps(c, x->steps), at = x->step - (x->steps - decay);
+    const double cool = ceil(c->lr_cooldown_ratio * (double)x->steps), cooled = (double)(x->step - x->warmup);
+    const double before = cooled < cool ? level + (1 - level) * cosine_down(cooled / cool) : level;
+    if (at < 0 || before <= 0) return before;
+    return before * pow(least / before, (double)at / (double)decay);
 }
 
 /* In the order of pawl_schedule_names. Those that come down end at the floor. */
@@ -86,7 +99,13 @@ static const struct {
                  {polynomial, 1},
                  {inverse_sqrt, 0},
                  {warmup_stable_decay, 1},
-                 {constant, 0}};
+                 {constant, 0},
+                 {infinite, 0}};
+
+int pawl_schedule_is_endless(int32_t lr_scheduler)
+{
+    return schedules[lr_scheduler].shape == infinite;
+}
 
 int64_t pawl_warmup_steps(const pawl_optim_config *c, int64_t steps)
 {

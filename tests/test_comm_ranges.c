@@ -82,7 +82,7 @@ static void sum_in_rounds(pawl_comm *c, int64_t slots, int lanes, int64_t count)
     int64_t first, end, wrong = 0;
     CHECK_OK(pawl_device_open_cpu(1, "auto", &d));
     CHECK_OK(pawl_alloc((void **)&grads, (size_t)count * sizeof *grads, "a gradient"));
-    CHECK_OK(pawl_rounds_open(c, d, slots, lanes, o, &r));
+    CHECK_OK(pawl_rounds_open(c, d, slots, slots, lanes, o, &r));
     for (int step = 0; step < 2; step++) /* twice: the second forgets the first */
         for (int64_t round = 0; round < pawl_rounds_of(slots, lanes); round++)
             for (int64_t turn = 0; turn < pawl_turns_of(slots, lanes, c->size, round); turn++)
@@ -189,9 +189,9 @@ static void exchange_is_bounded(pawl_comm *c)
     pawl_owners *o;
     CHECK_OK(pawl_owners_open(c, (int64_t[]){0, half, count}, &o));
     const size_t range = (size_t)half * sizeof(float), pieces = 2 * (1 << 20), small = 4096;
-    CHECK(pawl_rounds_bytes(c, 2, 2, o) <= range + pieces + small);
-    CHECK(pawl_rounds_bytes(c, 8, 8, o) <= 3 * range + pieces + small);
-    CHECK(pawl_rounds_bytes(c, 32, 8, o) <= 4 * range + pieces + small);
+    CHECK(pawl_rounds_bytes(c, 2, 2, 2, o) <= range + pieces + small);
+    CHECK(pawl_rounds_bytes(c, 8, 8, 8, o) <= 3 * range + pieces + small);
+    CHECK(pawl_rounds_bytes(c, 32, 32, 8, o) <= 4 * range + pieces + small);
     CHECK(pawl_reduction_bytes(c, 0, 2, count, o) <= 2 * range + pieces + small);
     CHECK(pawl_reduction_bytes(c, 0, 8, count, NULL) <= 6 * range + pieces + small);
     pawl_owners_close(o);

@@ -43,11 +43,11 @@ static void an_epoch_holds_each_dataset_by_its_weight(void **state)
     (void)state;
     data_case k;
     pawl_data *d = open_mixture(&k);
-    const int64_t E = pawl_data_epoch_rows(d);
+    const int64_t E = pawl_data_epoch_rows(d, 0);
     assert_int_equal(E, 40 + 18 + 25);
     for (int64_t e = 0; e < 6; e++) {
         int64_t seen[DATASETS] = {0};
-        for (int64_t at = e * E; at < (e + 1) * E; at++) seen[pawl_data_row_at(d, at).domain]++;
+        for (int64_t at = e * E; at < (e + 1) * E; at++) seen[pawl_data_row_at(d, 0, at).domain]++;
         for (int i = 0; i < DATASETS; i++) assert_int_equal(seen[i], per_epoch[i]);
     }
     pawl_data_close(d);
@@ -61,11 +61,11 @@ static void passes_come_round_evenly(void **state)
     (void)state;
     data_case k;
     pawl_data *d = open_mixture(&k);
-    const int64_t E = pawl_data_epoch_rows(d);
+    const int64_t E = pawl_data_epoch_rows(d, 0);
     int seen[DATASETS][100] = {{0}};
     for (int64_t e = 0; e < 28; e++) {
         for (int64_t at = e * E; at < (e + 1) * E; at++) {
-            const pawl_row r = pawl_data_row_at(d, at);
+            const pawl_row r = pawl_data_row_at(d, 0, at);
             assert_in_range(r.index, 0, rows_of[r.domain] - 1);
             seen[r.domain][r.index]++;
         }
@@ -92,11 +92,11 @@ static void the_order_is_a_function_of_the_counter(void **state)
     pawl_data *d = open_mixture(&k), *again;
     enum { N = 500 };
     pawl_row rows[N];
-    for (int at = 0; at < N; at++) rows[at] = pawl_data_row_at(d, at);
+    for (int at = 0; at < N; at++) rows[at] = pawl_data_row_at(d, 0, at);
     assert_int_equal(open_alone(&k, &again), PAWL_OK);
     for (int at = N - 1; at >= 0; at -= 7)
-        assert_true(same_row(rows[at], pawl_data_row_at(again, at))); /* seek, backwards */
-    (void)pawl_data_row_at(d, (int64_t)1 << 40);                      /* far ahead takes no longer */
+        assert_true(same_row(rows[at], pawl_data_row_at(again, 0, at))); /* seek, backwards */
+    (void)pawl_data_row_at(d, 0, (int64_t)1 << 40);                      /* far ahead takes no longer */
     pawl_data_close(again);
     pawl_data_close(d);
     data_case_close(&k);
@@ -109,14 +109,14 @@ static void seeds_and_epochs_differ(void **state)
     pawl_data *d = open_mixture(&k), *other;
     pawl_comm *c;
     int stopped, by_seed = 0, by_epoch = 0, by_domain = 0;
-    const int64_t E = pawl_data_epoch_rows(d);
+    const int64_t E = pawl_data_epoch_rows(d, 0);
     must(pawl_comm_open_alone(&c));
     const pawl_data_inputs in = {.config = &k.cfg, .tokenizer = k.tokenizer, .seed = 8};
     assert_int_equal(pawl_data_open(c, &in, &other, &stopped), PAWL_OK);
     for (int64_t at = 0; at < E; at++) {
-        by_seed += same_row(pawl_data_row_at(d, at), pawl_data_row_at(other, at));
-        by_epoch += same_row(pawl_data_row_at(d, at), pawl_data_row_at(d, at + E));
-        by_domain += pawl_data_row_at(d, at).domain == pawl_data_row_at(d, at + E).domain;
+        by_seed += same_row(pawl_data_row_at(d, 0, at), pawl_data_row_at(other, 0, at));
+        by_epoch += same_row(pawl_data_row_at(d, 0, at), pawl_data_row_at(d, 0, at + E));
+        by_domain += pawl_data_row_at(d, 0, at).domain == pawl_data_row_at(d, 0, at + E).domain;
     }
     assert_true(by_seed < 15); /* of 83; about 1 by chance */
     assert_true(by_epoch < 15);
@@ -136,7 +136,7 @@ static void the_order_does_not_drift(void **state)
     data_case k;
     pawl_data *d = open_mixture(&k);
     for (int at = 0; at < (int)(sizeof first / sizeof *first); at++) {
-        const pawl_row r = pawl_data_row_at(d, at);
+        const pawl_row r = pawl_data_row_at(d, 0, at);
         if (!same_row(r, first[at])) fail_msg("row %d is {%d, %lld}", at, r.domain, (long long)r.index);
     }
     pawl_data_close(d);

@@ -46,7 +46,7 @@ static pawl_digest digest_of_order(const pawl_data *d, int64_t steps)
     must(pawl_hash_open(&hash));
     batch_open(&a, &b, ROWS, 128);
     for (int64_t step = 0; step < steps; step++) {
-        for (int64_t i = 0; i < ROWS; i++) rows[i] = pawl_data_row_at(d, step * ROWS + i);
+        for (int64_t i = 0; i < ROWS; i++) rows[i] = pawl_data_row_at(d, 0, step * ROWS + i);
         pawl_slot_fill(d, PAWL_TRAIN, rows, ROWS, &b);
         const size_t bytes = (size_t)(b.rows * b.tokens) * sizeof(int32_t);
         pawl_hash_add(hash, b.ids, bytes);
@@ -73,7 +73,7 @@ static void every_rank_sees_the_same_rows(pawl_comm *c)
     CHECK_OK(open_on(c, &k, &d, &stopped));
     CHECK(d && !stopped);
     if (d) {
-        const pawl_digest digest = digest_of_order(d, 2 * pawl_data_epoch_rows(d) / 4);
+        const pawl_digest digest = digest_of_order(d, 2 * pawl_data_epoch_rows(d, 0) / 4);
         CHECK_OK(pawl_same(c, &digest, sizeof digest, "the rows"));
         const pawl_hex hex = pawl_digest_hex(digest);
         CHECK(strcmp(hex.text, "8ea816bb8bc010aff7c8e9ab917217e27d272c1e9be81be558663e5386127f1b") == 0);

@@ -373,7 +373,7 @@ static void test_datasets_are_only_measured_and_domains_merge(void **state)
     assert_string_equal(pawl_data_domain(d, PAWL_HELD_OUT, 1), "y");
     const int64_t learnt = pawl_data_rows_of(d, PAWL_TRAIN, 0), held = pawl_data_rows_of(d, PAWL_HELD_OUT, 0);
     assert_int_equal(learnt + held, 43);
-    assert_int_equal(pawl_data_epoch_rows(d), learnt);
+    assert_int_equal(pawl_data_epoch_rows(d, 0), learnt);
     assert_int_equal(pawl_data_rows_of(d, PAWL_HELD_OUT, 1), 7);
     pawl_text text = {0};
     row_text(d, k.tokenizer, PAWL_HELD_OUT, (pawl_row){0, held - 1}, &text); /* the merged domain ends with c.jsonl */

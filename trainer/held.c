@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "trainer/internal.h"
+
 /* ---- memory ---- */
 
 static int64_t part_count(const pawl_parts *p, int64_t part)
@@ -91,7 +93,7 @@ static pawl_hold hold_of(const pawl_parts *p)
 {
     const int64_t count = pawl_trained_count(p->model, p->adapter);
     return (pawl_hold){.p = p,
-                       .cut = pawl_cut_of(p->train, p->reduce),
+                       .cut = pawl_cut_for(p->train, p->reduce, pawl_most_rows(p)),
                        .stage = (int)p->reduce->zero_stage,
                        .count = count,
                        .end = count,
@@ -106,7 +108,7 @@ static pawl_hold hold_of(const pawl_parts *p)
 static size_t sum_bytes(const pawl_hold *h)
 {
     const pawl_parts *p = h->p;
-    return h->stage >= 2 ? pawl_rounds_bytes(p->comm, h->cut.slots, h->cut.lanes, h->owners)
+    return h->stage >= 2 ? pawl_rounds_bytes(p->comm, pawl_cut_of(p->train, p->reduce).slots, h->cut.slots, h->cut.lanes, h->owners)
                          : pawl_reduction_bytes(p->comm, p->reduce->reduction, h->cut.lanes, h->count, h->owners);
 }
 
@@ -119,7 +121,7 @@ static pawl_status measure(pawl_hold *h, pawl_hold_sizes *out)
     PAWL_TRY(deal_ranges(h));
     lay_out(h);
     const pawl_status s = pawl_hold_state(h, NULL, &like);
-    *out = (pawl_hold_sizes){.weights = h->weights_arena.used,
+    *out = (pawl_hold_sizes){.first = h->first, .end = h->end, .weights = h->weights_arena.used,
                              .low = h->low_arena.used,
                              .gathered = h->gathered_arena.used,
                              .gradients = h->grads_arena.used + h->norm_arena.used + sum_bytes(h),
@@ -225,7 +227,7 @@ static pawl_status take(pawl_hold *h)
     PAWL_TRY(open_arena(&h->norm_arena));
     lay_out(h);
     count_blocks(h);
-    if (h->stage >= 2) return pawl_rounds_open(p->comm, p->device, h->cut.slots, h->cut.lanes, h->owners, &h->rounds);
+    if (h->stage >= 2) return pawl_rounds_open(p->comm, p->device, pawl_cut_of(p->train, p->reduce).slots, h->cut.slots, h->cut.lanes, h->owners, &h->rounds);
     return pawl_reduction_open(p->comm, p->device, p->reduce->reduction, h->cut.lanes, h->count, h->owners, &h->reduction);
 }
 

@@ -34,7 +34,10 @@ typedef struct pawl_hold {
     pawl_pass_hooks learning, reading;
 } pawl_hold;
 
-typedef struct pawl_hold_sizes { size_t weights, low, gathered, gradients, optimizer, snapshot; } pawl_hold_sizes;
+typedef struct pawl_hold_sizes {
+    size_t weights, low, gathered, gradients, optimizer, snapshot;
+    int64_t first, end; /* the rank's range */
+} pawl_hold_sizes;
 /* For the rank that p->comm says: the plan. Errors: EMEM. */
 PAWL_MUST pawl_status pawl_hold_measure(const pawl_parts *p, pawl_hold_sizes *out);
 

@@ -5,6 +5,8 @@
 #include "trainer/trainer.h"
 
 int64_t pawl_total_steps(const pawl_parts *p);
+/* Rows of a step at most: the batch, replayed rows on top of it, and those of methods. */
+int64_t pawl_most_rows(const pawl_parts *p);
 /* What the passes of a run need room for, with rows of up to so many tokens. */
 /* What products are computed in. */
 pawl_dtype pawl_run_type(const pawl_parts *p);
@@ -29,8 +31,10 @@ typedef struct pawl_ballot {
 } pawl_ballot;
 
 typedef struct pawl_step_report {
-    double loss, grad_norm, lr;
-    int64_t tokens, trained; /* of all ranks */
+    double loss, grad_norm, lr; /* loss: of the batch */
+    double penalty, distill;    /* what methods add to the loss: on weights, and per token to soft targets */
+    int64_t tokens, trained;    /* of all ranks; trained: of the batch */
+    int64_t replayed;           /* rows */
     int64_t my_tokens;
     int skipped; /* not finite: the weights are as before */
 } pawl_step_report;
@@ -38,6 +42,21 @@ typedef struct pawl_step_report {
 /* The results of a slot's rows, from the losses of its positions. */
 void pawl_row_results_of(const pawl_data *d, pawl_part part, const pawl_row *rows, const pawl_batch *b, const float *losses,
                          const int32_t *bad, pawl_row_result *out);
+
+/* A row of a step. Rows [0, batch) are the batch: new ones, then replayed ones; behind it stand those that methods add. */
+typedef struct pawl_step_row {
+    pawl_row row;   /* of the training data, when it is new */
+    int64_t item;   /* its place in the memory; -1: a new row */
+    float ce, soft; /* what its cross-entropy and its loss to soft targets are multiplied with, a token */
+} pawl_step_row;
+
+/* What a step is made of: rows are put where pawl_step_rows says. */
+typedef struct pawl_step_order {
+    int64_t rows, batch, replayed; /* all; the batch; of the batch, from the memory */
+    int64_t at;                    /* the running number of the first row: dropout and noise are counted by it */
+    int64_t step;                  /* from 0 */
+    double lr;
+} pawl_step_order;
 
 typedef struct pawl_stepper pawl_stepper;
 PAWL_MUST pawl_status pawl_stepper_open(const pawl_parts *p, pawl_stepper **out);
@@ -53,13 +72,27 @@ PAWL_MUST pawl_status pawl_stepper_begin(pawl_stepper *s);
 PAWL_MUST pawl_status pawl_stepper_pass(pawl_stepper *s, pawl_pass *out);
 /* Every tensor a checkpoint holds: model and optimizer. */
 const pawl_state *pawl_stepper_state(const pawl_stepper *s);
-/* This rank's slots of the step whose rows begin at running counter `at`. Local in zero_stage 0 and 1; else ranks meet in it, and
- * every rank comes here. */
-PAWL_MUST pawl_status pawl_step_compute(pawl_stepper *s, int64_t at);
+struct pawl_memory;
+struct pawl_methods;
+/* Rows from a memory, and methods; before the first step. Local. Errors: EMEM. */
+PAWL_MUST pawl_status pawl_stepper_join(pawl_stepper *s, struct pawl_memory *memory, struct pawl_methods *methods);
+/* Trained targets and length of a row of a step, wherever it is. */
+int64_t pawl_step_row_trained(const pawl_stepper *s, const pawl_step_row *r);
+int64_t pawl_step_row_length(const pawl_stepper *s, const pawl_step_row *r);
+/* Takes the rows that were put up; those from the memory travel to who computes them. Collective where there are such, else local. */
+PAWL_MUST pawl_status pawl_step_begin(pawl_stepper *s, const pawl_step_order *o);
+/* This rank's slots of the step. Local in zero_stage 0 and 1; else ranks meet in it, and every rank comes here. */
+PAWL_MUST pawl_status pawl_step_compute(pawl_stepper *s);
 /* Collective: sums, norm, update. Every rank comes here, failed (`mine`) or not: the status of the step is agreed on here. step counts from 0. */
-PAWL_MUST pawl_status pawl_step_update(pawl_stepper *s, pawl_status mine, int64_t step, int64_t steps, pawl_step_report *out);
-/* The rows of the step and their results, [global_batch_size]. */
-const pawl_row *pawl_step_rows(const pawl_stepper *s);
+PAWL_MUST pawl_status pawl_step_update(pawl_stepper *s, pawl_status mine, pawl_step_report *out);
+/* Collective: methods' last change of the weights of a stage. */
+PAWL_MUST pawl_status pawl_stepper_seal(pawl_stepper *s);
+pawl_optim *pawl_stepper_optim(pawl_stepper *s);
+/* The trained tensors' names, for methods' state; pawl_state_close it. */
+PAWL_MUST pawl_status pawl_stepper_names(const pawl_stepper *s, pawl_state *out);
+/* The rows of the step and their results, [pawl_most_rows]. */
+pawl_step_row *pawl_step_rows(pawl_stepper *s);
+int64_t pawl_step_count(const pawl_stepper *s);
 const pawl_row_result *pawl_step_results(const pawl_stepper *s);
 
 /* The plan of an evaluator, for rows of at most that many tokens; 0 when nothing is held out. */
@@ -93,7 +126,8 @@ double pawl_pace_left(const pawl_pace *p, int64_t steps);
 double pawl_pace_rate(pawl_pace *p);
 
 /* ---- What people see (screen.c); rank 0 speaks ---- */
-void pawl_screen_start(const pawl_parts *p, const pawl_plan *plan, int64_t first_step);
+struct pawl_stream;
+void pawl_screen_start(const pawl_parts *p, const pawl_plan *plan, const struct pawl_stream *stream, int64_t first_step);
 void pawl_screen_step(const pawl_parts *p, const pawl_step_report *r, int64_t step, int64_t steps, pawl_pace *pace);
 void pawl_screen_evaluating(const pawl_parts *p);
 void pawl_screen_scores(const pawl_parts *p, int64_t step, const pawl_score *scores);
@@ -105,6 +139,7 @@ struct pawl_trainer {
     const pawl_parts *p;
     pawl_plan plan;
     pawl_stepper *stepper;
+    struct pawl_course *course; /* stages, memory, methods */
     pawl_evaluator *evaluator;
     pawl_saver *saver;
     struct pawl_profiler *profiler; /* NULL: not asked for */
@@ -118,6 +153,7 @@ struct pawl_trainer {
     int64_t evaluated, saved;   /* at which step last; -1: not yet */
     int64_t resumed;            /* from which step; -1: not */
     char from[1200];            /* and from which checkpoint */
+    char last[1200];            /* the last whole checkpoint, or the one that this run goes on from; "": none */
     int skips, failed_saves;    /* in a row */
     pawl_pace pace;
     double started, last_save;
@@ -138,7 +174,8 @@ PAWL_MUST pawl_status pawl_saving_surely(pawl_trainer *t);
 PAWL_MUST pawl_status pawl_record_step(pawl_trainer *t, const pawl_step_report *r, double seconds);
 /* rest: what the event says beside its name, or NULL; taken over. */
 PAWL_MUST pawl_status pawl_record_event(pawl_trainer *t, const char *event, json_t *rest);
-PAWL_MUST pawl_status pawl_record_scores(pawl_trainer *t); /* into metrics and lineage */
+/* Into metrics and lineage; at: "start", "step", "stage_end", "probe". */
+PAWL_MUST pawl_status pawl_record_scores(pawl_trainer *t, const char *at);
 /* What every rank's memory was at most, beside the plan: an event, and a line for people. Collective. */
 PAWL_MUST pawl_status pawl_record_memory(pawl_trainer *t);
 /* Names the rows of a step that was not finite. */
@@ -150,7 +187,8 @@ PAWL_MUST pawl_status pawl_lineage_new(const pawl_parts *p, json_t **out);
 /* The record found in a checkpoint, taken over by this process: topology of now, one more entry in `resumes`. Errors:
  * EUSAGE listing what differs in configuration, data, tokenizer or base. */
 PAWL_MUST pawl_status pawl_lineage_resume(const pawl_parts *p, const pawl_checkpoint *k, json_t **out);
-PAWL_MUST pawl_status pawl_lineage_evaluation(json_t *lineage, int64_t step, const json_t *scores);
+/* Takes entry over, {step, stage, stage_index, at, scores}. */
+PAWL_MUST pawl_status pawl_lineage_evaluation(json_t *lineage, json_t *entry);
 PAWL_MUST pawl_status pawl_lineage_tokens(const pawl_parts *p, json_t *lineage, const int64_t *tokens);
 
 #endif

@@ -36,11 +36,11 @@ pawl_status pawl_lineage_new(const pawl_parts *p, json_t **out)
     PAWL_TRY(configuration_digest(p->configuration, &configuration));
     PAWL_TRY(pawl_data_lineage(p->data, &datasets));
     PAWL_TRY(pawl_fields_json(pawl_model_rows, pawl_model_settings(p->model), &model));
-    json_t *l = json_pack("{s:s,s:O?,s:O?,s:{s:s,s:s,s:i},s:o,s:O,s:s,s:o,s:o,s:{},s:[],s:[]}", "pawl_version", PAWL_VERSION, "base",
+    json_t *l = json_pack("{s:s,s:O?,s:O?,s:{s:s,s:s,s:i},s:o,s:O,s:s,s:o,s:o,s:{},s:[],s:[],s:[]}", "pawl_version", PAWL_VERSION, "base",
                           p->base, "parent", p->parent, "tokenizer", "spec", p->tokenizer_spec, "sha256",
                           pawl_digest_hex(pawl_tokenizer_digest(p->tokenizer)).text, "size", (int)pawl_tokenizer_size(p->tokenizer),
                           "model", model, "configuration", p->configuration, "configuration_sha256", configuration.text,
-                          "datasets", datasets, "topology", topology(p), "tokens", "evaluations", "resumes");
+                          "datasets", datasets, "topology", topology(p), "tokens", "stages", "evaluations", "resumes");
     if (p->adapter) json_object_set(l, "adapter", p->adapter_settings);
     if (p->adapter_start) json_object_set(l, "adapter_start", p->adapter_start);
     PAWL_CHECK(l, PAWL_EMEM, "no memory for the lineage record");
@@ -162,6 +162,7 @@ pawl_status pawl_lineage_resume(const pawl_parts *p, const pawl_checkpoint *k, j
                                         p->comm->size, "pawl_version", PAWL_VERSION));
         static const char *const anew[] = {"topology", "base", "parent", "tokenizer"}; /* the last three may have moved */
         for (size_t i = 0; i < sizeof anew / sizeof *anew; i++) json_object_set(l, anew[i], json_object_get(now, anew[i]));
+        if (!json_object_get(l, "stages")) json_object_set_new(l, "stages", json_array()); /* from before there were any */
         json_object_set(l, "configuration", p->configuration); /* FREE keys may have changed */
         json_object_set(l, "configuration_sha256", json_object_get(now, "configuration_sha256"));
         if (l) *out = l;
@@ -171,9 +172,8 @@ pawl_status pawl_lineage_resume(const pawl_parts *p, const pawl_checkpoint *k, j
     return s;
 }
 
-pawl_status pawl_lineage_evaluation(json_t *lineage, int64_t step, const json_t *scores)
+pawl_status pawl_lineage_evaluation(json_t *lineage, json_t *entry)
 {
-    json_t *entry = json_pack("{s:I,s:O}", "step", (json_int_t)step, "scores", scores);
     PAWL_CHECK(entry && json_array_append_new(json_object_get(lineage, "evaluations"), entry) == 0, PAWL_EMEM,
                "no memory for the lineage record");
     return PAWL_OK;

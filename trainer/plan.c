@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/memory.h"
+#include "trainer/continual/methods.h"
 #include "trainer/planning.h"
 
 pawl_cut pawl_cut_of(const pawl_train_config *t, const pawl_comm_config *r)
@@ -12,6 +13,22 @@ pawl_cut pawl_cut_of(const pawl_train_config *t, const pawl_comm_config *r)
     c.slots = (c.rows + c.micro - 1) / c.micro;
     c.lanes = r->reduction_lanes ? (int)r->reduction_lanes : (int)(c.slots < PAWL_LANES_DEFAULT ? c.slots : PAWL_LANES_DEFAULT);
     return c;
+}
+
+pawl_cut pawl_cut_for(const pawl_train_config *t, const pawl_comm_config *r, int64_t rows)
+{
+    pawl_cut c = pawl_cut_of(t, r);
+    c.rows = rows;
+    c.slots = (rows + c.micro - 1) / c.micro;
+    return c;
+}
+
+int64_t pawl_most_rows(const pawl_parts *p)
+{
+    const pawl_continual_config *c = p->continual;
+    const int64_t rows = p->train->global_batch_size;
+    const int add = c && c->replay.present && c->replay.value.rows == PAWL_REPLAY_ADD;
+    return rows + (add ? rows : 0) + pawl_methods_rows(p);
 }
 
 pawl_dtype pawl_run_type(const pawl_parts *p)
@@ -50,10 +67,9 @@ void pawl_slot_rows(const pawl_cut *c, int64_t slot, int64_t *first, int64_t *en
 
 int64_t pawl_total_steps(const pawl_parts *p)
 {
-    if (p->train->max_steps > 0) return p->train->max_steps;
-    if (!p->data) return PAWL_STEPS_UNKNOWN;
-    /* The last batch is filled from the next epoch's order, so it counts whole. */
-    return (int64_t)ceil(p->train->num_epochs * (double)pawl_data_epoch_rows(p->data) / (double)p->train->global_batch_size);
+    pawl_stream stream;
+    pawl_stream_of(p, &stream);
+    return stream.steps;
 }
 
 static pawl_status planned_of(const pawl_parts *p, pawl_planned *out)

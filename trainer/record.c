@@ -1,10 +1,11 @@
 /* What a run says of itself in metrics.jsonl: steps, evaluations, events. Rank 0 writes. */
 #include <math.h>
+#include <stdio.h>
 
 #include "core/arena.h"
 #include "core/log.h"
 #include "core/memory.h"
-#include "trainer/internal.h"
+#include "trainer/continual/stream.h"
 
 /* JSON has no infinities: a figure that is not finite is null. */
 static json_t *number(double x)
@@ -22,7 +23,7 @@ pawl_status pawl_record_step(pawl_trainer *t, const pawl_step_report *r, double 
         json_array_append_new(per_rank, json_integer(t->ballots[i].tokens));
     }
     json_object_set_new(line, "step", json_integer(t->step));
-    json_object_set_new(line, "stage", json_string("main"));
+    json_object_set_new(line, "stage", json_string(pawl_course_stage(t)->name));
     json_object_set_new(line, "loss", number(r->loss));
     json_object_set_new(line, "lr", number(r->lr));
     json_object_set_new(line, "grad_norm", number(r->grad_norm));
@@ -30,7 +31,9 @@ pawl_status pawl_record_step(pawl_trainer *t, const pawl_step_report *r, double 
     json_object_set_new(line, "tokens_total", json_integer(t->tokens_total));
     json_object_set_new(line, "tokens_per_second", number((double)r->tokens / seconds));
     json_object_set_new(line, "tokens_per_rank", per_rank);
-    json_object_set_new(line, "replay_rows", json_integer(0));
+    json_object_set_new(line, "replay_rows", json_integer(r->replayed));
+    if (r->penalty != 0) json_object_set_new(line, "penalty", number(r->penalty));
+    if (r->distill != 0) json_object_set_new(line, "distill_loss", number(r->distill));
     json_object_set_new(line, "seconds", number(seconds));
     json_object_set_new(line, "bytes_sent", json_integer((json_int_t)bytes));
     return pawl_metrics_add(t->metrics, line);
@@ -43,7 +46,7 @@ pawl_status pawl_record_event(pawl_trainer *t, const char *event, json_t *rest)
     return pawl_metrics_add(t->metrics, line);
 }
 
-pawl_status pawl_record_scores(pawl_trainer *t)
+pawl_status pawl_record_scores(pawl_trainer *t, const char *at)
 {
     const pawl_data *d = t->p->data;
     json_t *scores, *losses = json_object();
@@ -53,10 +56,12 @@ pawl_status pawl_record_scores(pawl_trainer *t)
         json_object_set(losses, domain, json_object_get(json_object_get(scores, domain), "loss"));
     }
     if (s == PAWL_OK) {
-        s = pawl_lineage_evaluation(t->lineage, t->step, scores);
+        json_t *entry = json_pack("{s:I,s:s,s:i,s:s,s:O}", "step", (json_int_t)t->step, "stage", pawl_course_stage(t)->name, "stage_index",
+                                  t->course->before + t->course->stage, "at", at, "scores", scores);
+        s = pawl_lineage_evaluation(t->lineage, entry);
         json_decref(scores);
     }
-    json_t *line = json_pack("{s:I,s:o}", "step", (json_int_t)t->step, "eval", losses);
+    json_t *line = json_pack("{s:I,s:s,s:s,s:o}", "step", (json_int_t)t->step, "stage", pawl_course_stage(t)->name, "at", at, "eval", losses);
     if (s == PAWL_OK) return pawl_metrics_add(t->metrics, line);
     json_decref(line);
     return s;
@@ -118,19 +123,29 @@ pawl_status pawl_record_memory(pawl_trainer *t)
     return s;
 }
 
+static void describe(const pawl_trainer *t, const pawl_step_row *r, char *out, size_t room)
+{
+    if (r->item < 0) {
+        pawl_row_describe(t->p->data, PAWL_TRAIN, r->row, out, room);
+        return;
+    }
+    const pawl_memory *m = t->course->memory;
+    snprintf(out, room, "%s, row %lld of the memory", pawl_memory_domain(m, (int)pawl_memory_kept(m, r->item)->domain), (long long)r->item);
+}
+
 /* Names the rows that are not finite; where only their sum is not, the rows of the step. At most NAMED of them. */
 static int name_rows(const pawl_trainer *t, json_t *names, pawl_text *text)
 {
     enum { NAMED = 8 };
-    const pawl_row *rows = pawl_step_rows(t->stepper);
+    const pawl_step_row *rows = pawl_step_rows(t->stepper);
     const pawl_row_result *results = pawl_step_results(t->stepper);
-    const int64_t count = t->p->train->global_batch_size;
+    const int64_t count = pawl_step_count(t->stepper);
     int bad = 0, named = 0;
     for (int64_t g = 0; g < count; g++) bad += results[g].bad != 0;
     for (int64_t g = 0; g < count && named < NAMED; g++) {
         char name[512];
         if (bad && !results[g].bad) continue;
-        pawl_row_describe(t->p->data, PAWL_TRAIN, rows[g], name, sizeof name);
+        describe(t, &rows[g], name, sizeof name);
         json_array_append_new(names, json_string(name));
         pawl_text_add(text, "%s%s", named++ ? "; " : "", name);
     }

@@ -5,7 +5,7 @@
 
 #include "core/file.h"
 #include "core/memory.h"
-#include "trainer/internal.h"
+#include "trainer/continual/stream.h"
 #include "trainer/profile.h"
 
 /* On all ranks before any of them takes memory, so that none counts what another has taken already. */
@@ -39,8 +39,8 @@ pawl_status pawl_trainer_open(const pawl_parts *p, pawl_trainer **out)
     pawl_memory_trim();
     pawl_status s = pawl_agree(p->comm, plan(t));
     if (s == PAWL_OK) s = pawl_agree(p->comm, take(t));
-    if (s == PAWL_OK)
-        s = pawl_saver_open(p->comm, p->train->output_dir, pawl_stepper_state(t->stepper), p->save->save_total_limit, &t->saver);
+    if (s == PAWL_OK) s = pawl_course_open(t);
+    if (s == PAWL_OK) s = pawl_course_saver(t);
     if (s != PAWL_OK) {
         pawl_trainer_close(t);
         return s;
@@ -55,6 +55,7 @@ void pawl_trainer_close(pawl_trainer *t)
     pawl_saver_close(t->saver);
     pawl_profiler_close(t->profiler); /* no thread writes to it any more */
     pawl_metrics_close(t->metrics);
+    pawl_course_close(t);
     pawl_evaluator_close(t->evaluator);
     pawl_stepper_close(t->stepper);
     json_decref(t->lineage);
@@ -112,9 +113,10 @@ static pawl_status take_over(pawl_trainer *t, const pawl_checkpoint *k)
     if ((last = json_array_get(evaluations, json_array_size(evaluations) - 1)) != NULL)
         t->evaluated = json_integer_value(json_object_get(last, "step"));
     t->step = t->resumed = pawl_checkpoint_step(k);
+    snprintf(t->last, sizeof t->last, "%s", pawl_checkpoint_path(k));
     t->saved = lies_in(t->p->train->output_dir, t->step) ? t->step : -1;
     snprintf(t->from, sizeof t->from, "%s", pawl_checkpoint_path(k));
-    return pawl_checkpoint_read(k, pawl_stepper_state(t->stepper));
+    return pawl_course_place(t, k);
 }
 
 pawl_status pawl_trainer_resume(pawl_trainer *t, const char *path)
@@ -122,7 +124,7 @@ pawl_status pawl_trainer_resume(pawl_trainer *t, const char *path)
     pawl_checkpoint *k = NULL;
     pawl_status mine = pawl_checkpoint_open(path, &k);
     pawl_status s = pawl_agree(t->p->comm, mine == PAWL_OK ? take_over(t, k) : mine);
-    if (s == PAWL_OK) s = pawl_saver_resume(t->saver, k);
+    if (s == PAWL_OK) s = pawl_course_resume(t, k);
     pawl_checkpoint_close(k);
     return s;
 }
@@ -132,7 +134,9 @@ pawl_status pawl_trainer_continue(pawl_trainer *t, const char *path)
     pawl_checkpoint *k = NULL;
     pawl_status mine = pawl_checkpoint_open(path, &k);
     pawl_status s = pawl_agree(t->p->comm, mine);
-    if (s == PAWL_OK) s = pawl_saver_resume(t->saver, k);
+    if (s == PAWL_OK) snprintf(t->last, sizeof t->last, "%s", pawl_checkpoint_path(k));
+    if (s == PAWL_OK) s = pawl_course_continue(t, k);
+    if (s == PAWL_OK) s = pawl_course_saver(t);
     pawl_checkpoint_close(k);
     return s;
 }
@@ -157,13 +161,27 @@ static pawl_status skip(pawl_trainer *t, const pawl_step_report *r)
     return pawl_agree(t->p->comm, s);
 }
 
+/* The first dataset of a step's row's domain; -1 when no dataset of this run is of it. */
+static int counted_at(const pawl_trainer *t, const pawl_step_row *r)
+{
+    const pawl_data *d = t->p->data;
+    const pawl_memory *m = t->course->memory;
+    if (r->item < 0) return first_of_name(d, r->row.domain);
+    const char *name = pawl_memory_domain(m, (int)pawl_memory_kept(m, r->item)->domain);
+    for (int i = 0; i < pawl_data_domains(d, PAWL_TRAIN); i++)
+        if (strcmp(pawl_data_domain(d, PAWL_TRAIN, i), name) == 0) return i;
+    return -1;
+}
+
 static void count_tokens(pawl_trainer *t, const pawl_step_report *r)
 {
-    const pawl_row *rows = pawl_step_rows(t->stepper);
+    const pawl_step_row *rows = pawl_step_rows(t->stepper);
     const pawl_row_result *results = pawl_step_results(t->stepper);
     t->tokens_total += r->tokens;
-    for (int64_t g = 0; g < t->p->train->global_batch_size; g++)
-        t->tokens[first_of_name(t->p->data, rows[g].domain)] += results[g].length;
+    for (int64_t g = 0; g < pawl_step_count(t->stepper); g++) {
+        const int at = counted_at(t, &rows[g]);
+        if (at >= 0) t->tokens[at] += results[g].length;
+    }
 }
 
 /* Every rank's ballot to all. Norms are of one gathered gradient: ranks that differ in them do not hold the same numbers. */
@@ -197,8 +215,14 @@ static int any_stop(const pawl_trainer *t)
 static pawl_status compute_and_update(pawl_trainer *t, pawl_step_report *r)
 {
     const long before = pawl_alloc_count_here();
-    const pawl_status mine = pawl_step_compute(t->stepper, t->step * t->p->train->global_batch_size);
-    PAWL_TRY(pawl_step_update(t->stepper, mine, t->step, t->plan.steps, r));
+    pawl_step_order o;
+    const int span = pawl_span_begin("rows");
+    pawl_status mine = pawl_course_order(t, &o);
+    pawl_span_end(span);
+    if (mine == PAWL_OK) mine = pawl_step_begin(t->stepper, &o);
+    if (mine == PAWL_OK) mine = pawl_step_compute(t->stepper);
+    PAWL_TRY(pawl_step_update(t->stepper, mine, r));
+    pawl_course_count(t, &o);
     if (t->profiler) t->profiler->allocations += pawl_alloc_count_here() - before;
     return PAWL_OK;
 }
@@ -226,7 +250,7 @@ static pawl_status one_step(pawl_trainer *t)
 
 /* ---- evaluation ---- */
 
-static pawl_status evaluate(pawl_trainer *t, int *stopped)
+static pawl_status evaluate(pawl_trainer *t, const char *at, int *stopped)
 {
     *stopped = 0;
     if (t->evaluated == t->step || pawl_data_domains(t->p->data, PAWL_HELD_OUT) == 0) return PAWL_OK;
@@ -239,7 +263,7 @@ static pawl_status evaluate(pawl_trainer *t, int *stopped)
     pawl_data_let_go(t->p->data);
     t->saved = -1; /* a checkpoint of this step, made on a stop, lacks these scores */
     pawl_screen_scores(t->p, t->step, t->scores);
-    return pawl_agree(t->p->comm, pawl_record_scores(t));
+    return pawl_agree(t->p->comm, pawl_record_scores(t, at));
 }
 
 /* ---- the boundary between steps ---- */
@@ -262,8 +286,8 @@ static pawl_status boundary(pawl_trainer *t, int *stopped)
     pawl_data_let_go(t->p->data);
     PAWL_TRY(pawl_saving_poll(t));
     *stopped = any_stop(t);
-    if (*stopped || t->step == t->plan.steps) return PAWL_OK; /* the end of the run does what is left */
-    if (due(t->step, t->p->train->eval_steps)) PAWL_TRY(evaluate(t, stopped));
+    if (*stopped || t->step == pawl_course_stage(t)->end_step) return PAWL_OK; /* the end of the stage does what is left */
+    if (due(t->step, t->p->train->eval_steps)) PAWL_TRY(evaluate(t, "step", stopped));
     if (!*stopped && (due(t->step, t->p->save->save_steps) || t->ballots[0].save_now)) PAWL_TRY(pawl_saving_begin(t));
     return pawl_profiler_due(t->profiler, t->step) ? profile(t) : PAWL_OK;
 }
@@ -276,9 +300,9 @@ static pawl_status begin(pawl_trainer *t)
     PAWL_TRY(pawl_agree(p->comm, pawl_metrics_open(p->comm, p->train->output_dir, t->resumed, t->evaluated, &t->metrics)));
     t->started = t->last_save = pawl_seconds();
     t->bytes_sent_before = p->comm->bytes_sent;
-    pawl_screen_start(p, &t->plan, t->step);
+    pawl_screen_start(p, &t->plan, &t->course->stream, t->step);
     PAWL_TRY(pawl_profiler_begin(t->profiler, t->step));
-    if (t->resumed < 0) return pawl_agree(p->comm, pawl_stepper_begin(t->stepper));
+    if (t->resumed < 0) return pawl_course_begin(t);
     pawl_screen_line(p, "  resumed  from step %lld", (long long)t->resumed);
     return pawl_agree(p->comm, pawl_record_event(t, "resume", json_pack("{s:i,s:s}", "ranks", p->comm->size, "from", t->from)));
 }
@@ -297,7 +321,7 @@ static pawl_status stop(pawl_trainer *t)
 /* Digests of all state. What every rank holds is the same on all of them; what is shared out is put together. */
 static pawl_status digests(pawl_trainer *t, pawl_digest digest[2])
 {
-    const pawl_state *state = pawl_stepper_state(t->stepper);
+    const pawl_state *state = &t->course->state;
     pawl_state common = {0};
     pawl_status s = PAWL_OK;
     for (int i = 0; i < state->count && s == PAWL_OK; i++)
@@ -321,17 +345,28 @@ static pawl_status summary(pawl_trainer *t)
     PAWL_CHECK(last.step != t->step || pawl_digest_equal(last.state, digest[1]), PAWL_EBUG,
                "the checkpoint of step %lld is not what the ranks hold in memory", (long long)t->step);
     const double seconds = pawl_seconds() - t->started;
-    pawl_screen_line(p, "finished: %lld steps, %lld tokens, %.1f s", (long long)t->step, (long long)t->tokens_total, seconds);
+    const int whole = t->step == t->plan.steps;
+    if (!whole) pawl_screen_line(p, "stage %s is done; start again to go on", pawl_course_stage(t)->name);
+    pawl_screen_line(p, "%s: %lld steps, %lld tokens, %.1f s", whole ? "finished" : "so far", (long long)t->step, (long long)t->tokens_total, seconds);
     pawl_screen_line(p, "checkpoint %s/checkpoints/step-%09lld", p->train->output_dir, (long long)t->step);
     pawl_screen_line(p, "state_sha256 %s", pawl_digest_hex(digest[1]).text);
     pawl_screen_line(p, "weights_sha256 %s", pawl_digest_hex(digest[0]).text);
     return PAWL_OK;
 }
 
-static pawl_status finish(pawl_trainer *t, int *stopped)
+/* Measured on every domain, then methods and memory, then the checkpoint. What is done of it already, as a run says that is resumed
+ * here, is not done again. */
+static pawl_status end_stage(pawl_trainer *t, int *stopped)
 {
-    PAWL_TRY(evaluate(t, stopped));
+    PAWL_TRY(pawl_course_seal(t));
+    PAWL_TRY(evaluate(t, "stage_end", stopped));
     if (*stopped) return PAWL_OK;
+    PAWL_TRY(pawl_course_end(t));
+    return pawl_saving_surely(t);
+}
+
+static pawl_status finish(pawl_trainer *t)
+{
     PAWL_TRY(pawl_saving_surely(t));
     PAWL_TRY(pawl_record_memory(t));
     PAWL_TRY(pawl_agree(t->p->comm, pawl_metrics_sync(t->metrics)));
@@ -339,17 +374,31 @@ static pawl_status finish(pawl_trainer *t, int *stopped)
     return summary(t);
 }
 
+/* Stage after stage, to the last one of this process. */
+static pawl_status walk(pawl_trainer *t, int *stopped)
+{
+    pawl_course *c = t->course;
+    if (t->step < pawl_course_stage(t)->end_step && (t->step == 0 || due(t->step, t->p->train->eval_steps)))
+        PAWL_TRY(evaluate(t, t->step == 0 ? "start" : "step", stopped));
+    while (!*stopped) {
+        if (t->step == pawl_course_stage(t)->end_step && c->phase != PAWL_PHASE_ENDED) PAWL_TRY(end_stage(t, stopped));
+        if (*stopped || (c->phase == PAWL_PHASE_ENDED && c->stage >= c->until)) break;
+        if (c->phase == PAWL_PHASE_ENDED) {
+            PAWL_TRY(pawl_course_advance(t));
+            continue;
+        }
+        PAWL_TRY(one_step(t));
+        PAWL_TRY(boundary(t, stopped));
+    }
+    return PAWL_OK;
+}
+
 pawl_status pawl_trainer_run(pawl_trainer *t, pawl_outcome *outcome)
 {
-    const pawl_parts *p = t->p;
     int stopped = 0;
     PAWL_TRY(begin(t));
-    if (t->step == 0 || (t->step < t->plan.steps && due(t->step, p->train->eval_steps))) PAWL_TRY(evaluate(t, &stopped));
-    while (t->step < t->plan.steps && !stopped) {
-        PAWL_TRY(one_step(t));
-        PAWL_TRY(boundary(t, &stopped));
-    }
-    if (!stopped) PAWL_TRY(finish(t, &stopped));
+    PAWL_TRY(walk(t, &stopped));
+    if (!stopped) PAWL_TRY(finish(t));
     if (stopped) PAWL_TRY(stop(t));
     *outcome = stopped ? PAWL_STOPPED : PAWL_FINISHED;
     return PAWL_OK;

@@ -1,7 +1,9 @@
 /* Saving behind the steps: begun at a boundary, polled at every one, waited for only where the run ends. */
+#include <stdio.h>
+
 #include "core/log.h"
 #include "core/span.h"
-#include "trainer/internal.h"
+#include "trainer/continual/stream.h"
 
 enum { FAILED_SAVES_IN_A_ROW = 2 };
 
@@ -19,6 +21,7 @@ static pawl_status after_success(pawl_trainer *t)
 {
     const pawl_save_result r = pawl_save_last(t->saver);
     t->failed_saves = 0;
+    snprintf(t->last, sizeof t->last, "%s/checkpoints/step-%09lld", t->p->train->output_dir, (long long)r.step);
     json_t *rest = json_pack("{s:I,s:f,s:I,s:s,s:s}", "saved_step", (json_int_t)r.step, "save_seconds", r.seconds, "bytes",
                              (json_int_t)r.bytes_written, "state_sha256", pawl_digest_hex(r.state).text, "root_sha256",
                              pawl_digest_hex(r.root).text);
@@ -52,9 +55,8 @@ static pawl_status start(pawl_trainer *t)
 {
     PAWL_TRY(pawl_metrics_sync(t->metrics));
     PAWL_TRY(pawl_lineage_tokens(t->p, t->lineage, t->tokens));
-    json_t *run = json_pack("{s:I,s:s,s:I,s:I}", "step", (json_int_t)t->step, "stage", "main", "rows_consumed",
-                            (json_int_t)(t->step * t->p->train->global_batch_size), "tokens_total", (json_int_t)t->tokens_total);
-    PAWL_CHECK(run, PAWL_EMEM, "no memory for a checkpoint's record");
+    json_t *run;
+    PAWL_TRY(pawl_course_json(t, &run));
     const pawl_save what = {.step = t->step, .run = run, .lineage = t->lineage};
     const pawl_status s = pawl_save_begin(t->saver, &what);
     json_decref(run);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "trainer/continual/stages.h"
 #include "trainer/internal.h"
 
 static int live_line; /* 1: the terminal's last line is a progress line without its newline */
@@ -50,7 +51,19 @@ static void show_memory(const pawl_parts *p, const pawl_plan *plan)
     pawl_text_close(&line);
 }
 
-void pawl_screen_start(const pawl_parts *p, const pawl_plan *plan, int64_t first_step)
+static void show_stages(const pawl_parts *p, const pawl_stream *s)
+{
+    if (!p->continual || p->continual->stages.count == 0) return;
+    for (int i = 0; i < s->count; i++) {
+        const pawl_stage *x = &s->stages[i];
+        char replay[48] = "";
+        if (x->replay_ratio > 0) snprintf(replay, sizeof replay, ", %.3g %% replayed", 100 * x->replay_ratio);
+        pawl_screen_line(p, "  stage    %s: steps %lld to %lld, %s from %.3g%s", x->name, (long long)x->first_step + 1, (long long)x->end_step,
+                         pawl_schedule_names[x->optim.lr_scheduler], x->optim.learning_rate, replay);
+    }
+}
+
+void pawl_screen_start(const pawl_parts *p, const pawl_plan *plan, const pawl_stream *stream, int64_t first_step)
 {
     static const char *const sharing[] = {"", ", state shared out", ", state and gradients shared out",
                                           ", state, gradients and weights shared out"}; /* by zero_stage */
@@ -69,6 +82,7 @@ void pawl_screen_start(const pawl_parts *p, const pawl_plan *plan, int64_t first
     }
     pawl_text_close(&data);
     show_memory(p, plan);
+    show_stages(p, stream);
     if (first_step >= plan->steps) {
         pawl_screen_line(p, "  plan     nothing: the run is finished, at step %lld", (long long)first_step);
         return;

@@ -6,47 +6,23 @@
 #include <stdio.h>
 
 #include "core/span.h"
-#include "trainer/held.h"
-#include "trainer/internal.h"
+#include "trainer/continual/methods.h"
+#include "trainer/stepper.h"
 
-struct pawl_stepper {
-    const pawl_parts *p;
-    pawl_cut cut;
-    int64_t tokens;          /* T of the largest slot */
-    pawl_arena small;        /* everything of a step that is not counted in gigabytes */
-    pawl_hold hold;          /* weights and gradients */
-    int64_t *slots;          /* [slots] rank after rank, in the order in which they are computed, ... */
-    int64_t *first_slot;     /* [ranks + 1] ... and where each rank's begin */
-    int64_t next, done;      /* the place in it of this rank's next slot, and in `mine` of its next row */
-    pawl_row_result *mine;   /* [global_batch_size] results of rows in the order of `slots`; ... */
-    pawl_frozen *base;       /* with an adapter: what it stands on, ... */
-    pawl_adapter_work *work; /* ... scratch ... */
-    pawl_over over;          /* ... and both for a pass */
-    int64_t at;              /* the running number of the step's first row */
-    pawl_batch batch;        /* one slot */
-    float *losses;           /* [micro * T] */
-    int64_t *row_lengths;    /* [micro] */
-    int32_t *bad;            /* [micro] */
-    pawl_row *rows;          /* [global_batch_size] */
-    pawl_row_result *results; /* [global_batch_size] ... and in the order of rows */
-    size_t *lengths, *offsets; /* [ranks] of mine, in bytes */
-    pawl_activations *activations;
-    pawl_optim *optim;
-    pawl_state state;
-};
+enum { PAWL_RANKS_MOST = 1024 }; /* lanes are no more */
 
 static void lay_out(pawl_stepper *s)
 {
-    const int64_t micro = s->cut.micro, rows = s->cut.rows;
+    const int64_t micro = s->cut.micro, rows = s->most;
     const size_t ranks = (size_t)s->p->comm->size;
     pawl_batch_lay_out(&s->small, &s->batch, micro, s->tokens);
     s->losses = pawl_take_bytes(&s->small, (size_t)(micro * s->tokens) * sizeof(float));
     s->row_lengths = pawl_take_bytes(&s->small, (size_t)micro * sizeof(int64_t));
     s->bad = pawl_take_bytes(&s->small, (size_t)micro * sizeof(int32_t));
-    s->rows = pawl_take_bytes(&s->small, (size_t)rows * sizeof(pawl_row));
+    s->rows = pawl_take_bytes(&s->small, (size_t)rows * sizeof(pawl_step_row));
     s->results = pawl_take_bytes(&s->small, (size_t)rows * sizeof(pawl_row_result));
     s->mine = pawl_take_bytes(&s->small, (size_t)rows * sizeof(pawl_row_result));
-    s->slots = pawl_take_bytes(&s->small, (size_t)s->cut.slots * sizeof(int64_t));
+    s->slots = pawl_take_bytes(&s->small, (size_t)pawl_cut_for(s->p->train, s->p->reduce, rows).slots * sizeof(int64_t));
     s->first_slot = pawl_take_bytes(&s->small, (ranks + 1) * sizeof(int64_t));
     s->lengths = pawl_take_bytes(&s->small, ranks * sizeof(size_t));
     s->offsets = pawl_take_bytes(&s->small, ranks * sizeof(size_t));
@@ -54,7 +30,7 @@ static void lay_out(pawl_stepper *s)
 
 size_t pawl_stepper_bytes(const pawl_parts *p, int64_t tokens)
 {
-    pawl_stepper s = {.p = p, .cut = pawl_cut_of(p->train, p->reduce), .tokens = tokens};
+    pawl_stepper s = {.p = p, .cut = pawl_cut_of(p->train, p->reduce), .most = pawl_most_rows(p), .tokens = tokens};
     lay_out(&s);
     return s.small.used;
 }
@@ -113,7 +89,8 @@ static pawl_status take_adapter(pawl_stepper *s, const pawl_capacity *room)
     return PAWL_OK;
 }
 
-/* Scratch and kernels for slots, and for the last one of a step, which may have fewer rows: none is made inside a step. */
+/* Scratch and kernels for slots, and for the last one of a step, which may have fewer rows: none is made inside a step. With rows
+ * from a memory that number differs from step to step. */
 static pawl_status reserve(const pawl_stepper *s)
 {
     const int64_t rest = s->cut.rows % s->cut.micro, counts[] = {s->cut.micro, rest ? rest : s->cut.micro};
@@ -151,7 +128,7 @@ pawl_status pawl_stepper_open(const pawl_parts *p, pawl_stepper **out)
                "whole lanes: use at most %d ranks, or raise reduction_lanes or global_batch_size",
                p->comm->size, (long long)cut.slots, cut.lanes, cut.lanes);
     PAWL_TRY(pawl_alloc((void **)&s, sizeof *s, "the training step"));
-    *s = (pawl_stepper){.p = p, .cut = cut, .tokens = pawl_data_longest(p->data)};
+    *s = (pawl_stepper){.p = p, .cut = cut, .most = pawl_most_rows(p), .tokens = pawl_data_longest(p->data)};
     s->small.name = "batch";
     pawl_status status = take(s);
     if (status != PAWL_OK) {
@@ -167,6 +144,8 @@ void pawl_stepper_close(pawl_stepper *s)
     if (!s) return;
     pawl_state_close(&s->state);
     pawl_optim_close(s->optim);
+    pawl_free(s->wanted);
+    pawl_free(s->place);
     pawl_hold_close(&s->hold);
     pawl_activations_close(s->activations);
     pawl_adapter_work_close(s->work);
@@ -208,9 +187,14 @@ const pawl_state *pawl_stepper_state(const pawl_stepper *s)
     return &s->state;
 }
 
-const pawl_row *pawl_step_rows(const pawl_stepper *s)
+pawl_step_row *pawl_step_rows(pawl_stepper *s)
 {
     return s->rows;
+}
+
+int64_t pawl_step_count(const pawl_stepper *s)
+{
+    return s->cut.rows;
 }
 
 const pawl_row_result *pawl_step_results(const pawl_stepper *s)
@@ -231,10 +215,20 @@ void pawl_row_results_of(const pawl_data *d, pawl_part part, const pawl_row *row
     }
 }
 
+static void results_of(const pawl_stepper *s, const pawl_step_row *rows, pawl_row_result *out)
+{
+    const pawl_batch *b = &s->batch;
+    for (int64_t i = 0; i < b->rows; i++) {
+        double sum = 0;
+        for (int64_t j = 0; j < b->tokens; j++) sum += s->losses[i * b->tokens + j];
+        out[i] = (pawl_row_result){.loss = sum, .trained = pawl_step_row_trained(s, &rows[i]), .length = pawl_step_row_length(s, &rows[i]), .bad = s->bad[i]};
+    }
+}
+
 /* Noise is counted by a row's number in the run and by its own length, so it does not depend on the slot (0003). */
 static pawl_noise noise_of(pawl_stepper *s, int64_t first, int64_t end)
 {
-    for (int64_t i = first; i < end; i++) s->row_lengths[i - first] = pawl_row_length(s->p->data, PAWL_TRAIN, s->rows[i]);
+    for (int64_t i = first; i < end; i++) s->row_lengths[i - first] = pawl_step_row_length(s, &s->rows[i]);
     return (pawl_noise){.alpha = s->p->train->neftune_noise_alpha,
                         .seed = (uint64_t)s->p->train->seed,
                         .first_row = s->at + first,
@@ -242,27 +236,47 @@ static pawl_noise noise_of(pawl_stepper *s, int64_t first, int64_t end)
                         .lengths = s->row_lengths};
 }
 
+static void fill_slot(pawl_stepper *s, int64_t first, int64_t end)
+{
+    int64_t longest = 0;
+    for (int64_t i = first; i < end; i++) {
+        const int64_t n = pawl_step_row_length(s, &s->rows[i]);
+        longest = n > longest ? n : longest;
+    }
+    s->batch.rows = end - first;
+    s->batch.tokens = pawl_slot_tokens_for(s->p->data, longest);
+    for (int64_t i = first; i < end; i++) {
+        if (s->rows[i].item < 0) {
+            pawl_row_fill(s->p->data, PAWL_TRAIN, s->rows[i].row, &s->batch, i - first);
+        } else {
+            const pawl_row_tokens r = pawl_memory_row(s->memory, s->place[i]);
+            pawl_row_put(&r, &s->batch, i - first);
+        }
+    }
+}
+
 /* This rank's next slot. */
-static pawl_status compute_slot(pawl_stepper *s, float scale, float *grads, pawl_put put)
+static pawl_status compute_slot(pawl_stepper *s, float *grads, pawl_put put)
 {
     const pawl_parts *p = s->p;
     int64_t first, end;
     pawl_slot_rows(&s->cut, s->slots[s->next++], &first, &end);
     const int span = pawl_span_begin("rows");
-    pawl_slot_fill(p->data, PAWL_TRAIN, s->rows + first, end - first, &s->batch);
+    fill_slot(s, first, end);
     pawl_span_end(span);
     s->over.first_row = s->at + first;
     const pawl_noise noise = noise_of(s, first, end);
-    pawl_pass pass = {.over = p->adapter ? &s->over : NULL, .noise = noise.alpha > 0 ? &noise : NULL, .grads = grads, .put = put, .scale = scale, .losses = s->losses, .bad_rows = s->bad};
+    pawl_pass pass = {.over = p->adapter ? &s->over : NULL, .noise = noise.alpha > 0 ? &noise : NULL, .grads = grads, .put = put, .scale = s->rows[first].ce, .losses = s->losses, .bad_rows = s->bad};
     pawl_hold_pass(&s->hold, 1, &pass);
+    if (s->methods) PAWL_TRY(pawl_methods_before_slot(s->methods, s->rows + first, end - first, &s->batch, &pass));
     PAWL_TRY(pawl_model_pass(p->model, p->device, s->activations, &s->batch, &pass));
-    pawl_row_results_of(p->data, PAWL_TRAIN, s->rows + first, &s->batch, s->losses, s->bad, s->mine + s->done);
+    results_of(s, s->rows + first, s->mine + s->done);
     s->done += end - first;
     return PAWL_OK;
 }
 
 /* Stages 0 and 1: local. */
-static pawl_status compute_lanes(pawl_stepper *s, float scale)
+static pawl_status compute_lanes(pawl_stepper *s)
 {
     int first_lane, end_lane;
     pawl_reduction *r = s->hold.reduction;
@@ -273,14 +287,14 @@ static pawl_status compute_lanes(pawl_stepper *s, float scale)
         pawl_put put;
         float *grads = pawl_reduction_lane(r, &put);
         for (pawl_lane_slots(&s->cut, lane, &slot, &end); slot < end; slot++, put = PAWL_ADD)
-            PAWL_TRY(compute_slot(s, scale, grads, put));
+            PAWL_TRY(compute_slot(s, grads, put));
         PAWL_SPAN_TRY("lanes", pawl_reduction_lane_done(r));
     }
     return PAWL_OK;
 }
 
 /* Stages 2 and 3: ranks meet in every part of every turn; one without a slot takes part without computing. */
-static pawl_status compute_turns(pawl_stepper *s, float scale)
+static pawl_status compute_turns(pawl_stepper *s)
 {
     const pawl_cut *c = &s->cut;
     const pawl_comm *comm = s->p->comm;
@@ -291,27 +305,56 @@ static pawl_status compute_turns(pawl_stepper *s, float scale)
             s->hold.idle = pawl_turn_lane(c->slots, c->lanes, comm->size, round, turn, comm->rank) < 0;
             pawl_rounds_turn(s->hold.rounds, round, turn);
             if (s->hold.idle) PAWL_SPAN_TRY("a turn of others", pawl_model_walk(s->p->model, &walk));
-            else PAWL_TRY(compute_slot(s, scale, NULL, PAWL_SET));
+            else PAWL_TRY(compute_slot(s, NULL, PAWL_SET));
         }
     return PAWL_OK;
 }
 
-pawl_status pawl_step_compute(pawl_stepper *s, int64_t at)
+int64_t pawl_step_row_trained(const pawl_stepper *s, const pawl_step_row *r)
 {
-    const int rank = s->p->comm->rank;
-    int64_t trained = 0;
-    const int span = pawl_span_begin("rows");
-    for (int64_t g = 0; g < s->cut.rows; g++) {
-        s->rows[g] = pawl_data_row_at(s->p->data, at + g);
-        trained += pawl_row_trained(s->p->data, PAWL_TRAIN, s->rows[g]);
+    return r->item >= 0 ? pawl_memory_kept(s->memory, r->item)->trained : pawl_row_trained(s->p->data, PAWL_TRAIN, r->row);
+}
+
+int64_t pawl_step_row_length(const pawl_stepper *s, const pawl_step_row *r)
+{
+    return r->item >= 0 ? pawl_memory_kept(s->memory, r->item)->tokens : pawl_row_length(s->p->data, PAWL_TRAIN, r->row);
+}
+
+/* What travels: in the order in which ranks compute it. */
+static pawl_status fetch(pawl_stepper *s)
+{
+    int64_t count = 0;
+    for (int rank = 0; rank < s->p->comm->size; rank++)
+        for (int64_t i = s->first_slot[rank]; i < s->first_slot[rank + 1]; i++) {
+            int64_t row, end;
+            for (pawl_slot_rows(&s->cut, s->slots[i], &row, &end); row < end; row++) {
+                if (s->rows[row].item < 0) continue;
+                s->place[row] = count;
+                s->wanted[count++] = (pawl_wanted){.item = s->rows[row].item, .to = rank};
+            }
+        }
+    return count ? pawl_memory_fetch(s->memory, s->wanted, count) : PAWL_OK;
+}
+
+pawl_status pawl_step_begin(pawl_stepper *s, const pawl_step_order *o)
+{
+    s->order = *o;
+    if (o->rows != s->cut.rows) {
+        s->cut = pawl_cut_for(s->p->train, s->p->reduce, o->rows);
+        s->hold.cut = s->cut;
+        if (s->hold.rounds) pawl_rounds_slots(s->hold.rounds, s->cut.slots);
+        share_out(s);
     }
-    pawl_span_end(span);
-    s->at = at;
-    s->next = s->first_slot[rank];
-    s->done = (int64_t)(s->offsets[rank] / sizeof(pawl_row_result));
-    const float scale = trained ? (float)(1.0 / (double)trained) : 0;
+    s->at = o->at;
+    s->next = s->first_slot[s->p->comm->rank];
+    s->done = (int64_t)(s->offsets[s->p->comm->rank] / sizeof(pawl_row_result));
+    return s->memory ? fetch(s) : PAWL_OK;
+}
+
+pawl_status pawl_step_compute(pawl_stepper *s)
+{
     PAWL_TRY(pawl_hold_refresh(&s->hold));
-    return s->hold.stage >= 2 ? compute_turns(s, scale) : compute_lanes(s, scale);
+    return s->hold.stage >= 2 ? compute_turns(s) : compute_lanes(s);
 }
 
 /* Every rank's results, into the order of rows. */
@@ -337,8 +380,8 @@ static int sum_results(const pawl_stepper *s, pawl_step_report *r)
     double loss = 0;
     int bad = 0;
     for (int64_t g = 0; g < s->cut.rows; g++) {
-        loss += s->results[g].loss;
-        r->trained += s->results[g].trained;
+        if (g < s->order.batch) loss += s->results[g].loss;
+        if (g < s->order.batch) r->trained += s->results[g].trained;
         r->tokens += s->results[g].length;
         bad |= s->results[g].bad;
     }
@@ -346,27 +389,75 @@ static int sum_results(const pawl_stepper *s, pawl_step_report *r)
     return bad;
 }
 
-/* Agreed on where ranks did different work: those that were well would wait for the weights of one that was not. */
-static pawl_status update(pawl_stepper *s, const float *grads, const pawl_step_report *r, int64_t step)
+/* Methods see the summed gradient of this rank's range. What they add to the loss is summed over ranks by their numbers. */
+static pawl_status change_gradient(pawl_stepper *s, float *grads, pawl_step_report *r)
 {
-    const pawl_status mine = pawl_optim_step(s->optim, pawl_hold_mine(&s->hold), grads, r->grad_norm, r->lr, step);
-    return s->hold.stage > 0 ? pawl_agree(s->p->comm, mine) : mine;
+    const pawl_comm *c = s->p->comm;
+    double mine = 0, all[PAWL_RANKS_MOST];
+    PAWL_TRY(pawl_agree(s->p->comm, pawl_methods_gradient(s->methods, pawl_hold_mine(&s->hold), grads, &mine)));
+    if (s->hold.stage == 0) {
+        r->penalty = mine;
+        return PAWL_OK;
+    }
+    PAWL_TRY(pawl_allgather(s->p->comm, &mine, sizeof mine, all));
+    for (int i = 0; i < c->size; i++) r->penalty += all[i];
+    return PAWL_OK;
 }
 
-pawl_status pawl_step_update(pawl_stepper *s, pawl_status mine, int64_t step, int64_t steps, pawl_step_report *out)
+/* Agreed on where ranks did different work: those that were well would wait for the weights of one that was not. */
+static pawl_status update(pawl_stepper *s, const float *grads, const pawl_step_report *r)
 {
-    pawl_step_report r = {.lr = pawl_learning_rate(s->p->optim, step, steps)};
+    float *mine = pawl_hold_mine(&s->hold);
+    pawl_status status = s->methods ? pawl_methods_before_update(s->methods, mine, grads, r->lr) : PAWL_OK;
+    if (status == PAWL_OK) status = pawl_optim_step(s->optim, mine, grads, r->grad_norm, r->lr, s->order.step);
+    if (status == PAWL_OK && s->methods) status = pawl_methods_updated(s->methods, mine);
+    return s->hold.stage > 0 ? pawl_agree(s->p->comm, status) : status;
+}
+
+pawl_status pawl_step_update(pawl_stepper *s, pawl_status mine, pawl_step_report *out)
+{
+    pawl_step_report r = {.lr = s->order.lr, .replayed = s->order.replayed};
     float *grads;
     PAWL_TRY(pawl_meet(s->p->comm, mine));
     PAWL_TRY(share_results(s, &r));
     const int bad = sum_results(s, &r);
     PAWL_SPAN_TRY("reduction", pawl_hold_sum(&s->hold, &grads));
+    if (s->methods && s->methods->count > 0) PAWL_SPAN_TRY("methods", change_gradient(s, grads, &r));
     PAWL_SPAN_TRY("norm", pawl_hold_norm(&s->hold, s->optim, grads, &r.grad_norm));
     r.skipped = bad || !isfinite(r.loss) || !isfinite(r.grad_norm);
     if (!r.skipped) {
-        PAWL_SPAN_TRY("optimizer", update(s, grads, &r, step));
+        PAWL_SPAN_TRY("optimizer", update(s, grads, &r));
         PAWL_SPAN_TRY("spread", pawl_hold_spread(&s->hold));
     }
     *out = r;
     return PAWL_OK;
+}
+
+pawl_status pawl_stepper_seal(pawl_stepper *s)
+{
+    int changed = 0;
+    pawl_status status = s->methods ? pawl_methods_seal(s->methods, pawl_hold_mine(&s->hold), &changed) : PAWL_OK;
+    if (!s->methods || s->methods->count == 0) return status;
+    PAWL_TRY(pawl_agree(s->p->comm, status));
+    return changed ? pawl_hold_spread(&s->hold) : PAWL_OK;
+}
+
+pawl_optim *pawl_stepper_optim(pawl_stepper *s)
+{
+    return s->optim;
+}
+
+pawl_status pawl_stepper_names(const pawl_stepper *s, pawl_state *out)
+{
+    return pawl_trained_state(s->p->model, s->p->adapter, NULL, "", out);
+}
+
+pawl_status pawl_stepper_join(pawl_stepper *s, pawl_memory *memory, pawl_methods *methods)
+{
+    s->methods = methods;
+    s->memory = memory;
+    if (!memory) return PAWL_OK;
+    PAWL_TRY(pawl_alloc((void **)&s->wanted, (size_t)s->most * sizeof *s->wanted, "rows from the memory"));
+    PAWL_TRY(pawl_alloc((void **)&s->place, (size_t)s->most * sizeof *s->place, "rows from the memory"));
+    return pawl_memory_reserve(memory, s->most, s->most);
 }

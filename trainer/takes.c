@@ -1,6 +1,7 @@
 /* What a run takes, category by category. Each is measured by the layout that takes it, under the name of its arena, so that
  * the accounts of arenas (pawl_arena_use_of) and the plan are the same numbers. Two are no arenas: the program with its
  * libraries, and what reading a model needs meanwhile. */
+#include "trainer/continual/stream.h"
 #include "trainer/planning.h"
 #include "trainer/profile.h"
 
@@ -98,6 +99,18 @@ static pawl_status snapshot(const pawl_planned *w, size_t *bytes)
     return PAWL_OK;
 }
 
+static pawl_status replay(const pawl_planned *w, size_t *bytes)
+{
+    *bytes = pawl_course_memory_bytes(w->p);
+    return PAWL_OK;
+}
+
+static pawl_status methods(const pawl_planned *w, size_t *bytes)
+{
+    *bytes = pawl_methods_bytes(w->p, w->held.first, w->held.end);
+    return PAWL_OK;
+}
+
 static pawl_status profile(const pawl_planned *w, size_t *bytes)
 {
     *bytes = w->p->profile ? pawl_profiler_bytes(w->p) : 0;
@@ -130,6 +143,8 @@ static const struct taking {
     {"scratch", STEPS, scratch},
     {"batch", STEPS, batch},
     {"checkpoint snapshot", STEPS, snapshot},
+    {"replay memory", STEPS, replay},
+    {"methods", STEPS, methods},
     {"profile", STEPS, profile},
     {"measuring", LOADING, measuring},
 };

@@ -10,6 +10,7 @@
 #include "model/model.h"
 #include "optim/optim.h"
 #include "trainer/continual/contents.h"
+#include "trainer/continual/continual.h"
 #include "trainer/continual/retention.h"
 
 #ifdef __cplusplus
@@ -53,6 +54,8 @@ typedef struct pawl_parts {
     const pawl_optim_config *optim;
     const pawl_comm_config *reduce;
     const pawl_checkpoint_config *save;
+    const pawl_continual_config *continual; /* NULL: one stage, no memory, no methods */
+    const char *until;                      /* the stage that this process ends with; NULL: the last */
     json_t *configuration; /* as resolved: lineage carries it, resuming compares it with ... */
     int (*configuration_diff)(const json_t *before, const json_t *after, int fixed_only, pawl_text *out); /* pawl_config_diff */
     json_t *base;         /* lineage of the base model; NULL: from scratch */
@@ -71,6 +74,8 @@ typedef struct pawl_cut {
     int lanes;
 } pawl_cut;
 pawl_cut pawl_cut_of(const pawl_train_config *t, const pawl_comm_config *r);
+/* The same of a step of so many rows, at least those of the batch: lanes stay. */
+pawl_cut pawl_cut_for(const pawl_train_config *t, const pawl_comm_config *r, int64_t rows);
 /* Slots of a lane and rows of a slot: [*first, *end). */
 void pawl_lane_slots(const pawl_cut *c, int lane, int64_t *first, int64_t *end);
 void pawl_slot_rows(const pawl_cut *c, int64_t slot, int64_t *first, int64_t *end);

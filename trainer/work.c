@@ -1,4 +1,5 @@
 /* What a run has to compute. */
+#include "trainer/continual/stages.h"
 #include "trainer/planning.h"
 
 /* How often a block computes forward, by activation_recompute: norms are no products. */
@@ -29,22 +30,27 @@ static double flops_per_token(const pawl_parts *p, int64_t T)
     return (p->adapter ? 4.0 * base + 6.0 * adapter : 6.0 * base) + 12.0 * attention + again * (2.0 * blocks + 4.0 * attention);
 }
 
-/* Tokens in a row, without padding: of the run's first rows, which are all of them in a run that is short. */
-static double tokens_per_row(const pawl_parts *p, int64_t rows)
+/* Tokens in a row, without padding: of a stage's first rows, which are all of them in one that is short. */
+static double tokens_per_row(const pawl_parts *p, int stage, int64_t rows)
 {
     enum { ENOUGH = 1 << 16 };
     const int64_t count = rows < ENOUGH ? rows : ENOUGH;
     double tokens = 0;
     if (!p->data || count <= 0) return (double)p->sequence_len;
-    for (int64_t at = 0; at < count; at++) tokens += (double)pawl_row_length(p->data, PAWL_TRAIN, pawl_data_row_at(p->data, at));
+    for (int64_t at = 0; at < count; at++) tokens += (double)pawl_row_length(p->data, PAWL_TRAIN, pawl_data_row_at(p->data, stage, at));
     return tokens / (double)count;
 }
 
 void pawl_plan_work(const pawl_planned *w, pawl_plan *plan)
 {
     const pawl_parts *p = w->p;
-    const int64_t rows = plan->steps * p->train->global_batch_size;
+    pawl_stream stream;
     if (plan->steps == PAWL_STEPS_UNKNOWN) return;
-    plan->tokens = (double)rows * tokens_per_row(p, rows);
+    pawl_stream_of(p, &stream);
+    plan->tokens = 0;
+    for (int i = 0; i < stream.count; i++) {
+        const int64_t rows = (stream.stages[i].end_step - stream.stages[i].first_step) * p->train->global_batch_size;
+        plan->tokens += (double)rows * tokens_per_row(p, i, rows);
+    }
     plan->flops = flops_per_token(p, w->tokens) * plan->tokens;
 }

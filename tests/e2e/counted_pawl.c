@@ -131,18 +131,18 @@ void free(void *p)
 
 /* ---- Where a step is ---- */
 static int step_number;
-pawl_status __real_pawl_step_compute(pawl_stepper *s, int64_t at);
-pawl_status __wrap_pawl_step_compute(pawl_stepper *s, int64_t at);
-pawl_status __wrap_pawl_step_compute(pawl_stepper *s, int64_t at)
+pawl_status __real_pawl_step_compute(pawl_stepper *s);
+pawl_status __wrap_pawl_step_compute(pawl_stepper *s);
+pawl_status __wrap_pawl_step_compute(pawl_stepper *s)
 {
     atomic_store(&inside, ++step_number);
-    return __real_pawl_step_compute(s, at);
+    return __real_pawl_step_compute(s);
 }
-pawl_status __real_pawl_step_update(pawl_stepper *s, pawl_status mine, int64_t step, int64_t steps, pawl_step_report *out);
-pawl_status __wrap_pawl_step_update(pawl_stepper *s, pawl_status mine, int64_t step, int64_t steps, pawl_step_report *out);
-pawl_status __wrap_pawl_step_update(pawl_stepper *s, pawl_status mine, int64_t step, int64_t steps, pawl_step_report *out)
+pawl_status __real_pawl_step_update(pawl_stepper *s, pawl_status mine, pawl_step_report *out);
+pawl_status __wrap_pawl_step_update(pawl_stepper *s, pawl_status mine, pawl_step_report *out);
+pawl_status __wrap_pawl_step_update(pawl_stepper *s, pawl_status mine, pawl_step_report *out)
 {
-    const pawl_status status = __real_pawl_step_update(s, mine, step, steps, out);
+    const pawl_status status = __real_pawl_step_update(s, mine, out);
     atomic_store(&inside, 0);
     return status;
 }

@@ -1,0 +1,61 @@
+#include "trainer/continual/continual.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define PAWL_SECTION pawl_stage_config
+const pawl_field pawl_stage_rows[] = {PAWL_STAGE_FIELDS(PAWL_ROW_F, PAWL_ROW_T, PAWL_ROW_L, PAWL_ROW_N, PAWL_ROW_D)
+                                          PAWL_ROW_END};
+#undef PAWL_SECTION
+
+#define PAWL_SECTION pawl_continual_config
+const pawl_field pawl_continual_rows[] = {PAWL_CONTINUAL_FIELDS(PAWL_ROW_L, PAWL_ROW_R) PAWL_ROW_END};
+#undef PAWL_SECTION
+
+#define SAY(...) snprintf(why, room, __VA_ARGS__)
+
+/* Lengths that a stage states. */
+static int lengths_of(const pawl_stage_config *s)
+{
+    return (s->num_epochs != PAWL_NONE_f64) + (s->max_steps != PAWL_NONE_i64) + (s->max_tokens != PAWL_NONE_i64);
+}
+
+static double weight_of(const pawl_stage_config *s)
+{
+    double weight = 0;
+    for (int k = 0; k < s->datasets.count; k++) weight += s->datasets.items[k].weight;
+    return weight;
+}
+
+static void check_stage(const pawl_continual_config *c, int i, char *why, size_t room)
+{
+    const pawl_stage_config *s = &c->stages.items[i];
+    for (int k = 0; k < i; k++)
+        if (strcmp(c->stages.items[k].name, s->name) == 0) {
+            SAY("stages.%d.name: expected names that differ, found '%s' twice", i, s->name);
+            return;
+        }
+    if (s->datasets.count == 0)
+        SAY("stages.%d.datasets: nothing says what to learn in '%s': expected a list with a path in each item", i,
+            s->name);
+    else if (weight_of(s) <= 0)
+        SAY("stages.%d.datasets: every dataset has weight 0: expected at least one above 0", i);
+    else if (lengths_of(s) > 1)
+        SAY("stages.%d: expected one of num_epochs, max_steps and max_tokens, found %d of them", i, lengths_of(s));
+    else if (s->num_epochs != PAWL_NONE_f64 && s->num_epochs <= 0)
+        SAY("stages.%d.num_epochs: expected a number above 0, found %g", i, s->num_epochs);
+    else if (pawl_i64_or(s->warmup_steps, 0) > 0 && pawl_f64_or(s->warmup_ratio, 0) > 0)
+        SAY("stages.%d: expected warmup_steps or warmup_ratio, found both", i);
+    else if (s->replay_ratio != PAWL_NONE_f64 && !c->replay.present)
+        SAY("stages.%d.replay_ratio: without replay it would do nothing: add that, or leave it out", i);
+    else if (pawl_f64_or(s->replay_ratio, 0) >= 1)
+        SAY("stages.%d.replay_ratio: expected a number below 1, found %g", i, s->replay_ratio);
+}
+
+void pawl_continual_check(const pawl_continual_config *c, char *why, size_t room)
+{
+    why[0] = 0;
+    for (int i = 0; i < c->stages.count && !why[0]; i++) check_stage(c, i, why, room);
+    if (!why[0] && c->replay.present && pawl_replay_check(&c->replay.value) != PAWL_OK)
+        SAY("%s", pawl_last_error()->what);
+}

@@ -1,0 +1,134 @@
+/* The methods of a run, called in the order of the table. */
+#include "trainer/continual/methods.h"
+
+const pawl_method *const pawl_method_table[] = {NULL};
+
+static int is_on(const pawl_method *m, const pawl_parts *p)
+{
+    return p->continual && m->on(p->continual);
+}
+
+size_t pawl_methods_bytes(const pawl_parts *p, int64_t first, int64_t end)
+{
+    size_t bytes = 0;
+    for (const pawl_method *const *m = pawl_method_table; *m; m++)
+        if (is_on(*m, p) && (*m)->bytes) bytes += (*m)->bytes(p, first, end);
+    return bytes;
+}
+
+int64_t pawl_methods_rows(const pawl_parts *p)
+{
+    int64_t rows = 0;
+    for (const pawl_method *const *m = pawl_method_table; *m; m++)
+        if (is_on(*m, p) && (*m)->rows) rows += (*m)->rows(p);
+    return rows;
+}
+
+int pawl_methods_columns(const pawl_parts *p, pawl_memory_column out[PAWL_MEMORY_COLUMNS_MAX])
+{
+    int count = 0;
+    for (const pawl_method *const *m = pawl_method_table; *m; m++)
+        if (is_on(*m, p) && (*m)->columns) count += (*m)->columns(p, out + count);
+    PAWL_ASSERT(count <= PAWL_MEMORY_COLUMNS_MAX);
+    return count;
+}
+
+pawl_status pawl_methods_open(pawl_methods *m)
+{
+    for (const pawl_method *const *x = pawl_method_table; *x; x++) {
+        if (!is_on(*x, m->now.p)) continue;
+        PAWL_ASSERT(m->count < PAWL_METHODS_MAX);
+        m->method[m->count] = *x;
+        m->self[m->count++] = NULL;
+        if ((*x)->open) PAWL_TRY((*x)->open(&m->now, &m->self[m->count - 1]));
+    }
+    return PAWL_OK;
+}
+
+void pawl_methods_close(pawl_methods *m)
+{
+    for (int i = 0; i < m->count; i++)
+        if (m->method[i]->close) m->method[i]->close(m->self[i]);
+    m->count = 0;
+}
+
+pawl_status pawl_methods_state(const pawl_methods *m, const pawl_state *names, pawl_state *out)
+{
+    for (int i = 0; i < m->count; i++)
+        if (m->method[i]->state) PAWL_TRY(m->method[i]->state(m->self[i], names, out));
+    return PAWL_OK;
+}
+
+typedef pawl_status (*plain)(void *self, const pawl_moment *m);
+
+static plain hook_of(const pawl_method *m, pawl_hook hook)
+{
+    const plain all[] = {[PAWL_HOOK_BEGIN] = m->begin,
+                         [PAWL_HOOK_BEGIN_STAGE] = m->begin_stage,
+                         [PAWL_HOOK_RESUME] = m->resume,
+                         [PAWL_HOOK_END_STAGE] = m->end_stage,
+                         [PAWL_HOOK_REMEMBER] = m->remember};
+    return all[hook];
+}
+
+pawl_status pawl_methods_call(const pawl_methods *m, pawl_hook hook)
+{
+    for (int i = 0; i < m->count; i++) {
+        const plain f = hook_of(m->method[i], hook);
+        if (f) PAWL_TRY(f(m->self[i], &m->now));
+    }
+    return PAWL_OK;
+}
+
+pawl_status pawl_methods_add_rows(const pawl_methods *m, pawl_step_row *rows, int64_t *count)
+{
+    for (int i = 0; i < m->count; i++)
+        if (m->method[i]->add_rows) PAWL_TRY(m->method[i]->add_rows(m->self[i], &m->now, rows, count));
+    return PAWL_OK;
+}
+
+pawl_status pawl_methods_before_slot(const pawl_methods *m, const pawl_step_row *rows, int64_t count,
+                                     const pawl_batch *b, pawl_pass *pass)
+{
+    for (int i = 0; i < m->count; i++)
+        if (m->method[i]->before_slot) PAWL_TRY(m->method[i]->before_slot(m->self[i], &m->now, rows, count, b, pass));
+    return PAWL_OK;
+}
+
+pawl_status pawl_methods_gradient(const pawl_methods *m, const float *weights, float *grads, double *penalty)
+{
+    *penalty = 0;
+    for (int i = 0; i < m->count; i++) {
+        double one = 0;
+        if (m->method[i]->gradient) PAWL_TRY(m->method[i]->gradient(m->self[i], &m->now, weights, grads, &one));
+        if (m->method[i]->gradient_together)
+            PAWL_TRY(m->method[i]->gradient_together(m->self[i], &m->now, weights, grads));
+        *penalty += one;
+    }
+    return PAWL_OK;
+}
+
+pawl_status pawl_methods_before_update(const pawl_methods *m, const float *weights, const float *grads, double lr)
+{
+    for (int i = 0; i < m->count; i++)
+        if (m->method[i]->before_update) PAWL_TRY(m->method[i]->before_update(m->self[i], &m->now, weights, grads, lr));
+    return PAWL_OK;
+}
+
+pawl_status pawl_methods_updated(const pawl_methods *m, float *weights)
+{
+    for (int i = 0; i < m->count; i++)
+        if (m->method[i]->updated) PAWL_TRY(m->method[i]->updated(m->self[i], &m->now, weights));
+    return PAWL_OK;
+}
+
+pawl_status pawl_methods_seal(const pawl_methods *m, float *weights, int *changed)
+{
+    *changed = 0;
+    for (int i = 0; i < m->count; i++) {
+        if (!m->method[i]->seal) continue;
+        PAWL_TRY(m->method[i]->seal(m->self[i], &m->now, weights));
+        *changed = 1;
+    }
+    return PAWL_OK;
+}

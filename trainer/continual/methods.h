@@ -1,0 +1,100 @@
+/* trainer/continual/methods.h - where methods of continual learning take part in a run: one row of a table a method.
+ *
+ * A method is open for a whole run when its configuration says so. Its numbers live in named tensors, in the ranges of
+ * the optimizer, and are in checkpoints; every hook may be NULL. Order: that of the table, which is part of the
+ * results. */
+#ifndef PAWL_TRAINER_CONTINUAL_METHODS_H
+#define PAWL_TRAINER_CONTINUAL_METHODS_H
+
+#include "trainer/continual/memory.h"
+#include "trainer/continual/stages.h"
+#include "trainer/stepper.h"
+
+/* What a method is told wherever it is called. */
+typedef struct pawl_moment {
+    const pawl_parts *p;
+    pawl_stepper *stepper; /* weights, gradients, ranges: stepper->hold; scratch for passes */
+    pawl_memory *memory;   /* NULL: none */
+    const pawl_stream *stream;
+    const pawl_stage *stage; /* the present one */
+    int stage_index;         /* counted over the finished runs that this one continues, too */
+    int64_t step;            /* steps done */
+    int64_t consumed;        /* of the stage's new rows */
+} pawl_moment;
+
+typedef struct pawl_method {
+    const char *name;
+    int (*on)(const pawl_continual_config *c);
+    /* The plan: bytes on the rank that p->comm says, of a range [first, end) of the flat run. */
+    size_t (*bytes)(const pawl_parts *p, int64_t first, int64_t end);
+    /* Rows that it adds behind the batch of a step, at most. */
+    int64_t (*rows)(const pawl_parts *p);
+    /* Columns beside the memory's rows; returns how many. */
+    int (*columns)(const pawl_parts *p, pawl_memory_column *out);
+    pawl_status (*open)(const pawl_moment *m, void **self);
+    void (*close)(void *self);
+    /* Appends its tensors, "method/NAME/KIND/TENSOR"; names: the trained tensors', in the order of the flat run. */
+    pawl_status (*state)(void *self, const pawl_state *names, pawl_state *out);
+    /* A new run begins, or a continuing one at the weights of the finished run's end; after it begin_stage of the first
+     * stage. */
+    pawl_status (*begin)(void *self, const pawl_moment *m);
+    pawl_status (*begin_stage)(void *self,
+                               const pawl_moment *m); /* not where a run is resumed inside a stage: the state has it */
+    pawl_status (*resume)(void *self,
+                          const pawl_moment *m); /* after the state was read: what follows from it is made again */
+    /* Appends rows behind the batch: rows[*count] ..., with the weights of their losses. Pure; local. */
+    pawl_status (*add_rows)(void *self, const pawl_moment *m, pawl_step_row *rows, int64_t *count);
+    /* Before a slot's pass of rows[0..count): what it wants of the pass beside weights and gradients. Local. */
+    pawl_status (*before_slot)(void *self, const pawl_moment *m, const pawl_step_row *rows, int64_t count,
+                               const pawl_batch *b, pawl_pass *pass);
+    /* On this rank's range of the summed gradient, before the norm; weights and grads begin at the range's first
+     * number. *penalty: what the term adds to the loss, summed over this rank's range alone. Local. */
+    pawl_status (*gradient)(void *self, const pawl_moment *m, const float *weights, float *grads, double *penalty);
+    /* The same, but ranks may meet in it. */
+    pawl_status (*gradient_together)(void *self, const pawl_moment *m, const float *weights, float *grads);
+    pawl_status (*before_update)(void *self, const pawl_moment *m, const float *weights, const float *grads, double lr);
+    pawl_status (*updated)(void *self, const pawl_moment *m,
+                           float *weights); /* after the optimizer, before ranges are spread */
+    /* The stage's last step is done, nothing is measured yet: the last change of weights. Then they are spread. */
+    pawl_status (*seal)(void *self, const pawl_moment *m, float *weights);
+    pawl_status (*end_stage)(void *self, const pawl_moment *m); /* measured; the memory is as it was. Collective */
+    pawl_status (*remember)(void *self, const pawl_moment *m);  /* the memory has taken the stage's rows. Collective */
+} pawl_method;
+
+extern const pawl_method *const pawl_method_table[]; /* ended by NULL */
+
+enum { PAWL_METHODS_MAX = 24 };
+typedef struct pawl_methods {
+    int count;
+    const pawl_method *method[PAWL_METHODS_MAX];
+    void *self[PAWL_METHODS_MAX];
+    pawl_moment now;
+} pawl_methods;
+
+size_t pawl_methods_bytes(const pawl_parts *p, int64_t first, int64_t end);
+int64_t pawl_methods_rows(const pawl_parts *p);
+int pawl_methods_columns(const pawl_parts *p, pawl_memory_column out[PAWL_MEMORY_COLUMNS_MAX]);
+/* Opens those that are on; m->now is set before. Local. Close also after an error. */
+PAWL_MUST pawl_status pawl_methods_open(pawl_methods *m);
+void pawl_methods_close(pawl_methods *m);
+PAWL_MUST pawl_status pawl_methods_state(const pawl_methods *m, const pawl_state *names, pawl_state *out);
+/* The hooks of all, in order. */
+typedef enum pawl_hook {
+    PAWL_HOOK_BEGIN,
+    PAWL_HOOK_BEGIN_STAGE,
+    PAWL_HOOK_RESUME,
+    PAWL_HOOK_END_STAGE,
+    PAWL_HOOK_REMEMBER
+} pawl_hook;
+PAWL_MUST pawl_status pawl_methods_call(const pawl_methods *m, pawl_hook hook);
+PAWL_MUST pawl_status pawl_methods_add_rows(const pawl_methods *m, pawl_step_row *rows, int64_t *count);
+PAWL_MUST pawl_status pawl_methods_before_slot(const pawl_methods *m, const pawl_step_row *rows, int64_t count,
+                                               const pawl_batch *b, pawl_pass *pass);
+PAWL_MUST pawl_status pawl_methods_gradient(const pawl_methods *m, const float *weights, float *grads, double *penalty);
+PAWL_MUST pawl_status pawl_methods_before_update(const pawl_methods *m, const float *weights, const float *grads,
+                                                 double lr);
+PAWL_MUST pawl_status pawl_methods_updated(const pawl_methods *m, float *weights);
+/* *changed: 1 when one of them may have changed weights. */
+PAWL_MUST pawl_status pawl_methods_seal(const pawl_methods *m, float *weights, int *changed);
+
+#endif

@@ -1,0 +1,462 @@
+/* The course of a run through its stages: what is drawn from the memory, what happens where a stage begins and ends. */
+#include "trainer/continual/stream.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "core/span.h"
+
+const pawl_stage *pawl_course_stage(const pawl_trainer *t)
+{
+    return &t->course->stream.stages[t->course->stage];
+}
+
+/* What methods are told: it is brought up to date before they are called. */
+static void update_moment(pawl_trainer *t)
+{
+    pawl_course *c = t->course;
+    c->methods.now = (pawl_moment){.p = t->p,
+                                   .stepper = t->stepper,
+                                   .memory = c->memory,
+                                   .stream = &c->stream,
+                                   .stage = pawl_course_stage(t),
+                                   .stage_index = c->before + c->stage,
+                                   .step = t->step,
+                                   .consumed = c->consumed};
+}
+
+/* ---- opening ---- */
+
+static int has_memory(const pawl_parts *p)
+{
+    return p->continual && p->continual->replay.present;
+}
+
+static pawl_memory_inputs memory_inputs(const pawl_parts *p, const pawl_memory_column *columns, int column_count)
+{
+    const int64_t longest = p->data ? pawl_data_longest(p->data) : p->sequence_len;
+    return (pawl_memory_inputs){.comm = p->comm,
+                                .replay = &p->continual->replay.value,
+                                .seed = (uint64_t)p->train->seed,
+                                .output_dir = p->train->output_dir,
+                                .longest = longest < p->sequence_len ? longest : p->sequence_len,
+                                .wide = p->data ? pawl_data_wide(p->data) : 1,
+                                .columns = columns,
+                                .column_count = column_count};
+}
+
+size_t pawl_course_memory_bytes(const pawl_parts *p)
+{
+    pawl_memory_column columns[PAWL_MEMORY_COLUMNS_MAX];
+    if (!has_memory(p)) return 0;
+    const pawl_memory_inputs in = memory_inputs(p, columns, pawl_methods_columns(p, columns));
+    return pawl_memory_bytes(&in) + pawl_memory_list_bytes(&in);
+}
+
+static pawl_status open_memory(pawl_trainer *t)
+{
+    pawl_course *c = t->course;
+    pawl_memory_column columns[PAWL_MEMORY_COLUMNS_MAX];
+    if (!has_memory(t->p)) return PAWL_OK;
+    c->memory_in = memory_inputs(t->p, columns, pawl_methods_columns(t->p, columns));
+    PAWL_TRY(pawl_memory_open(&c->memory_in, &c->memory));
+    c->memory_in.columns = NULL; /* it has a list of its own */
+    return PAWL_OK;
+}
+
+static pawl_status open_losses(pawl_trainer *t)
+{
+    pawl_course *c = t->course;
+    const pawl_data *d = t->p->data;
+    const int datasets = pawl_data_domains(d, PAWL_TRAIN);
+    if (!c->memory || t->p->continual->replay.value.policy != PAWL_POLICY_LOSS) return PAWL_OK;
+    PAWL_TRY(pawl_alloc((void **)&c->first_row, (size_t)(datasets + 1) * sizeof *c->first_row, "losses of rows"));
+    for (int i = 0; i < datasets; i++) c->first_row[i + 1] = c->first_row[i] + pawl_data_rows_of(d, PAWL_TRAIN, i);
+    PAWL_TRY(pawl_alloc((void **)&c->losses, (size_t)c->first_row[datasets] * sizeof *c->losses, "losses of rows"));
+    for (int64_t i = 0; i < c->first_row[datasets]; i++) c->losses[i] = -1;
+    return PAWL_OK;
+}
+
+static pawl_status find_until(const pawl_trainer *t, int *out)
+{
+    const pawl_stream *s = &t->course->stream;
+    pawl_text names = {0};
+    *out = t->p->until ? pawl_stream_find(s, t->p->until) : s->count - 1;
+    if (*out >= 0) return PAWL_OK;
+    for (int i = 0; i < s->count; i++) pawl_text_add(&names, "%s%s", i ? ", " : "", s->stages[i].name);
+    const pawl_status status = PAWL_FAIL(PAWL_EUSAGE, "--until: the run has no stage '%s': expected one of %s",
+                                         t->p->until, names.data ? names.data : "");
+    pawl_text_close(&names);
+    return status;
+}
+
+static pawl_status open_rest(pawl_trainer *t)
+{
+    pawl_course *c = t->course;
+    update_moment(t);
+    PAWL_TRY(pawl_methods_open(&c->methods));
+    PAWL_TRY(open_losses(t));
+    return pawl_stepper_join(t->stepper, c->memory, &c->methods);
+}
+
+static pawl_status take(pawl_trainer *t)
+{
+    PAWL_TRY(pawl_alloc((void **)&t->course, sizeof *t->course, "the stages"));
+    pawl_stream_of(t->p, &t->course->stream);
+    t->course->credit = PAWL_CREDIT_START;
+    t->course->ratio = t->course->stream.stages[0].replay_ratio;
+    return find_until(t, &t->course->until);
+}
+
+pawl_status pawl_course_open(pawl_trainer *t)
+{
+    PAWL_TRY(pawl_agree(t->p->comm, take(t)));
+    PAWL_TRY(open_memory(t));
+    return pawl_agree(t->p->comm, open_rest(t));
+}
+
+void pawl_course_close(pawl_trainer *t)
+{
+    pawl_course *c = t->course;
+    if (!c) return;
+    pawl_methods_close(&c->methods);
+    pawl_memory_close(c->memory);
+    pawl_state_close(&c->state);
+    pawl_free(c->losses);
+    pawl_free(c->first_row);
+    pawl_free(c);
+    t->course = NULL;
+}
+
+/* ---- what is saved ---- */
+
+static pawl_status append(const pawl_state *from, pawl_state *to)
+{
+    for (int i = 0; i < from->count; i++) {
+        PAWL_TRY(pawl_state_add(to, "", from->items[i].name, from->items[i].tensor));
+        to->items[to->count - 1] = from->items[i];
+    }
+    return PAWL_OK;
+}
+
+/* All but the memory, which is of another size at every stage's end. */
+static pawl_status list_state(pawl_trainer *t)
+{
+    pawl_course *c = t->course;
+    pawl_state names = {0};
+    pawl_state_close(&c->state);
+    PAWL_TRY(append(pawl_stepper_state(t->stepper), &c->state));
+    pawl_status s = pawl_stepper_names(t->stepper, &names);
+    if (s == PAWL_OK) s = pawl_methods_state(&c->methods, &names, &c->state);
+    pawl_state_close(&names);
+    if (s != PAWL_OK || !c->losses) return s;
+    const pawl_tensor losses = {c->losses, PAWL_F32, 1, {c->first_row[pawl_data_domains(t->p->data, PAWL_TRAIN)]}};
+    return pawl_state_add(&c->state, "method/replay/", "losses", losses);
+}
+
+pawl_status pawl_course_saver(pawl_trainer *t)
+{
+    pawl_course *c = t->course;
+    pawl_checkpoint *k = NULL;
+    if (t->saver) PAWL_TRY(pawl_saving_finish(t));
+    pawl_saver_close(t->saver);
+    t->saver = NULL;
+    pawl_status s = list_state(t);
+    if (s == PAWL_OK && c->memory) s = pawl_memory_state(c->memory, &c->state);
+    PAWL_TRY(pawl_agree(t->p->comm, s));
+    PAWL_TRY(pawl_saver_open(t->p->comm, t->p->train->output_dir, &c->state, t->p->save->save_total_limit, &t->saver));
+    if (!t->last[0]) return PAWL_OK;
+    s = pawl_agree(t->p->comm, pawl_checkpoint_open(t->last, &k));
+    if (s == PAWL_OK) s = pawl_saver_resume(t->saver, k);
+    pawl_checkpoint_close(k);
+    return s;
+}
+
+pawl_status pawl_course_json(const pawl_trainer *t, json_t **out)
+{
+    const pawl_course *c = t->course;
+    *out = json_pack("{s:I,s:s,s:i,s:i,s:i,s:I,s:I,s:f,s:I,s:I}", "step", (json_int_t)t->step, "stage",
+                     pawl_course_stage(t)->name, "stage_index", c->before + c->stage, "stages_before", c->before,
+                     "stage_phase", (int)c->phase, "rows_consumed", (json_int_t)c->consumed, "replay_credit",
+                     (json_int_t)c->credit, "replay_ratio", c->ratio, "tokens_total", (json_int_t)t->tokens_total,
+                     "evaluated", (json_int_t)t->evaluated);
+    PAWL_CHECK(*out, PAWL_EMEM, "no memory for a checkpoint's record");
+    return PAWL_OK;
+}
+
+/* A checkpoint from before there were stages says nothing of them: it is in the first. */
+static int64_t number_or(const json_t *run, const char *key, int64_t dflt)
+{
+    const json_t *x = json_object_get(run, key);
+    return json_is_integer(x) ? json_integer_value(x) : dflt;
+}
+
+pawl_status pawl_course_place(pawl_trainer *t, const pawl_checkpoint *k)
+{
+    pawl_course *c = t->course;
+    const json_t *run = json_object_get(pawl_checkpoint_manifest(k), "run");
+    const int64_t step = pawl_checkpoint_step(k), before = number_or(run, "stages_before", 0),
+                  index = number_or(run, "stage_index", 0) - before;
+    const int64_t phase = number_or(run, "stage_phase", PAWL_PHASE_STEPS);
+    PAWL_CHECK(index >= 0 && index < c->stream.count && before >= 0 && before < INT32_MAX && phase >= 0 &&
+                   phase <= PAWL_PHASE_ENDED,
+               PAWL_EDATA, "%s: /run names stage %lld of a run that has %d", pawl_checkpoint_path(k), (long long)index,
+               c->stream.count);
+    c->stage = (int)index;
+    c->before = (int)before;
+    c->phase = (pawl_phase)phase;
+    const pawl_stage *s = pawl_course_stage(t);
+    c->consumed = number_or(run, "rows_consumed", (step - s->first_step) * t->p->train->global_batch_size);
+    c->credit = number_or(run, "replay_credit", PAWL_CREDIT_START);
+    const json_t *ratio = json_object_get(run, "replay_ratio");
+    c->ratio = json_is_number(ratio) ? json_number_value(ratio) : s->replay_ratio;
+    PAWL_CHECK(step >= s->first_step && step <= s->end_step && c->consumed >= 0, PAWL_EDATA,
+               "%s: step %lld is not one of stage '%s', which has steps %lld to %lld", pawl_checkpoint_path(k),
+               (long long)step, s->name, (long long)s->first_step, (long long)s->end_step);
+    t->evaluated = number_or(run, "evaluated", t->evaluated);
+    pawl_optim_since(pawl_stepper_optim(t->stepper), s->since);
+    PAWL_TRY(list_state(t));
+    return pawl_checkpoint_read(k, &c->state);
+}
+
+pawl_status pawl_course_resume(pawl_trainer *t, const pawl_checkpoint *k)
+{
+    pawl_course *c = t->course;
+    if (c->memory) PAWL_TRY(pawl_memory_read(c->memory, k));
+    update_moment(t);
+    PAWL_TRY(pawl_agree(t->p->comm, pawl_methods_call(&c->methods, PAWL_HOOK_RESUME)));
+    return pawl_course_saver(t);
+}
+
+/* The domains of datasets [first, end), each once. */
+static json_t *domains_of(const pawl_data *d, int first, int end)
+{
+    json_t *names = json_array();
+    for (int i = first; i < end; i++) {
+        int there = 0;
+        for (int j = first; j < i; j++)
+            there |= strcmp(pawl_data_domain(d, PAWL_TRAIN, j), pawl_data_domain(d, PAWL_TRAIN, i)) == 0;
+        if (!there) json_array_append_new(names, json_string(pawl_data_domain(d, PAWL_TRAIN, i)));
+    }
+    return names;
+}
+
+/* What a run from before there were stages has learnt is its one stage. */
+static json_t *stages_of(const json_t *lineage, int64_t step)
+{
+    json_t *known = json_object_get(lineage, "stages"), *domains = json_array();
+    size_t i;
+    json_t *dataset;
+    if (json_is_array(known)) {
+        json_decref(domains);
+        return json_deep_copy(known);
+    }
+    json_array_foreach(json_object_get(lineage, "datasets"), i, dataset)
+    {
+        const char *use = json_string_value(json_object_get(dataset, "use"));
+        if (use && strcmp(use, "learnt") == 0) json_array_append(domains, json_object_get(dataset, "domain"));
+    }
+    return json_pack("[{s:s,s:i,s:I,s:o}]", "name", "main", "first_step", 0, "end_step", (json_int_t)step, "domains",
+                     domains);
+}
+
+static pawl_status take_over_record(pawl_trainer *t, const pawl_checkpoint *k)
+{
+    const json_t *lineage = json_object_get(pawl_checkpoint_manifest(k), "lineage");
+    json_t *evaluations = json_deep_copy(json_object_get(lineage, "evaluations")),
+           *stages = stages_of(lineage, pawl_checkpoint_step(k));
+    PAWL_CHECK(stages, PAWL_EMEM, "no memory for the lineage record");
+    t->course->before = (int)json_array_size(stages);
+    json_object_set_new(t->lineage, "stages", stages);
+    if (evaluations) json_object_set_new(t->lineage, "evaluations", evaluations);
+    return PAWL_OK;
+}
+
+pawl_status pawl_course_continue(pawl_trainer *t, const pawl_checkpoint *k)
+{
+    PAWL_TRY(pawl_agree(t->p->comm, take_over_record(t, k)));
+    if (t->course->memory) PAWL_TRY(pawl_memory_read(t->course->memory, k));
+    return PAWL_OK;
+}
+
+/* ---- the memory takes rows in ---- */
+
+typedef struct sight { /* which rows of datasets [first, end) a stage has seen */
+    const pawl_course *course;
+    int first, all; /* all: every one of them */
+    char *seen;
+    int64_t *at; /* [end - first + 1] where a dataset's begin in it */
+} sight;
+
+static int was_seen(void *self, int dataset, int64_t row, double *loss)
+{
+    const sight *x = self;
+    const float *losses = x->course->losses;
+    *loss = 1;
+    if (x->all) return 1;
+    if (losses) *loss = (double)losses[x->course->first_row[dataset] + row];
+    return x->seen[x->at[dataset - x->first] + row];
+}
+
+static pawl_status look(const pawl_trainer *t, int first, int end, sight *x)
+{
+    const pawl_data *d = t->p->data;
+    const pawl_course *c = t->course;
+    PAWL_TRY(pawl_alloc((void **)&x->at, (size_t)(end - first + 1) * sizeof *x->at, "which rows were seen"));
+    for (int i = first; i < end; i++) x->at[i - first + 1] = x->at[i - first] + pawl_data_rows_of(d, PAWL_TRAIN, i);
+    PAWL_TRY(pawl_alloc((void **)&x->seen, (size_t)x->at[end - first] + 1, "which rows were seen"));
+    for (int64_t at = 0; at < c->consumed; at++) {
+        const pawl_row r = pawl_data_row_at(d, c->stage, at);
+        x->seen[x->at[r.domain - first] + r.index] = 1;
+    }
+    return PAWL_OK;
+}
+
+static pawl_status absorb(pawl_trainer *t, int first, int end, int all)
+{
+    sight x = {.course = t->course, .first = first, .all = all};
+    const pawl_seen seen = {.data = t->p->data, .was_seen = was_seen, .self = &x, .first = first, .end = end};
+    pawl_watch("the memory takes rows in", (double)t->p->reduce->phase_seconds);
+    pawl_status s = pawl_agree(t->p->comm, all ? PAWL_OK : look(t, first, end, &x));
+    if (s == PAWL_OK) s = pawl_memory_absorb(t->course->memory, &seen);
+    pawl_free(x.seen);
+    pawl_free(x.at);
+    pawl_data_let_go(t->p->data);
+    return s;
+}
+
+/* ---- where stages begin and end ---- */
+
+static pawl_status call(pawl_trainer *t, pawl_hook hook)
+{
+    update_moment(t);
+    return pawl_methods_call(&t->course->methods, hook);
+}
+
+pawl_status pawl_course_begin(pawl_trainer *t)
+{
+    pawl_course *c = t->course;
+    int first, end;
+    PAWL_TRY(pawl_agree(t->p->comm, pawl_stepper_begin(t->stepper)));
+    pawl_data_general(t->p->data, &first, &end);
+    if (c->memory && end > first) PAWL_TRY(absorb(t, first, end, 1));
+    PAWL_TRY(call(t, PAWL_HOOK_BEGIN));
+    if (c->memory && pawl_memory_count(c->memory) > 0) {
+        PAWL_TRY(call(t, PAWL_HOOK_REMEMBER));
+        PAWL_TRY(pawl_course_saver(t));
+    }
+    return call(t, PAWL_HOOK_BEGIN_STAGE);
+}
+
+pawl_status pawl_course_seal(pawl_trainer *t)
+{
+    pawl_course *c = t->course;
+    if (c->phase != PAWL_PHASE_STEPS) return PAWL_OK;
+    update_moment(t);
+    PAWL_TRY(pawl_stepper_seal(t->stepper));
+    c->phase = PAWL_PHASE_SEALED;
+    t->saved = -1;
+    return PAWL_OK;
+}
+
+static pawl_status record_stage(pawl_trainer *t)
+{
+    const pawl_stage *s = pawl_course_stage(t);
+    int first, end;
+    pawl_data_mixture(t->p->data, s->index, &first, &end);
+    json_t *entry = json_pack("{s:s,s:I,s:I,s:o}", "name", s->name, "first_step", (json_int_t)s->first_step, "end_step",
+                              (json_int_t)s->end_step, "domains", domains_of(t->p->data, first, end));
+    PAWL_CHECK(entry && json_array_append_new(json_object_get(t->lineage, "stages"), entry) == 0, PAWL_EMEM,
+               "no memory for the lineage record");
+    if (!t->p->continual || t->p->continual->stages.count == 0) return PAWL_OK;
+    return pawl_record_event(t, "stage_end",
+                             json_pack("{s:s,s:i}", "stage", s->name, "stage_index", t->course->before + s->index));
+}
+
+static void forget_losses(pawl_course *c, int datasets)
+{
+    for (int64_t i = 0; c->losses && i < c->first_row[datasets]; i++) c->losses[i] = -1;
+}
+
+pawl_status pawl_course_end(pawl_trainer *t)
+{
+    pawl_course *c = t->course;
+    int first, end;
+    PAWL_TRY(call(t, PAWL_HOOK_END_STAGE));
+    if (c->memory) {
+        pawl_data_mixture(t->p->data, c->stage, &first, &end);
+        PAWL_TRY(absorb(t, first, end, 0));
+        PAWL_TRY(call(t, PAWL_HOOK_REMEMBER));
+        forget_losses(c, pawl_data_domains(t->p->data, PAWL_TRAIN));
+        PAWL_TRY(pawl_course_saver(t));
+    }
+    c->phase = PAWL_PHASE_ENDED;
+    t->saved = -1;
+    return pawl_agree(t->p->comm, record_stage(t));
+}
+
+pawl_status pawl_course_advance(pawl_trainer *t)
+{
+    pawl_course *c = t->course;
+    c->stage++;
+    c->phase = PAWL_PHASE_STEPS;
+    c->consumed = 0;
+    c->credit = PAWL_CREDIT_START;
+    const pawl_stage *s = pawl_course_stage(t);
+    c->ratio = s->replay_ratio;
+    if (s->forget) pawl_optim_forget(pawl_stepper_optim(t->stepper));
+    pawl_optim_since(pawl_stepper_optim(t->stepper), s->since);
+    return call(t, PAWL_HOOK_BEGIN_STAGE);
+}
+
+/* ---- the rows of a step ---- */
+
+/* Rows [0, batch): new ones, then those that were drawn. All count alike: each token of them as much as any other. */
+static void order_batch(pawl_trainer *t, pawl_step_order *o)
+{
+    const pawl_course *c = t->course;
+    pawl_step_row *rows = pawl_step_rows(t->stepper);
+    const int64_t fresh = o->batch - o->replayed;
+    int64_t trained = 0;
+    for (int64_t g = 0; g < o->batch; g++) {
+        rows[g] = (pawl_step_row){.item = -1};
+        if (g < fresh)
+            rows[g].row = pawl_data_row_at(t->p->data, c->stage, c->consumed + g);
+        else
+            rows[g].item = pawl_memory_draw(c->memory, t->step, g - fresh, PAWL_DRAW_REPLAY);
+        trained += pawl_step_row_trained(t->stepper, &rows[g]);
+    }
+    const float weight = trained ? (float)(1.0 / (double)trained) : 0;
+    for (int64_t g = 0; g < o->batch; g++) rows[g].ce = weight;
+}
+
+pawl_status pawl_course_order(pawl_trainer *t, pawl_step_order *out)
+{
+    pawl_course *c = t->course;
+    const int64_t G = t->p->train->global_batch_size;
+    const int add = c->memory && t->p->continual->replay.value.rows == PAWL_REPLAY_ADD;
+    pawl_step_order o = {
+        .at = t->step * pawl_most_rows(t->p), .step = t->step, .lr = pawl_stream_rate(&c->stream, c->stage, t->step)};
+    if (c->memory && pawl_memory_count(c->memory) > 0 && c->ratio > 0)
+        o.replayed = pawl_replay_due(&c->credit, c->ratio, G, add);
+    o.batch = add ? G + o.replayed : G;
+    order_batch(t, &o);
+    o.rows = o.batch;
+    update_moment(t);
+    const pawl_status s = pawl_methods_add_rows(&c->methods, pawl_step_rows(t->stepper), &o.rows);
+    *out = o;
+    return s;
+}
+
+void pawl_course_count(pawl_trainer *t, const pawl_step_order *o)
+{
+    pawl_course *c = t->course;
+    const pawl_step_row *rows = pawl_step_rows(t->stepper);
+    const pawl_row_result *results = pawl_step_results(t->stepper);
+    c->consumed += o->batch - o->replayed;
+    for (int64_t g = 0; c->losses && g < o->batch - o->replayed; g++)
+        if (results[g].trained > 0 && !results[g].bad)
+            c->losses[c->first_row[rows[g].row.domain] + rows[g].row.index] =
+                (float)(results[g].loss / (double)results[g].trained);
+}
