@@ -12,7 +12,7 @@
 
 static const pawl_command *const commands[] = {
     &pawl_command_train,  &pawl_command_plan,     &pawl_command_eval, &pawl_command_generate, &pawl_command_import,
-    &pawl_command_export, &pawl_command_config, &pawl_command_data, &pawl_command_tokenize, &pawl_command_render, &pawl_command_show, &pawl_command_log,
+    &pawl_command_export, &pawl_command_merge, &pawl_command_config, &pawl_command_data, &pawl_command_tokenize, &pawl_command_render, &pawl_command_show, &pawl_command_log,
     &pawl_command_verify, &pawl_command_memory, &pawl_command_retention, &pawl_command_report, NULL,
 };
 

@@ -53,17 +53,24 @@ static pawl_status write_all(const pawl_gguf *g, pawl_dtype dtype, pawl_digest d
     return pawl_hf_import_gguf(g, dtype, dir, alive);
 }
 
-/* Made aside and renamed: dir is a whole model or not there. */
+typedef struct one_import {
+    const pawl_gguf *g;
+    pawl_dtype dtype;
+    pawl_digest digest;
+    size_t bytes;
+} one_import;
+
+static pawl_status fill(void *self, const char *dir)
+{
+    const one_import *one = self;
+    return write_all(one->g, one->dtype, one->digest, one->bytes, dir);
+}
+
+/* dir is a whole model or not there. */
 static pawl_status make(const pawl_gguf *g, pawl_dtype dtype, pawl_digest digest, size_t bytes, const char *dir)
 {
-    pawl_workshop w;
-    PAWL_TRY(pawl_workshop_open(dir, &w));
-    pawl_status s = write_all(g, dtype, digest, bytes, w.path);
-    if (s == PAWL_OK) s = pawl_workshop_publish(&w, dir);
-    const pawl_error why = *pawl_last_error();
-    pawl_workshop_close(&w);
-    if (s != PAWL_OK) pawl_adopt_error(&why);
-    return s;
+    one_import one = {g, dtype, digest, bytes};
+    return pawl_make_aside(dir, fill, &one);
 }
 
 /* --- on the way --------------------------------------------------------------------------------------------- */
@@ -150,27 +157,16 @@ pawl_status pawl_import_start(pawl_comm *c, pawl_opened *o)
 
 /* --- the command -------------------------------------------------------------------------------------------- */
 
-static pawl_status make_parent(const char *dir)
-{
-    char parent[PATH_MAX];
-    const int n = snprintf(parent, sizeof parent, "%s", dir);
-    PAWL_CHECK(n > 0 && n < (int)sizeof parent, PAWL_EUSAGE, "path too long: %s", dir);
-    char *slash = strrchr(parent, '/');
-    if (!slash || slash == parent) return PAWL_OK;
-    *slash = 0;
-    return pawl_dir_make(parent);
-}
-
-static pawl_status import(const char *file, pawl_dtype dtype, const char *dir)
+static pawl_status import(const char *file, pawl_dtype dtype, const char *folder, char dir[1024])
 {
     pawl_gguf *g;
     size_t bytes;
     PAWL_CHECK(pawl_path_exists(file), PAWL_EUSAGE, "pawl import: there is no file %s", file);
     PAWL_CHECK(!pawl_path_is_dir(file), PAWL_EUSAGE, "pawl import: expected a GGUF file, but %s is a folder", file);
-    PAWL_TRY(pawl_require_empty(dir, "import"));
+    PAWL_TRY(pawl_folder_named(folder, "import", dir));
     PAWL_TRY(pawl_gguf_open(file, &g));
     const pawl_digest digest = pawl_gguf_digest(g, &bytes);
-    pawl_status s = make_parent(dir);
+    pawl_status s = pawl_parent_make(dir);
     if (s == PAWL_OK) s = make(g, dtype, digest, bytes, dir);
     pawl_gguf_close(g);
     return s;
@@ -181,17 +177,11 @@ static pawl_status run(pawl_comm *c, const pawl_args *a, int *exit_status)
     const char *name = a->option[DTYPE] ? a->option[DTYPE] : "f32";
     const pawl_dtype dtype = pawl_dtype_named(name);
     char dir[1024];
-    size_t n = strlen(a->words[1]);
     (void)c;
     (void)exit_status;
     PAWL_CHECK(dtype == PAWL_F32 || dtype == PAWL_BF16 || dtype == PAWL_F16, PAWL_EUSAGE,
                "pawl import: --dtype: expected f32, bf16 or f16, found '%s'", name);
-    while (n > 1 && a->words[1][n - 1] == '/') n--; /* what is made aside lies beside it, not in it */
-    PAWL_CHECK(n > 0 && n < sizeof dir, PAWL_EUSAGE, "pawl import: expected a folder of 1 to %zu letters",
-               sizeof dir - 1);
-    memcpy(dir, a->words[1], n);
-    dir[n] = 0;
-    PAWL_TRY(import(a->words[0], dtype, dir));
+    PAWL_TRY(import(a->words[0], dtype, a->words[1], dir));
     printf("%s: imported as %s\n", dir, pawl_dtype_name(dtype));
     return PAWL_OK;
 }

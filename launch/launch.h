@@ -38,7 +38,7 @@ typedef struct pawl_command {
 
 extern const pawl_command pawl_command_train, pawl_command_eval, pawl_command_generate, pawl_command_import, pawl_command_export,
     pawl_command_config, pawl_command_data, pawl_command_plan, pawl_command_tokenize, pawl_command_render, pawl_command_show, pawl_command_verify, pawl_command_log, pawl_command_memory,
-    pawl_command_retention, pawl_command_report;
+    pawl_command_merge, pawl_command_retention, pawl_command_report;
 
 /* Errors: EUSAGE naming the word, with the nearest option. */
 PAWL_MUST pawl_status pawl_options_parse(const pawl_command *c, int argc, char **argv, pawl_args *out);
@@ -65,6 +65,12 @@ void pawl_cache_folder(char *out, size_t room);
 /* Refuses a folder that holds something: another model or a run may lie there, and is not written over. verb says what the
  * command does ("import"). A folder that is not there is empty. Errors: EUSAGE, EIO. */
 PAWL_MUST pawl_status pawl_require_empty(const char *dir, const char *verb);
+/* The folder that a word names, without slashes behind it; refused as above. Errors: EUSAGE, EIO. */
+PAWL_MUST pawl_status pawl_folder_named(const char *word, const char *verb, char dir[1024]);
+PAWL_MUST pawl_status pawl_parent_make(const char *dir); /* the folder that dir lies in */
+/* dir, which is not there or empty, becomes what `make` has put into the folder it was given; or stays as it was. The parent of dir
+ * must be there. Errors: make's; EIO. */
+PAWL_MUST pawl_status pawl_make_aside(const char *dir, pawl_status (*make)(void *self, const char *dir), void *self);
 /* Whether what this rank writes to stderr ends on a terminal: its own, or that of the mpirun on this machine that passes it on. */
 int pawl_on_terminal(void);
 /* From here on SIGUSR1, SIGTERM and SIGINT set pawl_stop_asked. */
@@ -163,6 +169,10 @@ PAWL_MUST pawl_status pawl_describe_model(const char *path, pawl_model_config *m
 /* {path, files [{name, bytes, sha256}]} of a Hugging Face directory, {path, step, root_sha256} of a checkpoint; paths from
  * the root. */
 PAWL_MUST pawl_status pawl_weights_lineage(const char *path, json_t **out);
+
+/* What the model at path may be used under, as far as it says so: an array of names, without repetition, sorted (an import's
+ * record, a model card's front matter, the datasets of a run). json_decref it. */
+PAWL_MUST pawl_status pawl_model_licenses(const char *path, json_t **out);
 
 /* The adapter at path apart from its base: its settings (NULL when there is none there; json_decref them), its base as
  * lineage says (NULL in a PEFT directory; json_decref it) and where that is. */

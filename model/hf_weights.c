@@ -9,8 +9,6 @@
 #include "model/decoder.h"
 #include "model/hf.h"
 
-#define SHARD_BYTES ((int64_t)5 << 30)
-
 void pawl_hf_shape_text(const pawl_tensor *t, char out[96])
 {
     size_t n = (size_t)snprintf(out, 96, "[");
@@ -56,7 +54,7 @@ static void mapped_to_floats(const pawl_tensor *from, float *to)
 }
 
 /* to [cols, rows] = the transpose of from [rows, cols], in tiles that stay in the cache. */
-static void transpose(const float *from, int64_t rows, int64_t cols, float *to)
+void pawl_hf_transpose(const float *from, int64_t rows, int64_t cols, float *to)
 {
     enum { TILE = 64 };
     for (int64_t r = 0; r < rows; r += TILE)
@@ -75,7 +73,7 @@ static const pawl_named *find(const pawl_model *m, const pawl_safetensors *s, co
 }
 
 /* A weight in the shape that files have. */
-static pawl_tensor shape_in_file(const pawl_weight *w)
+pawl_tensor pawl_hf_shape_in_file(const pawl_weight *w)
 {
     const int t = w->transposed;
     return pawl_view(NULL, w->dim[t], w->ndim == 2 ? w->dim[!t] : 0);
@@ -94,7 +92,7 @@ pawl_status pawl_hf_read(void *reader, int tensor, float *to)
     const pawl_weight *w = &r->m->weights[tensor];
     const char *dir = r->dir;
     const pawl_named *found = find(r->m, r->s, w->name);
-    const pawl_tensor expected = shape_in_file(w);
+    const pawl_tensor expected = pawl_hf_shape_in_file(w);
     char wanted[96], got[96];
     pawl_hf_shape_text(&expected, wanted);
     PAWL_CHECK(found, PAWL_EDATA, "%s: tensor %s %s is missing%s", dir, w->name, wanted,
@@ -110,7 +108,7 @@ pawl_status pawl_hf_read(void *reader, int tensor, float *to)
                pawl_dtype_name(t->dtype));
     if (!to) return PAWL_OK; /* it is there, as it should be */
     mapped_to_floats(t, w->transposed ? r->untransposed : to);
-    if (w->transposed) transpose(r->untransposed, w->dim[1], w->dim[0], to);
+    if (w->transposed) pawl_hf_transpose(r->untransposed, w->dim[1], w->dim[0], to);
     return PAWL_OK;
 }
 
@@ -258,8 +256,8 @@ static pawl_status fill_state(const pawl_model *m, const float *flat, float *con
     for (int i = 0; i < m->count; i++) {
         const pawl_weight *w = &m->weights[i];
         const float *from = flat + w->first;
-        pawl_tensor t = shape_in_file(w);
-        if (w->transposed) transpose(from, w->dim[0], w->dim[1], copies[i]);
+        pawl_tensor t = pawl_hf_shape_in_file(w);
+        if (w->transposed) pawl_hf_transpose(from, w->dim[0], w->dim[1], copies[i]);
         t.data = w->transposed ? copies[i] : (float *)(uintptr_t)from; /* read only */
         PAWL_TRY(pawl_state_add(out, "", w->name, t));
     }
@@ -287,25 +285,6 @@ void pawl_hf_tensors_close(pawl_hf_tensors *t)
 {
     pawl_state_close(&t->state);
     pawl_arena_close(&t->copies);
-}
-
-pawl_status pawl_hf_save(const pawl_model *m, const float *flat, pawl_dtype dtype, const char *dir)
-{
-    pawl_hf_tensors tensors = {.state = {.items = NULL}};
-    json_t *config;
-    pawl_status status;
-    PAWL_CHECK(dtype == PAWL_F32 || dtype == PAWL_BF16 || dtype == PAWL_F16, PAWL_EUSAGE,
-               "models are written as f32, bf16 or f16, not as %s", pawl_dtype_name(dtype));
-    PAWL_TRY(pawl_hf_config_json(m, dtype, &config));
-    PAWL_TRY_OUT(pawl_dir_make(dir));
-    PAWL_TRY_OUT(pawl_hf_tensors_open(m, flat, &tensors));
-    PAWL_TRY_OUT(pawl_safetensors_write_dir(dir, &tensors.state, dtype, SHARD_BYTES));
-    PAWL_TRY_OUT(pawl_hf_write_json(dir, "generation_config.json", pawl_hf_generation_json(m)));
-    PAWL_TRY_OUT(pawl_hf_write_json(dir, "config.json", json_incref(config))); /* last: with it the folder is a model */
-out:
-    json_decref(config);
-    pawl_hf_tensors_close(&tensors);
-    return status;
 }
 
 /* --- lineage ----------------------------------------------------------------------------------------------- */
@@ -354,16 +333,16 @@ static pawl_status add_files(json_t *files, const char *dir, const pawl_safetens
     return PAWL_OK;
 }
 
-/* What an import has written beside the model. */
-static pawl_status add_import(const char *dir, json_t *lineage)
+/* What an import or a merge has written beside the model. */
+static pawl_status add_record(const char *dir, const char *name, const char *key, json_t *lineage)
 {
     enum { RECORD_MAX = 1 << 20 };
     char path[PATH_MAX];
     json_t *record;
-    PAWL_TRY(pawl_path_join(path, sizeof path, dir, PAWL_IMPORT_RECORD));
+    PAWL_TRY(pawl_path_join(path, sizeof path, dir, name));
     if (!pawl_path_exists(path)) return PAWL_OK;
     PAWL_TRY(pawl_json_read(path, RECORD_MAX, &record));
-    PAWL_CHECK(json_object_set_new(lineage, "imported", record) == 0, PAWL_EMEM, "no memory for the lineage of %s", dir);
+    PAWL_CHECK(json_object_set_new(lineage, key, record) == 0, PAWL_EMEM, "no memory for the lineage of %s", dir);
     return PAWL_OK;
 }
 
@@ -378,7 +357,8 @@ pawl_status pawl_hf_lineage(const char *dir, json_t **out)
     json_t *lineage = status == PAWL_OK ? json_pack("{s:s,s:O}", "path", dir, "files", files) : NULL;
     if (status == PAWL_OK && !lineage) status = PAWL_FAIL(PAWL_EMEM, "no memory for the lineage of %s", dir);
     json_decref(files);
-    if (status == PAWL_OK) status = add_import(dir, lineage);
+    if (status == PAWL_OK) status = add_record(dir, PAWL_IMPORT_RECORD, "imported", lineage);
+    if (status == PAWL_OK) status = add_record(dir, PAWL_MERGE_RECORD, "merged", lineage);
     if (status == PAWL_OK) *out = lineage;
     else
         json_decref(lineage);

@@ -328,6 +328,8 @@ PAWL_MUST pawl_status pawl_hf_others(const pawl_hf_reader *r);
 void pawl_hf_reader_close(pawl_hf_reader *r);
 /* Writes config.json, generation_config.json and safetensors. dtype: F32, BF16 or F16. */
 PAWL_MUST pawl_status pawl_hf_save(const pawl_model *m, const float *flat, pawl_dtype dtype, const char *dir);
+/* The same of weights that are made while they are written: of no more than one tensor at a time. */
+PAWL_MUST pawl_status pawl_hf_save_from(const pawl_model *m, pawl_weight_read read, void *self, pawl_dtype dtype, const char *dir);
 /* PEFT's directories: adapter_config.json and adapter_model.safetensors. */
 int pawl_is_peft(const char *dir);
 /* The settings that dir holds; where target_modules is a regular expression, the modules it chose. json_decref them. */
@@ -345,11 +347,56 @@ PAWL_MUST pawl_status pawl_peft_save(const pawl_adapter *a, const float *flat, p
 PAWL_MUST pawl_status pawl_hf_import_gguf(const pawl_gguf *g, pawl_dtype dtype, const char *dir, void (*alive)(void));
 /* A folder that was imported says of what in this file. */
 #define PAWL_IMPORT_RECORD "pawl-import.json"
+/* And one that models were merged into, of which and how. */
+#define PAWL_MERGE_RECORD "pawl-merge.json"
 /* What a lineage record says of an adapter that a run began with: {path, files: [{name, bytes, sha256}]}. */
 PAWL_MUST pawl_status pawl_peft_lineage(const char *dir, json_t **out);
 
-/* What a lineage record says of a base model: {path, files: [{name, bytes, sha256}]}, and as `imported` what
- * PAWL_IMPORT_RECORD says where there is one. */
+/* ---- Models of one architecture merged into one (formulas and sources: ops/merge_rule.h) ---- */
+
+extern const char *const pawl_merge_methods[]; /* "linear", ..., NULL */
+typedef enum pawl_merge_method {
+    PAWL_MERGE_LINEAR,          /* sum w_i theta_i / sum w_i */
+    PAWL_MERGE_WISE,            /* (1 - lambda) base + lambda theta */
+    PAWL_MERGE_TASK_ARITHMETIC, /* base + lambda sum w_i (theta_i - base) */
+    PAWL_MERGE_TIES,            /* differences trimmed to the largest of each tensor, a sign elected, mean of those that have it */
+    PAWL_MERGE_DARE,            /* task arithmetic with differences of which some are dropped and the others grow for it */
+    PAWL_MERGE_DARE_TIES        /* the same, a sign elected as in TIES */
+} pawl_merge_method;
+
+enum { PAWL_MERGE_MAX = 64 };
+typedef struct pawl_weight_source {
+    pawl_weight_read read;
+    void *self;
+    const char *name; /* for errors */
+} pawl_weight_source;
+typedef struct pawl_merge_recipe {
+    pawl_merge_method method;
+    double density; /* TIES: the share of each tensor that is kept, rounded down to whole numbers but one at least; DARE: the
+                       probability that a number is */
+    double lambda;
+    uint64_t seed; /* DARE's */
+    int count;
+    double weights[PAWL_MERGE_MAX];
+    pawl_weight_source base, models[PAWL_MERGE_MAX]; /* base.read NULL: none (linear) */
+} pawl_merge_recipe;
+/* Whether a method starts from a base, and reads density, lambda and weights. */
+typedef struct pawl_merge_reads {
+    int base, density, lambda, weights;
+    double density_default, lambda_default;
+} pawl_merge_reads;
+pawl_merge_reads pawl_merge_method_reads(pawl_merge_method method);
+
+typedef struct pawl_merge pawl_merge;
+/* Takes what the largest tensor needs; r is copied. Errors: EUSAGE when the recipe is none (weights that are not finite, or sum to
+ * zero, or are negative where a mean is taken; too few models); EMEM. */
+PAWL_MUST pawl_status pawl_merge_open(const pawl_model *m, const pawl_merge_recipe *r, pawl_merge **out);
+void pawl_merge_close(pawl_merge *g);
+/* A pawl_weight_read of the merged model. Errors: as the sources'; EDATA for a tensor with a number that is not finite. */
+pawl_status pawl_merge_read(void *merge, int tensor, float *to);
+
+/* What a lineage record says of a base model: {path, files: [{name, bytes, sha256}]}, and as `imported` and
+ * `merged` what PAWL_IMPORT_RECORD and PAWL_MERGE_RECORD say where there is one. */
 PAWL_MUST pawl_status pawl_hf_lineage(const char *dir, json_t **out);
 
 #ifdef __cplusplus

@@ -341,6 +341,19 @@ PAWL_MUST pawl_status pawl_scale(pawl_device *d, pawl_tensor a, float by);
 PAWL_MUST pawl_status pawl_zero(pawl_device *d, float *a, int64_t count);
 PAWL_MUST pawl_status pawl_copy(pawl_device *d, float *to, const float *from, int64_t count);
 
+/* ---- Models merged (merge.c; formulas: merge_rule.h). On the host, local ---- */
+
+/* What TIES has to know of a number's differences of either sign: the sums of w tau and of w. */
+typedef struct pawl_merge_sides {
+    float up, up_weight, down, down_weight;
+} pawl_merge_sides;
+/* sides[i] takes tau[i] of a model with that weight. */
+void pawl_merge_add_sides(const float *tau, double weight, int64_t count, pawl_merge_sides *sides);
+/* What the differences become together. */
+double pawl_merge_joined(pawl_merge_sides sides);
+/* DARE: each number stays with probability density, larger for it; counted by seed and place. */
+void pawl_merge_drop_some(float *tau, int64_t count, double density, uint64_t seed, uint64_t place);
+
 #ifdef __cplusplus
 }
 #endif
