@@ -16,3 +16,7 @@ set_tests_properties(e2e_campaign e2e_kill_again PROPERTIES LABELS long)
 
 pawl_script(e2e_bf16 600 ${PAWL_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/e2e/bf16.py)
 pawl_script(e2e_retention 600 ${PAWL_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/e2e/retention.py)
+
+# In headless Chromium, where it is installed (launch/setup --browser); elsewhere it is skipped, by name.
+pawl_script(report_browser 300 ${PAWL_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/e2e/report_browser.py)
+set_tests_properties(report_browser PROPERTIES SKIP_RETURN_CODE 77)

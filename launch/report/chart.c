@@ -47,8 +47,9 @@ void pawl_charts_fit(pawl_chart *const *charts, int count)
     for (int i = 0; i < count; i++) reach(charts[i], r);
     if (!isfinite(r[0])) r[0] = r[1] = 0;
     if (!isfinite(r[2])) r[2] = 0, r[3] = 1;
-    r[2] = fmax(r[2], -most);
-    r[3] = fmin(r[3], most);
+    if (charts[0]->zero_line) widen(&r[2], &r[3], 0);
+    r[2] = fmin(fmax(r[2], -most), most);
+    r[3] = fmin(fmax(r[3], -most), most);
     const int logarithmic = count > 0 && charts[0]->wide_range && r[2] > 0 && r[3] > 50 * r[2];
     if (charts[0]->from_zero && r[2] > 0 && !logarithmic) r[2] = 0;
     if (r[0] == r[1]) r[0] -= 1, r[1] += 1;
@@ -178,6 +179,7 @@ static void write_grid(pawl_text *out, const pawl_chart *c)
     pawl_text_add(out, "<path class=\"grid\" d=\"M0 0");
     for (int i = 0; i < y.count; i++) pawl_text_add(out, "M0 %.1fH%d", SIDE * down(c, tick_value(c, &y, i)), SIDE);
     pawl_text_add(out, "\"/>");
+    if (c->zero_line) pawl_text_add(out, "<path class=\"zero\" d=\"M0 %.1fH%d\"/>", SIDE * down(c, 0), SIDE);
 }
 
 static void write_words(pawl_text *out, const pawl_chart *c)

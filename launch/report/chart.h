@@ -24,6 +24,7 @@ typedef struct pawl_band {
 typedef struct pawl_chart {
     const char *title, *unit, *across; /* "Loss", "nats per token", "step" */
     int from_zero;                     /* y begins at 0 */
+    int zero_line;                     /* y = 0 is in the range, and drawn */
     int wide_range;                    /* logarithmic where values lie far apart */
     pawl_series series[PAWL_CHART_SERIES];
     int count, left_out; /* left_out: series that there was no room for */

@@ -70,10 +70,17 @@ static const struct {
     {"What holds the model back", "distillation loss and penalty, in the unit of the loss", 1, 1, 0, kept},
 };
 
-int pawl_report_chart(const pawl_report_run *r, int i, pawl_chart *c)
+void pawl_report_bands(const pawl_report_run *r, pawl_chart *c)
 {
     json_t *stage;
     size_t s;
+    json_array_foreach(r->stages, s, stage) if (c->band_count < PAWL_CHART_BANDS) c->bands[c->band_count++] =
+        (pawl_band){pawl_word_of(stage, "name"), pawl_number_of(stage, "first_step"),
+                    pawl_number_of(stage, "end_step")};
+}
+
+int pawl_report_chart(const pawl_report_run *r, int i, pawl_chart *c)
+{
     if (i >= (int)(sizeof charts / sizeof *charts)) return 0;
     memset(c, 0, sizeof *c);
     c->title = charts[i].title;
@@ -82,8 +89,6 @@ int pawl_report_chart(const pawl_report_run *r, int i, pawl_chart *c)
     c->from_zero = charts[i].from_zero;
     c->wide_range = charts[i].wide_range;
     charts[i].fill(r, c);
-    json_array_foreach(r->stages, s, stage) if (c->band_count < PAWL_CHART_BANDS) c->bands[c->band_count++] =
-        (pawl_band){pawl_word_of(stage, "name"), pawl_number_of(stage, "first_step"),
-                    pawl_number_of(stage, "end_step")};
+    pawl_report_bands(r, c);
     return c->count || charts[i].always ? 1 : -1;
 }

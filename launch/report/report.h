@@ -56,6 +56,8 @@ typedef struct pawl_report_view {
 typedef void (*pawl_section_fn)(pawl_text *out, const pawl_report_view *v);
 void pawl_report_summary(pawl_text *out, const pawl_report_run *const *runs, int count); /* summary.c */
 /* Charts (curves.c): chart number i of a run; 0 when there are no more, -1 when this run has nothing for it. */
+/* A chart's stages. */
+void pawl_report_bands(const pawl_report_run *r, pawl_chart *c);
 int pawl_report_chart(const pawl_report_run *r, int i, pawl_chart *c);
 void pawl_report_retention(pawl_text *out, const pawl_report_view *v);     /* retention.c */
 void pawl_report_memory_rows(pawl_text *out, const pawl_report_view *v);   /* replay.c */

@@ -40,7 +40,7 @@ const char pawl_report_style[] =
 ".plot .stage{bottom:100%;margin-bottom:.25rem;overflow:hidden;text-overflow:ellipsis;border-left:1px solid var(--soft);padding:.1rem 0 .1rem .25rem;line-height:1.1}"
 ".across{margin:0 .75rem .25rem 3.75rem;text-align:center;font-size:.75rem;color:var(--soft)}"
 "path{fill:none;vector-effect:non-scaling-stroke;stroke-linecap:round;stroke-linejoin:round}"
-".grid{stroke:var(--line);stroke-width:1}.band{fill:var(--band)}"
+".grid{stroke:var(--line);stroke-width:1}.zero{stroke:var(--soft);stroke-width:1}.band{fill:var(--band)}"
 ".line{stroke-width:1.6}.dot{stroke-width:6;stroke-dasharray:none!important}.gap{stroke:var(--worse)!important;stroke-width:1.5;stroke-dasharray:none!important}"
 ".s0{stroke:var(--c0);background:var(--c0)}.s1{stroke:var(--c1);background:var(--c1)}.s2{stroke:var(--c2);background:var(--c2)}.s3{stroke:var(--c3);background:var(--c3)}"
 ".s4{stroke:var(--c4);background:var(--c4)}.s5{stroke:var(--c5);background:var(--c5)}.s6{stroke:var(--c0);background:var(--c0);opacity:.6}.s7{stroke:var(--c1);background:var(--c1);opacity:.6}"
