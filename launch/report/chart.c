@@ -190,7 +190,7 @@ static void write_words(pawl_text *out, const pawl_chart *c)
         const double first = across(c, c->bands[i].first), end = across(c, c->bands[i].end);
         pawl_text_add(out, "<span class=\"stage\" style=\"left:%.2f%%;width:%.2f%%\">", 100 * first,
                       100 * (end - first));
-        HTML(out, "$</span>", c->bands[i].name);
+        HTML(out, "$</span>", end - first < 0.03 ? "" : c->bands[i].name); /* no room for words */
     }
     for (int i = 0; i < y.count; i++) {
         pawl_text_add(out, "<span class=\"y\" style=\"top:%.2f%%\">", 100 * down(c, tick_value(c, &y, i)));

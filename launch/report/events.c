@@ -6,22 +6,34 @@
 
 enum { SHOWN = 200 };
 
-/* The rest of the line as it stands. */
+static int is_digest(const char *text)
+{
+    return strlen(text) == 64 && strspn(text, "0123456789abcdef") == 64;
+}
+
+static void write_value(pawl_text *out, const char *key, const json_t *value)
+{
+    char *text =
+        json_is_string(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(4));
+    const char *word = text ? text : json_is_string(value) ? json_string_value(value) : "";
+    HTML(out, "<span class=\"key\">$</span> $", key, is_digest(word) ? pawl_short_of(word).text : word);
+    free(text);
+}
+
+/* The rest of the line; what the section about the plan shows is left out. */
 static void write_rest(pawl_text *out, const json_t *line)
 {
+    static const char *const shown[] = {"step", "event", "arenas", "plan"};
     const char *key;
     json_t *value;
     int count = 0;
     json_object_foreach((json_t *)(uintptr_t)line, key, value)
     {
-        if (strcmp(key, "step") == 0 || strcmp(key, "event") == 0 || strcmp(key, "arenas") == 0) continue;
-        char *text =
-            json_is_string(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(6));
-        HTML(out, "$<span class=\"key\">$</span> $", count++ ? ", " : "", key,
-             text                    ? text
-             : json_is_string(value) ? json_string_value(value)
-                                     : "");
-        free(text);
+        int elsewhere = 0;
+        for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) elsewhere |= strcmp(key, shown[i]) == 0;
+        if (elsewhere) continue;
+        if (count++) HTML(out, ", ");
+        write_value(out, key, value);
     }
 }
 

@@ -120,7 +120,7 @@ static void write_head(pawl_text *out, const pawl_report_run *const *runs, int c
     HTML(out, "</style></head><body><a class=\"skip\" href=\"#summary\">To the figures</a><header><p "
               "class=\"brand\">pawl report</p><h1>");
     for (int i = 0; i < count; i++)
-        HTML(out, "$<bdi>$</bdi>", i ? " <span class=\"note\">and</span> " : "", runs[i]->name);
+        HTML(out, i ? " <span class=\"note\">and</span> <bdi>$</bdi>" : "<bdi>$</bdi>", runs[i]->name);
     HTML(out, "</h1>");
     for (int i = 0; i < count; i++)
         HTML(out, "<p class=\"note\">$<bdi>$</bdi>: $$$</p>",

@@ -66,6 +66,8 @@ void pawl_report_lineage_graph(pawl_text *out, const pawl_report_view *v); /* gr
 void pawl_report_plan(pawl_text *out, const pawl_report_view *v);          /* plan.c */
 void pawl_report_events(pawl_text *out, const pawl_report_view *v);        /* events.c */
 void pawl_report_settings(pawl_text *out, const pawl_report_view *v);      /* settings.c */
+/* Of two runs. */
+void pawl_report_differences(pawl_text *out, const pawl_report_run *a, const pawl_report_run *b);
 void pawl_report_machine(pawl_text *out, const pawl_report_view *v);       /* machine.c */
 
 /* A table of names and texts; a row whose text is "" or "–" is left out. */

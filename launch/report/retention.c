@@ -162,24 +162,41 @@ static void write_forgetting(pawl_text *out, const pawl_report_view *v, const pa
 
 /* ---- between the ends of stages ---- */
 
+static int has_gap(const json_t *gaps)
+{
+    const char *domain;
+    json_t *g;
+    json_object_foreach((json_t *)(uintptr_t)gaps, domain, g) if (pawl_number_of(g, "gap") > 0) return 1;
+    return 0;
+}
+
+static void write_gap_rows(pawl_text *out, const json_t *gaps)
+{
+    const char *domain;
+    json_t *g;
+    json_object_foreach((json_t *)(uintptr_t)gaps, domain, g)
+    {
+        HTML(out, "<tr><th scope=\"row\"><bdi>$</bdi></th><td>$</td><td>$</td><td>$</td>", domain,
+             pawl_fixed_of(pawl_number_of(g, "peak"), 3).text, pawl_fixed_of(pawl_number_of(g, "worst"), 3).text,
+             pawl_count_of(pawl_number_of(g, "worst_step")).text);
+        HTML(out, "<td>$</td><td>$</td><td>$</td></tr>", pawl_signed_of(pawl_number_of(g, "gap"), 3).text,
+             pawl_fixed_of(pawl_number_of(g, "final"), 3).text, pawl_fixed_of(pawl_number_of(g, "recovered"), 2).text);
+    }
+}
+
 static void write_gaps(pawl_text *out, const json_t *lineage)
 {
-    json_t *gaps, *g;
-    const char *domain;
+    static const char *const heads[] = {"best", "worst since", "at step", "gap", "last", "recovered"};
+    json_t *gaps;
     if (pawl_retention_gaps(lineage, "loss", &gaps) != PAWL_OK) return;
-    if (json_object_size(gaps)) {
+    if (has_gap(gaps)) {
         pawl_scroll_begin(out, "Stability gaps");
-        HTML(out,
-             "<table class=\"figures\"><caption>Between the ends of stages: how far a domain rose, and how much of it "
-             "came back</caption><thead><tr><th scope=\"col\">Domain</th>"
-             "<th scope=\"col\">best</th><th scope=\"col\">worst since</th><th scope=\"col\">at step</th><th "
-             "scope=\"col\">gap</th><th scope=\"col\">last</th><th scope=\"col\">recovered</th></tr></thead><tbody>");
-        json_object_foreach(gaps, domain, g) HTML(
-            out,
-            "<tr><th scope=\"row\"><bdi>$</bdi></th><td>$</td><td>$</td><td>$</td><td>$</td><td>$</td><td>$</td></tr>",
-            domain, pawl_fixed_of(pawl_number_of(g, "peak"), 3).text, pawl_fixed_of(pawl_number_of(g, "worst"), 3).text,
-            pawl_count_of(pawl_number_of(g, "worst_step")).text, pawl_signed_of(pawl_number_of(g, "gap"), 3).text,
-            pawl_fixed_of(pawl_number_of(g, "final"), 3).text, pawl_fixed_of(pawl_number_of(g, "recovered"), 2).text);
+        HTML(out, "<table class=\"figures\"><caption>Between the ends of stages: how far a domain rose, and how much "
+                  "of it came back</caption><thead><tr>"
+                  "<th scope=\"col\">Domain</th>");
+        for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) HTML(out, "<th scope=\"col\">$</th>", heads[i]);
+        HTML(out, "</tr></thead><tbody>");
+        write_gap_rows(out, gaps);
         HTML(out, "</tbody></table>");
         pawl_scroll_end(out);
     }

@@ -106,3 +106,23 @@ void pawl_report_settings(pawl_text *out, const pawl_report_view *v)
     HTML(out, "</tbody></table>");
     pawl_scroll_end(out);
 }
+
+/* Lines "key: before -> after" as a list. */
+void pawl_report_differences(pawl_text *out, const pawl_report_run *a, const pawl_report_run *b)
+{
+    const json_t *one = json_object_get(pawl_report_lineage(a), "configuration"),
+                 *two = json_object_get(pawl_report_lineage(b), "configuration");
+    pawl_text lines = {0};
+    if (!json_is_object(one) || !json_is_object(two)) return;
+    HTML(out, "<h3>What was set differently, A → B</h3>");
+    if (pawl_config_diff(one, two, 0, &lines) == 0) HTML(out, "<p class=\"none\">Nothing.</p>");
+    HTML(out, "<ul class=\"files\">");
+    for (char *at = lines.data, *end; at && *at; at = end + 1) {
+        end = strchr(at, '\n');
+        if (end) *end = 0;
+        HTML(out, "<li>$</li>", at);
+        if (!end) break;
+    }
+    HTML(out, "</ul>");
+    pawl_text_close(&lines);
+}

@@ -51,7 +51,7 @@ const char pawl_report_style[] =
 ".scroll{overflow-x:auto;max-width:100%;margin:.25rem 0 .75rem}"
 "table{border-collapse:collapse;font-size:.875rem;overflow-wrap:normal}caption{text-align:left;color:var(--soft);font-size:.8125rem;padding:.25rem 0;max-width:44rem}"
 "th,td{padding:.3rem .9rem .3rem 0;text-align:right;vertical-align:top;unicode-bidi:isolate}thead th{font-weight:600;border-bottom:1px solid var(--soft);vertical-align:bottom}"
-"tbody tr+tr>*{border-top:1px solid var(--line)}tbody th{font-weight:500}th:first-child,.words{text-align:left}.words{overflow-wrap:anywhere;min-width:7rem}"
+"tbody tr+tr>*{border-top:1px solid var(--line)}tbody th{font-weight:500}th:first-child,.words{text-align:left}tbody th{max-width:20rem;overflow-wrap:break-word}.words{overflow-wrap:break-word;min-width:8rem;max-width:34rem}"
 "td .note,th .note{display:block}.missing{color:var(--worse)}"
 ".heat th,.heat td{padding:.4rem .7rem;min-width:5.5rem}.heat td{border:1px solid var(--paper);text-align:center}.heat thead th{text-align:center;max-width:12rem;overflow-wrap:anywhere}.heat th:first-child{text-align:left}"
 ".heat .worse{background:color-mix(in srgb,var(--worse) var(--heat),transparent)}.heat .better{background:color-mix(in srgb,var(--better) var(--heat),transparent)}"
@@ -64,7 +64,7 @@ const char pawl_report_style[] =
 "footer{margin-top:3rem;border-top:1px solid var(--line)}"
 "@media(max-width:48rem){.two,.charts.two{grid-template-columns:minmax(0,1fr)}.facts div{grid-template-columns:1fr;gap:0;padding-bottom:.35rem}.plot{height:12rem;margin-left:3.1rem}.tiles{grid-template-columns:repeat(2,minmax(0,1fr))}}"
 "@media(forced-colors:active){.line,.dot{stroke:CanvasText}}"
-"@media print{:root{color-scheme:light;--paper:#fff;--ink:#000;--soft:#444;--line:#bbb;--band:#eee;--link:#000;--worse:#d55e00;--better:#0072b2;--c0:#0072b2;--c1:#b84a00;--c2:#00795a;--c3:#a33a78;--c4:#6b5f00;--c5:#4b5563}"
+"@media print{.words,tbody th{overflow-wrap:anywhere}:root{color-scheme:light;--paper:#fff;--ink:#000;--soft:#444;--line:#bbb;--band:#eee;--link:#000;--worse:#d55e00;--better:#0072b2;--c0:#0072b2;--c1:#b84a00;--c2:#00795a;--c3:#a33a78;--c4:#6b5f00;--c5:#4b5563}"
 "body{font-size:9.5pt;padding:0;max-width:none}nav,.skip,details:not([open]){display:none}.chart,tr,.tiles,.graph li{break-inside:avoid}h2,h3,figcaption{break-after:avoid}.scroll{overflow:visible}.plot{height:11rem}"
 "*{-webkit-print-color-adjust:exact;print-color-adjust:exact}@page{margin:16mm}}";
 /* clang-format on */

@@ -122,8 +122,10 @@ void pawl_report_summary(pawl_text *out, const pawl_report_run *const *runs, int
 {
     if (count == 1)
         write_tiles(out, runs[0]);
-    else
+    else {
         write_columns(out, runs, count);
+        pawl_report_differences(out, runs[0], runs[1]);
+    }
     for (int i = 0; i < count; i++) {
         if (runs[i]->trouble[0])
             HTML(out, "<p class=\"warning\"><strong>$:</strong> no checkpoint could be read: $</p>", runs[i]->name,
