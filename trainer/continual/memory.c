@@ -187,7 +187,9 @@ size_t pawl_memory_bytes(const pawl_memory_inputs *in)
     size_t row = (size_t)in->longest * token_bytes(in) + (size_t)(in->longest + 7) / 8 + sizeof(pawl_kept_segment);
     for (int i = 0; i < in->column_count; i++)
         row += (size_t)(in->longest * in->columns[i].width) * pawl_dtype_bytes(in->columns[i].dtype);
-    return in->replay->storage == PAWL_STORAGE_RAM ? (size_t)share * row : 0;
+    /* Parts begin at whole pages (store.c). */
+    const size_t pages = (size_t)(PAWL_PART_COLUMNS + in->column_count) * 4096;
+    return in->replay->storage == PAWL_STORAGE_RAM ? (size_t)share * row + pages : 0;
 }
 
 size_t pawl_memory_list_bytes(const pawl_memory_inputs *in)

@@ -51,7 +51,7 @@ size_t pawl_course_memory_bytes(const pawl_parts *p)
     pawl_memory_column columns[PAWL_MEMORY_COLUMNS_MAX];
     if (!has_memory(p)) return 0;
     const pawl_memory_inputs in = memory_inputs(p, columns, pawl_methods_columns(p, columns));
-    return pawl_memory_bytes(&in) + pawl_memory_list_bytes(&in);
+    return 2 * (pawl_memory_bytes(&in) + pawl_memory_list_bytes(&in)); /* while a stage ends, those of before and after */
 }
 
 static pawl_status open_memory(pawl_trainer *t)
