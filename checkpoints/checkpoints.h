@@ -103,6 +103,10 @@ PAWL_MUST pawl_status pawl_checkpoint_read(const pawl_checkpoint *k, const pawl_
  * *lost_steps says how far back. Local. Errors: EDATA naming what is damaged (without fallback). */
 PAWL_MUST pawl_status pawl_checkpoint_find(const char *output_dir, int fallback, char *path, size_t room, int64_t *lost_steps);
 
+/* Makes LATEST point at the checkpoint that was saved last with is_best; path is that one, "" when there is none. Later ones stay
+ * until they are replaced or pruned. Local (rank 0, which holds the lock, with no save under way). Errors: EDATA when it is missing. */
+PAWL_MUST pawl_status pawl_checkpoint_go_back(const char *output_dir, char *path, size_t room);
+
 /* Verifies a checkpoint or all of a run's: manifest, every chunk, the HDF5 file against the manifest. Each finding is a
  * line of `findings` (file, tensor, chunk); *count of them. Local. */
 PAWL_MUST pawl_status pawl_verify(const char *path, pawl_text *findings, int *count);

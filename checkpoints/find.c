@@ -142,3 +142,21 @@ pawl_status pawl_checkpoint_find(const char *output_dir, int fallback, char *pat
     pawl_free(s.list);
     return status;
 }
+
+pawl_status pawl_checkpoint_go_back(const char *output_dir, char *path, size_t room)
+{
+    char folder[PATH_MAX];
+    pawl_pointer best;
+    pawl_checkpoint *k;
+    int found;
+    path[0] = 0;
+    PAWL_TRY(pawl_find_folder(output_dir, folder, sizeof folder));
+    PAWL_TRY(pawl_pointer_read(folder, PAWL_BEST_FILE, &best, &found));
+    if (!found) return PAWL_OK;
+    PAWL_TRY(pawl_path_join(path, room, folder, best.name));
+    PAWL_TRY(pawl_checkpoint_open(path, &k));
+    const int same = pawl_digest_equal(k->sums.root, best.root);
+    pawl_checkpoint_close(k);
+    PAWL_CHECK(same, PAWL_EDATA, "%s has another root digest than %s/%s states: it cannot be gone back to", path, folder, PAWL_BEST_FILE);
+    return pawl_pointer_write(folder, PAWL_LATEST_FILE, &best);
+}

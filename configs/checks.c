@@ -146,6 +146,16 @@ static void stages_are_sound(const pawl_run_config *r, complaint *c)
             (long long)r->train.global_batch_size);
 }
 
+static void something_to_judge_by(const pawl_run_config *r, complaint *c)
+{
+    const pawl_continual_config *k = &r->continual;
+    const int held = r->data.val_set_size > 0 || r->data.test_datasets.count > 0;
+    const char *who = k->forgetting_budget.present ? "forgetting_budget"
+                      : k->probe_steps > 0         ? "probe_steps"
+                      : k->replay.present && strcmp(k->replay.value.ratio, "auto") == 0 ? "replay.ratio: auto" : NULL;
+    if (who && !held) SAY(c, "%s: there is nothing to measure earlier domains by: expected val_set_size above 0 or test_datasets", who);
+}
+
 static void a_way_to_resume(const pawl_run_config *r, complaint *c)
 {
     if (!r->checkpoint.resume_from_checkpoint[0]) SAY(c, "resume_from_checkpoint: expected auto, none or a path, found ''");
@@ -181,6 +191,8 @@ static const struct check {
     {{"stages", "replay", "global_batch_size"}, stages_are_sound,
      "`stages` have names that differ, each its own `datasets` and at most one of `num_epochs`, `max_steps` and `max_tokens`; "
      "`replay_ratio` needs `replay`, and that `global_batch_size` of 2 at least unless `rows: add`"},
+    {{"forgetting_budget", "probe_steps", "replay", "val_set_size"}, something_to_judge_by,
+     "with `forgetting_budget`, `probe_steps` or `replay.ratio: auto`, `val_set_size` or `test_datasets` is given; a budget says `mean` or `worst`"},
     {{"resume_from_checkpoint"}, a_way_to_resume, "`resume_from_checkpoint` is not empty"},
 };
 

@@ -269,8 +269,7 @@ static pawl_status run_json(const pawl_args *a, const json_t *lineage, const cha
     json_object_set_new(top, "stages", pawl_retention_stages(lineage));
     json_object_set_new(top, "measures", all);
     json_object_set_new(top, "stability", gaps);
-    json_t *gate = json_object_get(lineage, "gate");
-    if (gate) json_object_set(top, "gate", gate);
+    if (pawl_gate_last(lineage)) json_object_set(top, "gate", pawl_gate_last(lineage));
     return pawl_print_json(top);
 }
 

@@ -199,7 +199,7 @@ static pawl_status read_options(const pawl_args *a, job *j)
     return PAWL_OK;
 }
 
-static pawl_status train(job *j, int *stopped)
+static pawl_status train(job *j, int *stopped, int *exit_status)
 {
     pawl_outcome outcome;
     pawl_watch("opening output_dir", (double)j->o.config.comm.phase_seconds);
@@ -216,6 +216,7 @@ static pawl_status train(job *j, int *stopped)
     PAWL_TRY(pawl_agree(j->comm, j->comm->rank == 0 ? write_configuration(j) : PAWL_OK));
     PAWL_TRY(pawl_trainer_run(j->trainer, &outcome));
     *stopped = outcome == PAWL_STOPPED;
+    if (outcome == PAWL_EXCEEDED) *exit_status = PAWL_EXIT_GATE;
     if (j->comm->rank == 0) pawl_report_at_end(j->o.config.train.output_dir);
     return PAWL_OK;
 }
@@ -230,7 +231,7 @@ static pawl_status run(pawl_comm *c, const pawl_args *a, int *exit_status)
     j->lock = -1;
     pawl_status s = pawl_agree(c, read_options(a, j));
     if (s == PAWL_OK) s = pawl_open_config(c, j->yaml, (char *const *)(a->words + 1), a->word_count - 1, &j->o);
-    if (s == PAWL_OK) s = train(j, &stopped);
+    if (s == PAWL_OK) s = train(j, &stopped, exit_status);
     if (s == PAWL_OK && stopped) *exit_status = PAWL_EXIT_AGAIN;
     pawl_trainer_close(j->trainer);
     pawl_close_run(&j->o);

@@ -8,6 +8,7 @@
 struct pawl_evaluator {
     const pawl_parts *p;
     int64_t micro, tokens;
+    int64_t most; /* rows of a domain that are measured, evenly spread over all; 0: all */
     pawl_arena arena;
     pawl_batch batch;
     float *losses;
@@ -82,10 +83,22 @@ void pawl_evaluator_close(pawl_evaluator *e)
     pawl_free(e);
 }
 
+static int64_t rows_of(const pawl_evaluator *e, int domain)
+{
+    const int64_t all = pawl_data_rows_of(e->p->data, PAWL_HELD_OUT, domain);
+    return e->most > 0 && e->most < all ? e->most : all;
+}
+
+/* Row i of those that are measured. */
+static pawl_row row_at(const pawl_evaluator *e, int domain, int64_t i)
+{
+    return (pawl_row){domain, i * pawl_data_rows_of(e->p->data, PAWL_HELD_OUT, domain) / rows_of(e, domain)};
+}
+
 static pawl_status score_slot(pawl_evaluator *e, const pawl_pass *of, int domain, int64_t first, int64_t end)
 {
     const pawl_parts *p = e->p;
-    for (int64_t i = first; i < end; i++) e->rows[i - first] = (pawl_row){domain, i};
+    for (int64_t i = first; i < end; i++) e->rows[i - first] = row_at(e, domain, i);
     pawl_slot_fill(p->data, PAWL_HELD_OUT, e->rows, end - first, &e->batch);
     pawl_pass pass = *of;
     pass.losses = e->losses;
@@ -135,7 +148,7 @@ static pawl_status score_together(pawl_evaluator *e, const pawl_pass *of, int do
 static pawl_status score_domain(pawl_evaluator *e, const pawl_pass *of, int domain, pawl_score *out, int *stopped)
 {
     pawl_comm *c = e->p->comm;
-    const int64_t rows = pawl_data_rows_of(e->p->data, PAWL_HELD_OUT, domain), slots = (rows + e->micro - 1) / e->micro;
+    const int64_t rows = rows_of(e, domain), slots = (rows + e->micro - 1) / e->micro;
     for (int r = 0; r < c->size; r++) {
         const int64_t first = slots * r / c->size * e->micro, end = slots * (r + 1) / c->size * e->micro;
         e->offsets[r] = (size_t)(first < rows ? first : rows) * sizeof(pawl_row_result);
@@ -151,7 +164,7 @@ static pawl_status score_domain(pawl_evaluator *e, const pawl_pass *of, int doma
     for (int64_t i = 0; i < rows; i++) {
         loss += e->results[i].loss;
         score.tokens += e->results[i].trained;
-        score.bytes += pawl_row_bytes(e->p->data, PAWL_HELD_OUT, (pawl_row){domain, i});
+        score.bytes += pawl_row_bytes(e->p->data, PAWL_HELD_OUT, row_at(e, domain, i));
     }
     score.loss = score.tokens ? loss / (double)score.tokens : 0;
     *out = score;
@@ -164,6 +177,17 @@ pawl_status pawl_evaluate(pawl_evaluator *e, const pawl_pass *of, pawl_score *sc
     for (int d = 0; d < pawl_data_domains(e->p->data, PAWL_HELD_OUT) && !*stopped; d++)
         PAWL_TRY(score_domain(e, of, d, &scores[d], stopped));
     return PAWL_OK;
+}
+
+pawl_status pawl_evaluate_some(pawl_evaluator *e, const pawl_pass *of, const int *which, int64_t most, pawl_score *scores, int *stopped)
+{
+    pawl_status s = PAWL_OK;
+    *stopped = 0;
+    e->most = most;
+    for (int d = 0; d < pawl_data_domains(e->p->data, PAWL_HELD_OUT) && s == PAWL_OK && !*stopped; d++)
+        if (which[d]) s = score_domain(e, of, d, &scores[d], stopped);
+    e->most = 0;
+    return s;
 }
 
 double pawl_score_perplexity(const pawl_score *s)

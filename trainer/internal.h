@@ -101,8 +101,9 @@ size_t pawl_evaluator_bytes(const pawl_parts *p, int64_t tokens);
 /* ---- metrics.jsonl (metrics.c); rank 0 writes, others do nothing ---- */
 typedef struct pawl_metrics pawl_metrics;
 /* Opens DIR/metrics.jsonl and cuts it back to lines of at most `step` (-1: a new run, to nothing), and before an evaluation
- * that is later than the last one the checkpoint knows of (`evaluated`): it will be made again. Local. */
-PAWL_MUST pawl_status pawl_metrics_open(const pawl_comm *c, const char *dir, int64_t step, int64_t evaluated, pawl_metrics **out);
+ * that is later than the last one the checkpoint knows of (`evaluated`): it will be made again; likewise before a
+ * probe later than `probed`. Local. */
+PAWL_MUST pawl_status pawl_metrics_open(const pawl_comm *c, const char *dir, int64_t step, int64_t evaluated, int64_t probed, pawl_metrics **out);
 void pawl_metrics_close(pawl_metrics *m);
 /* Appends an object as a line; takes the reference. */
 PAWL_MUST pawl_status pawl_metrics_add(pawl_metrics *m, json_t *line);

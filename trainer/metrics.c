@@ -17,13 +17,20 @@ struct pawl_metrics {
     pawl_text pending; /* lines that could not be written yet: a disk may be full for as long as a save holds it */
 };
 
+/* A probe, or what the controller made of it. */
+static int is_of_probe(const json_t *line)
+{
+    const char *event = json_string_value(json_object_get(line, "event"));
+    return json_object_get(line, "probe") || (event && strcmp(event, "replay") == 0);
+}
+
 /* How much of text is whole lines of at most `step`; a torn last line and all behind it goes. */
-static int64_t kept_bytes(const char *text, int64_t step, int64_t evaluated)
+static int64_t kept_bytes(const char *text, int64_t step, int64_t evaluated, int64_t probed)
 {
     const char *at = text, *end;
     while ((end = strchr(at, '\n')) != NULL) {
         json_t *line = json_loadb(at, (size_t)(end - at), 0, NULL);
-        const int64_t limit = json_object_get(line, "eval") ? evaluated : step;
+        const int64_t limit = json_object_get(line, "eval") ? evaluated : is_of_probe(line) && probed < step ? probed : step;
         const int keep = line && json_integer_value(json_object_get(line, "step")) <= limit;
         json_decref(line);
         if (!keep) break;
@@ -32,12 +39,12 @@ static int64_t kept_bytes(const char *text, int64_t step, int64_t evaluated)
     return at - text;
 }
 
-static pawl_status open_cut_back(pawl_metrics *m, int64_t step, int64_t evaluated)
+static pawl_status open_cut_back(pawl_metrics *m, int64_t step, int64_t evaluated, int64_t probed)
 {
     char *text = NULL;
     size_t bytes = 0;
     if (pawl_path_exists(m->path)) PAWL_TRY(pawl_file_read(m->path, SIZE_MAX / 4, &text, &bytes));
-    m->bytes = text ? kept_bytes(text, step, evaluated) : 0;
+    m->bytes = text ? kept_bytes(text, step, evaluated, probed) : 0;
     pawl_free(text);
     PAWL_TRY(pawl_file_open(m->path, O_WRONLY | O_CREAT, &m->fd));
     PAWL_CHECK(pawl_fs_in_use->ftruncate(m->fd, (off_t)m->bytes) == 0, PAWL_EIO, "cannot cut %s back to %lld bytes: %s", m->path,
@@ -45,13 +52,13 @@ static pawl_status open_cut_back(pawl_metrics *m, int64_t step, int64_t evaluate
     return PAWL_OK;
 }
 
-pawl_status pawl_metrics_open(const pawl_comm *c, const char *dir, int64_t step, int64_t evaluated, pawl_metrics **out)
+pawl_status pawl_metrics_open(const pawl_comm *c, const char *dir, int64_t step, int64_t evaluated, int64_t probed, pawl_metrics **out)
 {
     pawl_metrics *m;
     PAWL_TRY(pawl_alloc((void **)&m, sizeof *m, "metrics"));
     m->fd = -1;
     pawl_status s = pawl_path_join(m->path, sizeof m->path, dir, "metrics.jsonl");
-    if (s == PAWL_OK && c->rank == 0) s = open_cut_back(m, step, evaluated);
+    if (s == PAWL_OK && c->rank == 0) s = open_cut_back(m, step, evaluated, probed);
     if (s != PAWL_OK) {
         pawl_metrics_close(m);
         return s;

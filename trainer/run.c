@@ -5,6 +5,7 @@
 
 #include "core/file.h"
 #include "core/memory.h"
+#include "trainer/continual/keeping.h"
 #include "trainer/continual/stream.h"
 #include "trainer/profile.h"
 
@@ -288,6 +289,7 @@ static pawl_status boundary(pawl_trainer *t, int *stopped)
     *stopped = any_stop(t);
     if (*stopped || t->step == pawl_course_stage(t)->end_step) return PAWL_OK; /* the end of the stage does what is left */
     if (due(t->step, t->p->train->eval_steps)) PAWL_TRY(evaluate(t, "step", stopped));
+    PAWL_TRY(pawl_probe(t, stopped));
     if (!*stopped && (due(t->step, t->p->save->save_steps) || t->ballots[0].save_now)) PAWL_TRY(pawl_saving_begin(t));
     return pawl_profiler_due(t->profiler, t->step) ? profile(t) : PAWL_OK;
 }
@@ -297,7 +299,8 @@ static pawl_status boundary(pawl_trainer *t, int *stopped)
 static pawl_status begin(pawl_trainer *t)
 {
     const pawl_parts *p = t->p;
-    PAWL_TRY(pawl_agree(p->comm, pawl_metrics_open(p->comm, p->train->output_dir, t->resumed, t->evaluated, &t->metrics)));
+    PAWL_TRY(pawl_agree(p->comm, pawl_keeping_check(t)));
+    PAWL_TRY(pawl_agree(p->comm, pawl_metrics_open(p->comm, p->train->output_dir, t->resumed, t->evaluated, pawl_probed(t), &t->metrics)));
     t->started = t->last_save = pawl_seconds();
     t->bytes_sent_before = p->comm->bytes_sent;
     pawl_screen_start(p, &t->plan, &t->course->stream, t->step);
@@ -360,18 +363,23 @@ static pawl_status end_stage(pawl_trainer *t, int *stopped)
 {
     PAWL_TRY(pawl_course_seal(t));
     PAWL_TRY(evaluate(t, "stage_end", stopped));
+    PAWL_TRY(pawl_probe(t, stopped));
     if (*stopped) return PAWL_OK;
     PAWL_TRY(pawl_course_end(t));
+    PAWL_TRY(pawl_agree(t->p->comm, pawl_gate_record(t)));
     return pawl_saving_surely(t);
 }
 
+/* Of a run that went back to a checkpoint, the last word is that one's. */
 static pawl_status finish(pawl_trainer *t)
 {
+    int gone_back = 0;
     PAWL_TRY(pawl_saving_surely(t));
     PAWL_TRY(pawl_record_memory(t));
     PAWL_TRY(pawl_agree(t->p->comm, pawl_metrics_sync(t->metrics)));
     PAWL_TRY(profile(t));
-    return summary(t);
+    if (pawl_gate_stops(t)) PAWL_TRY(pawl_gate_act(t, &gone_back));
+    return gone_back ? PAWL_OK : summary(t);
 }
 
 /* Stage after stage, to the last one of this process. */
@@ -380,9 +388,11 @@ static pawl_status walk(pawl_trainer *t, int *stopped)
     pawl_course *c = t->course;
     if (t->step < pawl_course_stage(t)->end_step && (t->step == 0 || due(t->step, t->p->train->eval_steps)))
         PAWL_TRY(evaluate(t, t->step == 0 ? "start" : "step", stopped));
+    if (t->step < pawl_course_stage(t)->end_step) PAWL_TRY(pawl_probe(t, stopped));
     while (!*stopped) {
         if (t->step == pawl_course_stage(t)->end_step && c->phase != PAWL_PHASE_ENDED) PAWL_TRY(end_stage(t, stopped));
-        if (*stopped || (c->phase == PAWL_PHASE_ENDED && c->stage >= c->until)) break;
+        if (c->phase == PAWL_PHASE_ENDED && !*stopped) PAWL_TRY(pawl_agree(t->p->comm, pawl_gate_record(t))); /* its budget may be another now */
+        if (*stopped || pawl_gate_stops(t) || (c->phase == PAWL_PHASE_ENDED && c->stage >= c->until)) break;
         if (c->phase == PAWL_PHASE_ENDED) {
             PAWL_TRY(pawl_course_advance(t));
             continue;
@@ -400,6 +410,6 @@ pawl_status pawl_trainer_run(pawl_trainer *t, pawl_outcome *outcome)
     PAWL_TRY(walk(t, &stopped));
     if (!stopped) PAWL_TRY(finish(t));
     if (stopped) PAWL_TRY(stop(t));
-    *outcome = stopped ? PAWL_STOPPED : PAWL_FINISHED;
+    *outcome = stopped ? PAWL_STOPPED : pawl_gate_stops(t) ? PAWL_EXCEEDED : PAWL_FINISHED;
     return PAWL_OK;
 }

@@ -3,6 +3,7 @@
 
 #include "core/log.h"
 #include "core/span.h"
+#include "trainer/continual/keeping.h"
 #include "trainer/continual/stream.h"
 
 enum { FAILED_SAVES_IN_A_ROW = 2 };
@@ -57,7 +58,7 @@ static pawl_status start(pawl_trainer *t)
     PAWL_TRY(pawl_lineage_tokens(t->p, t->lineage, t->tokens));
     json_t *run;
     PAWL_TRY(pawl_course_json(t, &run));
-    const pawl_save what = {.step = t->step, .run = run, .lineage = t->lineage};
+    const pawl_save what = {.step = t->step, .run = run, .lineage = t->lineage, .is_best = pawl_gate_passed(t)};
     const pawl_status s = pawl_save_begin(t->saver, &what);
     json_decref(run);
     return s;

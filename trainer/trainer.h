@@ -123,6 +123,8 @@ typedef struct pawl_evaluator pawl_evaluator;
 PAWL_MUST pawl_status pawl_evaluator_open(const pawl_parts *p, pawl_evaluator **out);
 void pawl_evaluator_close(pawl_evaluator *e);
 PAWL_MUST pawl_status pawl_evaluate(pawl_evaluator *e, const pawl_pass *of, pawl_score *scores, int *stopped);
+/* The same of `most` rows of each domain d with which[d] set, evenly spread over its rows; the other scores stay as they are. Collective. */
+PAWL_MUST pawl_status pawl_evaluate_some(pawl_evaluator *e, const pawl_pass *of, const int *which, int64_t most, pawl_score *scores, int *stopped);
 
 /* ---- Training ---- */
 typedef struct pawl_trainer pawl_trainer;
@@ -142,7 +144,8 @@ PAWL_MUST pawl_status pawl_trainer_resume(pawl_trainer *t, const char *path);
  * parent. Collective. */
 PAWL_MUST pawl_status pawl_trainer_continue(pawl_trainer *t, const char *path);
 
-typedef enum pawl_outcome { PAWL_FINISHED, PAWL_STOPPED } pawl_outcome;
+/* PAWL_EXCEEDED: forgetting_budget is, at the end of a stage, and its action is not warn. */
+typedef enum pawl_outcome { PAWL_FINISHED, PAWL_STOPPED, PAWL_EXCEEDED } pawl_outcome;
 /* Trains to the end, or until a rank is asked to stop: then a checkpoint is written and *outcome is PAWL_STOPPED. The
  * summary goes to stdout, `weights_sha256 HEX` last. Collective. */
 PAWL_MUST pawl_status pawl_trainer_run(pawl_trainer *t, pawl_outcome *outcome);

@@ -9,7 +9,7 @@ const pawl_field pawl_stage_rows[] = {PAWL_STAGE_FIELDS(PAWL_ROW_F, PAWL_ROW_T, 
 #undef PAWL_SECTION
 
 #define PAWL_SECTION pawl_continual_config
-const pawl_field pawl_continual_rows[] = {PAWL_CONTINUAL_FIELDS(PAWL_ROW_L, PAWL_ROW_R) PAWL_ROW_END};
+const pawl_field pawl_continual_rows[] = {PAWL_CONTINUAL_FIELDS(PAWL_ROW_L, PAWL_ROW_R, PAWL_ROW_F) PAWL_ROW_END};
 #undef PAWL_SECTION
 
 #define SAY(...) snprintf(why, room, __VA_ARGS__)
@@ -58,4 +58,7 @@ void pawl_continual_check(const pawl_continual_config *c, char *why, size_t room
     for (int i = 0; i < c->stages.count && !why[0]; i++) check_stage(c, i, why, room);
     if (!why[0] && c->replay.present && pawl_replay_check(&c->replay.value) != PAWL_OK)
         SAY("%s", pawl_last_error()->what);
+    const pawl_budget_config *b = &c->forgetting_budget.value;
+    if (!why[0] && c->forgetting_budget.present && b->mean == PAWL_NONE_f64 && b->worst == PAWL_NONE_f64)
+        SAY("forgetting_budget: expected mean or worst or both, in nats per token, found neither");
 }

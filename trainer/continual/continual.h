@@ -5,6 +5,7 @@
 #include "core/fields.h"
 #include "data/data.h"
 #include "optim/optim.h"
+#include "trainer/continual/gate.h"
 #include "trainer/continual/replay.h"
 
 #ifdef __cplusplus
@@ -36,13 +37,16 @@ extern const pawl_field pawl_stage_rows[];
 
 /* clang-format off */
 /* One row a method, in its owner's words; a record that is null is off. */
-#define PAWL_CONTINUAL_FIELDS(L, R)                                                                                            \
+#define PAWL_CONTINUAL_FIELDS(L, R, F)                                                                                            \
     L(stages,       pawl_stage_config, PAWL_STAGES_MAX, pawl_stage_rows, FIXED, "what is learnt one after the other, in one run; empty: datasets, in a stage named main") \
     L(general_data, pawl_dataset_config, PAWL_DATASETS_MAX, pawl_dataset_rows, FIXED, "text that stands for what the base knew: measured, and what val_set_size leaves of it enters the memory before the first stage") \
-    R(replay,       pawl_replay_config, pawl_replay_rows, FIXED, "rows of finished stages are kept and learnt again (experience replay)")
+    R(replay,       pawl_replay_config, pawl_replay_rows, FIXED, "rows of finished stages are kept and learnt again (experience replay)") \
+    R(forgetting_budget, pawl_budget_config, pawl_budget_rows, FREE, "what earlier domains may lose: judged at the end of every stage, against what is held out of them") \
+    F(i64, probe_steps, "0", 0, 1e12, "steps", FIXED, "measure probe_rows of every domain learnt before, every so many steps and at the ends of stages; 0: never, but with replay.ratio auto 25 times a stage") \
+    F(i64, probe_rows, "16", 1, 1e9, "rows", FIXED, "held-out rows of a domain in a probe, evenly spread over them")
 /* clang-format on */
 typedef struct pawl_continual_config {
-    PAWL_CONTINUAL_FIELDS(PAWL_MEMBER_L, PAWL_MEMBER_R)
+    PAWL_CONTINUAL_FIELDS(PAWL_MEMBER_L, PAWL_MEMBER_R, PAWL_MEMBER_F)
 } pawl_continual_config;
 extern const pawl_field pawl_continual_rows[];
 

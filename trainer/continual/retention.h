@@ -66,11 +66,16 @@ PAWL_MUST pawl_status pawl_retention_of_lineage(const json_t *lineage, const cha
 /* Names of a lineage's stages, in order: a new array. */
 json_t *pawl_retention_stages(const json_t *lineage);
 
+/* {domain: the stage that it was learnt in, from 1; 0: known before; -1: never}, in the order of columns. */
+json_t *pawl_retention_learnt(const json_t *lineage);
+/* The lowest value of a domain since it was learnt, of whole evaluations; NAN. */
+double pawl_retention_best(const json_t *lineage, const char *measure, const char *domain, int learnt);
+
 /* What happened between the ends of stages, by a measure of which less is better. Of every domain that was learnt
  * before a later stage: peak, the best value since it was learnt and before the worst; worst, the worst since; final,
  * the last one. The stability gap is worst - peak; what was recovered of it (worst - final) / (worst - peak), NAN
  * without a gap. Sets them as an object {domain: {peak, worst, worst_step, worst_stage, final, gap, recovered}}, from
- * evaluations and probes. */
+ * probes where there are any (they are of the same rows every time), else from evaluations. */
 PAWL_MUST pawl_status pawl_retention_gaps(const json_t *lineage, const char *measure, json_t **out);
 
 /* Figures and matrix for other programs: ACC ... forgetting_worst, higher_is_better, domains, learnt_after, before,

@@ -66,6 +66,13 @@ static json_t *columns_of(const json_t *lineage, const json_t *stages)
     return columns;
 }
 
+json_t *pawl_retention_learnt(const json_t *lineage)
+{
+    json_t *stages = stages_of(lineage), *columns = columns_of(lineage, stages);
+    json_decref(stages);
+    return columns;
+}
+
 /* ---- rows ---- */
 
 static double measured(const json_t *entry, const char *domain, const char *measure)
@@ -199,19 +206,52 @@ static int is_since(const json_t *entry, size_t i, size_t last_old, json_int_t l
     return index + 1 > learnt || (index + 1 == learnt && strcmp(at, "stage_end") == 0);
 }
 
+static int is_probe(const json_t *entry)
+{
+    return strcmp(text_of(entry, "at"), "probe") == 0;
+}
+
+double pawl_retention_best(const json_t *lineage, const char *measure, const char *domain, int learnt)
+{
+    const json_t *all = json_object_get(lineage, "evaluations");
+    const size_t last_old = last_without_place(all);
+    double best = NAN;
+    size_t i;
+    json_t *entry;
+    json_array_foreach((json_t *)(uintptr_t)all, i, entry)
+    {
+        const double x = measured(entry, domain, measure);
+        if (!is_probe(entry) && is_since(entry, i, last_old, learnt) && !isnan(x) && !(x >= best)) best = x;
+    }
+    return best;
+}
+
+/* A domain is probed from the end of its stage on. */
+static gap gap_of(const json_t *lineage, const char *measure, const char *domain, json_int_t learnt)
+{
+    const json_t *all = json_object_get(lineage, "evaluations");
+    const size_t last_old = last_without_place(all);
+    gap probes = {NAN, NAN, NAN, NAN, 0, NULL}, whole = probes;
+    size_t i;
+    json_t *entry;
+    json_array_foreach((json_t *)(uintptr_t)all, i, entry)
+    {
+        if (is_probe(entry))
+            follow(&probes, measured(entry, domain, measure), entry);
+        else if (is_since(entry, i, last_old, learnt))
+            follow(&whole, measured(entry, domain, measure), entry);
+    }
+    return isnan(probes.best) ? whole : probes;
+}
+
 pawl_status pawl_retention_gaps(const json_t *lineage, const char *measure, json_t **out)
 {
-    json_t *stages = stages_of(lineage), *columns = columns_of(lineage, stages), *all = json_object(), *learnt, *entry;
+    json_t *columns = pawl_retention_learnt(lineage), *all = json_object(), *learnt;
     const char *domain;
-    const size_t last_old = last_without_place(json_object_get(lineage, "evaluations"));
-    size_t i;
     json_object_foreach(columns, domain, learnt)
     {
-        gap g = {NAN, NAN, NAN, NAN, 0, NULL};
         if (json_integer_value(learnt) < 0) continue;
-        json_array_foreach(json_object_get(lineage, "evaluations"), i,
-                           entry) if (is_since(entry, i, last_old, json_integer_value(learnt)))
-            follow(&g, measured(entry, domain, measure), entry);
+        const gap g = gap_of(lineage, measure, domain, json_integer_value(learnt));
         if (isnan(g.best)) continue;
         const double size = g.worst - g.peak;
         json_object_set_new(all, domain,
@@ -220,7 +260,6 @@ pawl_status pawl_retention_gaps(const json_t *lineage, const char *measure, json
                                       size > 0 ? json_real((g.worst - g.last) / size) : json_null(), "worst_step",
                                       g.step, "worst_stage", g.stage));
     }
-    json_decref(stages);
     json_decref(columns);
     PAWL_CHECK(all, PAWL_EMEM, "no memory for the stability gaps");
     *out = all;

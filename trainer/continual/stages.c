@@ -1,5 +1,7 @@
 #include "trainer/continual/stages.h"
 
+#include "trainer/continual/controller.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -93,4 +95,14 @@ int64_t pawl_replay_due(int64_t *credit, double ratio, int64_t G, int add)
     const int64_t due = *credit / whole;
     *credit %= whole;
     return due < most ? due : most;
+}
+
+int pawl_stream_chooses(const pawl_stage *s)
+{
+    return s->replay_ratio == PAWL_RATIO_AUTO;
+}
+
+double pawl_stream_first_ratio(const pawl_stage *s)
+{
+    return pawl_stream_chooses(s) ? PAWL_CONTROL_START : s->replay_ratio;
 }

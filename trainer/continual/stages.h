@@ -28,6 +28,9 @@ void pawl_stream_of(const pawl_parts *p, pawl_stream *out);
 /* The rate of step `step` (of the run, from 0): that of the stage's schedule over its own steps, or of an endless one
  * over all. */
 double pawl_stream_rate(const pawl_stream *s, int stage, int64_t step);
+/* Whether a controller chooses its share of replayed rows, and the share that it begins with. */
+int pawl_stream_chooses(const pawl_stage *s);
+double pawl_stream_first_ratio(const pawl_stage *s);
 /* The stage of that name; -1. */
 int pawl_stream_find(const pawl_stream *s, const char *name);
 

@@ -105,7 +105,7 @@ static pawl_status take(pawl_trainer *t)
     PAWL_TRY(pawl_alloc((void **)&t->course, sizeof *t->course, "the stages"));
     pawl_stream_of(t->p, &t->course->stream);
     t->course->credit = PAWL_CREDIT_START;
-    t->course->ratio = t->course->stream.stages[0].replay_ratio;
+    t->course->ratio = pawl_stream_first_ratio(&t->course->stream.stages[0]);
     return find_until(t, &t->course->until);
 }
 
@@ -210,7 +210,7 @@ pawl_status pawl_course_place(pawl_trainer *t, const pawl_checkpoint *k)
     c->consumed = number_or(run, "rows_consumed", (step - s->first_step) * t->p->train->global_batch_size);
     c->credit = number_or(run, "replay_credit", PAWL_CREDIT_START);
     const json_t *ratio = json_object_get(run, "replay_ratio");
-    c->ratio = json_is_number(ratio) ? json_number_value(ratio) : s->replay_ratio;
+    c->ratio = json_is_number(ratio) ? json_number_value(ratio) : pawl_stream_first_ratio(s);
     PAWL_CHECK(step >= s->first_step && step <= s->end_step && c->consumed >= 0, PAWL_EDATA,
                "%s: step %lld is not one of stage '%s', which has steps %lld to %lld", pawl_checkpoint_path(k),
                (long long)step, s->name, (long long)s->first_step, (long long)s->end_step);
@@ -270,6 +270,8 @@ static pawl_status take_over_record(pawl_trainer *t, const pawl_checkpoint *k)
     t->course->before = (int)json_array_size(stages);
     json_object_set_new(t->lineage, "stages", stages);
     if (evaluations) json_object_set_new(t->lineage, "evaluations", evaluations);
+    json_t *gates = json_deep_copy(json_object_get(lineage, "gates"));
+    if (gates) json_object_set_new(t->lineage, "gates", gates);
     return PAWL_OK;
 }
 
@@ -404,7 +406,7 @@ pawl_status pawl_course_advance(pawl_trainer *t)
     c->consumed = 0;
     c->credit = PAWL_CREDIT_START;
     const pawl_stage *s = pawl_course_stage(t);
-    c->ratio = s->replay_ratio;
+    c->ratio = pawl_stream_first_ratio(s);
     if (s->forget) pawl_optim_forget(pawl_stepper_optim(t->stepper));
     pawl_optim_since(pawl_stepper_optim(t->stepper), s->since);
     return call(t, PAWL_HOOK_BEGIN_STAGE);
