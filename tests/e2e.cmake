@@ -14,6 +14,12 @@ pawl_script(e2e_campaign 3600 ${PAWL_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/e2e/campa
 pawl_script(e2e_kill_again 900 ${CMAKE_COMMAND} -E env PAWL_KILL_SEED=21 ${PAWL_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/e2e/kill.py)
 set_tests_properties(e2e_campaign e2e_kill_again PROPERTIES LABELS long)
 
+# Three stages with replay, killed. The methods beside it stand here, as keys of the run.
+set(kill_stages ${PAWL_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/e2e/kill.py stages)
+pawl_script(e2e_kill_stages 600 ${kill_stages})
+pawl_script(e2e_kill_stages_again 3600 ${CMAKE_COMMAND} -E env PAWL_KILL_SEED=22 PAWL_KILLS=40 ${kill_stages})
+set_tests_properties(e2e_kill_stages_again PROPERTIES LABELS long)
+
 pawl_script(e2e_bf16 600 ${PAWL_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/e2e/bf16.py)
 pawl_script(e2e_retention 600 ${PAWL_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/e2e/retention.py)
 

@@ -49,8 +49,9 @@ def write_run(where, name="run.yaml", output=None, model=MODEL, datasets=None, *
     settings.update(keys)
     datasets = datasets or [dict(path=os.path.join(SOURCE, "docs"), domain="docs", license="Apache-2.0"),
                             dict(path=os.path.join(SOURCE, "LICENSE"), domain="law", license="Apache-2.0", type="text")]
-    text = model + "".join(f"{k}: {v}\n" for k, v in settings.items() if v is not None) + "datasets:\n"
-    for d in datasets:
+    text = model + "".join(f"{k}: {v}\n" for k, v in settings.items() if v is not None)
+    text += "" if "stages" in settings else "datasets:\n"
+    for d in [] if "stages" in settings else datasets:
         text += "".join(("  - " if i == 0 else "    ") + f"{k}: {v}\n" for i, (k, v) in enumerate(d.items()))
     path = os.path.join(where, name)
     with open(path, "w") as f:
