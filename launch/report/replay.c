@@ -7,6 +7,7 @@ static void write_licenses(pawl_text *out, const json_t *all)
 {
     json_t *license;
     size_t i;
+    if (!json_array_size(all)) HTML(out, "not stated");
     json_array_foreach((json_t *)(uintptr_t)all, i, license)
     {
         const char *text = json_string_value(license);

@@ -166,7 +166,7 @@ static int has_gap(const json_t *gaps)
 {
     const char *domain;
     json_t *g;
-    json_object_foreach((json_t *)(uintptr_t)gaps, domain, g) if (pawl_number_of(g, "gap") > 0) return 1;
+    json_object_foreach((json_t *)(uintptr_t)gaps, domain, g) if (pawl_number_of(g, "gap") >= 0.0005) return 1;
     return 0;
 }
 
@@ -176,6 +176,7 @@ static void write_gap_rows(pawl_text *out, const json_t *gaps)
     json_t *g;
     json_object_foreach((json_t *)(uintptr_t)gaps, domain, g)
     {
+        if (!isfinite(pawl_number_of(g, "recovered"))) continue; /* it never rose */
         HTML(out, "<tr><th scope=\"row\"><bdi>$</bdi></th><td>$</td><td>$</td><td>$</td>", domain,
              pawl_fixed_of(pawl_number_of(g, "peak"), 3).text, pawl_fixed_of(pawl_number_of(g, "worst"), 3).text,
              pawl_count_of(pawl_number_of(g, "worst_step")).text);

@@ -52,7 +52,7 @@ const char pawl_report_style[] =
 "table{border-collapse:collapse;font-size:.875rem;overflow-wrap:normal}caption{text-align:left;color:var(--soft);font-size:.8125rem;padding:.25rem 0;max-width:44rem}"
 "th,td{padding:.3rem .9rem .3rem 0;text-align:right;vertical-align:top;unicode-bidi:isolate}thead th{font-weight:600;border-bottom:1px solid var(--soft);vertical-align:bottom}"
 "tbody tr+tr>*{border-top:1px solid var(--line)}tbody th{font-weight:500}th:first-child,.words{text-align:left}tbody th{max-width:20rem;overflow-wrap:break-word}.words{overflow-wrap:break-word;min-width:8rem;max-width:34rem}"
-"td .note,th .note{display:block}.missing{color:var(--worse)}"
+"td .note,th .note{display:block}.missing{color:var(--c1)}"
 ".heat th,.heat td{padding:.4rem .7rem;min-width:5.5rem}.heat td{border:1px solid var(--paper);text-align:center}.heat thead th{text-align:center;max-width:12rem;overflow-wrap:anywhere}.heat th:first-child{text-align:left}"
 ".heat .worse{background:color-mix(in srgb,var(--worse) var(--heat),transparent)}.heat .better{background:color-mix(in srgb,var(--better) var(--heat),transparent)}"
 ".heat td .note{color:inherit}.heat .learnt{outline:2px solid var(--soft);outline-offset:-3px}"

@@ -65,6 +65,28 @@ def real_run(where):
     check(offences(both) == [] and both.count('class="side"') > 20, f"two runs lie beside each other {offences(both)}")
 
 
+def staged_run(where):
+    yaml = write_run(where, "staged.yaml", output=os.path.join(where, "staged"), max_steps=None, val_set_size=0.2)
+    source = os.environ["PAWL_SOURCE"]
+    with open(yaml) as f: text = f.read()
+    text = text[:text.index("datasets:\n")] + f"""replay: {{ratio: 0.25, capacity: 20}}
+general_data: [{{path: {source}/docs/decisions, domain: "<em>known</em>"}}]
+stages:
+  - {{name: "one </td>", max_steps: 4, datasets: [{{path: {source}/docs, domain: docs, license: Apache-2.0}}]}}
+  - {{name: two, max_steps: 4, datasets: [{{path: {source}/docs, domain: again, license: Apache-2.0}}]}}
+"""
+    with open(yaml, "w") as f: f.write(text)
+    status, _, err = run(3, "train", yaml)
+    check(status == 0, f"a run of two stages ends with 0 {err.strip()[-300:] if status else ''}")
+    with open(os.path.join(where, "staged", "report.html"), encoding="utf-8") as f: page_text = f.read()
+    said = words(page_text)
+    check(offences(page_text) == [] and all(w in said for w in ("one </td>", "Forgetting, worst", "Forgetting over time", "20 rows of", "<em>known</em>")),
+          f"its page has the stages, what was forgotten, and the memory {offences(page_text)}")
+    with open(yaml, "w") as f: f.write(text.replace("capacity: 20", "capacity: 20, domains: {dosc: {capacity: 3}}").replace("/staged\n", "/typo\n"))
+    status, _, err = run(2, "train", yaml)
+    check(status == 10 and "'dosc'" in err and "'docs'" in err, f"replay.domains with a domain that there is not is refused by name: {err.strip()[-200:]}")
+
+
 def main():
     where = folder()
     at = os.path.join(where, "page.html")
@@ -80,6 +102,7 @@ def main():
     heights = [float(y) for y in re.findall(r"[ML][\d.]+ ([\d.]+)", lines[0])]
     check(min(heights) < 60 and max(heights) > 940 and len(heights) < 2000, "the thinned line reaches both, too")
     real_run(where)
+    staged_run(where)
     for words_, sentence in ([os.path.join(where, "none")], "there is no run here"), ([where], "there is no run here"), ([], "RUN_DIR"):
         status, _, err = run(0, "report", *words_)
         check(status == 10 and sentence in err, f"pawl report {words_} is an error of usage: {err.strip()[-120:]}")

@@ -54,11 +54,34 @@ size_t pawl_course_memory_bytes(const pawl_parts *p)
     return 2 * (pawl_memory_bytes(&in) + pawl_memory_list_bytes(&in)); /* while a stage ends, those of before and after */
 }
 
+/* A domain that replay.domains names is one of this run's, or may be one of its parent's memory. */
+static pawl_status require_domains(const pawl_parts *p)
+{
+    const pawl_replay_config *r = &p->continual->replay.value;
+    const int count = p->data && !p->parent ? pawl_data_domains(p->data, PAWL_TRAIN) : 0;
+    for (int i = 0; count && i < r->domains.count; i++) {
+        pawl_text known = {0};
+        int found = 0;
+        for (int d = 0; d < count; d++) {
+            const char *name = pawl_data_domain(p->data, PAWL_TRAIN, d);
+            found |= strcmp(name, r->domains.items[i].name) == 0;
+            pawl_text_add(&known, "%s'%s'", d ? ", " : "", name);
+        }
+        const pawl_status s = found ? PAWL_OK
+                                    : PAWL_FAIL(PAWL_EUSAGE, "replay.domains: nothing is learnt or known of a domain '%s'; there are %s",
+                                                r->domains.items[i].name, known.data ? known.data : "none");
+        pawl_text_close(&known);
+        PAWL_TRY(s);
+    }
+    return PAWL_OK;
+}
+
 static pawl_status open_memory(pawl_trainer *t)
 {
     pawl_course *c = t->course;
     pawl_memory_column columns[PAWL_MEMORY_COLUMNS_MAX];
     if (!has_memory(t->p)) return PAWL_OK;
+    PAWL_TRY(pawl_agree(t->p->comm, require_domains(t->p)));
     c->memory_in = memory_inputs(t->p, columns, pawl_methods_columns(t->p, columns));
     PAWL_TRY(pawl_memory_open(&c->memory_in, &c->memory));
     c->memory_in.columns = NULL; /* it has a list of its own */
