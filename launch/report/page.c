@@ -100,7 +100,9 @@ static const char *state_of(const pawl_report_run *r)
     } states[] = {{"stop", "stopped"}, {"memory", "finished"}};
     const json_t *gate = pawl_report_event(r, "gate"),
                  *last = json_array_get(r->events, json_array_size(r->events) - 1);
-    if (gate && strcmp(pawl_word_of(gate, "verdict"), "fail") == 0) return "stopped by its gate";
+    if (strcmp(pawl_word_of(gate, "verdict"), "exceeded") == 0)
+        return strcmp(pawl_word_of(gate, "action"), "warn") == 0 ? "over its forgetting budget, which only warns"
+                                                                 : "ended by its forgetting budget, which was exceeded";
     for (size_t i = 0; i < sizeof states / sizeof *states; i++)
         if (strcmp(pawl_word_of(last, "event"), states[i].event) == 0) return states[i].state;
     return "under way, or interrupted";

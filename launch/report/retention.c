@@ -204,10 +204,33 @@ static void write_gaps(pawl_text *out, const json_t *lineage)
     json_decref(gaps);
 }
 
+/* What forgetting_budget said last. */
+static void write_gate(pawl_text *out, const pawl_report_run *r)
+{
+    static const char *const kinds[] = {"mean", "worst"};
+    const json_t *gate = pawl_report_event(r, "gate");
+    const int over = strcmp(pawl_word_of(gate, "verdict"), "exceeded") == 0;
+    if (!gate) return;
+    HTML(out, "<p class=\"$\"><strong>Forgetting budget: $</strong> at step $$", over ? "warning" : "gate",
+         over ? "exceeded" : pawl_word_of(gate, "verdict"), pawl_count_of(pawl_number_of(gate, "step")).text,
+         isfinite(pawl_number_of(gate, "mean")) ? ", rise of the held-out loss" : "");
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        char budget[16];
+        snprintf(budget, sizeof budget, "%s_budget", kinds[i]);
+        if (!isfinite(pawl_number_of(gate, kinds[i]))) continue;
+        HTML(out, ", $ $", kinds[i], pawl_signed_of(pawl_number_of(gate, kinds[i]), 4).text);
+        if (isfinite(pawl_number_of(gate, budget)))
+            HTML(out, " of $ allowed", pawl_fixed_of(pawl_number_of(gate, budget), 4).text);
+    }
+    if (pawl_word_of(gate, "worst_domain")[0]) HTML(out, " (<bdi>$</bdi>)", pawl_word_of(gate, "worst_domain"));
+    HTML(out, ".</p>");
+}
+
 void pawl_report_retention(pawl_text *out, const pawl_report_view *v)
 {
     const json_t *lineage = pawl_report_lineage(v->run);
     pawl_retention m;
+    write_gate(out, v->run);
     if (!json_is_object(lineage)) {
         HTML(out, "<p class=\"none\">Known from the first checkpoint on.</p>");
         return;

@@ -95,6 +95,7 @@ def main():
         check(offences(text) == [], f"{name}: the page is in order {offences(text)[:5]}")
         if name == "hostile":
             check(all(n in words(text) for n in report_case.HOSTILE[:3]) and "a<U+202E>gnp.exe" in words(text), "names stand as text, and what is hidden is shown")
+        if name == "gate": check("ended by its forgetting budget" in words(text) and "mean +0.1250 of 0.1000 allowed, worst +0.5000 (<b>x</b>)" in words(text), "what the gate said")
         if name == "torn": check("3 lines of metrics.jsonl" in words(text) or "lines of metrics.jsonl" in words(text), "lines that are no records are counted")
     text = page(report_case.huge(where), at=at)
     lines = [e.get("d") for e in ET.fromstring(re.sub(r"^<!DOCTYPE html>\n", "", text)).iter("path") if (e.get("class") or "").startswith("line")]

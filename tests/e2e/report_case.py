@@ -46,5 +46,6 @@ def odd(folder):
         "vast": write(os.path.join(folder, "vast"), [step(1, 1e308), step(2, -1e308), step(3, 5e-324)]),
         "torn": write(os.path.join(folder, "torn"), [step(1, 2.0), "no json", "[]", '{"step":"x"}', '{"loss":1}', '{"step":2,"eval":{"a":{"b":1}}}', '{"step":2,"event":7}'], '{"step": 2, "lo'),
         "resumed": write(os.path.join(folder, "resumed"), [step(1, 2.0), dict(step=1, event="stop"), dict(step=1, event="resume", ranks=3), step(2, 1.5), dict(step=2, eval={"d": 1.0})]),
+        "gate": write(os.path.join(folder, "gate"), [step(1, 2.0), dict(step=1, event="gate", verdict="exceeded", action="fail", mean=0.125, worst=0.5, worst_domain="<b>x</b>", mean_budget=0.1, worst_budget=None)]),
         "stages": write(os.path.join(folder, "stages"), [step(n, 3 / n, "s%d" % (n // 3), replay_rows=n % 3, penalty=0.01 * n, distill_loss=0.1) for n in range(1, 300)]),
     }
