@@ -18,6 +18,8 @@ typedef struct pawl_row_result { /* of one row of a step, known to all ranks at 
     double loss;    /* sum over its trained tokens, nats */
     int64_t trained;
     int64_t length; /* tokens, without padding */
+    double soft;         /* the same of its loss to soft targets, ... */
+    int64_t soft_trained; /* ... and over how many tokens */
     int32_t bad;    /* loss or gradient not finite */
 } pawl_row_result;
 

@@ -5,6 +5,7 @@
 
 #include "core/memory.h"
 #include "trainer/continual/methods.h"
+#include "trainer/continual/soft.h"
 #include "trainer/planning.h"
 
 pawl_cut pawl_cut_of(const pawl_train_config *t, const pawl_comm_config *r)
@@ -42,6 +43,7 @@ pawl_shapes pawl_run_shapes(const pawl_parts *p, int64_t rows, int64_t tokens)
     s.type = pawl_run_type(p);
     s.rank = p->adapter ? pawl_adapter_rank(p->adapter) : 0;
     s.muon = pawl_optim_is_muon(p->optim);
+    s.bins = pawl_run_bins(p);
     return s;
 }
 

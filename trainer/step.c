@@ -19,6 +19,8 @@ static void lay_out(pawl_stepper *s)
     s->losses = pawl_take_bytes(&s->small, (size_t)(micro * s->tokens) * sizeof(float));
     s->row_lengths = pawl_take_bytes(&s->small, (size_t)micro * sizeof(int64_t));
     s->bad = pawl_take_bytes(&s->small, (size_t)micro * sizeof(int32_t));
+    s->row_weights = pawl_take_bytes(&s->small, (size_t)micro * sizeof(float));
+    pawl_soft_lay_out(&s->small, &s->soft, pawl_run_bins(s->p), micro, s->tokens);
     s->rows = pawl_take_bytes(&s->small, (size_t)rows * sizeof(pawl_step_row));
     s->results = pawl_take_bytes(&s->small, (size_t)rows * sizeof(pawl_row_result));
     s->mine = pawl_take_bytes(&s->small, (size_t)rows * sizeof(pawl_row_result));
@@ -219,9 +221,13 @@ static void results_of(const pawl_stepper *s, const pawl_step_row *rows, pawl_ro
 {
     const pawl_batch *b = &s->batch;
     for (int64_t i = 0; i < b->rows; i++) {
-        double sum = 0;
+        double sum = 0, soft = 0;
+        const int softly = s->soft.k > 0 && s->soft.row_weights[i] != 0.0f;
         for (int64_t j = 0; j < b->tokens; j++) sum += s->losses[i * b->tokens + j];
+        for (int64_t j = 0; softly && j < b->tokens; j++) soft += s->soft.loss[i * b->tokens + j];
         out[i] = (pawl_row_result){.loss = sum, .trained = pawl_step_row_trained(s, &rows[i]), .length = pawl_step_row_length(s, &rows[i]), .bad = s->bad[i]};
+        out[i].soft = soft;
+        out[i].soft_trained = softly ? out[i].trained : 0;
     }
 }
 
@@ -259,6 +265,7 @@ static void fill_slot(pawl_stepper *s, int64_t first, int64_t end)
 static pawl_status compute_slot(pawl_stepper *s, float *grads, pawl_put put)
 {
     const pawl_parts *p = s->p;
+    pawl_soft soft;
     int64_t first, end;
     pawl_slot_rows(&s->cut, s->slots[s->next++], &first, &end);
     const int span = pawl_span_begin("rows");
@@ -268,7 +275,11 @@ static pawl_status compute_slot(pawl_stepper *s, float *grads, pawl_put put)
     const pawl_noise noise = noise_of(s, first, end);
     pawl_pass pass = {.over = p->adapter ? &s->over : NULL, .noise = noise.alpha > 0 ? &noise : NULL, .grads = grads, .put = put, .scale = s->rows[first].ce, .losses = s->losses, .bad_rows = s->bad};
     pawl_hold_pass(&s->hold, 1, &pass);
+    for (int64_t i = first; i < end; i++) s->row_weights[i - first] = s->rows[i].ce;
+    pawl_soft_clear(&s->soft, end - first);
     if (s->methods) PAWL_TRY(pawl_methods_before_slot(s->methods, s->rows + first, end - first, &s->batch, &pass));
+    pass.extra.row_weights = s->row_weights;
+    pass.extra.soft = pawl_soft_of(&s->soft, end - first, &soft) ? &soft : NULL;
     PAWL_TRY(pawl_model_pass(p->model, p->device, s->activations, &s->batch, &pass));
     results_of(s, s->rows + first, s->mine + s->done);
     s->done += end - first;
@@ -377,15 +388,19 @@ static pawl_status share_results(pawl_stepper *s, pawl_step_report *r)
 /* Sums in the order of rows, so the loss does not depend on who computed which. */
 static int sum_results(const pawl_stepper *s, pawl_step_report *r)
 {
-    double loss = 0;
+    double loss = 0, soft = 0;
+    int64_t soft_trained = 0;
     int bad = 0;
     for (int64_t g = 0; g < s->cut.rows; g++) {
         if (g < s->order.batch) loss += s->results[g].loss;
         if (g < s->order.batch) r->trained += s->results[g].trained;
         r->tokens += s->results[g].length;
+        soft += s->results[g].soft;
+        soft_trained += s->results[g].soft_trained;
         bad |= s->results[g].bad;
     }
     r->loss = r->trained ? loss / (double)r->trained : 0;
+    r->distill = soft_trained ? soft / (double)soft_trained : 0;
     return bad;
 }
 

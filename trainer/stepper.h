@@ -3,6 +3,7 @@
 #ifndef PAWL_TRAINER_STEPPER_H
 #define PAWL_TRAINER_STEPPER_H
 
+#include "trainer/continual/soft.h"
 #include "trainer/held.h"
 #include "trainer/internal.h"
 
@@ -26,6 +27,8 @@ struct pawl_stepper {
     float *losses;                /* [micro * T] */
     int64_t *row_lengths;         /* [micro] */
     int32_t *bad;                 /* [micro] */
+    float *row_weights;      /* [micro] of cross-entropy */
+    pawl_soft_room soft;     /* of the slot at hand */
     pawl_step_row *rows;          /* [most] */
     pawl_row_result *results;     /* [most] ... and in the order of rows */
     size_t *lengths, *offsets;    /* [ranks] of mine, in bytes */

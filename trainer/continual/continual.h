@@ -5,7 +5,9 @@
 #include "core/fields.h"
 #include "data/data.h"
 #include "optim/optim.h"
+#include "trainer/continual/der.h"
 #include "trainer/continual/gate.h"
+#include "trainer/continual/lwf.h"
 #include "trainer/continual/replay.h"
 
 #ifdef __cplusplus
@@ -40,6 +42,8 @@ extern const pawl_field pawl_stage_rows[];
 #define PAWL_CONTINUAL_FIELDS(L, R, F)                                                                                            \
     L(stages,       pawl_stage_config, PAWL_STAGES_MAX, pawl_stage_rows, FIXED, "what is learnt one after the other, in one run; empty: datasets, in a stage named main") \
     L(general_data, pawl_dataset_config, PAWL_DATASETS_MAX, pawl_dataset_rows, FIXED, "text that stands for what the base knew: measured, and what val_set_size leaves of it enters the memory before the first stage") \
+    R(der,          pawl_der_config, pawl_der_rows, FIXED, "rows of the memory are also learnt towards what the model said of them when they came in (DER, DER++)") \
+    R(lwf,          pawl_lwf_config, pawl_lwf_rows, FIXED, "new rows are also learnt towards what the model of the stage's start says of them (LwF)") \
     R(replay,       pawl_replay_config, pawl_replay_rows, FIXED, "rows of finished stages are kept and learnt again (experience replay)") \
     R(forgetting_budget, pawl_budget_config, pawl_budget_rows, FREE, "what earlier domains may lose: judged at the end of every stage, against what is held out of them") \
     F(i64, probe_steps, "0", 0, 1e12, "steps", FIXED, "measure probe_rows of every domain learnt before, every so many steps and at the ends of stages; 0: never, but with replay.ratio auto 25 times a stage") \

@@ -1,7 +1,7 @@
 /* The methods of a run, called in the order of the table. */
 #include "trainer/continual/methods.h"
 
-const pawl_method *const pawl_method_table[] = {NULL};
+const pawl_method *const pawl_method_table[] = {&pawl_method_der, &pawl_method_lwf, NULL};
 
 static int is_on(const pawl_method *m, const pawl_parts *p)
 {

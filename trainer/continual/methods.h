@@ -61,6 +61,7 @@ typedef struct pawl_method {
     pawl_status (*remember)(void *self, const pawl_moment *m);  /* the memory has taken the stage's rows. Collective */
 } pawl_method;
 
+extern const pawl_method pawl_method_der, pawl_method_lwf;
 extern const pawl_method *const pawl_method_table[]; /* ended by NULL */
 
 enum { PAWL_METHODS_MAX = 24 };
