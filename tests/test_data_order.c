@@ -127,6 +127,46 @@ static void seeds_and_epochs_differ(void **state)
     data_case_close(&k);
 }
 
+/* Each stage has a mixture of its own; the first has the order that it has alone. Documents that are there again are measured once. */
+static void mixtures_stand_side_by_side(void **state)
+{
+    (void)state;
+    data_case k;
+    pawl_data *alone = open_mixture(&k), *d;
+    pawl_comm *c;
+    int stopped, first, end;
+    const pawl_dataset_config *a = k.cfg.datasets.items;
+    const pawl_data_group stages[] = {{a, k.cfg.datasets.count}, {a + 1, 1}, {a, 1}};
+    const pawl_data_inputs in = {.config = &k.cfg, .mixtures = stages, .mixture_count = 3, .general = {a, 1}, .tokenizer = k.tokenizer, .seed = 7};
+    must(pawl_comm_open_alone(&c));
+    assert_int_equal(pawl_data_open(c, &in, &d, &stopped), PAWL_OK);
+    assert_int_equal(pawl_data_mixtures(d), 3);
+    const int64_t E = pawl_data_epoch_rows(d, 0);
+    assert_int_equal(E, pawl_data_epoch_rows(alone, 0));
+    for (int64_t at = 0; at < 3 * E; at++) assert_true(same_row(pawl_data_row_at(d, 0, at), pawl_data_row_at(alone, 0, at)));
+    for (int stage = 1; stage < 3; stage++) {
+        pawl_data_mixture(d, stage, &first, &end);
+        assert_int_equal(end, first + 1);
+        char *seen = calloc((size_t)pawl_data_epoch_rows(d, stage), 1);
+        const int once = pawl_data_epoch_rows(d, stage) == pawl_data_rows_of(d, PAWL_TRAIN, first); /* weight 1 */
+        for (int64_t at = 0; at < pawl_data_epoch_rows(d, stage); at++) {
+            const pawl_row r = pawl_data_row_at(d, stage, at);
+            assert_int_equal(r.domain, first);
+            if (once) assert_int_equal(seen[r.index]++, 0);
+        }
+        free(seen);
+    }
+    pawl_data_general(d, &first, &end);
+    assert_true(end == first + 1 && end == pawl_data_domains(d, PAWL_TRAIN));
+    assert_int_equal(pawl_data_domains(d, PAWL_HELD_OUT), pawl_data_domains(alone, PAWL_HELD_OUT));
+    for (int i = 0; i < pawl_data_domains(d, PAWL_HELD_OUT); i++)
+        assert_int_equal(pawl_data_rows_of(d, PAWL_HELD_OUT, i), pawl_data_rows_of(alone, PAWL_HELD_OUT, i));
+    pawl_data_close(d);
+    pawl_comm_close(c);
+    pawl_data_close(alone);
+    data_case_close(&k);
+}
+
 /* What a resumed run relies on: the first rows of this mixture under seed 7. A change of the order is a change of every
  * run that is resumed. */
 static void the_order_does_not_drift(void **state)
@@ -178,7 +218,7 @@ int main(void)
         cmocka_unit_test(an_epoch_holds_each_dataset_by_its_weight),
         cmocka_unit_test(passes_come_round_evenly),
         cmocka_unit_test(the_order_is_a_function_of_the_counter),
-        cmocka_unit_test(seeds_and_epochs_differ),
+        cmocka_unit_test(seeds_and_epochs_differ), cmocka_unit_test(mixtures_stand_side_by_side),
         cmocka_unit_test(the_order_does_not_drift),
         cmocka_unit_test(datasets_that_give_no_row_are_refused),
     };

@@ -100,6 +100,10 @@ static pawl_status reserve(const pawl_stepper *s)
         const pawl_shapes shapes = pawl_run_shapes(s->p, counts[i], s->tokens);
         PAWL_TRY(pawl_device_reserve(s->p->device, &shapes));
     }
+    for (int64_t rows = 1; s->most > s->cut.rows && rows < s->cut.micro; rows++) {
+        const pawl_shapes shapes = pawl_run_shapes(s->p, rows, s->tokens);
+        PAWL_TRY(pawl_device_reserve(s->p->device, &shapes));
+    }
     return PAWL_OK;
 }
 
