@@ -79,6 +79,11 @@ typedef struct pawl_ops {
                                  const pawl_muon_step *k);
     pawl_status (*mix)(pawl_device *d, float by_y, float *y, float by_x, const float *x, int64_t count);
     pawl_status (*lerp)(pawl_device *d, float *a, const float *b, float part, int64_t count);
+    pawl_status (*anchor)(pawl_device *d, float *g, const float *w, const float *anchor, const float *importance, float strength, int64_t count, double *blocks);
+    pawl_status (*path)(pawl_device *d, float *path, const float *g, const float *before, const float *after, int64_t count);
+    pawl_status (*synapses)(pawl_device *d, float *importance, float *path, const float *w, const float *start, float xi, int64_t count);
+    pawl_status (*magnitudes)(pawl_device *d, float *g, int squared, int64_t count);
+    pawl_status (*dot)(pawl_device *d, const float *x, const float *y, int64_t count, double *blocks);
     pawl_status (*sum_squares)(pawl_device *d, const float *x, int64_t count, double *blocks);
     pawl_status (*cast)(pawl_device *d, pawl_tensor from, pawl_tensor to);
     pawl_status (*add)(pawl_device *d, float *a, const float *b, int64_t count);

@@ -323,6 +323,19 @@ typedef struct pawl_muon_step {
 size_t pawl_muon_scratch_bytes(int64_t rows, int64_t cols);
 PAWL_MUST pawl_status pawl_muon(pawl_device *d, float *w, const float *g, float *m, int64_t rows, int64_t cols, void *scratch,
                                 const pawl_muon_step *k);
+/* Penalties and importances of continual learning.   Formulas: ops/penalty_rule.h */
+
+/* g += the gradient of (strength / 2) sum importance (w - anchor)^2; importance NULL: 1 everywhere. The value is added to blocks, as
+ * pawl_sum_squares sets them. */
+PAWL_MUST pawl_status pawl_anchor(pawl_device *d, float *g, const float *w, const float *anchor, const float *importance, float strength,
+                                  int64_t count, double *blocks);
+/* path -= g (after - before). */
+PAWL_MUST pawl_status pawl_path(pawl_device *d, float *path, const float *g, const float *before, const float *after, int64_t count);
+/* importance += max(0, path) / ((w - start)^2 + xi); path becomes 0. */
+PAWL_MUST pawl_status pawl_synapses(pawl_device *d, float *importance, float *path, const float *w, const float *start, float xi,
+                                    int64_t count);
+/* g becomes g^2 (squared), or |g|. */
+PAWL_MUST pawl_status pawl_magnitudes(pawl_device *d, float *g, int squared, int64_t count);
 /* y <- by_y y + by_x x. */
 PAWL_MUST pawl_status pawl_mix(pawl_device *d, float by_y, float *y, float by_x, const float *x, int64_t count);
 /* a <- a + part (b - a). */
@@ -332,6 +345,8 @@ enum { PAWL_SUM_BLOCK = 1 << 16 };
 /* blocks[i] = sum of x^2 over the i-th block of PAWL_SUM_BLOCK numbers, in double and in a fixed order; blocks has
  * ceil(count / PAWL_SUM_BLOCK) entries. Sums of norms go through these so that they have one shape. */
 PAWL_MUST pawl_status pawl_sum_squares(pawl_device *d, const float *x, int64_t count, double *blocks);
+/* The same of x y. */
+PAWL_MUST pawl_status pawl_dot(pawl_device *d, const float *x, const float *y, int64_t count, double *blocks);
 /* to = from, as many numbers, from one type (f32, bf16) to the same or the other. They do not overlap. */
 PAWL_MUST pawl_status pawl_cast(pawl_device *d, pawl_tensor from, pawl_tensor to);
 /* a[i] = a[i] + b[i]. */

@@ -54,3 +54,34 @@ pawl_status pawl_lerp(pawl_device *d, float *a, const float *b, float part, int6
     CHECK_ARRAYS("lerp", count, a, b);
     return d->ops->lerp(d, a, b, part, count);
 }
+
+pawl_status pawl_anchor(pawl_device *d, float *g, const float *w, const float *anchor, const float *importance, float strength, int64_t count,
+                        double *blocks)
+{
+    CHECK_ARRAYS("anchor", count, g, w, anchor, blocks);
+    return d->ops->anchor(d, g, w, anchor, importance, strength, count, blocks);
+}
+
+pawl_status pawl_path(pawl_device *d, float *path, const float *g, const float *before, const float *after, int64_t count)
+{
+    CHECK_ARRAYS("path", count, path, g, before, after);
+    return d->ops->path(d, path, g, before, after, count);
+}
+
+pawl_status pawl_synapses(pawl_device *d, float *importance, float *path, const float *w, const float *start, float xi, int64_t count)
+{
+    CHECK_ARRAYS("synapses", count, importance, path, w, start);
+    return d->ops->synapses(d, importance, path, w, start, xi, count);
+}
+
+pawl_status pawl_magnitudes(pawl_device *d, float *g, int squared, int64_t count)
+{
+    CHECK_ARRAYS("magnitudes", count, g);
+    return d->ops->magnitudes(d, g, squared, count);
+}
+
+pawl_status pawl_dot(pawl_device *d, const float *x, const float *y, int64_t count, double *blocks)
+{
+    CHECK_ARRAYS("dot", count, x, y, blocks);
+    return d->ops->dot(d, x, y, count, blocks);
+}

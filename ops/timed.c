@@ -172,6 +172,16 @@ ROW(mix, (pawl_device *d, float by_y, float *y, float by_x, const float *x, int6
     (d, by_y, y, by_x, x, count), (N = count), "N", (N), 3 * N, 12.0 * (double)N, PAWL_F32)
 ROW(lerp, (pawl_device *d, float *a, const float *b, float part, int64_t count),
     (d, a, b, part, count), (N = count), "N", (N), 3 * N, 12.0 * (double)N, PAWL_F32)
+ROW(anchor, (pawl_device *d, float *g, const float *w, const float *anchor, const float *importance, float strength, int64_t count, double *blocks),
+    (d, g, w, anchor, importance, strength, count, blocks), (N = count), "N", (N), 5 * N, (importance ? 20.0 : 16.0) * (double)N, PAWL_F32)
+ROW(path, (pawl_device *d, float *path, const float *g, const float *before, const float *after, int64_t count),
+    (d, path, g, before, after, count), (N = count), "N", (N), 3 * N, 20.0 * (double)N, PAWL_F32)
+ROW(synapses, (pawl_device *d, float *importance, float *path, const float *w, const float *start, float xi, int64_t count),
+    (d, importance, path, w, start, xi, count), (N = count), "N", (N), 6 * N, 24.0 * (double)N, PAWL_F32)
+ROW(magnitudes, (pawl_device *d, float *g, int squared, int64_t count),
+    (d, g, squared, count), (N = count), "N", (N), N, 8.0 * (double)N, PAWL_F32)
+ROW(dot, (pawl_device *d, const float *x, const float *y, int64_t count, double *blocks),
+    (d, x, y, count, blocks), (N = count), "N", (N), 2 * N, 8.0 * (double)N, PAWL_F32)
 ROW(sum_squares, (pawl_device *d, const float *x, int64_t count, double *blocks),
     (d, x, count, blocks), (N = count), "N", (N), 2 * N, 4.0 * (double)N, PAWL_F32)
 ROW(add, (pawl_device *d, float *a, const float *b, int64_t count), (d, a, b, count), (N = count), "N", (N), N, 12.0 * (double)N, PAWL_F32)
@@ -190,7 +200,8 @@ ROW(copy, (pawl_device *d, float *to, const float *from, int64_t count), (d, to,
     X(linear) X(linear_dx) X(linear_dw) X(dropout) X(add_noise) X(low_rank_norms) X(scale_columns) X(add_columns) X(column_dots) X(embedding) \
     X(embedding_dw) X(rmsnorm) X(rmsnorm_backward) X(layernorm) X(layernorm_backward) X(head_norm) X(head_norm_backward) X(rope) \
     X(attention) X(attention_backward) X(attention_cached) X(swiglu) X(swiglu_backward) X(activate) X(activate_backward) \
-    X(head_loss) X(adamw) X(sgd) X(lion) X(adamw_8bit) X(adafactor) X(muon_momentum) X(mix) X(lerp) X(sum_squares) X(cast) X(add) X(quantise) \
+    X(head_loss) X(adamw) X(sgd) X(lion) X(adamw_8bit) X(adafactor) X(muon_momentum) X(mix) X(lerp) X(anchor) X(path) X(synapses) X(magnitudes) \
+    X(dot) X(sum_squares) X(cast) X(add) X(quantise) \
     X(dequantise) X(scale) X(zero) X(copy)
 /* clang-format on */
 

@@ -125,6 +125,11 @@ pawl_status muon_momentum_cpu(pawl_device *d, const float *g, float *m, float *o
                              const pawl_muon_step *k);
 pawl_status mix_cpu(pawl_device *d, float by_y, float *y, float by_x, const float *x, int64_t count);
 pawl_status lerp_cpu(pawl_device *d, float *a, const float *b, float part, int64_t count);
+pawl_status anchor_cpu(pawl_device *d, float *g, const float *w, const float *anchor, const float *importance, float strength, int64_t count, double *blocks);
+pawl_status path_cpu(pawl_device *d, float *path, const float *g, const float *before, const float *after, int64_t count);
+pawl_status synapses_cpu(pawl_device *d, float *importance, float *path, const float *w, const float *start, float xi, int64_t count);
+pawl_status magnitudes_cpu(pawl_device *d, float *g, int squared, int64_t count);
+pawl_status dot_cpu(pawl_device *d, const float *x, const float *y, int64_t count, double *blocks);
 pawl_status sum_squares_cpu(pawl_device *d, const float *x, int64_t count, double *blocks);
 pawl_status cast_cpu(pawl_device *d, pawl_tensor from, pawl_tensor to);
 pawl_status add_cpu(pawl_device *d, float *a, const float *b, int64_t count);

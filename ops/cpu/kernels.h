@@ -158,6 +158,12 @@ typedef struct pawl_kernels {
     void (*muon_momentum)(const float *g, float *m, float *out, int64_t count, float decay, float grad_scale, int nesterov);
     void (*mix)(float by_y, float *y, float by_x, const float *x, int64_t count);
     void (*lerp)(float *a, const float *b, float part, int64_t count);
+    /* Returns the penalty's value. */
+    double (*anchor)(float *g, const float *w, const float *anchor, const float *importance, float strength, int64_t count);
+    void (*path)(float *path, const float *g, const float *before, const float *after, int64_t count);
+    void (*synapses)(float *importance, float *path, const float *w, const float *start, float xi, int64_t count);
+    void (*magnitudes)(float *g, int squared, int64_t count);
+    double (*dot)(const float *x, const float *y, int64_t count);
 } pawl_kernels;
 
 /* The table of that name, "auto": the best this machine runs. NULL: no such set; *runs 0: this machine lacks it. */
