@@ -32,15 +32,20 @@ pawl_status pawl_norm_squares(pawl_optim *o, const float *grads, double *blocks)
     return PAWL_OK;
 }
 
-double pawl_norm_join(const pawl_extent *parts, int part_count, const double *blocks)
+double pawl_blocks_join(const pawl_extent *parts, int part_count, const double *blocks)
 {
-    double squares = 0;
+    double sum = 0;
     for (int i = 0; i < part_count; i++) {
         double tensor = 0;
         for (int64_t b = blocks_of(parts[i].count); b > 0; b--) tensor += *blocks++;
-        squares += tensor;
+        sum += tensor;
     }
-    return sqrt(squares);
+    return sum;
+}
+
+double pawl_norm_join(const pawl_extent *parts, int part_count, const double *blocks)
+{
+    return sqrt(pawl_blocks_join(parts, part_count, blocks));
 }
 
 pawl_status pawl_grad_norm(pawl_optim *o, const float *grads, double *norm)

@@ -203,6 +203,11 @@ void pawl_optim_forget(pawl_optim *o)
     }
 }
 
+void pawl_optim_freeze(pawl_optim *o, int part)
+{
+    o->pieces[part].frozen = 1;
+}
+
 pawl_status pawl_optim_step(pawl_optim *o, float *weights, const float *grads, double norm, double lr, int64_t step)
 {
     const pawl_optim_config *c = &o->config;
@@ -211,7 +216,7 @@ pawl_status pawl_optim_step(pawl_optim *o, float *weights, const float *grads, d
     for (int i = 0; i < o->part_count; i++) {
         const pawl_piece *p = &o->pieces[i];
         const int64_t at = p->of->first + p->first - o->first;
-        if (p->count == 0) continue;
+        if (p->count == 0 || p->frozen) continue;
         k.decay = p->of->decays ? c->weight_decay : 0;
         k.lr = pawl_rate_of(c, p->of, lr);
         PAWL_TRY(p->rule->step(o, p, weights + at, grads + at, &k));

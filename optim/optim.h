@@ -109,6 +109,8 @@ PAWL_MUST pawl_status pawl_optim_state_like(const pawl_optim_config *c, const pa
 PAWL_MUST pawl_status pawl_grad_norm(pawl_optim *o, const float *grads, double *norm);
 int64_t pawl_norm_blocks(const pawl_extent *parts, int part_count, int64_t first, int64_t end);
 PAWL_MUST pawl_status pawl_norm_squares(pawl_optim *o, const float *grads, double *blocks);
+/* The sum of such blocks, and the norm that squares come to. */
+double pawl_blocks_join(const pawl_extent *parts, int part_count, const double *blocks);
 double pawl_norm_join(const pawl_extent *parts, int part_count, const double *blocks);
 
 /* Says that a new run begins at these weights: the average of weights starts as a copy of them. A resumed run reads it instead. */
@@ -117,6 +119,8 @@ PAWL_MUST pawl_status pawl_optim_begin(pawl_optim *o, const float *weights);
 void pawl_optim_since(pawl_optim *o, int64_t step);
 /* Forgets the moments; the average of weights stays. */
 void pawl_optim_forget(pawl_optim *o);
+/* From now on steps leave a tensor and its state as they are. */
+void pawl_optim_freeze(pawl_optim *o, int part);
 /* One update of the range's weights by its grads, clipped by the norm of all. step counts from 0 and fixes the bias corrections. */
 PAWL_MUST pawl_status pawl_optim_step(pawl_optim *o, float *weights, const float *grads, double norm, double lr, int64_t step);
 

@@ -39,6 +39,7 @@ struct pawl_piece {
     const pawl_rule *rule;
     int64_t first, count;
     void *state[PAWL_RULE_RUNS]; /* NULL where there are no numbers */
+    int frozen;                  /* 1: never changed */
     float *ema;                  /* the average of the weights; NULL: none is kept */
 };
 

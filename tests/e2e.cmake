@@ -14,6 +14,9 @@ pawl_script(e2e_campaign 3600 ${PAWL_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/e2e/campa
 pawl_script(e2e_kill_again 900 ${CMAKE_COMMAND} -E env PAWL_KILL_SEED=21 ${PAWL_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/e2e/kill.py)
 set_tests_properties(e2e_campaign e2e_kill_again PROPERTIES LABELS long)
 
+foreach(name methods methods_oracle)
+  pawl_script(e2e_${name} 600 ${PAWL_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/e2e/${name}.py)
+endforeach()
 # Three stages with replay, killed. The methods beside it stand here, as keys of the run.
 set(kill_stages ${PAWL_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/e2e/kill.py stages "der={alpha: 0.3, beta: 0.5, top_k: 8, ratio: 0.25}")
 pawl_script(e2e_kill_stages 600 ${kill_stages})

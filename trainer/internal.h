@@ -13,6 +13,8 @@ pawl_dtype pawl_run_type(const pawl_parts *p);
 pawl_shapes pawl_run_shapes(const pawl_parts *p, int64_t rows, int64_t tokens);
 pawl_capacity pawl_run_capacity(const pawl_parts *p, int64_t tokens, int train);
 
+enum { PAWL_RANKS_MOST = 1024 }; /* lanes are no more */
+
 /* ---- The step (step.c) ---- */
 typedef struct pawl_row_result { /* of one row of a step, known to all ranks at its end */
     double loss;    /* sum over its trained tokens, nats */

@@ -9,7 +9,6 @@
 #include "trainer/continual/methods.h"
 #include "trainer/stepper.h"
 
-enum { PAWL_RANKS_MOST = 1024 }; /* lanes are no more */
 
 static void lay_out(pawl_stepper *s)
 {
@@ -478,5 +477,7 @@ pawl_status pawl_stepper_join(pawl_stepper *s, pawl_memory *memory, pawl_methods
     if (!memory) return PAWL_OK;
     PAWL_TRY(pawl_alloc((void **)&s->wanted, (size_t)s->most * sizeof *s->wanted, "rows from the memory"));
     PAWL_TRY(pawl_alloc((void **)&s->place, (size_t)s->most * sizeof *s->place, "rows from the memory"));
-    return pawl_memory_reserve(memory, s->most, s->most);
+    const int64_t reference = s->p->continual->agem.present ? s->p->continual->agem.value.rows : 0;
+    const int64_t rows = s->most > reference ? s->most : reference;
+    return pawl_memory_reserve(memory, rows, rows);
 }

@@ -8,6 +8,35 @@ const pawl_field pawl_stage_rows[] = {PAWL_STAGE_FIELDS(PAWL_ROW_F, PAWL_ROW_T, 
                                           PAWL_ROW_END};
 #undef PAWL_SECTION
 
+const char *const pawl_fisher_names[] = {"empirical", "true", NULL};
+#define PAWL_SECTION pawl_ewc_config
+const pawl_field pawl_ewc_rows[] = {PAWL_EWC_FIELDS(PAWL_ROW_F, PAWL_ROW_C) PAWL_ROW_END};
+#undef PAWL_SECTION
+#define PAWL_SECTION pawl_si_config
+const pawl_field pawl_si_rows[] = {PAWL_SI_FIELDS(PAWL_ROW_F) PAWL_ROW_END};
+#undef PAWL_SECTION
+#define PAWL_SECTION pawl_mas_config
+const pawl_field pawl_mas_rows[] = {PAWL_MAS_FIELDS(PAWL_ROW_F) PAWL_ROW_END};
+#undef PAWL_SECTION
+#define PAWL_SECTION pawl_l2sp_config
+const pawl_field pawl_l2sp_rows[] = {PAWL_L2SP_FIELDS(PAWL_ROW_F) PAWL_ROW_END};
+#undef PAWL_SECTION
+#define PAWL_SECTION pawl_agem_config
+const pawl_field pawl_agem_rows[] = {PAWL_AGEM_FIELDS(PAWL_ROW_F) PAWL_ROW_END};
+#undef PAWL_SECTION
+#define PAWL_SECTION pawl_sfa_config
+const pawl_field pawl_sfa_rows[] = {PAWL_SFA_FIELDS(PAWL_ROW_F) PAWL_ROW_END};
+#undef PAWL_SECTION
+#define PAWL_SECTION pawl_wise_config
+const pawl_field pawl_wise_rows[] = {PAWL_WISE_FIELDS(PAWL_ROW_F) PAWL_ROW_END};
+#undef PAWL_SECTION
+#define PAWL_SECTION pawl_reptile_config
+const pawl_field pawl_reptile_rows[] = {PAWL_REPTILE_FIELDS(PAWL_ROW_F) PAWL_ROW_END};
+#undef PAWL_SECTION
+#define PAWL_SECTION pawl_freeze_config
+const pawl_field pawl_freeze_rows[] = {PAWL_FREEZE_FIELDS(PAWL_ROW_F) PAWL_ROW_END};
+#undef PAWL_SECTION
+
 #define PAWL_SECTION pawl_continual_config
 const pawl_field pawl_continual_rows[] = {PAWL_CONTINUAL_FIELDS(PAWL_ROW_L, PAWL_ROW_R, PAWL_ROW_F) PAWL_ROW_END};
 #undef PAWL_SECTION
@@ -60,6 +89,8 @@ void pawl_continual_check(const pawl_continual_config *c, char *why, size_t room
         SAY("der: its rows come from the memory: expected replay beside it (with ratio: 0 where nothing else is replayed)");
     if (!why[0] && c->replay.present && pawl_replay_ratio(&c->replay.value) == PAWL_RATIO_AUTO)
         SAY("replay.ratio: auto is not supported in this version: expected a number in [0, 1)");
+    if (!why[0] && c->agem.present && !c->replay.present)
+        SAY("agem: its reference rows come from the memory: expected replay beside it (with ratio: 0 where nothing else is replayed)");
     if (!why[0] && c->replay.present && pawl_replay_check(&c->replay.value) != PAWL_OK)
         SAY("%s", pawl_last_error()->what);
     const pawl_budget_config *b = &c->forgetting_budget.value;

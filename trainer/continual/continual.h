@@ -38,6 +38,44 @@ typedef struct pawl_stage_config {
 extern const pawl_field pawl_stage_rows[];
 
 /* clang-format off */
+#define PAWL_EWC_FIELDS(F, C)                                                                                                  \
+    F(f64, lambda,  "1",   0, 1e12, "", FIXED, "strength: half of it times the sum of Fisher information times squared distance")  \
+    F(f64, gamma,   "1",   0, 1,    "", FIXED, "what is left of earlier stages' information at a stage's end")                 \
+    C(fisher, "empirical", pawl_fisher_names, FIXED, "labels of the data (empirical), or drawn from the model (true)")         \
+    F(i64, samples, "200", 1, 1e9,  "rows", FIXED, "rows of a stage it is measured on, one a backward pass; fewer where it has fewer")
+#define PAWL_SI_FIELDS(F)                                                                                                      \
+    F(f64, c,  "0.1", 0, 1e12, "", FIXED, "strength: times the sum of importance times squared distance")                     \
+    F(f64, xi, "0.1", 1e-12, 1e12, "", FIXED, "added to the squared way that a weight went in a stage")
+#define PAWL_MAS_FIELDS(F)                                                                                                     \
+    F(f64, lambda,  "1",   0, 1e12, "", FIXED, "strength: times the sum of importance times squared distance")                 \
+    F(f64, decay,   "0.5", 0, 1,    "", FIXED, "share of earlier stages in the importance at a stage's end")                   \
+    F(i64, samples, "200", 1, 1e9,  "rows", FIXED, "rows of a stage it is measured on, one a backward pass; fewer where it has fewer")
+#define PAWL_L2SP_FIELDS(F) F(f64, lambda, "0.01", 0, 1e12, "", FIXED, "strength: half of it times the squared distance from the stage's first weights")
+#define PAWL_AGEM_FIELDS(F) F(i64, rows, "16", 1, 1e6, "rows", FIXED, "rows from the memory that the reference gradient of a step is of")
+#define PAWL_SFA_FIELDS(F)                                                                                                     \
+    F(i64, every, "100", 1, 1e12, "steps", FIXED, "average with the stage's first weights every so many of its steps")         \
+    F(f64, beta,  "0.25", 0, 1, "", FIXED, "share of those")
+#define PAWL_WISE_FIELDS(F) F(f64, alpha, "0.5", 0, 1, "", FIXED, "share of the new weights; the rest is those of the stage's begin")
+#define PAWL_REPTILE_FIELDS(F)                                                                                                 \
+    F(i64, every,   "50", 1, 1e12, "steps", FIXED, "an outer step every so many steps of a stage")                             \
+    F(f64, epsilon, "0.5", 0, 1, "", FIXED, "its length: share of the way since the last one")
+#define PAWL_FREEZE_FIELDS(F)                                                                                                  \
+    F(flag, embeddings, "true", 0, 1, "", FIXED, "token and position embeddings do not change (nor a head that is one of them)") \
+    F(i64, layers, "0", 0, 1e6, "layers", FIXED, "so many of the lowest layers do not change")
+/* clang-format on */
+extern const char *const pawl_fisher_names[]; /* "empirical", "true", NULL */
+typedef struct pawl_ewc_config { PAWL_EWC_FIELDS(PAWL_MEMBER_F, PAWL_MEMBER_C) } pawl_ewc_config;
+typedef struct pawl_si_config { PAWL_SI_FIELDS(PAWL_MEMBER_F) } pawl_si_config;
+typedef struct pawl_mas_config { PAWL_MAS_FIELDS(PAWL_MEMBER_F) } pawl_mas_config;
+typedef struct pawl_l2sp_config { PAWL_L2SP_FIELDS(PAWL_MEMBER_F) } pawl_l2sp_config;
+typedef struct pawl_agem_config { PAWL_AGEM_FIELDS(PAWL_MEMBER_F) } pawl_agem_config;
+typedef struct pawl_sfa_config { PAWL_SFA_FIELDS(PAWL_MEMBER_F) } pawl_sfa_config;
+typedef struct pawl_wise_config { PAWL_WISE_FIELDS(PAWL_MEMBER_F) } pawl_wise_config;
+typedef struct pawl_reptile_config { PAWL_REPTILE_FIELDS(PAWL_MEMBER_F) } pawl_reptile_config;
+typedef struct pawl_freeze_config { PAWL_FREEZE_FIELDS(PAWL_MEMBER_F) } pawl_freeze_config;
+extern const pawl_field pawl_ewc_rows[], pawl_si_rows[], pawl_mas_rows[], pawl_l2sp_rows[], pawl_agem_rows[], pawl_sfa_rows[], pawl_wise_rows[], pawl_reptile_rows[], pawl_freeze_rows[];
+
+/* clang-format off */
 /* One row a method, in its owner's words; a record that is null is off. */
 #define PAWL_CONTINUAL_FIELDS(L, R, F)                                                                                            \
     L(stages,       pawl_stage_config, PAWL_STAGES_MAX, pawl_stage_rows, FIXED, "what is learnt one after the other, in one run; empty: datasets, in a stage named main") \
@@ -45,6 +83,15 @@ extern const pawl_field pawl_stage_rows[];
     R(der,          pawl_der_config, pawl_der_rows, FIXED, "rows of the memory are also learnt towards what the model said of them when they came in (DER, DER++)") \
     R(lwf,          pawl_lwf_config, pawl_lwf_rows, FIXED, "new rows are also learnt towards what the model of the stage's start says of them (LwF)") \
     R(replay,       pawl_replay_config, pawl_replay_rows, FIXED, "rows of finished stages are kept and learnt again (experience replay)") \
+    R(ewc,          pawl_ewc_config, pawl_ewc_rows, FIXED, "online elastic weight consolidation: hold weights where the Fisher information of finished stages is large") \
+    R(si,           pawl_si_config, pawl_si_rows, FIXED, "synaptic intelligence: hold weights that made the loss fall")        \
+    R(mas,          pawl_mas_config, pawl_mas_rows, FIXED, "memory aware synapses: hold weights that the output is sensitive to") \
+    R(l2sp,         pawl_l2sp_config, pawl_l2sp_rows, FIXED, "hold all weights near those of the stage's begin")               \
+    R(agem,         pawl_agem_config, pawl_agem_rows, FIXED, "project the gradient where it goes against that of rows from the memory") \
+    R(sfa,          pawl_sfa_config, pawl_sfa_rows, FIXED, "average with the weights of the stage's begin again and again")    \
+    R(wise,         pawl_wise_config, pawl_wise_rows, FIXED, "at a stage's end, interpolate between the weights of its begin and its end") \
+    R(reptile,      pawl_reptile_config, pawl_reptile_rows, FIXED, "outer steps over inner ones; with replay, those of MER")   \
+    R(freeze,       pawl_freeze_config, pawl_freeze_rows, FIXED, "parts that no step changes") \
     R(forgetting_budget, pawl_budget_config, pawl_budget_rows, FREE, "what earlier domains may lose: judged at the end of every stage, against what is held out of them") \
     F(i64, probe_steps, "0", 0, 1e12, "steps", FIXED, "measure probe_rows of every domain learnt before, every so many steps and at the ends of stages; 0: never, but with replay.ratio auto 25 times a stage") \
     F(i64, probe_rows, "16", 1, 1e9, "rows", FIXED, "held-out rows of a domain in a probe, evenly spread over them")

@@ -1,7 +1,9 @@
 /* The methods of a run, called in the order of the table. */
 #include "trainer/continual/methods.h"
 
-const pawl_method *const pawl_method_table[] = {&pawl_method_der, &pawl_method_lwf, NULL};
+/* Gradients: what is frozen is 0 first, then the loss' own is projected, then SI keeps it, then penalties are added. */
+const pawl_method *const pawl_method_table[] = {&pawl_method_der, &pawl_method_lwf, &pawl_freeze, &pawl_agem,    &pawl_si,   &pawl_ewc,
+                                                &pawl_mas,        &pawl_l2sp,       &pawl_sfa,    &pawl_reptile, &pawl_wise, NULL};
 
 static int is_on(const pawl_method *m, const pawl_parts *p)
 {

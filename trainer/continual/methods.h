@@ -63,6 +63,7 @@ typedef struct pawl_method {
 
 extern const pawl_method pawl_method_der, pawl_method_lwf;
 extern const pawl_method *const pawl_method_table[]; /* ended by NULL */
+extern const pawl_method pawl_freeze, pawl_agem, pawl_si, pawl_ewc, pawl_mas, pawl_l2sp, pawl_sfa, pawl_reptile, pawl_wise;
 
 enum { PAWL_METHODS_MAX = 24 };
 typedef struct pawl_methods {

@@ -1,0 +1,75 @@
+/* Memory aware synapses: loss + lambda sum Omega (w - w*)^2; at a stage's end Omega <- decay Omega + (1 - decay) Omega
+ * of the stage (the first one's as it is), w* <- w. Omega needs no labels (importance.h). Source: Aljundi et al. 2018.
+ */
+#include "trainer/continual/importance.h"
+
+enum { IMPORTANCE, ANCHOR, FRESH, RUNS }; /* the last is made at a stage's end */
+
+static int on(const pawl_continual_config *c)
+{
+    return c->mas.present;
+}
+
+static size_t bytes(const pawl_parts *p, int64_t first, int64_t end)
+{
+    return pawl_slices_bytes(p, first, end, RUNS) + pawl_side_bytes(p, p->continual->mas.value.samples);
+}
+
+static pawl_status take_up(const pawl_moment *m, void **self)
+{
+    PAWL_TRY(pawl_alloc(self, sizeof(pawl_slices), "mas"));
+    return pawl_slices_open(m, RUNS, *self);
+}
+
+static void put_down(void *self)
+{
+    if (self) pawl_slices_close(self);
+    pawl_free(self);
+}
+
+static pawl_status state(void *self, const pawl_state *names, pawl_state *out)
+{
+    return pawl_slices_state(self, "mas", (const char *const[]){"importance", "anchor", NULL}, names, out);
+}
+
+static pawl_status fold(const pawl_slices *s, const pawl_moment *m, int first)
+{
+    const float decay = first ? 0 : (float)m->p->continual->mas.value.decay;
+    for (pawl_slice x = {.part = -1}; pawl_slice_next(s, &x);)
+        PAWL_TRY(pawl_mix(m->p->device, decay, s->run[IMPORTANCE] + x.at, 1 - decay, s->run[FRESH] + x.at, x.count));
+    return pawl_slices_copy(s, s->run[ANCHOR], pawl_hold_mine(&m->stepper->hold));
+}
+
+static pawl_status begin(void *self, const pawl_moment *m)
+{
+    const pawl_slices *s = self;
+    int64_t found;
+    PAWL_TRY(
+        pawl_importance_of_general(m, PAWL_SENSITIVITY, m->p->continual->mas.value.samples, s->run[FRESH], &found));
+    return found ? fold(s, m, 1) : PAWL_OK;
+}
+
+static pawl_status end_stage(void *self, const pawl_moment *m)
+{
+    const pawl_slices *s = self;
+    int64_t found;
+    PAWL_TRY(pawl_importance_of_stage(m, PAWL_SENSITIVITY, m->p->continual->mas.value.samples, s->run[FRESH], &found));
+    return found ? fold(s, m, m->stage->index == 0 && !pawl_has_general(m)) : PAWL_OK;
+}
+
+static pawl_status gradient(void *self, const pawl_moment *m, const float *weights, float *grads, double *penalty)
+{
+    pawl_slices *s = self;
+    return pawl_slices_anchor(s, weights, grads, s->run[ANCHOR], s->run[IMPORTANCE],
+                              2 * m->p->continual->mas.value.lambda, penalty);
+}
+
+const pawl_method pawl_mas = {.name = "mas",
+                              .on = on,
+                              .bytes = bytes,
+                              .open = take_up,
+                              .close = put_down,
+                              .state = state,
+                              .begin = begin,
+                              .gradient = gradient,
+                              .end_stage = end_stage};

@@ -1,0 +1,147 @@
+#include "trainer/continual/slices.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static pawl_slices slices_of(const pawl_parts *p, int64_t first, int64_t end, int runs)
+{
+    pawl_slices s = {.p = p, .first = first, .end = end, .count = runs, .arena = {.name = "methods"}};
+    s.extent_count = pawl_trained_extents(p->model, p->adapter, &s.extents);
+    return s;
+}
+
+static void lay_out(pawl_slices *s)
+{
+    for (int i = 0; i < s->count; i++)
+        s->run[i] = pawl_take_bytes(&s->arena, (size_t)(s->end - s->first) * sizeof(float));
+    const int64_t blocks = pawl_norm_blocks(s->extents, s->extent_count, s->first, s->end);
+    s->blocks = pawl_take_bytes(&s->arena, (size_t)(blocks + 1) * sizeof(double));
+}
+
+size_t pawl_slices_bytes(const pawl_parts *p, int64_t first, int64_t end, int runs)
+{
+    pawl_slices s = slices_of(p, first, end, runs);
+    lay_out(&s);
+    return s.arena.used;
+}
+
+pawl_status pawl_slices_open(const pawl_moment *m, int runs, pawl_slices *out)
+{
+    pawl_hold *h = &m->stepper->hold;
+    *out = slices_of(m->p, h->first, h->end, runs);
+    out->hold = h;
+    lay_out(out);
+    PAWL_TRY(pawl_arena_open(&out->arena));
+    lay_out(out);
+    return PAWL_OK;
+}
+
+void pawl_slices_close(pawl_slices *s)
+{
+    pawl_arena_close(&s->arena);
+}
+
+int pawl_slice_next(const pawl_slices *s, pawl_slice *x)
+{
+    if (x->part < 0)
+        *x = (pawl_slice){.part = -1, .blocks = s->blocks};
+    else
+        x->blocks += (x->count + PAWL_SUM_BLOCK - 1) / PAWL_SUM_BLOCK;
+    for (x->part++; x->part < s->extent_count; x->part++) {
+        const pawl_extent *e = &s->extents[x->part];
+        const int64_t first = e->first > s->first ? e->first : s->first;
+        const int64_t end = e->first + e->count < s->end ? e->first + e->count : s->end;
+        if (first >= end) continue;
+        x->at = first - s->first;
+        x->count = end - first;
+        return 1;
+    }
+    return 0;
+}
+
+static pawl_status list_run(const pawl_slices *s, const char *prefix, const float *run, const pawl_state *names,
+                            pawl_state *out)
+{
+    for (int i = 0; i < s->extent_count; i++) {
+        const pawl_extent *e = &s->extents[i];
+        pawl_tensor whole = {.dtype = PAWL_F32, .ndim = e->cols ? 2 : 1, .dim = {e->rows, e->cols}};
+        const int64_t first = e->first > s->first ? e->first : s->first;
+        const int64_t end = e->first + e->count < s->end ? e->first + e->count : s->end;
+        whole.data = first < end ? (void *)(run + (first - s->first)) : NULL;
+        PAWL_TRY(pawl_state_add(out, prefix, names->items[i].name, whole));
+        pawl_named *item = &out->items[out->count - 1];
+        item->sharded = s->hold->stage > 0;
+        item->first = first < end ? first - e->first : 0;
+        item->count = first < end ? end - first : 0;
+    }
+    return PAWL_OK;
+}
+
+pawl_status pawl_slices_state(const pawl_slices *s, const char *name, const char *const *kinds, const pawl_state *names,
+                              pawl_state *out)
+{
+    char prefix[PAWL_NAME_MAX];
+    for (int i = 0; kinds[i]; i++) {
+        snprintf(prefix, sizeof prefix, "method/%s/%s/", name, kinds[i]);
+        PAWL_TRY(list_run(s, prefix, s->run[i], names, out));
+    }
+    return PAWL_OK;
+}
+
+static int64_t blocks_of(const pawl_slices *s)
+{
+    return pawl_norm_blocks(s->extents, s->extent_count, s->first, s->end);
+}
+
+pawl_status pawl_slices_anchor(pawl_slices *s, const float *weights, float *grads, const float *anchor,
+                               const float *importance, double strength, double *penalty)
+{
+    const int64_t blocks = blocks_of(s);
+    memset(s->blocks, 0, (size_t)blocks * sizeof *s->blocks);
+    for (pawl_slice x = {.part = -1}; pawl_slice_next(s, &x);)
+        PAWL_TRY(pawl_anchor(s->p->device, grads + x.at, weights + x.at, anchor + x.at,
+                             importance ? importance + x.at : NULL, (float)strength, x.count, x.blocks));
+    for (int64_t i = 0; i < blocks; i++) *penalty += s->blocks[i];
+    return PAWL_OK;
+}
+
+pawl_status pawl_slices_copy(const pawl_slices *s, float *to, const float *from)
+{
+    return s->end > s->first ? pawl_copy(s->p->device, to, from, s->end - s->first) : PAWL_OK;
+}
+
+pawl_status pawl_slices_dot(pawl_slices *s, const float *x, const float *y, double *out)
+{
+    pawl_hold *h = s->hold;
+    pawl_status status = PAWL_OK;
+    for (pawl_slice at = {.part = -1}; status == PAWL_OK && pawl_slice_next(s, &at);)
+        status = pawl_dot(s->p->device, x + at.at, y + at.at, at.count, at.blocks);
+    PAWL_TRY(pawl_agree(s->p->comm, status));
+    if (h->stage == 0) {
+        *out = pawl_blocks_join(s->extents, s->extent_count, s->blocks);
+        return PAWL_OK;
+    }
+    PAWL_TRY(pawl_allgather_blocks(s->p->comm, s->blocks, h->lengths, h->offsets, h->blocks));
+    *out = pawl_blocks_join(s->extents, s->extent_count, h->blocks);
+    return PAWL_OK;
+}
+
+int pawl_knows_nothing(const pawl_moment *m)
+{
+    return m->stage_index == 0 && !m->p->base && !m->p->parent;
+}
+
+int pawl_is_frozen(const pawl_parts *p, const pawl_extent *e)
+{
+    const int64_t layers = pawl_model_settings(p->model)->num_hidden_layers;
+    if (!p->continual || !p->continual->freeze.present) return 0;
+    if (e->above >= layers) return p->continual->freeze.value.embeddings && e->role == PAWL_ROLE_EMBEDDING;
+    return e->role != PAWL_ROLE_EMBEDDING && e->above >= layers - p->continual->freeze.value.layers;
+}
+
+pawl_status pawl_slices_still(const pawl_slices *s, float *x)
+{
+    for (pawl_slice at = {.part = -1}; pawl_slice_next(s, &at);)
+        if (pawl_is_frozen(s->p, &s->extents[at.part])) PAWL_TRY(pawl_zero(s->p->device, x + at.at, at.count));
+    return PAWL_OK;
+}
