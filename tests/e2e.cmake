@@ -18,7 +18,7 @@ foreach(name methods methods_oracle)
   pawl_script(e2e_${name} 600 ${PAWL_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/e2e/${name}.py)
 endforeach()
 # Three stages with replay, killed. The methods beside it stand here, as keys of the run.
-set(kill_stages ${PAWL_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/e2e/kill.py stages "der={alpha: 0.3, beta: 0.5, top_k: 8, ratio: 0.25}")
+set(kill_stages ${PAWL_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/e2e/kill.py stages "der={alpha: 0.3, beta: 0.5, top_k: 8, ratio: 0.25}" "ewc={lambda: 10, samples: 16}")
 pawl_script(e2e_kill_stages 600 ${kill_stages})
 pawl_script(e2e_kill_stages_again 3600 ${CMAKE_COMMAND} -E env PAWL_KILL_SEED=22 PAWL_KILLS=40 ${kill_stages})
 set_tests_properties(e2e_kill_stages_again PROPERTIES LABELS long)
