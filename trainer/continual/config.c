@@ -87,8 +87,6 @@ void pawl_continual_check(const pawl_continual_config *c, char *why, size_t room
     for (int i = 0; i < c->stages.count && !why[0]; i++) check_stage(c, i, why, room);
     if (!why[0] && c->der.present && !c->replay.present)
         SAY("der: its rows come from the memory: expected replay beside it (with ratio: 0 where nothing else is replayed)");
-    if (!why[0] && c->replay.present && pawl_replay_ratio(&c->replay.value) == PAWL_RATIO_AUTO)
-        SAY("replay.ratio: auto is not supported in this version: expected a number in [0, 1)");
     if (!why[0] && c->agem.present && !c->replay.present)
         SAY("agem: its reference rows come from the memory: expected replay beside it (with ratio: 0 where nothing else is replayed)");
     if (!why[0] && c->replay.present && pawl_replay_check(&c->replay.value) != PAWL_OK)
