@@ -1,49 +1,46 @@
-# Part of launch/quickstart: SmolLM2-135M-Instruct learns to answer as a medical dictionary does, by LoRA.
+# Part of launch/quickstart: SmolLM2-135M-Instruct learns German twice, without and with rows of what it knew before.
 # shellcheck shell=bash disable=SC2154  # its functions and variables are the quickstart's
 
-model=$out/SmolLM2-135M-Instruct
-words=(myocarditis diplopia phlebotomist) # tested, so never trained
+mapfile -t keys < <(elsewhere base_model=SmolLM2-135M-Instruct datasets.0.path=data/german \
+                              general_data.0.path=data/python general_data.1.path=data/computing)
+mapfile -t there < <([ "$out" = "$default" ] || printf 'output_dir=%s\n' "$out/german")
+kept=$out/german-replay
 
-# answers MODEL
-answers() {
-    local word
-    for word in "${words[@]}"; do
-        run "$pawl" generate "$1" --chat --prompt "What does \"$word\" mean in medicine?" --max-tokens 50
-    done
+# judged COMMAND...: the gate says by the exit code whether too much was forgotten.
+judged() {
+    local code=0
+    run "$@" || code=$?
+    case $code in
+        0)  printf 'Exit code 0: what was forgotten is within the budget.\n' ;;
+        70) printf 'Exit code 70: more was forgotten than the budget allows. The checkpoints are there all the same.\n' ;;
+        *)  die "the run ended with $code" ;;
+    esac
 }
 
-step 'Questions and answers: the medical entries of a dictionary; and pages of novels, for what the model knew before'
-run "${python[@]}" "$here/dictionary.py" medical build/dict-gcide/usr/share/dictd "$out/data/medical"
-run "${python[@]}" "$here/texts.py" excerpts "$novels" "$out/data/general"
+step 'German manual pages to learn; Python and a dictionary of computing for what the model knows'
+run "${python[@]}" "$here/manuals.py" build/manpages-de/usr/share/man/de "$out/data/german"
+run "${python[@]}" "$here/texts.py" excerpts "$out/data/python"
+run "${python[@]}" "$here/dictionary.py" computing build/dict-foldoc/usr/share/dictd "$out/data/computing"
 
-step 'What it answers before'
-answers "$model"
-
-step 'LoRA: two ranks, stopped half-way'
-mapfile -t keys < <(elsewhere output_dir=medical base_model=SmolLM2-135M-Instruct datasets.0.path=data/medical \
-                              test_datasets.0.path=data/medical test_datasets.1.path=data/general)
-stopped_at 12 "$out/medical" "${mpirun[@]}" -q -n 2 "$pawl" train "$recipes/quickstart-medical.yaml" "${keys[@]}"
+step 'Without replay: two ranks, stopped half-way'
+stopped_at 6 "$out/german" "${mpirun[@]}" -q -n 2 "$pawl" train "$recipes/quickstart-german.yaml" "${keys[@]}" "${there[@]}"
 
 step 'The same command goes on where it stopped: three ranks now'
-run "${mpirun[@]}" -n 3 "$pawl" train "$recipes/quickstart-medical.yaml" "${keys[@]}"
+judged "${mpirun[@]}" -q -n 3 "$pawl" train "$recipes/quickstart-german.yaml" "${keys[@]}" "${there[@]}"
 
-step 'What was learnt, what was forgotten'
-run "${python[@]}" "$here/losses.py" "$out/medical"
+step 'With replay: a quarter of the rows are of what it knew'
+judged "${mpirun[@]}" -q -n 2 "$pawl" train "$recipes/quickstart-german.yaml" "${keys[@]}" "output_dir=$kept" replay.ratio=0.25
 
-step 'What it answers now'
-answers "$out/medical"
+step 'What was learnt, what was forgotten: without replay, and with it'
+shown "$pawl" retention "$out/german"
+shown "$pawl" retention "$kept"
+paste -d '\t' <("$pawl" retention "$out/german") <("$pawl" retention "$kept") | expand -t 70
+run "$pawl" report "$out/german" --compare "$kept" -o "$out/report.html"
 
-where_from "$out/medical"
+where_from "$kept"
 
 step 'Done'
-run "$pawl" export "$out/medical" "$out/medical-export" --merged
-row "$out/medical" 'the run: run.yaml, metrics.jsonl, checkpoints/'
-row "$out/medical-export" 'the model as a Hugging Face directory, adapters merged'
-printf 'Where transformers is installed, this loads it:\n'
-cat <<EOF
-  from transformers import AutoModelForCausalLM, AutoTokenizer
-  tokenizer, model = (kind.from_pretrained("$out/medical-export") for kind in (AutoTokenizer, AutoModelForCausalLM))
-  question = [{"role": "user", "content": 'What does "${words[0]}" mean in medicine?'}]
-  ids = tokenizer.apply_chat_template(question, add_generation_prompt=True, return_tensors="pt", return_dict=True)
-  print(tokenizer.decode(model.generate(**ids, max_new_tokens=50)[0]))
-EOF
+run "$pawl" export "$kept" "$out/german-export"
+row "$out/report.html" 'both runs side by side, for a browser'
+row "$kept" 'the run: run.yaml, metrics.jsonl, report.html, checkpoints/'
+row "$out/german-export" 'the model as a Hugging Face directory, which transformers loads'

@@ -1,9 +1,9 @@
 """Makes texts for the quickstart: folders with train.jsonl and test.jsonl, one document a line.
 
     texts.py english FOLDER OUT     FOLDER: the data of the R package janeaustenr
-    texts.py excerpts FOLDER OUT    of what `english` tests, the first pages: enough to measure a large model on
     texts.py licences OUT           the licences that every Debian carries: English where nothing can be fetched
     texts.py python OUT             the standard library of this Python, modules of up to 40 kB
+    texts.py excerpts OUT           of some of these a part of the middle each: enough for a large model
 
 What is tested is never trained: of each novel the middle chapter, of the licences two that share no words with others, of
 the modules every fortieth by name.
@@ -23,7 +23,7 @@ MODULE_BYTES = 40_000  # a few long modules would outweigh the rest
 TEST_EVERY = 40
 LICENCES = "/usr/share/common-licenses"
 TESTED_LICENCES = {"Artistic", "MPL-2.0"}
-EXCERPT = 2500  # characters
+EXCERPT, EXCERPTS = 2000, 60  # characters; how many
 
 
 def chapters(lines):
@@ -41,13 +41,6 @@ def english(folder):
             yield n == len(texts) // 2, f"{novel}, {n + 1} of {len(texts)}", text
 
 
-def excerpts(folder):
-    """Whole paragraphs."""
-    for tested, source, text in english(folder):
-        if tested:
-            yield True, source, text[: text.index("\n\n", EXCERPT)] + "\n"
-
-
 def licences(folder=LICENCES):
     for name in sorted(os.listdir(folder)):
         path = os.path.join(folder, name)
@@ -63,6 +56,16 @@ def python():
     for n, path in enumerate(modules):
         with open(path, encoding="utf-8") as file:
             yield n % TEST_EVERY == TEST_EVERY // 2, os.path.basename(path), file.read()
+
+
+def excerpts():
+    """Whole lines, from the middle on."""
+    found = [(source, text) for _, source, text in python() if len(text) > 2 * EXCERPT]
+    for n in range(EXCERPTS):
+        source, text = found[n * len(found) // EXCERPTS]
+        start = text.index("\n", len(text) // 2 - 1) + 1
+        end = text.find("\n", start + EXCERPT)
+        yield False, source, text[start : end + 1 if end > 0 else len(text)]
 
 
 def write(documents, out, splits=("train", "test")):
@@ -85,8 +88,8 @@ def write(documents, out, splits=("train", "test")):
 if __name__ == "__main__":
     if len(sys.argv) == 4 and sys.argv[1] == "english":
         write(english(sys.argv[2]), sys.argv[3])
-    elif len(sys.argv) == 4 and sys.argv[1] == "excerpts":
-        write(excerpts(sys.argv[2]), sys.argv[3], ("test",))
+    elif len(sys.argv) == 3 and sys.argv[1] == "excerpts":
+        write(excerpts(), sys.argv[2], ("train",))
     elif len(sys.argv) == 3 and sys.argv[1] in ("python", "licences"):
         write(python() if sys.argv[1] == "python" else licences(), sys.argv[2])
     else:
