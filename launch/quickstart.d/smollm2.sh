@@ -17,6 +17,8 @@ judged() {
     esac
 }
 
+matrix_of() { "$pawl" retention "$1" | sed -n '1,/^$/p;/^forgetting/p' | cut -c1-66; }
+
 step 'German manual pages to learn; Python and a dictionary of computing for what the model knows'
 run "${python[@]}" "$here/manuals.py" build/manpages-de/usr/share/man/de "$out/data/german"
 run "${python[@]}" "$here/texts.py" excerpts "$out/data/python"
@@ -34,7 +36,7 @@ judged "${mpirun[@]}" -q -n 2 "$pawl" train "$recipes/quickstart-german.yaml" "$
 step 'What was learnt, what was forgotten: without replay, and with it'
 shown "$pawl" retention "$out/german"
 shown "$pawl" retention "$kept"
-paste -d '\t' <("$pawl" retention "$out/german") <("$pawl" retention "$kept") | expand -t 70
+paste -d '\t' <(matrix_of "$out/german") <(matrix_of "$kept") | expand -t 70
 run "$pawl" report "$out/german" --compare "$kept" -o "$out/report.html"
 
 where_from "$kept"
