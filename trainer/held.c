@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "trainer/continual/methods.h"
 #include "trainer/internal.h"
 
 /* ---- memory ---- */
@@ -120,7 +121,8 @@ static pawl_status measure(pawl_hold *h, pawl_hold_sizes *out)
     pawl_state like = {0};
     PAWL_TRY(deal_ranges(h));
     lay_out(h);
-    const pawl_status s = pawl_hold_state(h, NULL, &like);
+    pawl_status s = pawl_hold_state(h, NULL, &like);
+    if (s == PAWL_OK) s = pawl_methods_state_like(p, h->first, h->end, &like);
     *out = (pawl_hold_sizes){.first = h->first, .end = h->end, .weights = h->weights_arena.used,
                              .low = h->low_arena.used,
                              .gathered = h->gathered_arena.used,

@@ -1,4 +1,4 @@
-"""What a run is planned to take is what its process takes: the kernel's VmHWM within 5 % of the plan, on twenty-one configurations
+"""What a run is planned to take is what its process takes: the kernel's VmHWM within 5 % of the plan, on twenty-three configurations
 of a few hundred megabytes; and what the arenas held at most, category by category, is the plan's own numbers."""
 import os, shutil
 from e2e import *
@@ -17,6 +17,8 @@ ONE = dict(max_steps=1, sequence_len=64, global_batch_size=2, micro_batch_size=1
 yaml = write_run(where, model=SHAPE, **ONE)
 parent = os.path.join(where, "parent")
 over = write_run(where, "over.yaml", model=f"parent_checkpoint: {parent}\n", **ONE)
+DOCS = "datasets: [{path: %s, domain: docs, license: Apache-2.0}]" % os.path.join(SOURCE, "docs")
+stages = write_run(where, "stages.yaml", model=SHAPE, stages=f"[{{name: one, {DOCS}}}, {{name: two, {DOCS}}}]", **ONE) # all is in use at the second's end
 LORA = [over, "adapter=lora", "lora_r=8", "lora_alpha=16", "lora_target_modules=all-linear"]
 LONG = ["sequence_len=512", "micro_batch_size=2"]
 CASES = [  # (ranks, words); the first is the base of the adapters
@@ -37,6 +39,8 @@ CASES = [  # (ranks, words); the first is the base of the adapters
     (2, [yaml, "zero_stage=2"]),
     (2, [yaml, "zero_stage=3"]),
     (2, [yaml, "zero_stage=3", "bf16=true"]),
+    (1, [stages, "ewc={samples: 8}", "si={c: 0.1}", "mas={samples: 3}", "l2sp={lambda: 0.1}", "wise={alpha: 0.5}"]),
+    (2, [stages, "ewc={samples: 8}", "sfa={every: 1}", "lwf={lambda: 1}", "zero_stage=2"]),
     (1, LORA + LONG),
     (1, LORA + ["bf16=true", *LONG]),
     (1, LORA + ["load_in_8bit=true", *LONG]),

@@ -11,11 +11,6 @@ typedef struct agem {
     int64_t rows, micro, trained;
 } agem;
 
-static int on(const pawl_continual_config *c)
-{
-    return c->agem.present;
-}
-
 static int64_t rows_of(const pawl_parts *p)
 {
     return p->continual->agem.value.rows;
@@ -55,11 +50,9 @@ static pawl_status take_up(const pawl_moment *m, void **self)
 static void put_down(void *self)
 {
     agem *a = self;
-    if (!a) return;
     pawl_slices_close(&a->slices);
     pawl_side_close(&a->side);
     pawl_free(a->wanted);
-    pawl_free(a);
 }
 
 typedef struct slot_call {
@@ -123,7 +116,7 @@ static pawl_status gradient_together(void *self, const pawl_moment *m, const flo
 }
 
 const pawl_method pawl_agem = {.name = "agem",
-                               .on = on,
+                               .present = PAWL_METHOD_ON(agem),
                                .bytes = bytes,
                                .open = take_up,
                                .close = put_down,

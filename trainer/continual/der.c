@@ -26,11 +26,6 @@ typedef struct der {
     uint16_t *low_logp;
 } der;
 
-static int is_on(const pawl_continual_config *c)
-{
-    return c->der.present;
-}
-
 static int64_t named_of(const pawl_parts *p)
 {
     const int64_t k = p->continual->der.value.top_k, V = pawl_model_settings(p->model)->vocab_size;
@@ -75,7 +70,7 @@ static der der_of(const pawl_parts *p)
              .tokens = p->data ? pawl_data_longest(p->data) : p->sequence_len};
     columns(p, own);
     d.ids_type = own[0].dtype;
-    d.arena.name = "dark replay";
+    d.arena.name = "methods";
     const int count = pawl_methods_columns(p, all);
     for (int i = 0; i < count; i++)
         if (strcmp(all[i].name, own[0].name) == 0) d.ids_column = i;
@@ -94,7 +89,7 @@ static size_t bytes(const pawl_parts *p, int64_t first, int64_t end)
 static pawl_status der_open(const pawl_moment *m, void **self)
 {
     der *d;
-    PAWL_TRY(pawl_alloc((void **)&d, sizeof *d, "dark replay"));
+    PAWL_TRY(pawl_alloc((void **)&d, sizeof *d, "methods"));
     *self = d;
     *d = der_of(m->p);
     lay_out(d);
@@ -105,10 +100,7 @@ static pawl_status der_open(const pawl_moment *m, void **self)
 
 static void der_close(void *self)
 {
-    der *d = self;
-    if (!d) return;
-    pawl_arena_close(&d->arena);
-    pawl_free(d);
+    pawl_arena_close(&((der *)self)->arena);
 }
 
 /* ---- The rows of a step ---- */
@@ -244,7 +236,7 @@ static pawl_status remember(void *self, const pawl_moment *m)
 }
 
 const pawl_method pawl_method_der = {.name = "der",
-                                     .on = is_on,
+                                     .present = PAWL_METHOD_ON(der),
                                      .bytes = bytes,
                                      .rows = rows,
                                      .columns = columns,

@@ -3,33 +3,12 @@
  * (online); Kunstner et al. 2019 (which Fisher). */
 #include "trainer/continual/importance.h"
 
-enum { FISHER, ANCHOR, FRESH, RUNS }; /* the last is made at a stage's end */
+enum { FISHER, ANCHOR, FRESH };
+static const char *const kept[] = {"fisher", "anchor", NULL}; /* the rest lives for a stage's end */
 
-static int on(const pawl_continual_config *c)
+static size_t bytes_for_a_while(const pawl_parts *p)
 {
-    return c->ewc.present;
-}
-
-static size_t bytes(const pawl_parts *p, int64_t first, int64_t end)
-{
-    return pawl_slices_bytes(p, first, end, RUNS) + pawl_side_bytes(p, p->continual->ewc.value.samples);
-}
-
-static pawl_status take_up(const pawl_moment *m, void **self)
-{
-    PAWL_TRY(pawl_alloc(self, sizeof(pawl_slices), "ewc"));
-    return pawl_slices_open(m, RUNS, *self);
-}
-
-static void put_down(void *self)
-{
-    if (self) pawl_slices_close(self);
-    pawl_free(self);
-}
-
-static pawl_status state(void *self, const pawl_state *names, pawl_state *out)
-{
-    return pawl_slices_state(self, "ewc", (const char *const[]){"fisher", "anchor", NULL}, names, out);
+    return pawl_side_bytes(p, p->continual->ewc.value.samples);
 }
 
 static pawl_importance how(const pawl_moment *m)
@@ -37,9 +16,8 @@ static pawl_importance how(const pawl_moment *m)
     return m->p->continual->ewc.value.fisher == PAWL_FISHER_TRUE ? PAWL_FISHER_TRUE : PAWL_FISHER_EMPIRICAL;
 }
 
-static pawl_status fold(const pawl_slices *s, const pawl_moment *m, int first)
+static pawl_status fold(const pawl_slices *s, const pawl_moment *m)
 {
-    (void)first; /* F is 0 then */
     for (pawl_slice x = {.part = -1}; pawl_slice_next(s, &x);)
         PAWL_TRY(pawl_mix(m->p->device, (float)m->p->continual->ewc.value.gamma, s->run[FISHER] + x.at, 1,
                           s->run[FRESH] + x.at, x.count));
@@ -51,7 +29,7 @@ static pawl_status begin(void *self, const pawl_moment *m)
     const pawl_slices *s = self;
     int64_t found;
     PAWL_TRY(pawl_importance_of_general(m, how(m), m->p->continual->ewc.value.samples, s->run[FRESH], &found));
-    return found ? fold(s, m, 1) : PAWL_OK;
+    return found ? fold(s, m) : PAWL_OK;
 }
 
 static pawl_status end_stage(void *self, const pawl_moment *m)
@@ -59,7 +37,7 @@ static pawl_status end_stage(void *self, const pawl_moment *m)
     const pawl_slices *s = self;
     int64_t found;
     PAWL_TRY(pawl_importance_of_stage(m, how(m), m->p->continual->ewc.value.samples, s->run[FRESH], &found));
-    return found ? fold(s, m, m->stage->index == 0 && !pawl_has_general(m)) : PAWL_OK;
+    return found ? fold(s, m) : PAWL_OK;
 }
 
 static pawl_status gradient(void *self, const pawl_moment *m, const float *weights, float *grads, double *penalty)
@@ -70,11 +48,10 @@ static pawl_status gradient(void *self, const pawl_moment *m, const float *weigh
 }
 
 const pawl_method pawl_ewc = {.name = "ewc",
-                              .on = on,
-                              .bytes = bytes,
-                              .open = take_up,
-                              .close = put_down,
-                              .state = state,
+                              .present = PAWL_METHOD_ON(ewc),
+                              .kept = kept,
+                              .more = 1,
+                              .bytes_for_a_while = bytes_for_a_while,
                               .begin = begin,
                               .gradient = gradient,
                               .end_stage = end_stage};

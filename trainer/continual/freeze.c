@@ -2,11 +2,6 @@
  * them by: no decay, no moments. Source: Zheng et al. 2025 (spurious forgetting). */
 #include "trainer/continual/slices.h"
 
-static int on(const pawl_continual_config *c)
-{
-    return c->freeze.present;
-}
-
 static pawl_status check(const pawl_slices *s)
 {
     const int64_t layers = pawl_model_settings(s->p->model)->num_hidden_layers;
@@ -19,30 +14,13 @@ static pawl_status check(const pawl_slices *s)
     return PAWL_OK;
 }
 
-static pawl_status start(pawl_slices *s, const pawl_moment *m)
+static pawl_status hold_still(const pawl_moment *m, void **self)
 {
-    PAWL_TRY(pawl_slices_open(m, 0, s));
+    const pawl_slices *s = *self;
     PAWL_TRY(check(s));
     for (int i = 0; i < s->extent_count; i++)
         if (pawl_is_frozen(m->p, &s->extents[i])) pawl_optim_freeze(m->stepper->optim, i);
     return PAWL_OK;
-}
-
-static size_t bytes(const pawl_parts *p, int64_t first, int64_t end)
-{
-    return pawl_slices_bytes(p, first, end, 0);
-}
-
-static pawl_status take_up(const pawl_moment *m, void **self)
-{
-    PAWL_TRY(pawl_alloc(self, sizeof(pawl_slices), "freeze"));
-    return start(*self, m);
-}
-
-static void put_down(void *self)
-{
-    if (self) pawl_slices_close(self);
-    pawl_free(self);
 }
 
 static pawl_status gradient(void *self, const pawl_moment *m, const float *weights, float *grads, double *penalty)
@@ -51,5 +29,7 @@ static pawl_status gradient(void *self, const pawl_moment *m, const float *weigh
     return pawl_slices_still(self, grads);
 }
 
+static const char *const none[] = {NULL};
+
 const pawl_method pawl_freeze = {
-    .name = "freeze", .on = on, .bytes = bytes, .open = take_up, .close = put_down, .gradient = gradient};
+    .name = "freeze", .present = PAWL_METHOD_ON(freeze), .kept = none, .open = hold_still, .gradient = gradient};

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "trainer/continual/methods.h"
+#include "trainer/continual/slices.h"
 #include "trainer/continual/soft.h"
 
 #define PAWL_SECTION pawl_lwf_config
@@ -12,7 +12,7 @@ const pawl_field pawl_lwf_rows[] = {PAWL_LWF_FIELDS(PAWL_ROW_F) PAWL_ROW_END};
 typedef struct lwf {
     const pawl_parts *p;
     const pawl_lwf_config *config;
-    int64_t k, tokens, count, first, end; /* of the flat run: its length, this rank's range */
+    int64_t k, tokens, count, first; /* of the flat run: its length, where this rank's range begins */
     pawl_arena arena;
     float *weights; /* [count], the teacher's */
     uint16_t *low;  /* of bf16 runs */
@@ -21,11 +21,6 @@ typedef struct lwf {
     float *logp;
     int teaches; /* in the present stage */
 } lwf;
-
-static int is_on(const pawl_continual_config *c)
-{
-    return c->lwf.present;
-}
 
 static void lay_out(lwf *l)
 {
@@ -46,7 +41,7 @@ static lwf lwf_of(const pawl_parts *p)
     const int64_t V = pawl_model_settings(p->model)->vocab_size;
     l.k = l.config->top_k < V ? l.config->top_k : V;
     l.tokens = p->data ? pawl_data_longest(p->data) : p->sequence_len;
-    l.arena.name = "teacher";
+    l.arena.name = "methods";
     return l;
 }
 
@@ -65,7 +60,6 @@ static pawl_status lwf_open(const pawl_moment *m, void **self)
     *self = l;
     *l = lwf_of(m->p);
     l->first = m->stepper->hold.first;
-    l->end = m->stepper->hold.end;
     lay_out(l);
     PAWL_TRY(pawl_arena_open(&l->arena));
     lay_out(l);
@@ -74,37 +68,20 @@ static pawl_status lwf_open(const pawl_moment *m, void **self)
 
 static void lwf_close(void *self)
 {
-    lwf *l = self;
-    if (!l) return;
-    pawl_arena_close(&l->arena);
-    pawl_free(l);
+    pawl_arena_close(&((lwf *)self)->arena);
 }
 
-/* The teacher's weights, tensor by tensor, this rank's range of each; they do not change inside a stage. */
-static pawl_status state(void *self, const pawl_state *names, pawl_state *out)
+/* The teacher's weights, this rank's range of them; they do not change inside a stage. */
+static pawl_status state(const void *self, const pawl_parts *p, int64_t first, int64_t end, const pawl_state *names,
+                         pawl_state *out)
 {
-    lwf *l = self;
-    const pawl_extent *extents;
-    const int count = pawl_trained_extents(l->p->model, l->p->adapter, &extents);
-    for (int i = 0; i < count; i++) {
-        const pawl_extent *e = &extents[i];
-        const int64_t first = e->first > l->first ? e->first : l->first,
-                      end = e->first + e->count < l->end ? e->first + e->count : l->end;
-        pawl_tensor t = names->items[i].tensor;
-        t.data = first < end ? l->weights + first : NULL;
-        PAWL_TRY(pawl_state_add(out, "method/lwf/teacher/", names->items[i].name, t));
-        pawl_named *item = &out->items[out->count - 1];
-        item->sharded = l->p->reduce->zero_stage > 0;
-        item->first = first < end ? first - e->first : 0;
-        item->count = first < end ? end - first : 0;
-    }
-    return PAWL_OK;
+    const lwf *l = self;
+    return pawl_list_range(p, "method/lwf/teacher/", l ? l->weights + first : NULL, first, end, names, out);
 }
 
-/* A model that knows nothing yet teaches nothing. */
 static pawl_status round_teacher(lwf *l, const pawl_moment *m)
 {
-    l->teaches = m->stage_index > 0 || l->p->base || l->p->adapter;
+    l->teaches = !pawl_knows_nothing(m);
     return l->low ? pawl_low_round(l->p->model, l->p->adapter, l->p->device, l->weights, l->low) : PAWL_OK;
 }
 
@@ -160,7 +137,7 @@ static pawl_status before_slot(void *self, const pawl_moment *m, const pawl_step
 }
 
 const pawl_method pawl_method_lwf = {.name = "lwf",
-                                     .on = is_on,
+                                     .present = PAWL_METHOD_ON(lwf),
                                      .bytes = bytes,
                                      .open = lwf_open,
                                      .close = lwf_close,

@@ -3,33 +3,12 @@
  */
 #include "trainer/continual/importance.h"
 
-enum { IMPORTANCE, ANCHOR, FRESH, RUNS }; /* the last is made at a stage's end */
+enum { IMPORTANCE, ANCHOR, FRESH };
+static const char *const kept[] = {"importance", "anchor", NULL}; /* the rest lives for a stage's end */
 
-static int on(const pawl_continual_config *c)
+static size_t bytes_for_a_while(const pawl_parts *p)
 {
-    return c->mas.present;
-}
-
-static size_t bytes(const pawl_parts *p, int64_t first, int64_t end)
-{
-    return pawl_slices_bytes(p, first, end, RUNS) + pawl_side_bytes(p, p->continual->mas.value.samples);
-}
-
-static pawl_status take_up(const pawl_moment *m, void **self)
-{
-    PAWL_TRY(pawl_alloc(self, sizeof(pawl_slices), "mas"));
-    return pawl_slices_open(m, RUNS, *self);
-}
-
-static void put_down(void *self)
-{
-    if (self) pawl_slices_close(self);
-    pawl_free(self);
-}
-
-static pawl_status state(void *self, const pawl_state *names, pawl_state *out)
-{
-    return pawl_slices_state(self, "mas", (const char *const[]){"importance", "anchor", NULL}, names, out);
+    return pawl_side_bytes(p, p->continual->mas.value.samples);
 }
 
 static pawl_status fold(const pawl_slices *s, const pawl_moment *m, int first)
@@ -65,11 +44,10 @@ static pawl_status gradient(void *self, const pawl_moment *m, const float *weigh
 }
 
 const pawl_method pawl_mas = {.name = "mas",
-                              .on = on,
-                              .bytes = bytes,
-                              .open = take_up,
-                              .close = put_down,
-                              .state = state,
+                              .present = PAWL_METHOD_ON(mas),
+                              .kept = kept,
+                              .more = 1,
+                              .bytes_for_a_while = bytes_for_a_while,
                               .begin = begin,
                               .gradient = gradient,
                               .end_stage = end_stage};

@@ -1,21 +1,36 @@
 /* The methods of a run, called in the order of the table. */
-#include "trainer/continual/methods.h"
+#include <stdio.h>
+
+#include "trainer/continual/slices.h"
 
 /* Gradients: what is frozen is 0 first, then the loss' own is projected, then SI keeps it, then penalties are added. */
-const pawl_method *const pawl_method_table[] = {&pawl_method_der, &pawl_method_lwf, &pawl_freeze, &pawl_agem,    &pawl_si,   &pawl_ewc,
-                                                &pawl_mas,        &pawl_l2sp,       &pawl_sfa,    &pawl_reptile, &pawl_wise, NULL};
+const pawl_method *const pawl_method_table[] = {&pawl_method_der, &pawl_method_lwf, &pawl_freeze, &pawl_agem,
+                                                &pawl_si,         &pawl_ewc,        &pawl_mas,    &pawl_l2sp,
+                                                &pawl_sfa,        &pawl_reptile,    &pawl_wise,   NULL};
 
 static int is_on(const pawl_method *m, const pawl_parts *p)
 {
-    return p->continual && m->on(p->continual);
+    return p->continual && *(const int32_t *)((const char *)p->continual + m->present) != 0;
+}
+
+static int runs_of(const pawl_method *m)
+{
+    int runs = m->more;
+    for (int i = 0; m->kept[i]; i++) runs++;
+    return runs;
 }
 
 size_t pawl_methods_bytes(const pawl_parts *p, int64_t first, int64_t end)
 {
-    size_t bytes = 0;
-    for (const pawl_method *const *m = pawl_method_table; *m; m++)
-        if (is_on(*m, p) && (*m)->bytes) bytes += (*m)->bytes(p, first, end);
-    return bytes;
+    size_t bytes = 0, while_it_lasts = 0; /* stages' ends are one method's after the other's */
+    for (const pawl_method *const *m = pawl_method_table; *m; m++) {
+        if (!is_on(*m, p)) continue;
+        if ((*m)->kept) bytes += pawl_slices_bytes(p, first, end, runs_of(*m));
+        if ((*m)->bytes) bytes += (*m)->bytes(p, first, end);
+        const size_t more = (*m)->bytes_for_a_while ? (*m)->bytes_for_a_while(p) : 0;
+        if (more > while_it_lasts) while_it_lasts = more;
+    }
+    return bytes + while_it_lasts;
 }
 
 int64_t pawl_methods_rows(const pawl_parts *p)
@@ -35,6 +50,15 @@ int pawl_methods_columns(const pawl_parts *p, pawl_memory_column out[PAWL_MEMORY
     return count;
 }
 
+static pawl_status open_one(const pawl_method *x, const pawl_moment *now, void **self)
+{
+    if (x->kept) {
+        PAWL_TRY(pawl_alloc(self, sizeof(pawl_slices), x->name));
+        PAWL_TRY(pawl_slices_open(now, runs_of(x), *self));
+    }
+    return x->open ? x->open(now, self) : PAWL_OK;
+}
+
 pawl_status pawl_methods_open(pawl_methods *m)
 {
     for (const pawl_method *const *x = pawl_method_table; *x; x++) {
@@ -42,23 +66,50 @@ pawl_status pawl_methods_open(pawl_methods *m)
         PAWL_ASSERT(m->count < PAWL_METHODS_MAX);
         m->method[m->count] = *x;
         m->self[m->count++] = NULL;
-        if ((*x)->open) PAWL_TRY((*x)->open(&m->now, &m->self[m->count - 1]));
+        PAWL_TRY(open_one(*x, &m->now, &m->self[m->count - 1]));
     }
     return PAWL_OK;
 }
 
 void pawl_methods_close(pawl_methods *m)
 {
-    for (int i = 0; i < m->count; i++)
+    for (int i = 0; i < m->count; i++) {
+        if (!m->self[i]) continue;
         if (m->method[i]->close) m->method[i]->close(m->self[i]);
+        if (m->method[i]->kept) pawl_slices_close(m->self[i]);
+        pawl_free(m->self[i]);
+    }
     m->count = 0;
+}
+
+static pawl_status list(const pawl_method *m, const void *self, const pawl_parts *p, int64_t first, int64_t end,
+                        const pawl_state *names, pawl_state *out)
+{
+    const pawl_slices *runs = self;
+    for (int i = 0; m->kept && m->kept[i]; i++) {
+        char prefix[PAWL_NAME_MAX];
+        snprintf(prefix, sizeof prefix, "method/%s/%s/", m->name, m->kept[i]);
+        PAWL_TRY(pawl_list_range(p, prefix, runs ? runs->run[i] : NULL, first, end, names, out));
+    }
+    return m->state ? m->state(self, p, first, end, names, out) : PAWL_OK;
 }
 
 pawl_status pawl_methods_state(const pawl_methods *m, const pawl_state *names, pawl_state *out)
 {
+    const pawl_parts *p = m->now.p;
     for (int i = 0; i < m->count; i++)
-        if (m->method[i]->state) PAWL_TRY(m->method[i]->state(m->self[i], names, out));
+        PAWL_TRY(list(m->method[i], m->self[i], p, m->now.stepper->hold.first, m->now.stepper->hold.end, names, out));
     return PAWL_OK;
+}
+
+pawl_status pawl_methods_state_like(const pawl_parts *p, int64_t first, int64_t end, pawl_state *out)
+{
+    pawl_state names = {0};
+    pawl_status s = pawl_trained_state(p->model, p->adapter, NULL, "", &names);
+    for (const pawl_method *const *m = pawl_method_table; *m && s == PAWL_OK; m++)
+        if (is_on(*m, p)) s = list(*m, NULL, p, first, end, &names, out);
+    pawl_state_close(&names);
+    return s;
 }
 
 typedef pawl_status (*plain)(void *self, const pawl_moment *m);

@@ -24,17 +24,23 @@ typedef struct pawl_moment {
 
 typedef struct pawl_method {
     const char *name;
-    int (*on)(const pawl_continual_config *c);
-    /* The plan: bytes on the rank that p->comm says, of a range [first, end) of the flat run. */
+    size_t present; /* where pawl_continual_config says whether it is on */
+    /* What it keeps for every number that is trained: a run for each of these names (ended by NULL), which are in checkpoints, and
+     * `more` that are not. Then its self is a pawl_slices, opened and closed for it, and in its states. NULL: its self is its own. */
+    const char *const *kept;
+    int more;
+    /* The plan, beside that, on the rank that p->comm says: what it takes for the run, and what for a while at a stage's end. */
     size_t (*bytes)(const pawl_parts *p, int64_t first, int64_t end);
+    size_t (*bytes_for_a_while)(const pawl_parts *p);
     /* Rows that it adds behind the batch of a step, at most. */
     int64_t (*rows)(const pawl_parts *p);
     /* Columns beside the memory's rows; returns how many. */
     int (*columns)(const pawl_parts *p, pawl_memory_column *out);
     pawl_status (*open)(const pawl_moment *m, void **self);
     void (*close)(void *self);
-    /* Appends its tensors, "method/NAME/KIND/TENSOR"; names: the trained tensors', in the order of the flat run. */
-    pawl_status (*state)(void *self, const pawl_state *names, pawl_state *out);
+    /* Appends tensors of its own, "method/NAME/KIND/TENSOR", as ranges [first, end) of the flat run; names: the trained tensors', in its
+     * order. self NULL: without the numbers, for a plan. */
+    pawl_status (*state)(const void *self, const pawl_parts *p, int64_t first, int64_t end, const pawl_state *names, pawl_state *out);
     /* A new run begins, or a continuing one at the weights of the finished run's end; after it begin_stage of the first
      * stage. */
     pawl_status (*begin)(void *self, const pawl_moment *m);
@@ -61,9 +67,9 @@ typedef struct pawl_method {
     pawl_status (*remember)(void *self, const pawl_moment *m);  /* the memory has taken the stage's rows. Collective */
 } pawl_method;
 
-extern const pawl_method pawl_method_der, pawl_method_lwf;
+extern const pawl_method pawl_method_der, pawl_method_lwf, pawl_freeze, pawl_agem, pawl_si, pawl_ewc, pawl_mas, pawl_l2sp, pawl_sfa, pawl_reptile,
+    pawl_wise;
 extern const pawl_method *const pawl_method_table[]; /* ended by NULL */
-extern const pawl_method pawl_freeze, pawl_agem, pawl_si, pawl_ewc, pawl_mas, pawl_l2sp, pawl_sfa, pawl_reptile, pawl_wise;
 
 enum { PAWL_METHODS_MAX = 24 };
 typedef struct pawl_methods {
@@ -73,7 +79,11 @@ typedef struct pawl_methods {
     pawl_moment now;
 } pawl_methods;
 
+#define PAWL_METHOD_ON(key) offsetof(pawl_continual_config, key.present)
+
 size_t pawl_methods_bytes(const pawl_parts *p, int64_t first, int64_t end);
+/* Appends the tensors of all methods as a checkpoint will have them, without the numbers: for a plan. */
+PAWL_MUST pawl_status pawl_methods_state_like(const pawl_parts *p, int64_t first, int64_t end, pawl_state *out);
 int64_t pawl_methods_rows(const pawl_parts *p);
 int pawl_methods_columns(const pawl_parts *p, pawl_memory_column out[PAWL_MEMORY_COLUMNS_MAX]);
 /* Opens those that are on; m->now is set before. Local. Close also after an error. */

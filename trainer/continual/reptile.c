@@ -2,38 +2,7 @@
  * Sources: Nichol et al. 2018; Riemer et al. 2019 (MER); Abbes et al. 2025. */
 #include "trainer/continual/slices.h"
 
-static int on(const pawl_continual_config *c)
-{
-    return c->reptile.present;
-}
-
-static size_t bytes(const pawl_parts *p, int64_t first, int64_t end)
-{
-    return pawl_slices_bytes(p, first, end, 1);
-}
-
-static pawl_status take_up(const pawl_moment *m, void **self)
-{
-    PAWL_TRY(pawl_alloc(self, sizeof(pawl_slices), "reptile"));
-    return pawl_slices_open(m, 1, *self);
-}
-
-static void put_down(void *self)
-{
-    if (self) pawl_slices_close(self);
-    pawl_free(self);
-}
-
-static pawl_status state(void *self, const pawl_state *names, pawl_state *out)
-{
-    return pawl_slices_state(self, "reptile", (const char *const[]){"slow", NULL}, names, out);
-}
-
-static pawl_status begin_stage(void *self, const pawl_moment *m)
-{
-    const pawl_slices *s = self;
-    return pawl_slices_copy(s, s->run[0], pawl_hold_mine(&m->stepper->hold));
-}
+static const char *const kept[] = {"slow", NULL};
 
 static pawl_status updated(void *self, const pawl_moment *m, float *weights)
 {
@@ -45,10 +14,7 @@ static pawl_status updated(void *self, const pawl_moment *m, float *weights)
 }
 
 const pawl_method pawl_reptile = {.name = "reptile",
-                                  .on = on,
-                                  .bytes = bytes,
-                                  .open = take_up,
-                                  .close = put_down,
-                                  .state = state,
-                                  .begin_stage = begin_stage,
+                                  .present = PAWL_METHOD_ON(reptile),
+                                  .kept = kept,
+                                  .begin_stage = pawl_slices_begin_stage,
                                   .updated = updated};

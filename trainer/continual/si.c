@@ -3,34 +3,8 @@
  * path) / ((w - w*)^2 + xi). Source: Zenke, Poole & Ganguli 2017. */
 #include "trainer/continual/slices.h"
 
-enum { IMPORTANCE, ANCHOR, PATH, GRADS, BEFORE, RUNS }; /* the last two live for a step */
-
-static int on(const pawl_continual_config *c)
-{
-    return c->si.present;
-}
-
-static size_t bytes(const pawl_parts *p, int64_t first, int64_t end)
-{
-    return pawl_slices_bytes(p, first, end, RUNS);
-}
-
-static pawl_status take_up(const pawl_moment *m, void **self)
-{
-    PAWL_TRY(pawl_alloc(self, sizeof(pawl_slices), "si"));
-    return pawl_slices_open(m, RUNS, *self);
-}
-
-static void put_down(void *self)
-{
-    if (self) pawl_slices_close(self);
-    pawl_free(self);
-}
-
-static pawl_status state(void *self, const pawl_state *names, pawl_state *out)
-{
-    return pawl_slices_state(self, "si", (const char *const[]){"importance", "anchor", "path", NULL}, names, out);
-}
+enum { IMPORTANCE, ANCHOR, PATH, GRADS, BEFORE };
+static const char *const kept[] = {"importance", "anchor", "path", NULL}; /* the rest lives for a step */
 
 static pawl_status begin(void *self, const pawl_moment *m)
 {
@@ -73,11 +47,9 @@ static pawl_status end_stage(void *self, const pawl_moment *m)
 }
 
 const pawl_method pawl_si = {.name = "si",
-                             .on = on,
-                             .bytes = bytes,
-                             .open = take_up,
-                             .close = put_down,
-                             .state = state,
+                             .present = PAWL_METHOD_ON(si),
+                             .kept = kept,
+                             .more = 2,
                              .begin = begin,
                              .gradient = gradient,
                              .before_update = before_update,

@@ -1,6 +1,5 @@
 #include "trainer/continual/slices.h"
 
-#include <stdio.h>
 #include <string.h>
 
 static pawl_slices slices_of(const pawl_parts *p, int64_t first, int64_t end, int runs)
@@ -59,33 +58,30 @@ int pawl_slice_next(const pawl_slices *s, pawl_slice *x)
     return 0;
 }
 
-static pawl_status list_run(const pawl_slices *s, const char *prefix, const float *run, const pawl_state *names,
-                            pawl_state *out)
+pawl_status pawl_list_range(const pawl_parts *p, const char *prefix, const float *data, int64_t first, int64_t end,
+                            const pawl_state *names, pawl_state *out)
 {
-    for (int i = 0; i < s->extent_count; i++) {
-        const pawl_extent *e = &s->extents[i];
-        pawl_tensor whole = {.dtype = PAWL_F32, .ndim = e->cols ? 2 : 1, .dim = {e->rows, e->cols}};
-        const int64_t first = e->first > s->first ? e->first : s->first;
-        const int64_t end = e->first + e->count < s->end ? e->first + e->count : s->end;
-        whole.data = first < end ? (void *)(run + (first - s->first)) : NULL;
+    const pawl_extent *extents;
+    const int count = pawl_trained_extents(p->model, p->adapter, &extents);
+    for (int i = 0; i < count; i++) {
+        const pawl_extent *e = &extents[i];
+        const int64_t from = e->first > first ? e->first : first,
+                      to = e->first + e->count < end ? e->first + e->count : end;
+        pawl_tensor whole = names->items[i].tensor;
+        whole.data = from < to && data ? (void *)(data + (from - first)) : NULL;
         PAWL_TRY(pawl_state_add(out, prefix, names->items[i].name, whole));
         pawl_named *item = &out->items[out->count - 1];
-        item->sharded = s->hold->stage > 0;
-        item->first = first < end ? first - e->first : 0;
-        item->count = first < end ? end - first : 0;
+        item->sharded = p->reduce->zero_stage > 0;
+        item->first = from < to ? from - e->first : 0;
+        item->count = from < to ? to - from : 0;
     }
     return PAWL_OK;
 }
 
-pawl_status pawl_slices_state(const pawl_slices *s, const char *name, const char *const *kinds, const pawl_state *names,
-                              pawl_state *out)
+pawl_status pawl_slices_begin_stage(void *slices, const pawl_moment *m)
 {
-    char prefix[PAWL_NAME_MAX];
-    for (int i = 0; kinds[i]; i++) {
-        snprintf(prefix, sizeof prefix, "method/%s/%s/", name, kinds[i]);
-        PAWL_TRY(list_run(s, prefix, s->run[i], names, out));
-    }
-    return PAWL_OK;
+    const pawl_slices *s = slices;
+    return pawl_slices_copy(s, s->run[0], pawl_hold_mine(&m->stepper->hold));
 }
 
 static int64_t blocks_of(const pawl_slices *s)

@@ -20,9 +20,12 @@ typedef struct pawl_slices {
 size_t pawl_slices_bytes(const pawl_parts *p, int64_t first, int64_t end, int runs);
 PAWL_MUST pawl_status pawl_slices_open(const pawl_moment *m, int runs, pawl_slices *out);
 void pawl_slices_close(pawl_slices *s);
-/* Appends the first runs, one for each of kinds (ended by NULL), as "method/NAME/KIND/TENSOR". */
-PAWL_MUST pawl_status pawl_slices_state(const pawl_slices *s, const char *name, const char *const *kinds,
-                                        const pawl_state *names, pawl_state *out);
+/* Appends what lies in [first, end) of the flat run, whose numbers begin at data (NULL: none, for a plan), tensor by tensor as prefix +
+ * name; names: the trained tensors', in the order of the flat run. */
+PAWL_MUST pawl_status pawl_list_range(const pawl_parts *p, const char *prefix, const float *data, int64_t first, int64_t end,
+                                      const pawl_state *names, pawl_state *out);
+/* The first run = the weights: a stage's begin, for methods that keep no more. */
+PAWL_MUST pawl_status pawl_slices_begin_stage(void *slices, const pawl_moment *m);
 
 /* What of a tensor lies in the range. Begin with .part = -1; 0: there is no more. */
 typedef struct pawl_slice {
