@@ -15,7 +15,7 @@ STAGES = f"""stages:
   - name: docs
     max_steps: 6
     datasets:
-      - path: {SOURCE}/docs/data.md
+      - path: {texts(where, 'pages')}
         domain: docs
         type: text
 """

@@ -1,5 +1,5 @@
 """What the end-to-end tests share: small real runs of the real program under mpirun."""
-import json, os, re, shutil, signal, subprocess, sys, tempfile, time
+import json, os, random, re, shutil, signal, subprocess, sys, tempfile, time
 
 PAWL = os.environ["PAWL"]
 SOURCE = os.environ["PAWL_SOURCE"]
@@ -56,6 +56,18 @@ def write_run(where, name="run.yaml", output=None, model=MODEL, datasets=None, *
     path = os.path.join(where, name)
     with open(path, "w") as f:
         f.write(text)
+    return path
+
+
+def texts(where, name, files=12):
+    """A folder of small texts that are the same whatever becomes of the project's own pages: which are held out depends on their content."""
+    dice, path = random.Random(name), os.path.join(where, name)
+    with open(os.path.join(SOURCE, "LICENSE")) as f:
+        vocabulary = f.read().split()
+    os.makedirs(path)
+    for i in range(files):
+        with open(os.path.join(path, f"{i}.txt"), "w") as f:
+            f.write(" ".join(dice.choices(vocabulary, k=150)))
     return path
 
 

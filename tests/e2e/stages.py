@@ -3,8 +3,8 @@ import os, random, signal
 from e2e import *
 
 where = folder()
-DATASETS = {"docs": os.path.join(SOURCE, "docs"), "law": os.path.join(SOURCE, "LICENSE"), "readme": os.path.join(SOURCE, "README.md"),
-            "general": os.path.join(SOURCE, "CONTRIBUTING.md")}
+DATASETS = {"docs": os.path.join(SOURCE, "docs"), "law": os.path.join(SOURCE, "LICENSE"), "notes": texts(where, "notes"),
+            "general": texts(where, "general")}
 
 
 def dataset(name):
@@ -26,7 +26,7 @@ def write(name, stages, more="", **keys):
 
 STAGES = [("one", ["max_steps: 7", f"datasets: [{dataset('docs')}]"]),
           ("two", ["max_steps: 5", "learning_rate: 1e-3", "reset_optimizer: true", f"datasets: [{dataset('law')}]"]),
-          ("three", ["max_tokens: 1500", "lr_scheduler: constant", "replay_ratio: 0.5", f"datasets: [{dataset('readme')}]"])]
+          ("three", ["max_tokens: 1500", "lr_scheduler: constant", "replay_ratio: 0.5", f"datasets: [{dataset('notes')}]"])]
 MORE = f"general_data: [{dataset('general')}]\nreplay: {{ratio: 0.3, capacity: 40, policy: loss}}\neval_steps: 4\n"
 
 
@@ -63,7 +63,7 @@ check(lines[7]["lr"] == 1e-3 and lines[12]["lr"] == 3e-3 and lines[-1]["lr"] == 
 shown = pawl_json("show", output("p1"))
 lineage = shown["lineage"]
 check([(s["name"], s["first_step"], s["end_step"], s["domains"]) for s in lineage["stages"]]
-      == [("one", 0, 7, ["docs"]), ("two", 7, 12, ["law"]), ("three", 12, len(lines), ["readme"])], "lineage lists the stages")
+      == [("one", 0, 7, ["docs"]), ("two", 7, 12, ["law"]), ("three", 12, len(lines), ["notes"])], "lineage lists the stages")
 places = [(e["step"], e["stage"], e["at"]) for e in lineage["evaluations"]]
 wanted = [(0, "one", "start"), (4, "one", "step"), (7, "one", "stage_end"), (8, "two", "step"), (12, "two", "stage_end")]
 check(places[:5] == wanted and places[-1] == (len(lines), "three", "stage_end"), f"lineage says where it was measured: {places}")
@@ -118,7 +118,7 @@ check(later["lineage"]["evaluations"][:len(places)] == lineage["evaluations"], "
 check(later["lineage"]["evaluations"][-1]["stage_index"] == 3, "stages are counted on")
 check(sum(m["replay_rows"] for m in steps(output("more1"))) > 0, "the parent's memory is replayed")
 a, b = pawl_json("memory", "stats", output("p1")), pawl_json("memory", "stats", output("more1"))
-check({d["domain"] for d in a["domains"]} == {d["domain"] for d in b["domains"]} == {"docs", "law", "readme", "general"}, "and lives on")
+check({d["domain"] for d in a["domains"]} == {d["domain"] for d in b["domains"]} == {"docs", "law", "notes", "general"}, "and lives on")
 
 # ---- one stage is what datasets alone are ----
 plain = write_run(where, "plain.yaml", output=output("plain"), datasets=[dict(path=DATASETS["law"], domain="law", type="text")], max_steps=4, val_set_size=0)
