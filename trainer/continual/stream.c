@@ -26,6 +26,12 @@ static void update_moment(pawl_trainer *t)
                                    .consumed = c->consumed};
 }
 
+pawl_status pawl_course_call(pawl_trainer *t, pawl_hook hook)
+{
+    update_moment(t);
+    return pawl_methods_call(&t->course->methods, hook);
+}
+
 /* ---- opening ---- */
 
 static int has_memory(const pawl_parts *p)
@@ -152,159 +158,6 @@ void pawl_course_close(pawl_trainer *t)
     t->course = NULL;
 }
 
-/* ---- what is saved ---- */
-
-static pawl_status append(const pawl_state *from, pawl_state *to)
-{
-    for (int i = 0; i < from->count; i++) {
-        PAWL_TRY(pawl_state_add(to, "", from->items[i].name, from->items[i].tensor));
-        to->items[to->count - 1] = from->items[i];
-    }
-    return PAWL_OK;
-}
-
-/* All but the memory, which is of another size at every stage's end. */
-static pawl_status list_state(pawl_trainer *t)
-{
-    pawl_course *c = t->course;
-    pawl_state names = {0};
-    pawl_state_close(&c->state);
-    PAWL_TRY(append(pawl_stepper_state(t->stepper), &c->state));
-    pawl_status s = pawl_stepper_names(t->stepper, &names);
-    if (s == PAWL_OK) s = pawl_methods_state(&c->methods, &names, &c->state);
-    pawl_state_close(&names);
-    if (s != PAWL_OK || !c->losses) return s;
-    const pawl_tensor losses = {c->losses, PAWL_F32, 1, {c->first_row[pawl_data_domains(t->p->data, PAWL_TRAIN)]}};
-    return pawl_state_add(&c->state, "method/replay/", "losses", losses);
-}
-
-pawl_status pawl_course_saver(pawl_trainer *t)
-{
-    pawl_course *c = t->course;
-    pawl_checkpoint *k = NULL;
-    if (t->saver) PAWL_TRY(pawl_saving_finish(t));
-    pawl_saver_close(t->saver);
-    t->saver = NULL;
-    pawl_status s = list_state(t);
-    if (s == PAWL_OK && c->memory) s = pawl_memory_state(c->memory, &c->state);
-    PAWL_TRY(pawl_agree(t->p->comm, s));
-    PAWL_TRY(pawl_saver_open(t->p->comm, t->p->train->output_dir, &c->state, t->p->save->save_total_limit, &t->saver));
-    if (!t->last[0]) return PAWL_OK;
-    s = pawl_agree(t->p->comm, pawl_checkpoint_open(t->last, &k));
-    if (s == PAWL_OK) s = pawl_saver_resume(t->saver, k);
-    pawl_checkpoint_close(k);
-    return s;
-}
-
-pawl_status pawl_course_json(const pawl_trainer *t, json_t **out)
-{
-    const pawl_course *c = t->course;
-    *out = json_pack("{s:I,s:s,s:i,s:i,s:i,s:I,s:I,s:f,s:I,s:I}", "step", (json_int_t)t->step, "stage",
-                     pawl_course_stage(t)->name, "stage_index", c->before + c->stage, "stages_before", c->before,
-                     "stage_phase", (int)c->phase, "rows_consumed", (json_int_t)c->consumed, "replay_credit",
-                     (json_int_t)c->credit, "replay_ratio", c->ratio, "tokens_total", (json_int_t)t->tokens_total,
-                     "evaluated", (json_int_t)t->evaluated);
-    PAWL_CHECK(*out, PAWL_EMEM, "no memory for a checkpoint's record");
-    return PAWL_OK;
-}
-
-/* A checkpoint from before there were stages says nothing of them: it is in the first. */
-static int64_t number_or(const json_t *run, const char *key, int64_t dflt)
-{
-    const json_t *x = json_object_get(run, key);
-    return json_is_integer(x) ? json_integer_value(x) : dflt;
-}
-
-pawl_status pawl_course_place(pawl_trainer *t, const pawl_checkpoint *k)
-{
-    pawl_course *c = t->course;
-    const json_t *run = json_object_get(pawl_checkpoint_manifest(k), "run");
-    const int64_t step = pawl_checkpoint_step(k), before = number_or(run, "stages_before", 0),
-                  index = number_or(run, "stage_index", 0) - before;
-    const int64_t phase = number_or(run, "stage_phase", PAWL_PHASE_STEPS);
-    PAWL_CHECK(index >= 0 && index < c->stream.count && before >= 0 && before < INT32_MAX && phase >= 0 &&
-                   phase <= PAWL_PHASE_ENDED,
-               PAWL_EDATA, "%s: /run names stage %lld of a run that has %d", pawl_checkpoint_path(k), (long long)index,
-               c->stream.count);
-    c->stage = (int)index;
-    c->before = (int)before;
-    c->phase = (pawl_phase)phase;
-    const pawl_stage *s = pawl_course_stage(t);
-    c->consumed = number_or(run, "rows_consumed", (step - s->first_step) * t->p->train->global_batch_size);
-    c->credit = number_or(run, "replay_credit", PAWL_CREDIT_START);
-    const json_t *ratio = json_object_get(run, "replay_ratio");
-    c->ratio = json_is_number(ratio) ? json_number_value(ratio) : pawl_stream_first_ratio(s);
-    PAWL_CHECK(step >= s->first_step && step <= s->end_step && c->consumed >= 0, PAWL_EDATA,
-               "%s: step %lld is not one of stage '%s', which has steps %lld to %lld", pawl_checkpoint_path(k),
-               (long long)step, s->name, (long long)s->first_step, (long long)s->end_step);
-    t->evaluated = number_or(run, "evaluated", t->evaluated);
-    pawl_optim_since(pawl_stepper_optim(t->stepper), s->since);
-    PAWL_TRY(list_state(t));
-    return pawl_checkpoint_read(k, &c->state);
-}
-
-pawl_status pawl_course_resume(pawl_trainer *t, const pawl_checkpoint *k)
-{
-    pawl_course *c = t->course;
-    if (c->memory) PAWL_TRY(pawl_memory_read(c->memory, k));
-    update_moment(t);
-    PAWL_TRY(pawl_agree(t->p->comm, pawl_methods_call(&c->methods, PAWL_HOOK_RESUME)));
-    return pawl_course_saver(t);
-}
-
-/* The domains of datasets [first, end), each once. */
-static json_t *domains_of(const pawl_data *d, int first, int end)
-{
-    json_t *names = json_array();
-    for (int i = first; i < end; i++) {
-        int there = 0;
-        for (int j = first; j < i; j++)
-            there |= strcmp(pawl_data_domain(d, PAWL_TRAIN, j), pawl_data_domain(d, PAWL_TRAIN, i)) == 0;
-        if (!there) json_array_append_new(names, json_string(pawl_data_domain(d, PAWL_TRAIN, i)));
-    }
-    return names;
-}
-
-/* What a run from before there were stages has learnt is its one stage. */
-static json_t *stages_of(const json_t *lineage, int64_t step)
-{
-    json_t *known = json_object_get(lineage, "stages"), *domains = json_array();
-    size_t i;
-    json_t *dataset;
-    if (json_is_array(known)) {
-        json_decref(domains);
-        return json_deep_copy(known);
-    }
-    json_array_foreach(json_object_get(lineage, "datasets"), i, dataset)
-    {
-        const char *use = json_string_value(json_object_get(dataset, "use"));
-        if (use && strcmp(use, "learnt") == 0) json_array_append(domains, json_object_get(dataset, "domain"));
-    }
-    return json_pack("[{s:s,s:i,s:I,s:o}]", "name", "main", "first_step", 0, "end_step", (json_int_t)step, "domains",
-                     domains);
-}
-
-static pawl_status take_over_record(pawl_trainer *t, const pawl_checkpoint *k)
-{
-    const json_t *lineage = json_object_get(pawl_checkpoint_manifest(k), "lineage");
-    json_t *evaluations = json_deep_copy(json_object_get(lineage, "evaluations")),
-           *stages = stages_of(lineage, pawl_checkpoint_step(k));
-    PAWL_CHECK(stages, PAWL_EMEM, "no memory for the lineage record");
-    t->course->before = (int)json_array_size(stages);
-    json_object_set_new(t->lineage, "stages", stages);
-    if (evaluations) json_object_set_new(t->lineage, "evaluations", evaluations);
-    json_t *gates = json_deep_copy(json_object_get(lineage, "gates"));
-    if (gates) json_object_set_new(t->lineage, "gates", gates);
-    return PAWL_OK;
-}
-
-pawl_status pawl_course_continue(pawl_trainer *t, const pawl_checkpoint *k)
-{
-    PAWL_TRY(pawl_agree(t->p->comm, take_over_record(t, k)));
-    if (t->course->memory) PAWL_TRY(pawl_memory_read(t->course->memory, k));
-    return PAWL_OK;
-}
-
 /* ---- the memory takes rows in ---- */
 
 typedef struct sight { /* which rows of datasets [first, end) a stage has seen */
@@ -353,12 +206,6 @@ static pawl_status absorb(pawl_trainer *t, int first, int end, int all)
 
 /* ---- where stages begin and end ---- */
 
-static pawl_status call(pawl_trainer *t, pawl_hook hook)
-{
-    update_moment(t);
-    return pawl_methods_call(&t->course->methods, hook);
-}
-
 pawl_status pawl_course_begin(pawl_trainer *t)
 {
     pawl_course *c = t->course;
@@ -366,12 +213,12 @@ pawl_status pawl_course_begin(pawl_trainer *t)
     PAWL_TRY(pawl_agree(t->p->comm, pawl_stepper_begin(t->stepper)));
     pawl_data_general(t->p->data, &first, &end);
     if (c->memory && end > first) PAWL_TRY(absorb(t, first, end, 1));
-    PAWL_TRY(call(t, PAWL_HOOK_BEGIN));
+    PAWL_TRY(pawl_course_call(t, PAWL_HOOK_BEGIN));
     if (c->memory && pawl_memory_count(c->memory) > 0) {
-        PAWL_TRY(call(t, PAWL_HOOK_REMEMBER));
+        PAWL_TRY(pawl_course_call(t, PAWL_HOOK_REMEMBER));
         PAWL_TRY(pawl_course_saver(t));
     }
-    return call(t, PAWL_HOOK_BEGIN_STAGE);
+    return pawl_course_call(t, PAWL_HOOK_BEGIN_STAGE);
 }
 
 pawl_status pawl_course_seal(pawl_trainer *t)
@@ -383,6 +230,19 @@ pawl_status pawl_course_seal(pawl_trainer *t)
     c->phase = PAWL_PHASE_SEALED;
     t->saved = -1;
     return PAWL_OK;
+}
+
+/* The domains of datasets [first, end), each once. */
+static json_t *domains_of(const pawl_data *d, int first, int end)
+{
+    json_t *names = json_array();
+    for (int i = first; i < end; i++) {
+        int there = 0;
+        for (int j = first; j < i; j++)
+            there |= strcmp(pawl_data_domain(d, PAWL_TRAIN, j), pawl_data_domain(d, PAWL_TRAIN, i)) == 0;
+        if (!there) json_array_append_new(names, json_string(pawl_data_domain(d, PAWL_TRAIN, i)));
+    }
+    return names;
 }
 
 static pawl_status record_stage(pawl_trainer *t)
@@ -408,11 +268,11 @@ pawl_status pawl_course_end(pawl_trainer *t)
 {
     pawl_course *c = t->course;
     int first, end;
-    PAWL_TRY(call(t, PAWL_HOOK_END_STAGE));
+    PAWL_TRY(pawl_course_call(t, PAWL_HOOK_END_STAGE));
     if (c->memory) {
         pawl_data_mixture(t->p->data, c->stage, &first, &end);
         PAWL_TRY(absorb(t, first, end, 0));
-        PAWL_TRY(call(t, PAWL_HOOK_REMEMBER));
+        PAWL_TRY(pawl_course_call(t, PAWL_HOOK_REMEMBER));
         forget_losses(c, pawl_data_domains(t->p->data, PAWL_TRAIN));
         PAWL_TRY(pawl_course_saver(t));
     }
@@ -432,7 +292,7 @@ pawl_status pawl_course_advance(pawl_trainer *t)
     c->ratio = pawl_stream_first_ratio(s);
     if (s->forget) pawl_optim_forget(pawl_stepper_optim(t->stepper));
     pawl_optim_since(pawl_stepper_optim(t->stepper), s->since);
-    return call(t, PAWL_HOOK_BEGIN_STAGE);
+    return pawl_course_call(t, PAWL_HOOK_BEGIN_STAGE);
 }
 
 /* ---- the rows of a step ---- */

@@ -28,6 +28,9 @@ typedef struct pawl_course {
     pawl_state state;   /* all that a checkpoint holds */
 } pawl_course;
 
+/* A hook of all methods, which are told where the run is. Collective. */
+PAWL_MUST pawl_status pawl_course_call(pawl_trainer *t, pawl_hook hook);
+
 /* Memory and methods of the run. Collective. */
 PAWL_MUST pawl_status pawl_course_open(pawl_trainer *t);
 void pawl_course_close(pawl_trainer *t);
