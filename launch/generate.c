@@ -7,7 +7,7 @@
 #include "core/rng.h"
 #include "launch/launch.h"
 
-enum { PROMPT, CHAT, MAX_TOKENS, TEMPERATURE, TOP_P, SEED, BASE, EMA, JSON };
+enum { PROMPT, CHAT, MAX_TOKENS, TEMPERATURE, TOP_P, SEED, BASE, EMA, DEVICE, JSON };
 
 typedef struct sampler {
     double temperature, top_p;
@@ -138,16 +138,28 @@ out:
     return status;
 }
 
+static pawl_status choose_device(const char *name, pawl_device_choice *out)
+{
+    for (int i = 0; pawl_device_names[i]; i++)
+        if (!name || strcmp(name, pawl_device_names[i]) == 0) {
+            *out = (pawl_device_choice)i;
+            return PAWL_OK;
+        }
+    return PAWL_FAIL(PAWL_EUSAGE, "pawl generate: --device: there is no '%s': it is one of auto, cpu, cuda", name);
+}
+
 static pawl_status run(pawl_comm *c, const pawl_args *a, int *exit_status)
 {
     pawl_loaded l;
     pawl_device *d;
     int threads;
+    pawl_device_choice choice;
     (void)exit_status;
     PAWL_CHECK(a->option[PROMPT], PAWL_EUSAGE, "pawl generate: --prompt is missing");
+    PAWL_TRY(choose_device(a->option[DEVICE], &choice));
     PAWL_TRY(pawl_threads_here(c, 0, &threads));
     PAWL_TRY(pawl_load_model(a->words[0], (pawl_which){a->option[BASE], a->option[EMA] != NULL}, &l));
-    pawl_status s = pawl_device_open_cpu(threads, "auto", &d);
+    pawl_status s = pawl_open_device(c, choice, threads, &d);
     if (s == PAWL_OK) {
         s = answer(&pawl_command_generate, a, &l, d);
         pawl_device_close(d);
@@ -170,6 +182,7 @@ const pawl_command pawl_command_generate = {
                 {"--seed", "N", "of the drawing (42)"},
                 {"--base", "DIR", "where the base model of an adapter is now (where it was)"},
                 {"--ema", NULL, "the average of the weights that the run kept (ema_decay), not the weights themselves"},
+                {"--device", "NAME", "auto, cpu or cuda: what computes (auto)"},
                 {"--json", NULL, "one JSON document: text, tokens, stop"}},
     .run = run,
 };

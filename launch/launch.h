@@ -60,6 +60,13 @@ PAWL_MUST pawl_status pawl_answer_lines(size_t flags, pawl_answer_line answer, v
 /* Threads for this rank: those asked for, or the cores it is bound to, shared with the ranks bound to the same ones.
  * Collective. */
 PAWL_MUST pawl_status pawl_threads_here(pawl_comm *c, int64_t asked, int *threads);
+/* Which GPU of the `gpus` on this machine is this rank's: its number among the ranks of the machine, as the launcher (Open MPI, Slurm)
+ * or else MPI says, round and round. */
+int pawl_gpu_here(const pawl_comm *c, int gpus);
+/* The device of that choice; auto says in a line why it is not a GPU. Local. Errors: EUSAGE when cuda is asked for and cannot be. */
+PAWL_MUST pawl_status pawl_open_device(const pawl_comm *c, pawl_device_choice choice, int threads, pawl_device **out);
+/* Where the CUDA backend is looked for; tests put another in. */
+extern const pawl_cuda_place *pawl_cuda_in_use;
 /* The user's cache folder for prepared data; "" when there is none. */
 void pawl_cache_folder(char *out, size_t room);
 /* Refuses a folder that holds something: another model or a run may lie there, and is not written over. verb says what the

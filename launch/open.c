@@ -66,7 +66,7 @@ static pawl_status fit_model(pawl_opened *o, pawl_model_config *model)
     return PAWL_OK;
 }
 
-static pawl_status open_model(pawl_opened *o, int threads)
+static pawl_status open_model(const pawl_comm *c, pawl_opened *o, int threads)
 {
     pawl_model_config model;
     PAWL_TRY(choose_model(o, &model));
@@ -75,7 +75,7 @@ static pawl_status open_model(pawl_opened *o, int threads)
     PAWL_TRY(fit_model(o, &model));
     PAWL_TRY(pawl_model_open(&model, &o->model));
     PAWL_TRY(pawl_choose_adapter(o));
-    return pawl_device_open_cpu(threads, "auto", &o->device);
+    return pawl_open_device(c, (pawl_device_choice)o->config.train.device, threads, &o->device);
 }
 
 /* Ranks that compute with other instructions round otherwise, and their copies of the weights would drift apart. */
@@ -161,7 +161,7 @@ pawl_status pawl_open_run(pawl_comm *c, pawl_opened *o, int *stopped)
     pawl_watch("opening the model", (double)o->config.comm.phase_seconds);
     PAWL_TRY(pawl_threads_here(c, o->config.train.threads, &threads));
     PAWL_TRY(pawl_import_start(c, o));
-    PAWL_TRY(pawl_agree(c, open_model(o, threads)));
+    PAWL_TRY(pawl_agree(c, open_model(c, o, threads)));
     PAWL_TRY(same_device(c, o->device));
     PAWL_TRY(prepare_data(c, o, stopped));
     fill_parts(c, o);

@@ -100,6 +100,15 @@ struct pawl_device {
     const pawl_ops *under; /* while the device is timed (timed.c): the backend's own */
 };
 
+/* What the shared object of the CUDA backend exports as `pawl_cuda_part`. Program and part are built together: both say of which
+ * version they are, and how large the table is. The part calls the program's own core/. */
+typedef struct pawl_cuda_exports {
+    const char *version;
+    size_t table_bytes;
+    pawl_status (*count)(int *gpus); /* EUSAGE: there is none, and why */
+    pawl_status (*open)(int gpu, pawl_device **out);
+} pawl_cuda_exports;
+
 #ifdef __cplusplus
 }
 #endif

@@ -28,9 +28,9 @@ if(DNNL_LIBRARY AND DNNL_INCLUDE)
 endif()
 
 pawl_layer(ops
-  SOURCES merge.c muon.c ops.c optimizers.c parts.c timed.c cpu/adafactor.c cpu/adapter.c cpu/attention.c cpu/device.c cpu/elementwise.c cpu/embedding.c
+  SOURCES cuda_part.c merge.c muon.c ops.c optimizers.c parts.c timed.c cpu/adafactor.c cpu/adapter.c cpu/attention.c cpu/device.c cpu/elementwise.c cpu/embedding.c
           cpu/gemm.c cpu/gemm_convert.c cpu/gemm_portable.c cpu/head.c cpu/linear.c cpu/noise.c cpu/norm.c cpu/optimizers.c cpu/penalties.c
           cpu/pool.c cpu/products.c cpu/quant.c cpu/rate.c
           ${gemm} ${isa} ${kernels}
   USES pawl_core
-  LIBS ${gemm_libraries})
+  LIBS ${gemm_libraries} ${CMAKE_DL_LIBS})

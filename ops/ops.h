@@ -40,6 +40,16 @@ typedef struct pawl_shapes {
  * instruction set of our own kernels, auto being the best this machine has. Errors: EMEM; EUSAGE for an isa that the
  * machine lacks or that does not exist. */
 PAWL_MUST pawl_status pawl_device_open_cpu(int threads, const char *isa, pawl_device **out);
+/* Where the CUDA backend (ops/cuda/) is: a shared object, loaded the first time it is asked for, and kept. */
+typedef struct pawl_cuda_place {
+    const char *library; /* its name, or its path */
+    const char *driver;  /* a library that must be there for it; NULL: none */
+} pawl_cuda_place;
+/* How many GPUs this process sees, at least 1. Errors: EUSAGE with what lacks: a driver, the shared object, one that was built with
+ * this program, a GPU. */
+PAWL_MUST pawl_status pawl_cuda_count(const pawl_cuda_place *where, int *gpus);
+/* Opens the CUDA backend on that GPU, below the count. Errors: as pawl_cuda_count; EMEM. */
+PAWL_MUST pawl_status pawl_device_open_cuda(const pawl_cuda_place *where, int gpu, pawl_device **out);
 void pawl_device_close(pawl_device *d);
 /* Bytes of scratch for these shapes (the plan), and the taking of it; again for larger shapes is allowed. Ops that need
  * more than was reserved fail with EBUG; only the plan of a matrix product in a shape of its own (of shorter rows, say) is

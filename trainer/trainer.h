@@ -18,6 +18,7 @@ extern "C" {
 #endif
 
 /* clang-format off */
+extern const char *const pawl_device_names[]; /* in the order of pawl_device_choice, NULL */
 #define PAWL_TRAIN_FIELDS(F, C, T, A)                                                                                             \
     T(output_dir,        NULL, 1024, FREE, "folder of the run: configuration, metrics, checkpoints")                           \
     F(i64, global_batch_size, NULL, 1, 1e6,  "rows",  FIXED, "rows of a step over all ranks; authoritative")                   \
@@ -30,10 +31,12 @@ extern "C" {
     F(f64, neftune_noise_alpha, "0", 0, 1000, "", FIXED, "size of the noise on embeddings in training, over the root of a row's length times the width; 0: none") \
     C(activation_recompute, "none", pawl_recompute_names, FREE, "what backward computes again, not to keep it: norms (and activations), or the block; same bits, less memory") \
     F(flag, bf16,             "false", 0, 1, "",      FIXED, "matrix products and activations in bfloat16; weights, sums, optimizer float32")                                            \
+    C(device, "auto", pawl_device_names, FREE, "what a rank computes on; auto: cuda where a GPU can be used, else cpu, and says which") \
     F(i64, threads,           "0",  0, 1024, "",      FREE,  "threads of a rank; 0: its share of the cores it is bound to")
 /* clang-format on */
 typedef struct pawl_train_config { PAWL_TRAIN_FIELDS(PAWL_MEMBER_F, PAWL_MEMBER_C, PAWL_MEMBER_T, PAWL_MEMBER_A) } pawl_train_config;
 extern const pawl_field pawl_train_rows[];
+typedef enum pawl_device_choice { PAWL_DEVICE_AUTO, PAWL_DEVICE_CPU, PAWL_DEVICE_CUDA } pawl_device_choice;
 
 /* What `pawl train --profile` asks for: steps, counted from 1, both included. first 0: from this process's second on; last 0: to
  * the end. */

@@ -1,0 +1,37 @@
+/* Which device a rank computes on. */
+#include <stdlib.h>
+
+#include "core/log.h"
+#include "core/text.h"
+#include "launch/launch.h"
+
+static const pawl_cuda_place installed = {.library = "libpawl_cuda.so", .driver = "libcuda.so.1"};
+const pawl_cuda_place *pawl_cuda_in_use = &installed;
+
+/* A rank's number on its machine. Launchers know it also where each rank is in a container of its own, which MPI takes for a machine. */
+static const char *const local_ranks[] = {"OMPI_COMM_WORLD_LOCAL_RANK", "SLURM_LOCALID", "MPI_LOCALRANKID", "PMI_LOCAL_RANK"};
+
+int pawl_gpu_here(const pawl_comm *c, int gpus)
+{
+    int64_t local = c->local_rank;
+    for (size_t i = 0; i < sizeof local_ranks / sizeof *local_ranks; i++) {
+        const char *said = getenv(local_ranks[i]);
+        int64_t number;
+        if (!said || !pawl_parse_i64(said, &number) || number < 0) continue;
+        local = number;
+        break;
+    }
+    return (int)(local % gpus);
+}
+
+pawl_status pawl_open_device(const pawl_comm *c, pawl_device_choice choice, int threads, pawl_device **out)
+{
+    int gpus;
+    if (choice == PAWL_DEVICE_CPU) return pawl_device_open_cpu(threads, "auto", out);
+    const pawl_status found = pawl_cuda_count(pawl_cuda_in_use, &gpus);
+    if (found == PAWL_OK) return pawl_device_open_cuda(pawl_cuda_in_use, pawl_gpu_here(c, gpus), out);
+    if (choice == PAWL_DEVICE_CUDA)
+        return PAWL_FAIL(found, "device: cuda, but %s", pawl_last_error()->what);
+    pawl_log(PAWL_LOG_INFO, "device: auto: %s; computing on the CPU", pawl_last_error()->what);
+    return pawl_device_open_cpu(threads, "auto", out);
+}

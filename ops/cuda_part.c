@@ -1,0 +1,46 @@
+/* Loads the shared object of the CUDA backend. The program is linked to nothing of CUDA: it runs where there is none. */
+#include <dlfcn.h>
+#include <string.h>
+
+#include "ops/backend.h"
+
+static const pawl_cuda_exports *loaded;
+static const char *loaded_from;
+
+/* The linker's own words name the file and what is wrong with it. */
+static pawl_status load(const pawl_cuda_place *where)
+{
+    PAWL_CHECK(!where->driver || dlopen(where->driver, RTLD_NOW | RTLD_LOCAL), PAWL_EUSAGE, "there is no NVIDIA driver (%s)", where->driver);
+    void *part = dlopen(where->library, RTLD_NOW | RTLD_LOCAL);
+    PAWL_CHECK(part, PAWL_EUSAGE, "the CUDA backend cannot be loaded: %s", dlerror());
+    const pawl_cuda_exports *found = dlsym(part, "pawl_cuda_part");
+    PAWL_CHECK(found && found->table_bytes == sizeof(pawl_ops) && strcmp(found->version, PAWL_VERSION) == 0, PAWL_EUSAGE,
+               "the CUDA backend in %s was not built with this program: install both from one build", where->library);
+    loaded = found;
+    loaded_from = where->library;
+    return PAWL_OK;
+}
+
+static pawl_status part_of(const pawl_cuda_place *where, const pawl_cuda_exports **out)
+{
+    if (!loaded || strcmp(loaded_from, where->library) != 0) PAWL_TRY(load(where));
+    *out = loaded;
+    return PAWL_OK;
+}
+
+pawl_status pawl_cuda_count(const pawl_cuda_place *where, int *gpus)
+{
+    const pawl_cuda_exports *part;
+    PAWL_TRY(part_of(where, &part));
+    return part->count(gpus);
+}
+
+pawl_status pawl_device_open_cuda(const pawl_cuda_place *where, int gpu, pawl_device **out)
+{
+    const pawl_cuda_exports *part;
+    int gpus;
+    PAWL_TRY(part_of(where, &part));
+    PAWL_TRY(part->count(&gpus));
+    PAWL_CHECK(gpu >= 0 && gpu < gpus, PAWL_EUSAGE, "GPU %d is asked for, and this process sees %d", gpu, gpus);
+    return part->open(gpu, out);
+}

@@ -1,0 +1,79 @@
+/* Runs: cmocka */
+/* Which device a rank computes on, on a machine without a GPU: what auto and cuda say, and whose GPU is whose. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "launch/launch.h"
+
+static const pawl_cuda_place without_driver = {.library = "libpawl_cuda.so", .driver = "libno-such-driver.so.1"},
+                             without_part = {.library = "libno-such-part.so", .driver = NULL},
+                             other_part = {.library = "libm.so.6", .driver = NULL};
+
+static pawl_status open_on(const pawl_cuda_place *where, pawl_device_choice choice, pawl_device **out)
+{
+    const pawl_comm alone = {.size = 1, .local_size = 1};
+    pawl_cuda_in_use = where;
+    return pawl_open_device(&alone, choice, 1, out);
+}
+
+static void cuda_is_refused_where_it_cannot_be(void **state)
+{
+    static const struct { const pawl_cuda_place *where; const char *why; } cases[] = {
+        {&without_driver, "there is no NVIDIA driver (libno-such-driver.so.1)"},
+        {&without_part, "libno-such-part.so: cannot open shared object file"},
+        {&other_part, "libm.so.6 was not built with this program"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        pawl_device *d = NULL;
+        assert_int_equal(open_on(cases[i].where, PAWL_DEVICE_CUDA, &d), PAWL_EUSAGE);
+        assert_non_null(strstr(pawl_last_error()->what, "device: cuda, but "));
+        if (!strstr(pawl_last_error()->what, cases[i].why)) fail_msg("'%s' does not say '%s'", pawl_last_error()->what, cases[i].why);
+        assert_null(d);
+    }
+}
+
+static void auto_takes_the_cpu_there(void **state)
+{
+    const pawl_cuda_place *const places[] = {&without_driver, &without_part, &other_part};
+    (void)state;
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        pawl_device *d;
+        assert_int_equal(open_on(places[i], PAWL_DEVICE_AUTO, &d), PAWL_OK);
+        assert_memory_equal(pawl_device_describe(d), "cpu ", 4);
+        pawl_device_close(d);
+    }
+}
+
+static void each_rank_of_a_machine_has_its_gpu(void **state)
+{
+    const pawl_comm fifth = {.rank = 21, .size = 32, .local_rank = 5, .local_size = 8};
+    (void)state;
+    unsetenv("OMPI_COMM_WORLD_LOCAL_RANK");
+    unsetenv("SLURM_LOCALID");
+    assert_int_equal(pawl_gpu_here(&fifth, 8), 5); /* as MPI says */
+    assert_int_equal(pawl_gpu_here(&fifth, 1), 0); /* CUDA_VISIBLE_DEVICES shows each rank its own */
+    assert_int_equal(pawl_gpu_here(&fifth, 4), 1); /* two ranks on each */
+    setenv("SLURM_LOCALID", "3", 1); /* a container for each rank: MPI sees it alone */
+    const pawl_comm alone = {.rank = 3, .size = 4, .local_rank = 0, .local_size = 1};
+    assert_int_equal(pawl_gpu_here(&alone, 8), 3);
+    setenv("SLURM_LOCALID", "three", 1);
+    assert_int_equal(pawl_gpu_here(&alone, 8), 0);
+    setenv("OMPI_COMM_WORLD_LOCAL_RANK", "2", 1);
+    assert_int_equal(pawl_gpu_here(&alone, 8), 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(cuda_is_refused_where_it_cannot_be),
+        cmocka_unit_test(auto_takes_the_cpu_there),
+        cmocka_unit_test(each_rank_of_a_machine_has_its_gpu),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
