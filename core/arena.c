@@ -133,27 +133,54 @@ int pawl_arena_uses(pawl_arena_use out[PAWL_ARENA_NAMES])
     return count;
 }
 
-/* Arenas come from mmap: zeroed, page-aligned, and given huge pages where the system allows them. */
-pawl_status pawl_arena_open(pawl_arena *a)
+/* Pages come from mmap: zeroed, and huge where the system allows them. */
+pawl_status pawl_pages_take(size_t bytes, const char *what, void **out)
 {
-    const size_t bytes = a->used ? a->used : 1;
-    void *p = allowed() ? mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) : MAP_FAILED;
-    PAWL_CHECK(p != MAP_FAILED, PAWL_EMEM, "no memory for %s (%zu bytes)", a->name, bytes);
-    if (bytes >= (4u << 20)) madvise(p, bytes, MADV_HUGEPAGE); /* a wish; its refusal changes nothing */
-    a->base = p;
-    a->size = bytes;
+    const size_t size = bytes ? bytes : 1;
+    void *p = allowed() ? mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) : MAP_FAILED;
+    PAWL_CHECK(p != MAP_FAILED, PAWL_EMEM, "no memory for %s (%zu bytes)", what, bytes);
+    if (size >= (4u << 20)) madvise(p, size, MADV_HUGEPAGE); /* a wish; its refusal changes nothing */
+    *out = p;
+    return PAWL_OK;
+}
+
+void pawl_pages_give(void *block, size_t bytes)
+{
+    munmap(block, bytes ? bytes : 1);
+}
+
+void pawl_arena_adopt(pawl_arena *a, void *block)
+{
+    a->base = block;
+    a->size = a->used;
     a->used = 0;
     book_arena(a, a->size, 0);
+}
+
+void *pawl_arena_release(pawl_arena *a)
+{
+    void *block = a->base;
+    if (block) {
+        ASAN_UNPOISON_MEMORY_REGION(a->base, a->size);
+        book_arena(a, 0, a->size);
+    }
+    a->base = NULL;
+    a->size = a->used = 0;
+    return block;
+}
+
+pawl_status pawl_arena_open(pawl_arena *a)
+{
+    void *block;
+    if (!a->used) a->used = 1;
+    PAWL_TRY(pawl_pages_take(a->used, a->name, &block));
+    pawl_arena_adopt(a, block);
     return PAWL_OK;
 }
 
 void pawl_arena_close(pawl_arena *a)
 {
-    if (a->base) {
-        ASAN_UNPOISON_MEMORY_REGION(a->base, a->size);
-        munmap(a->base, a->size);
-        book_arena(a, 0, a->size);
-    }
-    a->base = NULL;
-    a->size = a->used = 0;
+    const size_t bytes = a->size;
+    void *block = pawl_arena_release(a);
+    if (block) pawl_pages_give(block, bytes);
 }

@@ -28,6 +28,12 @@ pawl_tensor pawl_take(pawl_arena *a, pawl_dtype dtype, int ndim, const int64_t *
 /* Allocates a->used bytes (as measured) for a, zeroed, and sets used back to 0. Errors: EMEM, naming a and the bytes. */
 PAWL_MUST pawl_status pawl_arena_open(pawl_arena *a);
 void pawl_arena_close(pawl_arena *a);
+/* The same with a block of the caller's, of a->used bytes, zeroed and aligned to PAWL_ALIGN; it is never read here. And back: the block. */
+void pawl_arena_adopt(pawl_arena *a, void *block);
+void *pawl_arena_release(pawl_arena *a);
+/* What arenas are made of: zeroed pages, huge ones where the system allows; counted. Errors: EMEM, naming what. */
+PAWL_MUST pawl_status pawl_pages_take(size_t bytes, const char *what, void **out);
+void pawl_pages_give(void *block, size_t bytes);
 
 /* What the arenas of one name hold together, and the most that they held at once; of all names together under NULL. Bytes as
  * measured by the layouts, which is what a plan adds up. */
@@ -45,7 +51,7 @@ PAWL_MUST pawl_status pawl_alloc(void **out, size_t bytes, const char *what);
 /* Grows *block to bytes; what is new is not zeroed; *block is untouched after an error. */
 PAWL_MUST pawl_status pawl_realloc(void **block, size_t bytes, const char *what);
 void pawl_free(void *block);
-/* How many times pawl_alloc, pawl_realloc and pawl_arena_open were called so far. */
+/* How many times pawl_alloc, pawl_realloc and pawl_pages_take were called so far. */
 long pawl_alloc_count(void);
 /* The same of the calling thread alone. */
 long pawl_alloc_count_here(void);

@@ -22,6 +22,12 @@ typedef struct pawl_ops {
     const char *(*describe)(const pawl_device *d);
     double (*gemm_rate)(pawl_device *d, pawl_dtype type);
     double (*memory_rate)(pawl_device *d);
+    /* Memory, as in ops.h. upload and download are never asked for the same address on both sides. */
+    int shares_memory;
+    pawl_status (*take)(pawl_device *d, pawl_side_of side, size_t bytes, const char *what, void **out);
+    void (*give)(pawl_device *d, pawl_side_of side, void *block, size_t bytes); /* block is not NULL */
+    pawl_status (*upload)(pawl_device *d, void *to_device, const void *from_host, size_t bytes);
+    pawl_status (*download)(pawl_device *d, void *to_host, const void *from_device, size_t bytes);
     void (*parallel)(pawl_device *d, int64_t count, void (*body)(void *self, int64_t i), void *self);
 
     /* y and dy may be wider than w has rows: columns [first, first + O) are meant. */

@@ -35,11 +35,24 @@ static pawl_tensor matrix(float *data, int64_t rows, int64_t cols)
     return (pawl_tensor){.data = data, .dtype = PAWL_F32, .ndim = 2, .dim = {rows, cols}};
 }
 
+/* The blocks of a sum, which the device made, in their order. */
+static pawl_status sum_of(pawl_device *d, const double *blocks, int64_t count, double *out)
+{
+    double piece[256];
+    enum { PIECE = sizeof piece / sizeof *piece };
+    for (int64_t at = 0; at < count; at += PIECE) {
+        const int64_t some = count - at < PIECE ? count - at : PIECE;
+        PAWL_TRY(pawl_download(d, piece, blocks + at, (size_t)some * sizeof *piece));
+        for (int64_t i = 0; i < some; i++) *out += piece[i];
+    }
+    return PAWL_OK;
+}
+
 static pawl_status normalise(pawl_device *d, const work *w, int64_t count)
 {
     double squares = 0;
     PAWL_TRY(pawl_sum_squares(d, w->x, count, w->sums));
-    for (int64_t b = 0; b < (count + PAWL_SUM_BLOCK - 1) / PAWL_SUM_BLOCK; b++) squares += w->sums[b];
+    PAWL_TRY(sum_of(d, w->sums, (count + PAWL_SUM_BLOCK - 1) / PAWL_SUM_BLOCK, &squares));
     return pawl_scale(d, matrix(w->x, 1, count), (float)(1 / fmax(sqrt(squares), PAWL_MUON_EPS)));
 }
 

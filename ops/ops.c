@@ -5,8 +5,11 @@
 #include "ops/backend.h"
 #include "ops/checks.h"
 
-static pawl_status check_indices(const char *op, const char *name, const int32_t *x, int64_t count, int64_t below)
+/* Where memory is not shared, whoever has uploaded them has checked them. */
+static pawl_status check_indices(const pawl_device *d, const char *op, const char *name, const int32_t *x, int64_t count,
+                                 int64_t below)
 {
+    if (!d->ops->shares_memory) return PAWL_OK;
     for (int64_t n = 0; n < count; n++)
         PAWL_CHECK(x[n] >= 0 && x[n] < below, PAWL_EDATA, "%s: %s %d at position %ld is outside [0, %ld)", op, name,
                    x[n], (long)n, (long)below);
@@ -59,6 +62,46 @@ double pawl_device_memory_rate(pawl_device *d)
     return d->ops->memory_rate(d);
 }
 
+int pawl_device_shares_memory(const pawl_device *d)
+{
+    return d->ops->shares_memory;
+}
+
+pawl_status pawl_device_take(pawl_device *d, pawl_side_of side, size_t bytes, const char *what, void **out)
+{
+    return d->ops->take(d, side, bytes, what, out);
+}
+
+void pawl_device_give(pawl_device *d, pawl_side_of side, void *block, size_t bytes)
+{
+    if (block) d->ops->give(d, side, block, bytes);
+}
+
+pawl_status pawl_arena_open_on(pawl_device *d, pawl_side_of side, pawl_arena *a)
+{
+    void *block;
+    if (!a->used) a->used = 1;
+    PAWL_TRY(d->ops->take(d, side, a->used, a->name, &block));
+    pawl_arena_adopt(a, block);
+    return PAWL_OK;
+}
+
+void pawl_arena_close_on(pawl_device *d, pawl_side_of side, pawl_arena *a)
+{
+    const size_t bytes = a->size;
+    pawl_device_give(d, side, pawl_arena_release(a), bytes);
+}
+
+pawl_status pawl_upload(pawl_device *d, void *to_device, const void *from_host, size_t bytes)
+{
+    return to_device == from_host || bytes == 0 ? PAWL_OK : d->ops->upload(d, to_device, from_host, bytes);
+}
+
+pawl_status pawl_download(pawl_device *d, void *to_host, const void *from_device, size_t bytes)
+{
+    return to_host == from_device || bytes == 0 ? PAWL_OK : d->ops->download(d, to_host, from_device, bytes);
+}
+
 void pawl_parallel(pawl_device *d, int64_t count, void (*body)(void *self, int64_t i), void *self)
 {
     d->ops->parallel(d, count, body, self);
@@ -91,23 +134,23 @@ pawl_status pawl_linear_dw(pawl_device *d, pawl_tensor dy, pawl_tensor x, pawl_p
     return d->ops->linear_dw(d, dy, 0, x, put, dw, dbias);
 }
 
-static pawl_status check_embedding(const char *op, pawl_tensor table, pawl_tensor ids, pawl_tensor out)
+static pawl_status check_embedding(const pawl_device *d, const char *op, pawl_tensor table, pawl_tensor ids, pawl_tensor out)
 {
     PAWL_TRY(check_matrix(op, "the table", table));
     const int64_t V = rows_of(table), D = last_dim(table), N = rows_of(out);
     CHECK_ALL(op, EITHER(table, V, D), INDICES(ids, N), MATRIX(out, N, D));
-    return check_indices(op, "token id", ids.data, N, V);
+    return check_indices(d, op, "token id", ids.data, N, V);
 }
 
 pawl_status pawl_embedding(pawl_device *d, pawl_tensor table, pawl_tensor ids, pawl_tensor out)
 {
-    PAWL_TRY(check_embedding("embedding", table, ids, out));
+    PAWL_TRY(check_embedding(d, "embedding", table, ids, out));
     return d->ops->embedding(d, table, ids, out);
 }
 
 pawl_status pawl_embedding_dw(pawl_device *d, pawl_tensor dout, pawl_tensor ids, pawl_tensor dtable)
 {
-    PAWL_TRY(check_embedding("embedding_dw", dtable, ids, dout));
+    PAWL_TRY(check_embedding(d, "embedding_dw", dtable, ids, dout));
     CHECK_ALL("embedding_dw", MATRIX(dtable, rows_of(dtable), last_dim(dtable)));
     return d->ops->embedding_dw(d, dout, ids, dtable);
 }
@@ -201,7 +244,7 @@ pawl_status pawl_rope(pawl_device *d, pawl_tensor x, int64_t heads, pawl_tensor 
     PAWL_TRY(check_heads("rope", x, 2 * half, 0, heads));
     CHECK_ALL("rope", EITHER(x, N, last_dim(x)), MATRIX(cos, P, half), MATRIX(sin, P, half), INDICES(positions, N));
     PAWL_CHECK(direction == 1 || direction == -1, PAWL_EBUG, "rope: direction %d is neither 1 nor -1", direction);
-    PAWL_TRY(check_indices("rope", "position", positions.data, N, P));
+    PAWL_TRY(check_indices(d, "rope", "position", positions.data, N, P));
     return d->ops->rope(d, x, heads, cos, sin, positions, direction);
 }
 
@@ -215,12 +258,12 @@ static pawl_status check_attend(const char *op, const pawl_attend *a)
     return PAWL_OK;
 }
 
-static pawl_status check_rows(const char *op, const pawl_attend *a)
+static pawl_status check_rows(const pawl_device *d, const char *op, const pawl_attend *a)
 {
     PAWL_TRY(check_attend(op, a));
     PAWL_CHECK(a->rows > 0 && a->tokens > 0 && a->starts, PAWL_EBUG, "%s: %ld rows of %ld tokens", op, (long)a->rows,
                (long)a->tokens);
-    for (int64_t n = 0; n < a->rows * a->tokens; n++)
+    for (int64_t n = 0; n < a->rows * a->tokens && d->ops->shares_memory; n++)
         PAWL_CHECK(a->starts[n] >= n / a->tokens * a->tokens && a->starts[n] <= n, PAWL_EBUG,
                    "%s: the document of position %ld starts at %d, outside its row", op, (long)n, a->starts[n]);
     return PAWL_OK;
@@ -228,7 +271,7 @@ static pawl_status check_rows(const char *op, const pawl_attend *a)
 
 pawl_status pawl_attention(pawl_device *d, const pawl_attend *a, pawl_tensor qkv, pawl_tensor out, pawl_tensor lse)
 {
-    PAWL_TRY(check_rows("attention", a));
+    PAWL_TRY(check_rows(d, "attention", a));
     const int64_t N = a->rows * a->tokens, H = a->heads, G = a->kv_heads, K = a->head_dim;
     CHECK_ALL("attention", EITHER(qkv, N, (H + 2 * G) * K), LIKE(out, qkv, N, H * K), VECTOR(lse, N * H));
     return d->ops->attention(d, a, qkv, out, lse);
@@ -237,7 +280,7 @@ pawl_status pawl_attention(pawl_device *d, const pawl_attend *a, pawl_tensor qkv
 pawl_status pawl_attention_backward(pawl_device *d, const pawl_attend *a, pawl_tensor dout, pawl_tensor qkv,
                                     pawl_tensor out, pawl_tensor lse, pawl_tensor dqkv)
 {
-    PAWL_TRY(check_rows("attention_backward", a));
+    PAWL_TRY(check_rows(d, "attention_backward", a));
     const int64_t N = a->rows * a->tokens, H = a->heads, G = a->kv_heads, K = a->head_dim, all = (H + 2 * G) * K;
     CHECK_ALL("attention_backward", EITHER(dout, N, H * K), LIKE(qkv, dout, N, all), LIKE(out, dout, N, H * K),
               VECTOR(lse, N * H), LIKE(dqkv, dout, N, all));
@@ -292,28 +335,33 @@ pawl_status pawl_activate_backward(pawl_device *d, pawl_activation which, pawl_t
     return d->ops->activate_backward(d, which, dout, x, dx);
 }
 
-static pawl_status check_soft(const char *op, const pawl_head *h, int64_t N, int64_t V)
+pawl_status pawl_soft_check(const pawl_soft *s, const int32_t *targets, int64_t rows, int64_t tokens, int64_t vocab)
+{
+    for (int64_t b = 0; b < rows; b++) {
+        if (s->row_weights[b] == 0.0f) continue;
+        PAWL_CHECK(!s->row_k || (s->row_k[b] > 0 && s->row_k[b] <= s->k), PAWL_EBUG, "head_loss: %ld soft targets of %ld", s->row_k ? (long)s->row_k[b] : 0L, (long)s->k);
+        PAWL_CHECK(!s->row_temperatures || s->row_temperatures[b] > 0, PAWL_EBUG, "head_loss: the temperature of row %ld is not above 0", (long)b);
+    }
+    for (int64_t n = 0; n < rows * tokens; n++) {
+        const int64_t k = s->row_k ? s->row_k[n / tokens] : s->k;
+        if (targets[n] == PAWL_NOT_TRAINED || s->row_weights[n / tokens] == 0.0f) continue;
+        for (int64_t j = 0; j < k; j++)
+            PAWL_CHECK(s->ids[n * s->k + j] >= 0 && s->ids[n * s->k + j] < vocab, PAWL_EDATA,
+                       "head_loss: soft target %d at position %ld is outside [0, %ld)", s->ids[n * s->k + j], (long)n, (long)vocab);
+    }
+    return PAWL_OK;
+}
+
+static pawl_status check_soft(const pawl_device *d, const char *op, const pawl_head *h, int64_t N, int64_t V)
 {
     const pawl_soft *s = h->extra.soft;
     PAWL_CHECK(s->k > 0 && s->k <= V && s->temperature > 0, PAWL_EBUG, "%s: soft targets of %ld tokens at temperature %g", op, (long)s->k,
                (double)s->temperature);
     PAWL_CHECK(s->ids && s->logp && s->row_weights && s->loss && !h->extra.squares, PAWL_EBUG, "%s: soft targets are not whole", op);
-    for (int64_t b = 0; b < N / h->extra.tokens; b++) {
-        if (s->row_weights[b] == 0.0f) continue;
-        PAWL_CHECK(!s->row_k || (s->row_k[b] > 0 && s->row_k[b] <= s->k), PAWL_EBUG, "%s: %ld soft targets of %ld", op, s->row_k ? (long)s->row_k[b] : 0L, (long)s->k);
-        PAWL_CHECK(!s->row_temperatures || s->row_temperatures[b] > 0, PAWL_EBUG, "%s: the temperature of row %ld is not above 0", op, (long)b);
-    }
-    for (int64_t n = 0; n < N; n++) {
-        const int64_t k = s->row_k ? s->row_k[n / h->extra.tokens] : s->k;
-        if (h->targets[n] == PAWL_NOT_TRAINED || s->row_weights[n / h->extra.tokens] == 0.0f) continue;
-        for (int64_t j = 0; j < k; j++)
-            PAWL_CHECK(s->ids[n * s->k + j] >= 0 && s->ids[n * s->k + j] < V, PAWL_EDATA, "%s: soft target %d at position %ld is outside [0, %ld)",
-                       op, s->ids[n * s->k + j], (long)n, (long)V);
-    }
-    return PAWL_OK;
+    return d->ops->shares_memory ? pawl_soft_check(s, h->targets, N / h->extra.tokens, h->extra.tokens, V) : PAWL_OK;
 }
 
-static pawl_status check_extra(const char *op, const pawl_head *h, int64_t N, int64_t V)
+static pawl_status check_extra(const pawl_device *d, const char *op, const pawl_head *h, int64_t N, int64_t V)
 {
     const pawl_head_extra *x = &h->extra;
     const int by_rows = x->row_weights || x->soft || x->labels;
@@ -322,7 +370,7 @@ static pawl_status check_extra(const char *op, const pawl_head *h, int64_t N, in
     PAWL_CHECK(!x->top || (x->top->k > 0 && x->top->k <= V && x->top->temperature > 0 && x->top->ids && x->top->logp), PAWL_EBUG,
                "%s: the %ld likeliest of %ld tokens at temperature %g", op, x->top ? (long)x->top->k : 0L, (long)V,
                x->top ? (double)x->top->temperature : 0.0);
-    return x->soft ? check_soft(op, h, N, V) : PAWL_OK;
+    return x->soft ? check_soft(d, op, h, N, V) : PAWL_OK;
 }
 
 pawl_status pawl_head_loss(pawl_device *d, const pawl_head *h)
@@ -336,10 +384,10 @@ pawl_status pawl_head_loss(pawl_device *d, const pawl_head *h)
     PAWL_CHECK(dhidden.data || !dw.data, PAWL_EBUG, "%s: dw is asked for without dhidden", op);
     if (dhidden.data) CHECK_ALL(op, MATRIX(dhidden, N, D));
     if (dw.data) CHECK_ALL(op, MATRIX(dw, V, D));
-    for (int64_t n = 0; n < N; n++)
+    for (int64_t n = 0; n < N && d->ops->shares_memory; n++)
         PAWL_CHECK(h->targets[n] == PAWL_NOT_TRAINED || (h->targets[n] >= 0 && h->targets[n] < V), PAWL_EDATA,
                    "%s: target %d at position %ld is outside [0, %ld)", op, h->targets[n], (long)n, (long)V);
-    PAWL_TRY(check_extra(op, h, N, V));
+    PAWL_TRY(check_extra(d, op, h, N, V));
     return d->ops->head_loss(d, h);
 }
 

@@ -73,8 +73,33 @@ typedef struct pawl_rates {
  * roofline of these rates; NULL ends that. For one device at a time. */
 void pawl_device_time(pawl_device *d, const pawl_rates *rates);
 
+/* ---- Where numbers lie (decision 0043) ----
+ *
+ * Every array that an op reads or writes is in the device's memory: tensors, flat runs, and also ids, positions, starts, lengths,
+ * targets, row weights, soft targets, records, losses, blocks of sums, codes, scales, tables and scratch. Every struct that an op is
+ * handed by address (pawl_head and what hangs on it, pawl_attend, the constants of a step, ...) is in the host's, and may be gone
+ * when the call returns. Nothing else in pawl may touch the device's memory: it goes up and down through the two calls below.
+ * On CPUs the two memories are one (pawl_device_shares_memory): then who has an array hands it to ops where it lies, and copies
+ * nothing. Where they are not one, indices have been checked by whoever uploads them; ops cannot.
+ * Ops, uploads and downloads of a device happen in the order of the calls, whatever runs behind them. */
+int pawl_device_shares_memory(const pawl_device *d);
+typedef enum pawl_side_of {
+    PAWL_ON_DEVICE, /* what ops read and write */
+    PAWL_ON_HOST    /* the host's, which the device copies from and to at its best (pinned): for staging */
+} pawl_side_of;
+/* So many bytes, zeroed, aligned to a page; what: for errors. give: with the bytes that were taken; NULL is nothing. Errors: EMEM. */
+PAWL_MUST pawl_status pawl_device_take(pawl_device *d, pawl_side_of side, size_t bytes, const char *what, void **out);
+void pawl_device_give(pawl_device *d, pawl_side_of side, void *block, size_t bytes);
+/* As pawl_arena_open and pawl_arena_close, of either side; such an arena is laid out as any other, and read by no one but ops. */
+PAWL_MUST pawl_status pawl_arena_open_on(pawl_device *d, pawl_side_of side, pawl_arena *a);
+void pawl_arena_close_on(pawl_device *d, pawl_side_of side, pawl_arena *a);
+/* Copies bytes. They return when from_host may be changed, and when to_host is whole. The same address on both sides, which shared
+ * memory allows: nothing. On the thread that calls ops. Errors: the device's. */
+PAWL_MUST pawl_status pawl_upload(pawl_device *d, void *to_device, const void *from_host, size_t bytes);
+PAWL_MUST pawl_status pawl_download(pawl_device *d, void *to_host, const void *from_device, size_t bytes);
+
 /* Runs body(self, i) for every i in [0, count), on the pool; returns when all are done. Which thread takes which i is
- * not defined, so body's results may not depend on it. */
+ * not defined, so body's results may not depend on it. The host's threads, over the host's memory, whatever the device. */
 void pawl_parallel(pawl_device *d, int64_t count, void (*body)(void *self, int64_t i), void *self);
 
 /* y = x w^T (+ bias).   lo x [N,I], w [O,I]   bias [O] or data NULL   lo? y [N,O] */
@@ -242,6 +267,9 @@ typedef struct pawl_soft {
     const int64_t *row_k;
     const float *row_temperatures;
 } pawl_soft;
+/* The checks of its numbers (arrays in the host's memory) that pawl_head_loss makes where memory is shared: for who uploads them.
+ * Errors: EDATA for an id outside the vocabulary; EBUG. */
+PAWL_MUST pawl_status pawl_soft_check(const pawl_soft *s, const int32_t *targets, int64_t rows, int64_t tokens, int64_t vocab);
 /* A record of the k likeliest tokens, first the likeliest (of equals the first), with log-probabilities at a temperature. */
 typedef struct pawl_top {
     int64_t k;

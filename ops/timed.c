@@ -3,7 +3,7 @@
  * One row an op: what it is called with, the letters of its shape, and what one call has to do. FLOPs count an addition, a
  * multiplication, a division, a root, a comparison and an exponential as one each; bytes count every operand once for
  * being read and once for being written, wherever caches keep it. So both are of shapes alone, but for attention, which
- * is over documents, and the head, which is over trained positions. */
+ * is over documents, and the head, which is over trained positions (where the host can read those). */
 #include "core/batch.h"
 #include "core/span.h"
 #include "ops/checks.h"
@@ -41,10 +41,11 @@ static double put_part(pawl_tensor t, int64_t numbers, pawl_put put)
     return part(t, numbers) * (put == PAWL_ADD ? 2 : 1);
 }
 
-/* Pairs of positions of which one attends to the other. */
-static double pairs_of(const pawl_attend *a)
+/* Pairs of positions of which one attends to the other; where memory is not shared, those of rows that are one document. */
+static double pairs_of(const pawl_device *d, const pawl_attend *a)
 {
     double pairs = 0;
+    if (!d->ops->shares_memory) return (double)a->rows * (double)a->tokens * (double)(a->tokens + 1) / 2;
     for (int64_t n = 0; n < a->rows * a->tokens; n++) {
         const int64_t seen = n - a->starts[n] + 1;
         pairs += (double)(a->window && a->window < seen ? a->window : seen);
@@ -52,9 +53,10 @@ static double pairs_of(const pawl_attend *a)
     return pairs;
 }
 
-static int64_t trained_of(const pawl_head *h)
+static int64_t trained_of(const pawl_device *d, const pawl_head *h)
 {
     int64_t trained = 0;
+    if (!d->ops->shares_memory) return rows_of(h->hidden);
     for (int64_t n = 0; n < rows_of(h->hidden); n++) trained += h->targets[n] != PAWL_NOT_TRAINED;
     return trained;
 }
@@ -136,10 +138,10 @@ ROW(rope, (pawl_device *d, pawl_tensor x, int64_t heads, pawl_tensor cos, pawl_t
     2 * part(x, N * H * K) + part(cos, N * K / 2) + part(sin, N * K / 2) + size(positions), PAWL_F32)
 ROW(attention, (pawl_device *d, const pawl_attend *a, pawl_tensor qkv, pawl_tensor out, pawl_tensor lse),
     (d, a, qkv, out, lse), (B = a->rows, T = a->tokens, H = a->heads, G = a->kv_heads, K = a->head_dim), "BTHGK", (B, T, H, G, K),
-    (4.0 * (double)K + 4) * (double)H * pairs_of(a), size(qkv) + size(out) + size(lse), qkv.dtype)
+    (4.0 * (double)K + 4) * (double)H * pairs_of(d, a), size(qkv) + size(out) + size(lse), qkv.dtype)
 ROW(attention_backward, (pawl_device *d, const pawl_attend *a, pawl_tensor dout, pawl_tensor qkv, pawl_tensor out, pawl_tensor lse, pawl_tensor dqkv),
     (d, a, dout, qkv, out, lse, dqkv), (B = a->rows, T = a->tokens, H = a->heads, G = a->kv_heads, K = a->head_dim), "BTHGK", (B, T, H, G, K),
-    (10.0 * (double)K + 5) * (double)H * pairs_of(a), size(dout) + size(qkv) + size(out) + size(lse) + size(dqkv), qkv.dtype)
+    (10.0 * (double)K + 5) * (double)H * pairs_of(d, a), size(dout) + size(qkv) + size(out) + size(lse) + size(dqkv), qkv.dtype)
 ROW(attention_cached, (pawl_device *d, const pawl_attend *a, pawl_tensor q, pawl_tensor keys, pawl_tensor values, int64_t first, int64_t last, pawl_tensor out),
     (d, a, q, keys, values, first, last, out), (P = last - first + 1, H = a->heads, G = a->kv_heads, K = a->head_dim), "PHGK", (P, H, G, K),
     (4.0 * (double)K + 4) * (double)H * (double)P, size(q) + part(keys, P * G * K) + part(values, P * G * K) + size(out), q.dtype)
@@ -153,7 +155,7 @@ ROW(activate_backward, (pawl_device *d, pawl_activation which, pawl_tensor dout,
     (d, which, dout, x, dx), (N = rows_of(x), F = last_dim(x)), "NF", (N, F), 15 * N * F, size(dout) + size(x) + size(dx), PAWL_F32)
 ROW(head_loss, (pawl_device *d, const pawl_head *h),
     (d, h), (N = rows_of(h->hidden), V = rows_of(h->w), D = last_dim(h->w)), "NVD", (N, V, D),
-    (2.0 * (double)D * products_of(h) + 4) * (double)trained_of(h) * (double)V,
+    (2.0 * (double)D * products_of(h) + 4) * (double)trained_of(d, h) * (double)V,
     size(h->hidden) + products_of(h) * size(h->w) + size(h->loss) + size(h->dhidden) + put_size(h->dw, h->put), h->hidden.dtype)
 ROW(adamw, (pawl_device *d, float *w, const float *g, float *m, float *v, int64_t count, const pawl_adamw_step *k),
     (d, w, g, m, v, count, k), (N = count), "N", (N), 15 * N, 28.0 * (double)N, PAWL_F32)

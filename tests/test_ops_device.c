@@ -324,6 +324,34 @@ static void exp_and_log_keep_their_bounds(void **state)
     assert_true(isnan(pawl_log_rule(-1)) && isnan(pawl_log_rule(NAN)));
 }
 
+/* Both sides of a device that shares the host's memory: pages, zeroed, and copies that are none between one address. */
+static void memory_is_taken_and_copied(void **state)
+{
+    (void)state;
+    float here[1000], there[1000] = {0};
+    void *block;
+    pawl_device *d;
+    for (int i = 0; i < 1000; i++) here[i] = (float)i;
+    assert_done(pawl_device_open_cpu(1, "auto", &d));
+    assert_true(pawl_device_shares_memory(d));
+    for (int side = PAWL_ON_DEVICE; side <= PAWL_ON_HOST; side++) {
+        assert_done(pawl_device_take(d, (pawl_side_of)side, sizeof here, "a test", &block));
+        assert_memory_equal(block, there, sizeof here);
+        assert_done(pawl_upload(d, block, here, sizeof here));
+        assert_done(pawl_upload(d, block, block, sizeof here));
+        assert_done(pawl_scale(d, (pawl_tensor){.data = block, .ndim = 1, .dim = {1000}}, 2));
+        assert_done(pawl_download(d, there, block, sizeof here));
+        for (int i = 0; i < 1000; i++) assert_true(there[i] == 2 * here[i]);
+        memset(there, 0, sizeof there);
+        pawl_device_give(d, (pawl_side_of)side, block, sizeof here);
+    }
+    pawl_alloc_fail_after(1);
+    assert_int_equal(pawl_device_take(d, PAWL_ON_DEVICE, 1, "a test", &block), PAWL_EMEM);
+    pawl_alloc_fail_after(0);
+    pawl_device_give(d, PAWL_ON_DEVICE, NULL, 1);
+    pawl_device_close(d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -334,6 +362,7 @@ int main(void)
         cmocka_unit_test(wrong_arguments_are_named),
         cmocka_unit_test(ever_new_shapes_do_not_grow_without_end),
         cmocka_unit_test(every_task_runs_once),
+        cmocka_unit_test(memory_is_taken_and_copied),
         cmocka_unit_test(exp_and_log_keep_their_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
 #include <stdio.h>
+#include <string.h>
 
 #include "ops/cpu/products.h"
 
@@ -79,6 +80,26 @@ static void parallel_cpu(pawl_device *d, int64_t count, void (*body)(void *self,
     pawl_pool_run(pawl_cpu_of(d)->pool, count, call_body, &c);
 }
 
+/* Both memories are the host's. */
+static pawl_status take_cpu(pawl_device *d, pawl_side_of side, size_t bytes, const char *what, void **out)
+{
+    (void)d, (void)side;
+    return pawl_pages_take(bytes, what, out);
+}
+
+static void give_cpu(pawl_device *d, pawl_side_of side, void *block, size_t bytes)
+{
+    (void)d, (void)side;
+    pawl_pages_give(block, bytes);
+}
+
+static pawl_status copy_bytes_cpu(pawl_device *d, void *to, const void *from, size_t bytes)
+{
+    (void)d;
+    memcpy(to, from, bytes);
+    return PAWL_OK;
+}
+
 static const pawl_ops cpu_ops = {
     .name = "cpu",
     .close = close_cpu,
@@ -88,6 +109,11 @@ static const pawl_ops cpu_ops = {
     .describe = describe_cpu,
     .gemm_rate = pawl_cpu_gemm_rate,
     .memory_rate = pawl_cpu_memory_rate,
+    .shares_memory = 1,
+    .take = take_cpu,
+    .give = give_cpu,
+    .upload = copy_bytes_cpu,
+    .download = copy_bytes_cpu,
     .parallel = parallel_cpu,
     .linear = linear_cpu,
     .linear_dx = linear_dx_cpu,
