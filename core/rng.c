@@ -4,11 +4,6 @@
 
 #include "core/status.h"
 
-float pawl_uniform(uint32_t word)
-{
-    return (float)(word >> 8) * 0x1p-24f;
-}
-
 void pawl_normal(uint32_t u, uint32_t v, float out[2])
 {
     const double radius = sqrt(-2.0 * log(((double)u + 0.5) * 0x1p-32)), angle = 6.283185307179586 * ((double)v * 0x1p-32);

@@ -7,6 +7,8 @@
 
 #include <stdint.h>
 
+#include "core/anywhere.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -32,10 +34,12 @@ typedef struct pawl_random {
 
 /* The Philox4x32-10 block of counter (4 words) under key (2 words). Here for loops over blocks, which a compiler turns
  * into one block a lane. */
-static inline pawl_random pawl_philox(const uint32_t counter[4], const uint32_t key[2])
+PAWL_ANYWHERE pawl_random pawl_philox(const uint32_t counter[4], const uint32_t key[2])
 {
     uint32_t x0 = counter[0], x1 = counter[1], x2 = counter[2], x3 = counter[3], k0 = key[0], k1 = key[1];
-#if defined(__GNUC__) && !defined(__clang__)
+#if defined(__CUDACC__)
+#pragma unroll
+#elif defined(__GNUC__) && !defined(__clang__)
 #pragma GCC unroll 10
 #endif
     for (int round = 0; round < 10; round++) {
@@ -54,7 +58,7 @@ static inline pawl_random pawl_philox(const uint32_t counter[4], const uint32_t 
 }
 
 /* 128 random bits for (seed, purpose, a, b). b < 2^48. */
-static inline pawl_random pawl_random_at(uint64_t seed, pawl_purpose purpose, uint64_t a, uint64_t b)
+PAWL_ANYWHERE pawl_random pawl_random_at(uint64_t seed, pawl_purpose purpose, uint64_t a, uint64_t b)
 {
     const uint32_t counter[4] = {(uint32_t)b, (uint32_t)(b >> 32 & 0xffffu) | (uint32_t)purpose << 16, (uint32_t)a,
                                  (uint32_t)(a >> 32)};
@@ -63,7 +67,11 @@ static inline pawl_random pawl_random_at(uint64_t seed, pawl_purpose purpose, ui
 }
 
 /* A word as a float in [0, 1) with 24 random bits. */
-float pawl_uniform(uint32_t word);
+PAWL_ANYWHERE float pawl_uniform(uint32_t word)
+{
+    return (float)(word >> 8) * 0x1p-24f;
+}
+
 /* Two words as two independent standard normal numbers (Box-Muller). */
 void pawl_normal(uint32_t u, uint32_t v, float out[2]);
 

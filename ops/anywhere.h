@@ -6,17 +6,14 @@
 #include <stdint.h>
 #include <string.h>
 
-#ifdef __CUDACC__
-#define PAWL_ANYWHERE static __host__ __device__ __forceinline__
-#else
-#define PAWL_ANYWHERE static inline __attribute__((always_inline, unused))
-#endif
+#include "core/anywhere.h"
 
 /* a b + c. Fused exactly where the machine fuses, in loops and in their remainders alike: contraction by the compiler
- * is off, so a number's bits do not depend on where in an array it stands. */
+ * is off (nvcc: --fmad=false), so a number's bits do not depend on where in an array it stands. CUDA kernels fuse
+ * wherever they run (decision 0041). */
 PAWL_ANYWHERE float pawl_fma(float a, float b, float c)
 {
-#if defined(__CUDACC__) || defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+#if defined(__CUDACC__) || defined(PAWL_CUDA_SHIM) || defined(__FMA__) || defined(__ARM_FEATURE_FMA)
     return fmaf(a, b, c);
 #else
     return a * b + c;

@@ -13,7 +13,7 @@
 
 enum { PAWL_NF4_BLOCK = 64, PAWL_NF4_LEVELS = 16 };
 
-static const float pawl_nf4_level[PAWL_NF4_LEVELS] = {-1.0f,
+PAWL_ANYWHERE_TABLE float pawl_nf4_level[PAWL_NF4_LEVELS] = {-1.0f,
                                                       -0.6961928009986877f,
                                                       -0.5250730514526367f,
                                                       -0.39491748809814453f,

@@ -1,0 +1,24 @@
+/* tests/cuda_on_cpu/models.h - see models.cu. */
+#ifndef PAWL_TESTS_CUDA_ON_CPU_MODELS_H
+#define PAWL_TESTS_CUDA_ON_CPU_MODELS_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { MODEL_THREADS = 96 };
+
+void model_reverse(const float *x, float *y);
+void model_reverse_without_barrier(const float *x, float *y);
+void model_two_barriers(void);
+void model_barrier_after_return(void);
+void model_lanes_that_do_not_come(int *y);
+void model_barrier_against_lanes(int *y);
+void model_reads_what_nobody_wrote(float *y); /* [MODEL_THREADS] */
+void model_last_block_wins(float *y);
+void model_lanes(int *y); /* [64], 1 where all is right */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

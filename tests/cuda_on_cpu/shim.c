@@ -1,0 +1,353 @@
+#include "tests/cuda_on_cpu/shim.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/cuda_on_cpu/fiber.h"
+
+enum { THREADS_MOST = 1024, LANES = 32, ARRAYS_MOST = 64, KERNELS_MOST = 512, NAME_MOST = 64 };
+enum { SHARED_MOST = 48 << 10, DYNAMIC_MOST = 227 << 10 };
+
+typedef enum state { FRESH, READY, AT_BARRIER, AT_WARP, ENDED } state;
+
+typedef struct thread {
+    state state;
+    fiber *fiber;
+    const char *file; /* where it waits */
+    int line;
+    pawl_shim_op op;
+    uint32_t mask;
+    int by;
+    uint64_t value, result;
+} thread;
+
+typedef struct array {
+    const void *key; /* of its declaration; NULL: the dynamic one */
+    size_t bytes;
+    void *at;
+    int in_use; /* by this block */
+} array;
+
+static const pawl_shim_work *work;
+static thread threads[THREADS_MOST];
+static thread *running;
+static fiber *idle[THREADS_MOST];
+static int idle_count;
+static array arrays[ARRAYS_MOST];
+static int array_count;
+static uint64_t drawn; /* the state of the order; 0: none is drawn */
+static int refused, refusal_expected;
+static char message[512];
+
+pawl_shim_dim pawl_shim_thread, pawl_shim_block, pawl_shim_threads, pawl_shim_blocks;
+void (*pawl_shim_take)(pawl_stream stream, pawl_shim_work *w);
+
+/* --- how often each has run --------------------------------------------------------------------------------- */
+
+static struct run {
+    char kernel[NAME_MOST];
+    long count;
+} runs[KERNELS_MOST];
+
+/* "(norm_kernel<T, V>)" is norm_kernel. */
+static struct run *run_of(const char *kernel)
+{
+    const char *name = kernel + strspn(kernel, "( ");
+    const size_t length = strcspn(name, "<) ");
+    for (int i = 0; i < KERNELS_MOST && length < NAME_MOST; i++) {
+        if (!runs[i].kernel[0]) memcpy(runs[i].kernel, name, length);
+        if (strlen(runs[i].kernel) == length && memcmp(runs[i].kernel, name, length) == 0) return &runs[i];
+    }
+    fprintf(stderr, "shim: no room for the kernel %s\n", kernel);
+    abort();
+}
+
+long pawl_shim_runs(const char *kernel)
+{
+    for (int i = 0; i < KERNELS_MOST && runs[i].kernel[0]; i++)
+        if (strcmp(runs[i].kernel, kernel) == 0) return runs[i].count;
+    return 0;
+}
+
+const char *pawl_shim_kernel(int i)
+{
+    return i >= 0 && i < KERNELS_MOST && runs[i].kernel[0] ? runs[i].kernel : NULL;
+}
+
+/* --- refusals ----------------------------------------------------------------------------------------------- */
+
+void pawl_shim_expect_refusal(int expected)
+{
+    refusal_expected = expected;
+}
+
+const char *pawl_shim_refusal(void)
+{
+    const char *said = refused ? message : NULL;
+    refused = 0;
+    return said;
+}
+
+__attribute__((format(printf, 1, 2))) static void refuse(const char *format, ...)
+{
+    char why[400];
+    va_list args;
+    if (refused) return;
+    va_start(args, format);
+    vsnprintf(why, sizeof why, format, args);
+    va_end(args);
+    refused = 1;
+    snprintf(message, sizeof message, "%s, block %u: %s", work->kernel, pawl_shim_block.x, why);
+    if (refusal_expected) return;
+    fprintf(stderr, "cuda_on_cpu: %s\n", message);
+    abort();
+}
+
+static int index_of(const thread *t)
+{
+    return (int)(t - threads);
+}
+
+/* --- what kernels call -------------------------------------------------------------------------------------- */
+
+/* A file without its folder. */
+static const char *name_of(const char *file)
+{
+    const char *slash = strrchr(file, '/');
+    return slash ? slash + 1 : file;
+}
+
+static void wait_as(state s, const char *file, int line)
+{
+    thread *t = running;
+    t->state = s;
+    t->file = name_of(file);
+    t->line = line;
+    fiber_leave(t->fiber, 0);
+}
+
+void pawl_shim_barrier(const char *file, int line)
+{
+    wait_as(AT_BARRIER, file, line);
+}
+
+static uint64_t result_of(const thread *warp, int lane)
+{
+    const thread *t = &warp[lane];
+    uint64_t bits = 0;
+    int from = lane;
+    switch (t->op) {
+    case PAWL_SHIM_SYNC: return 0;
+    case PAWL_SHIM_BALLOT:
+        for (int l = 0; l < LANES; l++)
+            if (t->mask >> l & 1 && warp[l].value) bits |= (uint64_t)1 << l;
+        return bits;
+    case PAWL_SHIM_XOR: from = lane ^ t->by; break;
+    case PAWL_SHIM_DOWN: from = lane + t->by < LANES ? lane + t->by : lane; break;
+    case PAWL_SHIM_INDEX: from = t->by % LANES; break;
+    }
+    return t->mask >> from & 1 ? warp[from].value : UINT64_MAX; /* undefined: a lane outside the mask */
+}
+
+/* The lanes of t's mask: 1 all have come, 0 some are still on their way. */
+static int lanes_have_come(const thread *t, thread *warp)
+{
+    int come = 1;
+    for (int l = 0; l < LANES; l++) {
+        const thread *o = &warp[l];
+        if (!(t->mask >> l & 1)) continue;
+        if (index_of(o) >= (int)work->threads || o->state == ENDED)
+            refuse("thread %d waits at %s:%d for lane %d, which %s", index_of(t), t->file, t->line, l,
+                   index_of(o) >= (int)work->threads ? "does not exist" : "has ended");
+        else if (o->state != AT_WARP)
+            come = 0;
+        else if (o->op != t->op || o->mask != t->mask || o->line != t->line)
+            refuse("thread %d meets its warp at %s:%d with mask %08x, thread %d at %s:%d with mask %08x", index_of(t), t->file,
+                   t->line, t->mask, index_of(o), o->file, o->line, o->mask);
+        if (refused) return 0;
+    }
+    return come;
+}
+
+uint64_t pawl_shim_warp(pawl_shim_op op, uint32_t mask, uint64_t value, int by, const char *file, int line)
+{
+    thread *t = running, *warp = threads + index_of(t) / LANES * LANES;
+    t->op = op;
+    t->mask = mask;
+    t->value = value;
+    t->by = by;
+    t->state = AT_WARP;
+    t->file = name_of(file);
+    t->line = line;
+    if (!(mask >> index_of(t) % LANES & 1)) refuse("thread %d is not in its own mask %08x at %s:%d", index_of(t), mask, t->file, line);
+    if (!refused && lanes_have_come(t, warp)) {
+        for (int l = 0; l < LANES; l++)
+            if (mask >> l & 1) warp[l].result = result_of(warp, l);
+        for (int l = 0; l < LANES; l++)
+            if (mask >> l & 1) warp[l].state = READY;
+        return t->result;
+    }
+    fiber_leave(t->fiber, 0);
+    return t->result;
+}
+
+static void *poisoned(array *a)
+{
+    if (!a->in_use) memset(a->at, 0xff, a->bytes);
+    a->in_use = 1;
+    return a->at;
+}
+
+/* Exactly so many bytes, so that a sanitizer sees a step too far. They are used again by later blocks. */
+void *pawl_shim_shared(const void *key, size_t bytes)
+{
+    size_t taken = bytes;
+    for (int i = 0; i < array_count; i++) {
+        if (arrays[i].key == key) return poisoned(&arrays[i]);
+        taken += arrays[i].key ? arrays[i].bytes : 0;
+    }
+    if (taken > SHARED_MOST) refuse("%zu bytes of shared memory, more than %d", taken, SHARED_MOST);
+    if (array_count == ARRAYS_MOST - 1) refuse("more than %d shared arrays", ARRAYS_MOST - 1);
+    if (refused) fiber_leave(running->fiber, 0);
+    arrays[array_count] = (array){key, bytes, malloc(bytes), 0};
+    return poisoned(&arrays[array_count++]);
+}
+
+void *pawl_shim_dynamic(void)
+{
+    for (int i = 0; i < array_count; i++)
+        if (!arrays[i].key) return poisoned(&arrays[i]);
+    arrays[array_count] = (array){NULL, work->shared, malloc(work->shared), 0};
+    return poisoned(&arrays[array_count++]);
+}
+
+/* --- blocks ------------------------------------------------------------------------------------------------- */
+
+void pawl_shim_seed(uint64_t seed)
+{
+    drawn = seed;
+}
+
+static uint64_t draw(void)
+{
+    drawn ^= drawn << 13;
+    drawn ^= drawn >> 7;
+    drawn ^= drawn << 17;
+    return drawn;
+}
+
+/* A drawn order of [0, count): i -> (i * step + first) mod count. */
+typedef struct order {
+    uint64_t step, first, count;
+} order;
+
+static uint64_t common(uint64_t a, uint64_t b)
+{
+    return b == 0 ? a : common(b, a % b);
+}
+
+static order order_of(uint64_t count)
+{
+    order o = {1, 0, count};
+    if (drawn == 0) return o;
+    o.first = draw() % count;
+    do o.step = 1 + draw() % count;
+    while (common(o.step, count) != 1);
+    return o;
+}
+
+static uint64_t at_place(const order *o, uint64_t i)
+{
+    return (i * o->step + o->first) % o->count;
+}
+
+static void thread_body(void)
+{
+    thread *t = running;
+    work->call(work);
+    t->state = ENDED;
+    fiber_leave(t->fiber, 1);
+}
+
+static void resume(thread *t)
+{
+    running = t;
+    pawl_shim_thread.x = (unsigned)index_of(t);
+    if (t->state == FRESH) {
+        t->fiber = idle_count > 0 ? idle[--idle_count] : fiber_new();
+        fiber_begin(t->fiber, thread_body);
+    }
+    t->state = READY;
+    fiber_enter(t->fiber);
+    if (t->state == ENDED) idle[idle_count++] = t->fiber;
+}
+
+/* Nobody can go on: they are all at one barrier, which opens, or this is refused. */
+static void open_barrier(void)
+{
+    const thread *first = NULL;
+    for (unsigned i = 0; i < work->threads; i++)
+        if (threads[i].state != ENDED && (!first || threads[i].state == AT_WARP)) first = &threads[i];
+    for (unsigned i = 0; i < work->threads && !refused; i++) {
+        const thread *t = &threads[i];
+        if (first->state == AT_WARP)
+            refuse("thread %d waits at %s:%d for lanes %08x of its warp, which do not come", index_of(first), first->file,
+                   first->line, first->mask);
+        else if (t->state == ENDED)
+            refuse("thread %d waits at the barrier %s:%d, thread %u has ended", index_of(first), first->file, first->line, i);
+        else if (t->line != first->line || strcmp(t->file, first->file) != 0)
+            refuse("thread %d waits at the barrier %s:%d, thread %u at %s:%d", index_of(first), first->file, first->line, i,
+                   t->file, t->line);
+    }
+    for (unsigned i = 0; i < work->threads && !refused; i++) threads[i].state = READY;
+}
+
+static void run_block(void)
+{
+    unsigned ended = 0;
+    for (unsigned i = 0; i < work->threads; i++) threads[i].state = FRESH;
+    for (int i = 0; i < array_count; i++) arrays[i].in_use = 0;
+    while (ended < work->threads && !refused) {
+        const order o = order_of(work->threads);
+        unsigned ran = 0;
+        for (uint64_t i = 0; i < work->threads && !refused; i++) {
+            thread *t = &threads[at_place(&o, i)];
+            if (t->state != FRESH && t->state != READY) continue;
+            resume(t);
+            ran++;
+            ended += t->state == ENDED;
+        }
+        if (ran == 0) open_barrier();
+    }
+    for (unsigned i = 0; i < work->threads && refused; i++)
+        if (threads[i].state != FRESH && threads[i].state != ENDED) idle[idle_count++] = threads[i].fiber;
+}
+
+void pawl_shim_run(const pawl_shim_work *w)
+{
+    work = w;
+    refused = 0;
+    run_of(w->kernel)->count++;
+    pawl_shim_blocks.x = w->blocks;
+    pawl_shim_threads.x = w->threads;
+    if (w->threads < 1 || w->threads > THREADS_MOST || w->shared > DYNAMIC_MOST)
+        refuse("%u threads, %zu bytes of shared memory: no GPU does that", w->threads, w->shared);
+    const order o = order_of(w->blocks);
+    for (uint64_t i = 0; i < w->blocks && !refused; i++) {
+        pawl_shim_block.x = (unsigned)at_place(&o, i);
+        run_block();
+    }
+    while (array_count > 0) free(arrays[--array_count].at);
+}
+
+void pawl_shim_submit(pawl_stream stream, pawl_shim_work *w)
+{
+    if (pawl_shim_take) {
+        pawl_shim_take(stream, w);
+        return;
+    }
+    pawl_shim_run(w);
+    w->drop(w);
+}

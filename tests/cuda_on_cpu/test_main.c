@@ -1,0 +1,46 @@
+/* Every kernel of ops/cuda, compiled for the CPU, against the CPU backend; at the end each of them has to have run. */
+#include "ops/cuda/kernels_list.h"
+#include "tests/cuda_on_cpu/cases.h"
+
+static const struct CMUnitTest *const parts[] = {shim_tests, elementwise_tests, optimizer_tests};
+
+#define NAME(kernel) #kernel,
+static const char *const kernels[] = {PAWL_CUDA_KERNELS(NAME)};
+
+static void every_kernel_has_run(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++)
+        if (pawl_shim_runs(kernels[i]) == 0) fail_msg("%s of ops/cuda/kernels_list.h has not run", kernels[i]);
+}
+
+static int open_cpu(void **state)
+{
+    (void)state;
+    assert_done(pawl_device_open_cpu(1, "auto", &at_hand.cpu));
+    assert_done(pawl_device_reserve(at_hand.cpu, &largest));
+    at_hand.fused = strstr(pawl_device_describe(at_hand.cpu), "generic") == NULL;
+    return 0;
+}
+
+static int close_cpu(void **state)
+{
+    (void)state;
+    pawl_device_close(at_hand.cpu);
+    return 0;
+}
+
+/* test_cuda_kernels [PATTERN]: cases whose names match (* and ?); then what has run is not counted. */
+int main(int argc, char **argv)
+{
+    enum { TESTS_MOST = 200 };
+    struct CMUnitTest tests[TESTS_MOST] = {{NULL, NULL, NULL, NULL, NULL}};
+    int count = 0;
+    for (size_t p = 0; p < sizeof parts / sizeof *parts; p++)
+        for (const struct CMUnitTest *t = parts[p]; t->name && count < TESTS_MOST - 1; t++) tests[count++] = *t;
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    else
+        tests[count++] = (struct CMUnitTest)cmocka_unit_test(every_kernel_has_run);
+    return _cmocka_run_group_tests("cuda_on_cpu", tests, (size_t)count, open_cpu, close_cpu);
+}

@@ -1,0 +1,123 @@
+/* The shim itself: that it finds what is wrong with a kernel, and runs one that is right. */
+#include "tests/cuda_on_cpu/cases.h"
+#include "tests/cuda_on_cpu/models.h"
+
+static void threads_wait_for_each_other(void **state)
+{
+    float x[MODEL_THREADS], y[MODEL_THREADS];
+    (void)state;
+    for (int i = 0; i < MODEL_THREADS; i++) x[i] = (float)i;
+    for (uint64_t seed = 0; seed < 8; seed++) {
+        pawl_shim_seed(seed);
+        memset(y, 0, sizeof y);
+        model_reverse(x, y);
+        for (int i = 0; i < MODEL_THREADS; i++) assert_true(y[i] == x[MODEL_THREADS - 1 - i]);
+    }
+}
+
+/* Without its barrier the same kernel reads poison, in every order. */
+static void a_missing_barrier_shows(void **state)
+{
+    float x[MODEL_THREADS], y[MODEL_THREADS];
+    (void)state;
+    for (int i = 0; i < MODEL_THREADS; i++) x[i] = (float)i;
+    for (uint64_t seed = 0; seed < 8; seed++) {
+        int wrong = 0;
+        pawl_shim_seed(seed);
+        model_reverse_without_barrier(x, y);
+        for (int i = 0; i < MODEL_THREADS; i++) wrong += y[i] != x[MODEL_THREADS - 1 - i];
+        assert_true(wrong > 0);
+    }
+}
+
+#define REFUSED(call, ...)                                                                                             \
+    do {                                                                                                               \
+        const char *const words_[] = {__VA_ARGS__};                                                                    \
+        for (uint64_t seed_ = 0; seed_ < 4; seed_++) {                                                                 \
+            pawl_shim_seed(seed_);                                                                                     \
+            pawl_shim_expect_refusal(1);                                                                               \
+            call;                                                                                                      \
+            pawl_shim_expect_refusal(0);                                                                               \
+            const char *said_ = pawl_shim_refusal();                                                                   \
+            assert_non_null(said_);                                                                                    \
+            for (size_t i_ = 0; i_ < sizeof words_ / sizeof *words_; i_++)                                             \
+                if (!strstr(said_, words_[i_])) fail_msg("'%s' does not speak of '%s'", said_, words_[i_]);            \
+        }                                                                                                              \
+    } while (0)
+
+static void threads_that_part_are_refused(void **state)
+{
+    int y;
+    (void)state;
+    REFUSED(model_two_barriers(), "one_side_kernel", "waits at the barrier", "models.cu");
+    REFUSED(model_barrier_after_return(), "waits at the barrier", "thread 7 has ended");
+    REFUSED(model_lanes_that_do_not_come(&y), "waits at launch.h:", "for lane");
+    REFUSED(model_barrier_against_lanes(&y), "for lanes ffffffff of its warp, which do not come");
+    assert_null(pawl_shim_refusal());
+}
+
+static void what_was_not_written_is_poison(void **state)
+{
+    float y[MODEL_THREADS];
+    (void)state;
+    for (int times = 0; times < 2; times++) {
+        memset(y, 0, sizeof y);
+        model_reads_what_nobody_wrote(y);
+        for (int i = 0; i < MODEL_THREADS; i++) assert_true(y[i] != y[i]);
+    }
+}
+
+static void blocks_run_in_a_drawn_order(void **state)
+{
+    int last[8] = {0}, kinds = 0;
+    (void)state;
+    for (uint64_t seed = 0; seed < 32; seed++) {
+        float y = -1;
+        pawl_shim_seed(seed);
+        model_last_block_wins(&y);
+        assert_true(y >= 0 && y < 8 && (seed > 0 || y == 7));
+        last[(int)y]++;
+    }
+    for (int i = 0; i < 8; i++) kinds += last[i] > 0;
+    assert_true(kinds > 2);
+}
+
+static void lanes_exchange(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 4; seed++) {
+        int y[64] = {0};
+        pawl_shim_seed(seed);
+        model_lanes(y);
+        for (int i = 0; i < 64; i++) assert_int_equal(y[i], 1);
+    }
+}
+
+static int taken;
+
+static void take(pawl_stream stream, pawl_shim_work *w)
+{
+    assert_ptr_equal(stream, NULL);
+    pawl_shim_run(w);
+    w->drop(w);
+    taken++;
+}
+
+/* A stand-in for the runtime gets launches with their arguments, to run when it pleases. */
+static void launches_can_be_taken(void **state)
+{
+    float y = -1;
+    const long before = pawl_shim_runs("last_kernel");
+    (void)state;
+    pawl_shim_take = take;
+    model_last_block_wins(&y);
+    pawl_shim_take = NULL;
+    assert_int_equal(taken, 1);
+    assert_true(y >= 0 && pawl_shim_runs("last_kernel") == before + 1);
+}
+
+const struct CMUnitTest shim_tests[] = {
+    cmocka_unit_test(threads_wait_for_each_other),    cmocka_unit_test(a_missing_barrier_shows),
+    cmocka_unit_test(threads_that_part_are_refused),  cmocka_unit_test(what_was_not_written_is_poison),
+    cmocka_unit_test(blocks_run_in_a_drawn_order),    cmocka_unit_test(lanes_exchange),
+    cmocka_unit_test(launches_can_be_taken),          {NULL, NULL, NULL, NULL, NULL}};
