@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "core/arena.h"
+#include "core/fields.h"
 
 pawl_status pawl_problems_open(pawl_problems *p)
 {
@@ -18,11 +19,11 @@ void pawl_problems_close(pawl_problems *p)
     p->items = NULL;
 }
 
-/* How many bytes the character at s has; 0: it is a control character, or no whole one. */
+/* How many bytes the character at s has; 0: it is not shown as itself, or no whole one. */
 static int character_bytes(const unsigned char *s)
 {
     const int bytes = s[0] < 0x80 ? 1 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-    if (s[0] < 0x20 || s[0] == 0x7f || (s[0] >= 0x80 && s[0] < 0xc2)) return 0;
+    if (pawl_unprintable((const char *)s) || (s[0] >= 0x80 && s[0] < 0xc2)) return 0;
     for (int i = 1; i < bytes; i++)
         if ((s[i] & 0xc0) != 0x80) return 0;
     return bytes;

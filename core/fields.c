@@ -163,16 +163,25 @@ static int set_choice(const pawl_field *row, void *section, const char *text, ch
     return refuse(row, text, advice, why, room);
 }
 
-/* Characters that would break the line a text is shown on, or that YAML cannot hold: C0 and C1 controls, the line and
- * paragraph separators, the byte order mark, U+FFFE and U+FFFF. */
-static int unprintable(const char *text)
+/* C0 and C1 controls, the line and paragraph separators, the marks of writing direction (which make a terminal show the rest of a line
+ * in another order), the byte order mark, U+FFFE and U+FFFF. */
+int pawl_unprintable(const char *text)
 {
-    static const char *const others[] = {"\xe2\x80\xa8", "\xe2\x80\xa9", "\xef\xbb\xbf", "\xef\xbf\xbe", "\xef\xbf\xbf"};
-    for (const unsigned char *p = (const unsigned char *)text; *p; p++)
-        if (*p < 0x20 || *p == 0x7f || (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)) return 1;
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        if (strstr(text, others[i])) return 1;
+    static const char *const others[] = {"\xd8\x9c",     "\xe2\x80\x8e", "\xe2\x80\x8f", "\xe2\x80\xa8", "\xe2\x80\xa9", "\xe2\x80\xaa",
+                                         "\xe2\x80\xab", "\xe2\x80\xac", "\xe2\x80\xad", "\xe2\x80\xae", "\xe2\x81\xa6", "\xe2\x81\xa7",
+                                         "\xe2\x81\xa8", "\xe2\x81\xa9", "\xef\xbb\xbf", "\xef\xbf\xbe", "\xef\xbf\xbf"};
+    const unsigned char *p = (const unsigned char *)text;
+    if ((*p && *p < 0x20) || *p == 0x7f) return 1;
+    if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0) return 2;
+    for (size_t i = 0; *p >= 0xd8 && i < sizeof others / sizeof *others; i++)
+        if (strncmp(text, others[i], strlen(others[i])) == 0) return (int)strlen(others[i]);
     return 0;
+}
+
+static int has_unprintable(const char *text)
+{
+    while (*text && !pawl_unprintable(text)) text++;
+    return *text != 0;
 }
 
 static int take_text(const pawl_field *row, int may_be_empty, void *to, const char *text, char *why, size_t room)
@@ -180,7 +189,8 @@ static int take_text(const pawl_field *row, int may_be_empty, void *to, const ch
     const size_t bytes = strlen(text);
     char advice[64] = "";
     if (bytes == 0 && !may_be_empty) return refuse(row, text, "", why, room);
-    if (unprintable(text)) return refuse(row, text, " (it has a line break or a control character)", why, room);
+    if (has_unprintable(text))
+        return refuse(row, text, " (it has a line break, a control character or a mark of writing direction)", why, room);
     if (bytes >= row->room) {
         snprintf(advice, sizeof advice, " (%zu bytes)", bytes);
         return refuse(row, text, advice, why, room);

@@ -142,6 +142,9 @@ void pawl_field_range(const pawl_field *row, char *out, size_t room);
  * "expected a number in [0, 1], found '3'"; the member is untouched. Returns 1 when it was taken. */
 int pawl_field_set(const pawl_field *row, void *section, const char *text, char *why, size_t room);
 
+/* How many bytes at text would break the line they are shown on, or that YAML cannot hold; 0: none. Texts of fields have none of them. */
+int pawl_unprintable(const char *text);
+
 /* Appends one text to a list of texts, checked as by pawl_field_set; the list is untouched when it is refused. */
 int pawl_field_append(const pawl_field *row, void *section, const char *text, char *why, size_t room);
 

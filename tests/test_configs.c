@@ -139,7 +139,14 @@ static const struct broken {
     {GOOD "seed: null\n", {"7:7: error: seed: expected a whole number in [0, 9007199254740991], found null; leave the key out for its default"}},
     {GOOD "tokenizer:\n", {"7:11: error: tokenizer: expected a text of at most 1023 bytes, found nothing; leave the key out for its default"}},
     {GOOD "tokenizer: \"a\\nb\"\n",
-     {"7:12: error: tokenizer: expected a text of at most 1023 bytes, found 'a?b' (it has a line break or a control character)"}},
+     {"7:12: error: tokenizer: expected a text of at most 1023 bytes, found 'a?b' (it has a line break, a control character or a mark "
+      "of writing direction)"}},
+    {GOOD "tokenizer: \"a\\u202Eb\"\n",
+     {"7:12: error: tokenizer: expected a text of at most 1023 bytes, found 'a???b' (it has a line break, a control character or a mark "
+      "of writing direction)"}},
+    {GOOD "stages: [{name: \"\\u2066x\", datasets: [{path: a}]}]\n",
+     {"7:17: error: stages.0.name: expected a text of at most 63 bytes, found '???x' (it has a line break, a control character or a mark of "
+      "writing direction)"}},
     {GOOD "tokenizer: \"a\\0b\"\n", {"7:12: error: a text cannot contain the character \\0"}},
     {"output_dir: ''\nbase_model: b\ndatasets:\n  - path: a\nglobal_batch_size: 8\nlearning_rate: 1e-4\n",
      {"1:13: error: output_dir: expected a text of at most 1023 bytes, found ''"}},

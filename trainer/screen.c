@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/log.h"
 #include "trainer/continual/stages.h"
 #include "trainer/internal.h"
 
@@ -63,6 +64,20 @@ static void show_stages(const pawl_parts *p, const pawl_stream *s)
     }
 }
 
+/* A warm-up of more steps than there are takes all of them: nothing is left for the schedule. */
+static void warn_of_warmups(const pawl_parts *p, const pawl_stream *s)
+{
+    for (int i = 0; i < s->count; i++) {
+        const pawl_stage *x = &s->stages[i];
+        const int endless = pawl_schedule_is_endless(x->optim.lr_scheduler), named = p->continual && p->continual->stages.count > 0;
+        const int64_t steps = endless ? s->steps : x->end_step - x->first_step;
+        if (x->optim.warmup_steps <= steps) continue;
+        pawl_log(PAWL_LOG_WARN, "warmup_steps: the %lld steps of %s%s are fewer than %lld: the learning rate rises to the last of them", (long long)steps,
+                 endless || !named ? "the run" : "stage ", endless || !named ? "" : x->name, (long long)x->optim.warmup_steps);
+        if (endless) break;
+    }
+}
+
 void pawl_screen_start(const pawl_parts *p, const pawl_plan *plan, const pawl_stream *stream, int64_t first_step)
 {
     static const char *const sharing[] = {"", ", state shared out", ", state and gradients shared out",
@@ -83,6 +98,7 @@ void pawl_screen_start(const pawl_parts *p, const pawl_plan *plan, const pawl_st
     pawl_text_close(&data);
     show_memory(p, plan);
     show_stages(p, stream);
+    warn_of_warmups(p, stream);
     if (first_step >= plan->steps) {
         pawl_screen_line(p, "  plan     nothing: the run is finished, at step %lld", (long long)first_step);
         return;

@@ -91,7 +91,7 @@ static void add_line(pawl_report_run *r, const char *text, size_t bytes)
         json_array_append(r->evals, line);
     else if (json_is_string(json_object_get(line, "event")))
         json_array_append(r->events, line);
-    else
+    else if (!json_is_object(json_object_get(line, "probe"))) /* probes are in the lineage: the stability gap is of them */
         add_step(r, line);
     json_decref(line);
 }

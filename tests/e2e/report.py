@@ -69,7 +69,7 @@ def staged_run(where):
     yaml = write_run(where, "staged.yaml", output=os.path.join(where, "staged"), max_steps=None, val_set_size=0.2)
     source = os.environ["PAWL_SOURCE"]
     with open(yaml) as f: text = f.read()
-    text = text[:text.index("datasets:\n")] + f"""replay: {{ratio: 0.25, capacity: 20}}
+    text = text[:text.index("datasets:\n")] + f"""replay: {{ratio: auto, capacity: 20}}
 general_data: [{{path: {source}/docs/decisions, domain: "<em>known</em>"}}]
 stages:
   - {{name: "one </td>", max_steps: 4, datasets: [{{path: {source}/docs, domain: docs, license: Apache-2.0}}]}}
@@ -82,6 +82,7 @@ stages:
     said = words(page_text)
     check(offences(page_text) == [] and all(w in said for w in ("one </td>", "Forgetting, worst", "Forgetting over time", "20 rows of", "<em>known</em>")),
           f"its page has the stages, what was forgotten, and the memory {offences(page_text)}")
+    check("Steps in the record8 of 8 planned" in said and any("probe" in m for m in metrics(os.path.join(where, "staged"))), "probes are not taken for steps")
     with open(yaml, "w") as f: f.write(text.replace("capacity: 20", "capacity: 20, domains: {dosc: {capacity: 3}}").replace("/staged\n", "/typo\n"))
     status, _, err = run(2, "train", yaml)
     check(status == 10 and "'dosc'" in err and "'docs'" in err, f"replay.domains with a domain that there is not is refused by name: {err.strip()[-200:]}")

@@ -78,6 +78,8 @@ check(status == 0 and steps(output("until"))[-1]["step"] == 7, "--until again: n
 status, out = train(3, "until", "--until", "two")
 status, out = train(2, "until")
 check(status == 0 and state(output("until")) == whole, "without it the run goes on to the same state")
+status, out, err = run(1, "train", main, f"output_dir={output('long')}", "--until", "one", "stages.1.warmup_steps=6")
+check(status == 0 and "the 5 steps of stage two are fewer than 6" in err and "stage one are" not in err, f"a warm-up that is longer than its stage is warned of: {err[-300:]}")
 status, out, err = run(1, "train", main, f"output_dir={output('none')}", "--until", "four")
 check(status == 10 and "one, two, three" in err, "a stage that is not there is refused, and those that are are named")
 
