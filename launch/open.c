@@ -152,7 +152,8 @@ static void fill_parts(pawl_comm *c, pawl_opened *o)
                             .adapter_start = o->adapter_start,
                             .base_code = pawl_base_code(&o->config.adapter),
                             .live = pawl_on_terminal(),
-                            .parent = o->parent};
+                            .parent = o->parent,
+                            .goes_on = o->parent && (!o->adapter || o->adapter_goes_on)};
 }
 
 pawl_status pawl_open_run(pawl_comm *c, pawl_opened *o, int *stopped)

@@ -6,5 +6,5 @@ pawl_layer(trainer
           continual/agem.c continual/ewc.c continual/freeze.c continual/importance.c continual/l2sp.c continual/mas.c continual/reptile.c
           continual/sfa.c continual/si.c continual/side.c continual/slices.c continual/wise.c
           continual/methods.c continual/stages.c continual/stream.c
-          continual/replay.c continual/saved.c continual/retention.c continual/retention_file.c continual/retention_run.c continual/sketch.c continual/store.c
+          continual/carried.c continual/replay.c continual/saved.c continual/retention.c continual/retention_file.c continual/retention_run.c continual/sketch.c continual/store.c
   USES pawl_core pawl_ops pawl_comm pawl_data pawl_model pawl_optim pawl_checkpoints)

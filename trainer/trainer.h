@@ -68,6 +68,7 @@ typedef struct pawl_parts {
     pawl_code base_code;         /* how the linear weights under the adapter are kept */
     int live;                    /* 1: progress is one line that is written over, on a terminal */
     json_t *parent;       /* {path, root_sha256} of parent_checkpoint; NULL: none */
+    int goes_on;          /* 1: what is trained begins as parent_checkpoint has trained it: all weights, or its adapter */
     const pawl_profile_config *profile; /* NULL: none */
 } pawl_parts;
 

@@ -16,8 +16,8 @@ def write(name, first=3, second=4, **keys):
     settings = dict(sequence_len=64, global_batch_size=8, micro_batch_size=1, learning_rate="3e-3", val_set_size=0.1, logging_steps=1,
                     dataset_prepared_path=os.path.join(where, "prepared"), output_dir=out)
     settings.update(keys)
-    text = MODEL + "".join(f"{k}: {v}\n" for k, v in settings.items()) + "stages:\n"
-    for stage, path, length in stages[:2 if second else 1]:
+    text = ("" if "parent_checkpoint" in keys else MODEL) + "".join(f"{k}: {v}\n" for k, v in settings.items()) + "stages:\n"
+    for stage, path, length in stages[:1] * (first > 0) + stages[1:] * (second > 0):
         text += f"  - name: {stage}\n    max_steps: {length}\n    datasets:\n      - path: {path}\n        domain: {stage}\n        type: text\n"
     with open(os.path.join(where, name + ".yaml"), "w") as f:
         f.write(text)
@@ -95,6 +95,30 @@ naive, fisher = descent(1)
 check(abs(naive / fisher - 1) < 0.1, f"of one row it is the squared gradient of its log-probability ({naive:.4g}, {fisher:.4g})")
 naive, fisher = descent(8)
 check(naive < 0.9 * fisher, f"of rows it is not the square of their mean ({naive:.4g}, {fisher:.4g})")
+# What a finished run has found goes on in the one that continues it: gamma of it and the new stage's, as between stages.
+FOUND = dict(ewc="{gamma: 0.5, samples: 6}", si="{c: 1, xi: 0.2}", mas="{decay: 0.25, samples: 5}")
+parent, bare = train("parent", 2, second=0, **FOUND)[0], train("bare", 1, second=0)[0]
+was, none = tensors(parent), tensors(bare)
+check(all(np.array_equal(v, was[k]) for k, v in none.items() if k.startswith("model/")), "with nothing to keep, methods change nothing")
+heir, expected = train("heir", 1, first=0, second=1, learning_rate=0, parent_checkpoint=parent, **FOUND)
+_, shared = train("heir-3", 3, first=0, second=1, learning_rate=0, parent_checkpoint=parent, zero_stage=2, **FOUND)
+check(expected and shared == expected, "continued on 1 rank and shared out over 3: the same bits")
+now, fresh = tensors(heir), tensors(train("stranger", 2, first=0, second=1, learning_rate=0, parent_checkpoint=bare, **FOUND)[0])
+for kind, old, new in (("ewc/fisher", 0.5, 1), ("mas/importance", 0.25, 0.75), ("si/importance", 1, 1), ("ewc/anchor", 1, 0)):
+    a, b, c = (ending(x, f"method/{kind}/") for x in (was, fresh, now))
+    check(a and any(np.abs(v).max() > 0 for v in a.values()) and all(np.allclose(old * a[k] + new * b[k], c[k], rtol=1e-5, atol=1e-12) for k in a),
+          f"{kind} is {old} of the parent's and {new} of the stage's")
+yaml, out = write("goes-on", first=0, second=24, parent_checkpoint=parent, **FOUND)
+p = start(2, "train", yaml)
+wait_for(lambda: count_lines(os.path.join(out, "metrics.jsonl")) > 6 or p.poll() is not None)
+p.send_signal(signal.SIGUSR1)
+told, _ = p.communicate(timeout=60)
+status, _, stderr = run(1, "train", yaml)
+_, whole = train("goes-on-whole", 3, first=0, second=24, parent_checkpoint=parent, **FOUND)
+check(p.returncode == 75 and whole and state(out) == whole, "a run that goes on, stopped and resumed: the same bits" + stderr[-300:] * (status != 0))
+check("ewc      goes on with what it found before" in told and steps(out)[1]["penalty"] > 0, "and holds weights from its first steps on")
+status, told, stderr = run(1, "train", write("other", first=0, second=2, parent_checkpoint=parent, ewc="{samples: 6, fisher: 'true'}", mas="{samples: 5}", l2sp="{}")[0])
+check("ewc      begins anew: ewc.fisher was another" in told and "mas      goes on" in told and "si " not in told, f"what was found in another way is left: {stderr[-200:]}")
 status, _, stderr = run(1, "train", write("no-memory", agem="{rows: 4}")[0])
 check(status == 10 and "replay" in stderr, "A-GEM without a memory is refused")
 done()

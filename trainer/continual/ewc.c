@@ -5,6 +5,7 @@
 
 enum { FISHER, ANCHOR, FRESH };
 static const char *const kept[] = {"fisher", "anchor", NULL}; /* the rest lives for a stage's end */
+static const char *const carried[] = {"fisher", NULL};
 
 static size_t bytes_for_a_while(const pawl_parts *p)
 {
@@ -28,6 +29,7 @@ static pawl_status begin(void *self, const pawl_moment *m)
 {
     const pawl_slices *s = self;
     int64_t found;
+    if (pawl_is_carried(m, "ewc") && m->general_known) return PAWL_OK;
     PAWL_TRY(pawl_importance_of_general(m, how(m), m->p->continual->ewc.value.samples, s->run[FRESH], &found));
     return found ? fold(s, m) : PAWL_OK;
 }
@@ -51,6 +53,7 @@ const pawl_method pawl_ewc = {.name = "ewc",
                               .present = PAWL_METHOD_ON(ewc),
                               .kept = kept,
                               .more = 1,
+                              .carried = carried,
                               .bytes_for_a_while = bytes_for_a_while,
                               .begin = begin,
                               .gradient = gradient,

@@ -5,6 +5,7 @@
 
 enum { IMPORTANCE, ANCHOR, FRESH };
 static const char *const kept[] = {"importance", "anchor", NULL}; /* the rest lives for a stage's end */
+static const char *const carried[] = {NULL}; /* of any settings */
 
 static size_t bytes_for_a_while(const pawl_parts *p)
 {
@@ -23,9 +24,10 @@ static pawl_status begin(void *self, const pawl_moment *m)
 {
     const pawl_slices *s = self;
     int64_t found;
+    if (pawl_is_carried(m, "mas") && m->general_known) return PAWL_OK;
     PAWL_TRY(
         pawl_importance_of_general(m, PAWL_SENSITIVITY, m->p->continual->mas.value.samples, s->run[FRESH], &found));
-    return found ? fold(s, m, 1) : PAWL_OK;
+    return found ? fold(s, m, !pawl_is_carried(m, "mas")) : PAWL_OK;
 }
 
 static pawl_status end_stage(void *self, const pawl_moment *m)
@@ -33,7 +35,7 @@ static pawl_status end_stage(void *self, const pawl_moment *m)
     const pawl_slices *s = self;
     int64_t found;
     PAWL_TRY(pawl_importance_of_stage(m, PAWL_SENSITIVITY, m->p->continual->mas.value.samples, s->run[FRESH], &found));
-    return found ? fold(s, m, m->stage->index == 0 && !pawl_has_general(m)) : PAWL_OK;
+    return found ? fold(s, m, m->stage->index == 0 && !pawl_has_general(m) && !pawl_is_carried(m, "mas")) : PAWL_OK;
 }
 
 static pawl_status gradient(void *self, const pawl_moment *m, const float *weights, float *grads, double *penalty)
@@ -47,6 +49,7 @@ const pawl_method pawl_mas = {.name = "mas",
                               .present = PAWL_METHOD_ON(mas),
                               .kept = kept,
                               .more = 1,
+                              .carried = carried,
                               .bytes_for_a_while = bytes_for_a_while,
                               .begin = begin,
                               .gradient = gradient,

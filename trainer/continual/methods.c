@@ -1,5 +1,6 @@
 /* The methods of a run, called in the order of the table. */
 #include <stdio.h>
+#include <string.h>
 
 #include "trainer/continual/slices.h"
 
@@ -94,12 +95,24 @@ static pawl_status list(const pawl_method *m, const void *self, const pawl_parts
     return m->state ? m->state(self, p, first, end, names, out) : PAWL_OK;
 }
 
+pawl_status pawl_methods_state_of(const pawl_methods *m, int i, const pawl_state *names, pawl_state *out)
+{
+    const pawl_hold *h = &m->now.stepper->hold;
+    return list(m->method[i], m->self[i], m->now.p, h->first, h->end, names, out);
+}
+
 pawl_status pawl_methods_state(const pawl_methods *m, const pawl_state *names, pawl_state *out)
 {
-    const pawl_parts *p = m->now.p;
-    for (int i = 0; i < m->count; i++)
-        PAWL_TRY(list(m->method[i], m->self[i], p, m->now.stepper->hold.first, m->now.stepper->hold.end, names, out));
+    for (int i = 0; i < m->count; i++) PAWL_TRY(pawl_methods_state_of(m, i, names, out));
     return PAWL_OK;
+}
+
+int pawl_is_carried(const pawl_moment *m, const char *name)
+{
+    size_t i;
+    json_t *one;
+    json_array_foreach((json_t *)(uintptr_t)m->carried, i, one) if (strcmp(json_string_value(one), name) == 0) return 1;
+    return 0;
 }
 
 pawl_status pawl_methods_state_like(const pawl_parts *p, int64_t first, int64_t end, pawl_state *out)

@@ -20,6 +20,8 @@ typedef struct pawl_moment {
     int stage_index;         /* counted over the finished runs that this one continues, too */
     int64_t step;            /* steps done */
     int64_t consumed;        /* of the stage's new rows */
+    const json_t *carried;   /* names of methods whose state is a finished run's that this one continues; NULL: of none */
+    int general_known;       /* at the begin: that run has measured general data of its own */
 } pawl_moment;
 
 typedef struct pawl_method {
@@ -29,6 +31,9 @@ typedef struct pawl_method {
      * `more` that are not. Then its self is a pawl_slices, opened and closed for it, and in its states. NULL: its self is its own. */
     const char *const *kept;
     int more;
+    /* A run that continues a finished one takes over what is kept where it has the same value for each of these keys of the
+     * configuration, which the numbers are of (ended by NULL). NULL: it begins anew. */
+    const char *const *carried;
     /* The plan, beside that, on the rank that p->comm says: what it takes for the run, and what for a while at a stage's end. */
     size_t (*bytes)(const pawl_parts *p, int64_t first, int64_t end);
     size_t (*bytes_for_a_while)(const pawl_parts *p);
@@ -90,6 +95,10 @@ int pawl_methods_columns(const pawl_parts *p, pawl_memory_column out[PAWL_MEMORY
 PAWL_MUST pawl_status pawl_methods_open(pawl_methods *m);
 void pawl_methods_close(pawl_methods *m);
 PAWL_MUST pawl_status pawl_methods_state(const pawl_methods *m, const pawl_state *names, pawl_state *out);
+/* The same of the i-th method alone. */
+PAWL_MUST pawl_status pawl_methods_state_of(const pawl_methods *m, int i, const pawl_state *names, pawl_state *out);
+/* Whether a method's state was a finished run's (moment.carried). */
+int pawl_is_carried(const pawl_moment *m, const char *name);
 /* The hooks of all, in order. */
 typedef enum pawl_hook {
     PAWL_HOOK_BEGIN,

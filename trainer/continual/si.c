@@ -5,10 +5,12 @@
 
 enum { IMPORTANCE, ANCHOR, PATH, GRADS, BEFORE };
 static const char *const kept[] = {"importance", "anchor", "path", NULL}; /* the rest lives for a step */
+static const char *const carried[] = {"xi", NULL};
 
 static pawl_status begin(void *self, const pawl_moment *m)
 {
     const pawl_slices *s = self;
+    if (pawl_is_carried(m, "si")) return PAWL_OK;
     return pawl_slices_copy(s, s->run[ANCHOR], pawl_hold_mine(&m->stepper->hold));
 }
 
@@ -50,6 +52,7 @@ const pawl_method pawl_si = {.name = "si",
                              .present = PAWL_METHOD_ON(si),
                              .kept = kept,
                              .more = 2,
+                             .carried = carried,
                              .begin = begin,
                              .gradient = gradient,
                              .before_update = before_update,

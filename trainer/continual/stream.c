@@ -23,7 +23,9 @@ static void update_moment(pawl_trainer *t)
                                    .stage = pawl_course_stage(t),
                                    .stage_index = c->before + c->stage,
                                    .step = t->step,
-                                   .consumed = c->consumed};
+                                   .consumed = c->consumed,
+                                   .carried = json_object_get(t->lineage, "carried"),
+                                   .general_known = c->general_known};
 }
 
 pawl_status pawl_course_call(pawl_trainer *t, pawl_hook hook)
@@ -152,6 +154,7 @@ void pawl_course_close(pawl_trainer *t)
     pawl_methods_close(&c->methods);
     pawl_memory_close(c->memory);
     pawl_state_close(&c->state);
+    pawl_text_close(&c->taken_over);
     pawl_free(c->losses);
     pawl_free(c->first_row);
     pawl_free(c);
@@ -210,6 +213,7 @@ pawl_status pawl_course_begin(pawl_trainer *t)
 {
     pawl_course *c = t->course;
     int first, end;
+    if (c->taken_over.bytes) pawl_screen_line(t->p, "%s", c->taken_over.data);
     PAWL_TRY(pawl_agree(t->p->comm, pawl_stepper_begin(t->stepper)));
     pawl_data_general(t->p->data, &first, &end);
     if (c->memory && end > first) PAWL_TRY(absorb(t, first, end, 1));

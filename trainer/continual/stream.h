@@ -22,6 +22,8 @@ typedef struct pawl_course {
     pawl_memory_inputs memory_in;
     pawl_memory *memory; /* NULL: none */
     pawl_methods methods;
+    int general_known;    /* a run that begins continues one that has measured general data */
+    pawl_text taken_over; /* lines about what methods took over from it; shown when the run begins */
     float *losses; /* policy loss: of each row of the training data when it was seen last, a token; below 0: not in this
                       stage */
     int64_t *first_row; /* ... and where a dataset's begin, [datasets + 1] */
@@ -41,8 +43,10 @@ PAWL_MUST pawl_status pawl_course_json(const pawl_trainer *t, json_t **out);
 /* Takes over what a checkpoint of this run says in /run, then its tensors and its memory. Collective. Errors: EDATA. */
 PAWL_MUST pawl_status pawl_course_place(pawl_trainer *t, const pawl_checkpoint *k);
 PAWL_MUST pawl_status pawl_course_resume(pawl_trainer *t, const pawl_checkpoint *k);
-/* Takes over a finished run's memory and its record of stages and evaluations. Collective. */
+/* Takes over a finished run's memory, what methods have found there, and its record of stages and evaluations. Collective. */
 PAWL_MUST pawl_status pawl_course_continue(pawl_trainer *t, const pawl_checkpoint *k);
+/* What of it methods take over (carried.c): named in the lineage's `carried`, and in lines of course->taken_over. Local. Errors: EDATA. */
+PAWL_MUST pawl_status pawl_course_carry(pawl_trainer *t, const pawl_checkpoint *k);
 
 /* A new run begins: methods, the general data into the memory, the first stage. Collective. */
 PAWL_MUST pawl_status pawl_course_begin(pawl_trainer *t);
