@@ -128,7 +128,7 @@ static pawl_status load_base(job *j)
     pawl_source *source;
     if (!base) return PAWL_OK;
     PAWL_TRY(pawl_source_open(j->o.adapter_base, (pawl_which){NULL, 0}, j->o.model, &source));
-    const pawl_status s = pawl_frozen_fill(base, j->o.device, pawl_source_read, source);
+    const pawl_status s = pawl_frozen_fill(base, pawl_source_read, source);
     pawl_source_close(source);
     return s;
 }

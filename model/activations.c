@@ -101,14 +101,16 @@ static pawl_normed lay_out_final(pawl_arena *a, const pawl_model *m, int64_t N, 
     return n;
 }
 
-static void lay_out(pawl_arena *a, const pawl_model *m, pawl_activations *x)
+static void lay_out(const pawl_model *m, pawl_activations *x)
 {
+    pawl_arena *a = &x->arena;
     const pawl_model_config *c = &m->config;
     const int64_t N = x->positions, D = c->hidden_size;
     x->sets = m->has & PAWL_POSITION_TABLE ? 0 : pawl_rope_sets(c, x->tokens);
     x->cos = floats(a, x->sets * x->tokens, c->head_dim / 2);
     x->sin = floats(a, x->sets * x->tokens, c->head_dim / 2);
     x->turns = x->sets > 1 ? pawl_take(a, PAWL_I32, 1, (const int64_t[]){N}).data : NULL;
+    pawl_transit_lay_out(x);
     x->out = floats(a, N, D);
     x->final = lay_out_final(a, m, N, x->type);
     if (x->train) {
@@ -127,9 +129,14 @@ static void lay_out(pawl_arena *a, const pawl_model *m, pawl_activations *x)
     }
 }
 
-static pawl_activations sized(const pawl_capacity *c)
+static pawl_activations sized(const pawl_model *m, const pawl_capacity *c)
 {
     return (pawl_activations){.arena = {.name = c->train ? "activations" : "evaluation"},
+                              .here = {.name = c->train ? "activations" : "evaluation"},
+                              .device = c->device,
+                              .rows = c->rows,
+                              .bins = c->bins,
+                              .width = m->config.hidden_size,
                               .positions = c->rows * c->tokens,
                               .tokens = c->tokens,
                               .train = c->train,
@@ -139,9 +146,25 @@ static pawl_activations sized(const pawl_capacity *c)
 
 size_t pawl_activations_bytes(const pawl_model *m, const pawl_capacity *c)
 {
-    pawl_activations x = sized(c);
-    lay_out(&x.arena, m, &x);
-    return x.arena.used;
+    pawl_activations x = sized(m, c);
+    lay_out(m, &x);
+    return x.arena.used + x.here.used;
+}
+
+/* The tables are made by the host. */
+static pawl_status fill_tables(const pawl_model *m, pawl_activations *x)
+{
+    const size_t numbers = (size_t)(x->sets * x->tokens * (m->config.head_dim / 2)), bytes = numbers * sizeof(float);
+    float *room = NULL;
+    pawl_status status = PAWL_OK;
+    if (!pawl_device_shares_memory(x->device)) PAWL_TRY(pawl_alloc((void **)&room, 2 * bytes, "rotary tables"));
+    float *cos = pawl_host_side(x->device, x->cos, room), *sin = pawl_host_side(x->device, x->sin, room ? room + numbers : NULL);
+    pawl_rope_tables(&m->config, x->tokens, cos, sin);
+    PAWL_TRY_OUT(pawl_upload(x->device, x->cos, cos, bytes));
+    PAWL_TRY_OUT(pawl_upload(x->device, x->sin, sin, bytes));
+out:
+    pawl_free(room);
+    return status;
 }
 
 pawl_status pawl_activations_open(const pawl_model *m, const pawl_capacity *c, pawl_activations **out)
@@ -152,13 +175,14 @@ pawl_status pawl_activations_open(const pawl_model *m, const pawl_capacity *c, p
                (long long)c->rows, (long long)c->tokens);
     PAWL_TRY(pawl_alloc((void **)&x, sizeof *x, "activations"));
     pawl_status status;
-    *x = sized(c);
-    x->arena.used = pawl_activations_bytes(m, c);
+    *x = sized(m, c);
+    lay_out(m, x); /* measures */
     PAWL_TRY_OUT(
         pawl_alloc((void **)&x->layers, (size_t)m->config.num_hidden_layers * sizeof *x->layers, "activations"));
-    PAWL_TRY_OUT(pawl_arena_open(&x->arena));
-    lay_out(&x->arena, m, x);
-    if (x->sets) pawl_rope_tables(&m->config, x->tokens, x->cos, x->sin);
+    PAWL_TRY_OUT(pawl_arena_open_on(x->device, PAWL_ON_DEVICE, &x->arena));
+    if (x->here.used) PAWL_TRY_OUT(pawl_arena_open_on(x->device, PAWL_ON_HOST, &x->here));
+    lay_out(m, x);
+    if (x->sets) PAWL_TRY_OUT(fill_tables(m, x));
     *out = x;
     return PAWL_OK;
 out:
@@ -169,7 +193,8 @@ out:
 void pawl_activations_close(pawl_activations *x)
 {
     if (!x) return;
-    pawl_arena_close(&x->arena);
+    pawl_arena_close_on(x->device, PAWL_ON_DEVICE, &x->arena);
+    pawl_arena_close_on(x->device, PAWL_ON_HOST, &x->here);
     pawl_free(x->layers);
     pawl_free(x);
 }

@@ -82,6 +82,7 @@ pawl_tensor pawl_adapted_magnitude(const pawl_adapted *t, pawl_stretch of);
 /* ---- Frozen weights (frozen.c) ---- */
 struct pawl_frozen {
     const pawl_model *m;
+    pawl_device *device;
     pawl_code code;
     pawl_dtype type; /* of matrices that are not coded */
     pawl_arena arena;
@@ -102,7 +103,8 @@ PAWL_MUST pawl_status pawl_frozen_rows(const pawl_frozen *f, pawl_device *d, int
 
 /* ---- Within a pass (adapter_pass.c) ---- */
 struct pawl_adapter_work {
-    pawl_arena arena;
+    pawl_arena arena, here; /* here: in the host's memory, where that is another */
+    pawl_device *device;
     int64_t positions;
     int low_again;           /* low is of one layer at a time, and computed again */
     pawl_dtype type;         /* of passes, and of: */
@@ -113,6 +115,7 @@ struct pawl_adapter_work {
     float *norms;            /* DoRA: of every item, [out] each */
     float *gain, *gain_less; /* DoRA: [most out] g and g - 1, of the item at hand */
     float *ones;             /* DoRA: [most out] */
+    float *out_here[4];      /* DoRA: [most out] each; staging where the host divides */
 };
 
 typedef struct pawl_adapting {

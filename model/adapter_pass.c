@@ -38,8 +38,9 @@ static void *numbers(pawl_arena *arena, pawl_dtype type, int64_t rows, int64_t c
     return pawl_take_bytes(arena, (size_t)(rows * cols) * pawl_dtype_bytes(type));
 }
 
-static void lay_out(pawl_arena *arena, const pawl_adapter *a, pawl_adapter_work *w)
+static void lay_out(const pawl_adapter *a, pawl_adapter_work *w)
 {
+    pawl_arena *arena = &w->arena;
     const extremes e = measure(a);
     const int64_t N = w->positions;
     w->low = numbers(arena, w->type, N, w->low_again ? e.layer_r : e.all_r);
@@ -52,7 +53,15 @@ static void lay_out(pawl_arena *arena, const pawl_adapter *a, pawl_adapter_work 
     w->gain = floats(arena, 1, e.out);
     w->gain_less = floats(arena, 1, e.out);
     w->ones = floats(arena, 1, e.out);
-    for (int64_t o = 0; w->ones && o < e.out; o++) w->ones[o] = 1;
+    for (int i = 0; i < 4 && !pawl_device_shares_memory(w->device); i++) w->out_here[i] = floats(&w->here, 1, e.out);
+}
+
+static pawl_status fill_ones(const pawl_adapter *a, const pawl_adapter_work *w)
+{
+    const int64_t count = a->dora ? measure(a).out : 0;
+    float *here = pawl_host_side(w->device, w->ones, w->out_here[0]);
+    for (int64_t o = 0; o < count; o++) here[o] = 1;
+    return pawl_upload(w->device, w->ones, here, (size_t)count * sizeof *here);
 }
 
 static pawl_adapter_work sized(const pawl_capacity *c)
@@ -60,14 +69,16 @@ static pawl_adapter_work sized(const pawl_capacity *c)
     return (pawl_adapter_work){.positions = c->rows * c->tokens,
                                .type = c->type,
                                .low_again = c->train && c->recompute == PAWL_RECOMPUTE_BLOCK,
-                               .arena = {.name = "adapter scratch"}};
+                               .device = c->device,
+                               .arena = {.name = "adapter scratch"},
+                               .here = {.name = "adapter scratch"}};
 }
 
 size_t pawl_adapter_work_bytes(const pawl_adapter *a, const pawl_capacity *c)
 {
     pawl_adapter_work w = sized(c);
-    lay_out(&w.arena, a, &w);
-    return w.arena.used;
+    lay_out(a, &w);
+    return w.arena.used + w.here.used;
 }
 
 pawl_status pawl_adapter_work_open(const pawl_adapter *a, const pawl_capacity *c, pawl_adapter_work **out)
@@ -77,21 +88,24 @@ pawl_status pawl_adapter_work_open(const pawl_adapter *a, const pawl_capacity *c
                "DoRA (peft_use_dora) is computed in f32: leave out bf16, or peft_use_dora");
     PAWL_TRY(pawl_alloc((void **)&w, sizeof *w, "an adapter's scratch"));
     *w = sized(c);
-    lay_out(&w->arena, a, w);
-    const pawl_status status = pawl_arena_open(&w->arena);
-    if (status != PAWL_OK) {
-        pawl_free(w);
-        return status;
-    }
-    lay_out(&w->arena, a, w);
+    lay_out(a, w); /* measures */
+    pawl_status status = PAWL_OK;
+    PAWL_TRY_OUT(pawl_arena_open_on(w->device, PAWL_ON_DEVICE, &w->arena));
+    if (w->here.used) PAWL_TRY_OUT(pawl_arena_open_on(w->device, PAWL_ON_HOST, &w->here));
+    lay_out(a, w);
+    PAWL_TRY_OUT(fill_ones(a, w));
     *out = w;
     return PAWL_OK;
+out:
+    pawl_adapter_work_close(w);
+    return status;
 }
 
 void pawl_adapter_work_close(pawl_adapter_work *w)
 {
     if (!w) return;
-    pawl_arena_close(&w->arena);
+    pawl_arena_close_on(w->device, PAWL_ON_DEVICE, &w->arena);
+    pawl_arena_close_on(w->device, PAWL_ON_HOST, &w->here);
     pawl_free(w);
 }
 
@@ -212,26 +226,43 @@ pawl_status pawl_adapter_measure(const pawl_adapter *a, pawl_device *d, const pa
     return PAWL_OK;
 }
 
-static pawl_tensor gains(const unit *u, pawl_tensor *less)
+/* An array of [out] where the host reads it: at staging place i where memory is not shared. */
+static pawl_status bring(const unit *u, int i, const float *array, float **here)
+{
+    *here = pawl_host_side(u->p->d, array, u->p->over->work->out_here[i]);
+    return pawl_download(u->p->d, *here, array, (size_t)u->t->module.out * sizeof **here);
+}
+
+static pawl_status put_back(const unit *u, float *array, const float *here)
+{
+    return pawl_upload(u->p->d, array, here, (size_t)u->t->module.out * sizeof *here);
+}
+
+/* g and g - 1, which the host works out: one division for each output. */
+static pawl_status gains(const unit *u, pawl_tensor *gain, pawl_tensor *less)
 {
     const int64_t O = u->t->module.out;
     const pawl_adapter_work *w = u->p->over->work;
-    const float *m = pawl_adapted_magnitude(u->t, u->p->weights).data;
+    float *m, *norms, *g = pawl_host_side(u->p->d, w->gain, w->out_here[2]), *g_less = pawl_host_side(u->p->d, w->gain_less, w->out_here[3]);
+    PAWL_TRY(bring(u, 0, pawl_adapted_magnitude(u->t, u->p->weights).data, &m));
+    PAWL_TRY(bring(u, 1, u->norms, &norms));
     for (int64_t o = 0; o < O; o++) {
-        w->gain[o] = m[o] / u->norms[o];
-        w->gain_less[o] = w->gain[o] - 1;
+        g[o] = m[o] / norms[o];
+        g_less[o] = g[o] - 1;
     }
+    *gain = pawl_view(w->gain, O, 0);
     *less = pawl_view(w->gain_less, O, 0);
-    return pawl_view(w->gain, O, 0);
+    PAWL_TRY(put_back(u, w->gain, g));
+    return put_back(u, w->gain_less, g_less);
 }
 
 static pawl_status dora_forward(const unit *u, pawl_tensor x, int biased, pawl_tensor y)
 {
     const int64_t first = u->t->module.first;
     pawl_device *d = u->p->d;
-    pawl_tensor less;
+    pawl_tensor gain, less;
     PAWL_TRY(norms_of(d, u->p->over->base, u->t, u->p->weights, u->norms));
-    const pawl_tensor gain = gains(u, &less);
+    PAWL_TRY(gains(u, &gain, &less));
     if (!biased && !drops(u->p)) { /* the product is there already: y is x W^T */
         PAWL_TRY(pawl_linear_part(d, u->low, u->b, nothing, PAWL_ADD, first, y));
         PAWL_TRY(pawl_scale_columns(d, y, first, less, u->wide));
@@ -253,8 +284,12 @@ static pawl_status magnitude_gradient(const unit *u, pawl_tensor x, pawl_tensor 
     PAWL_TRY(base_of(u, base_product, (base_call){.x = x, .y = u->wide, .put = PAWL_SET}));
     PAWL_TRY(pawl_linear(d, u->low, u->b, nothing, PAWL_ADD, u->wide));
     PAWL_TRY(pawl_column_dots(d, dy, u->t->module.first, u->wide, PAWL_SET, pawl_view(sums, O, 0)));
-    for (int64_t o = 0; o < O; o++) to[o] = (u->p->put == PAWL_ADD ? to[o] : 0) + sums[o] / u->norms[o];
-    return PAWL_OK;
+    float *sum, *norms, *here;
+    PAWL_TRY(bring(u, 0, sums, &sum));
+    PAWL_TRY(bring(u, 1, u->norms, &norms));
+    PAWL_TRY(bring(u, 2, to, &here));
+    for (int64_t o = 0; o < O; o++) here[o] = (u->p->put == PAWL_ADD ? here[o] : 0) + sum[o] / norms[o];
+    return put_back(u, to, here);
 }
 
 /* ---- forward ---- */
@@ -326,8 +361,8 @@ static pawl_status input_gradient(const unit *u, pawl_tensor dy, pawl_tensor dx)
         direct ? dx : pawl_view_as(u->p->over->work->type, u->p->over->work->dropped, u->p->N, u->t->module.in);
     PAWL_TRY(pawl_linear_dx(d, u->dlow, u->a, direct ? PAWL_ADD : PAWL_SET, through));
     if (u->norms) {
-        pawl_tensor less;
-        gains(u, &less);
+        pawl_tensor gain, less;
+        PAWL_TRY(gains(u, &gain, &less));
         PAWL_TRY(pawl_scale_columns(d, dy, u->t->module.first, less, u->wide));
         PAWL_TRY(base_of(u, base_gradient, (base_call){.x = through, .y = u->wide, .put = PAWL_ADD}));
     }
@@ -338,13 +373,14 @@ static pawl_status module_backward(const unit *u, pawl_tensor x, pawl_tensor dy,
 {
     const pawl_adapting *p = u->p;
     pawl_device *d = p->d;
-    pawl_tensor in, less, dz = dy;
+    pawl_tensor in, gain, less, dz = dy;
     int64_t first = u->t->module.first;
     PAWL_TRY(dropped(u, x, &in));
     if (u->norms) { /* behind the gain, dy is dz */
         PAWL_TRY(magnitude_gradient(u, in, dy));
         dz = pawl_view(p->over->work->dwide, p->N, u->t->module.out);
-        PAWL_TRY(pawl_scale_columns(d, dy, first, gains(u, &less), dz));
+        PAWL_TRY(gains(u, &gain, &less));
+        PAWL_TRY(pawl_scale_columns(d, dy, first, gain, dz));
         first = 0;
     }
     PAWL_TRY(pawl_linear_part_dw(d, dz, first, u->low, p->put, pawl_adapted_b(u->t, p->grads)));

@@ -176,6 +176,8 @@ static inline pawl_tensor pawl_view(const float *data, int64_t rows, int64_t col
     return pawl_view_as(PAWL_F32, data, rows, cols);
 }
 
+void pawl_transit_lay_out(pawl_activations *x);
+
 /* The config.json of a model whose weights are written as dtype; json_decref it. Errors: EMEM; EBUG for options that no
  * family has. */
 PAWL_MUST pawl_status pawl_hf_config_json(const pawl_model *m, pawl_dtype dtype, json_t **out);
@@ -228,8 +230,26 @@ typedef struct pawl_kept {
     void *gate_up, *act; /* [N,2F] (ungated: [N,F]) [N,F] */
 } pawl_kept;
 
+/* Where a pass puts on the device what it is handed in the host's memory, and what it hands back (transit.c). All NULL where memory
+ * is shared: then ops work on the host's arrays. */
+typedef struct pawl_transit {
+    int32_t *ids, *targets, *positions, *starts; /* [N] */
+    float *losses;                               /* [N] */
+    int32_t *drawn;                              /* [N] */
+    int64_t *lengths;                            /* [rows] */
+    float *row_weights;                          /* [rows] */
+    pawl_soft soft;                              /* [N,k], [N], [rows] */
+    pawl_top top;                                /* [N,k] */
+    double *squares;                             /* [rows, blocks of a row]: sums of gradients */
+    double *squares_here;                        /* the same, in the host's memory, ... */
+    int32_t *turns_here;                         /* [N] ... as this */
+} pawl_transit;
+
 struct pawl_activations {
-    pawl_arena arena;
+    pawl_arena arena, here; /* here: in the host's memory, where that is another */
+    pawl_device *device;
+    int64_t rows, bins, width; /* capacity of transit; D */
+    pawl_transit transit;
     int64_t positions, tokens; /* capacity: of the slot, of a row */
     int train;
     pawl_recompute recompute;

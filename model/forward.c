@@ -99,7 +99,7 @@ static pawl_status embed(const pass *p, pawl_tensor stream, const float **add)
 {
     const pawl_tensor table = pass_weight(p, 0, PAWL_POSITIONS);
     PAWL_TRY(pawl_embedding(p->d, pass_weight(p, 0, PAWL_EMBED), p->ids, stream));
-    if (p->how->noise) PAWL_TRY(pawl_add_noise(p->d, p->how->noise, stream));
+    if (p->how->noise) PAWL_TRY(pawl_add_noise(p->d, &p->noise, stream));
     *add = table.data ? p->x->out : NULL;
     return table.data ? pawl_embedding(p->d, table, p->positions, pass_view(p, p->x->out, p->m->config.hidden_size))
                       : PAWL_OK;

@@ -103,18 +103,18 @@ static pawl_status take(pawl_frozen *f)
 {
     const size_t layers = (size_t)f->m->config.num_hidden_layers;
     lay_out(f, &f->arena); /* measures */
-    PAWL_TRY(pawl_arena_open(&f->arena));
+    PAWL_TRY(pawl_arena_open_on(f->device, PAWL_ON_DEVICE, &f->arena));
     PAWL_TRY(pawl_alloc((void **)&f->layers, layers * sizeof *f->layers, "the layout of base weights"));
     PAWL_TRY(pawl_alloc((void **)&f->coded, layers * GROUPS * sizeof *f->coded, "the layout of base weights"));
     lay_out(f, &f->arena);
     return PAWL_OK;
 }
 
-pawl_status pawl_frozen_open(const pawl_model *m, pawl_code code, pawl_dtype type, pawl_frozen **out)
+pawl_status pawl_frozen_open(const pawl_model *m, pawl_device *d, pawl_code code, pawl_dtype type, pawl_frozen **out)
 {
     pawl_frozen *f;
     PAWL_TRY(pawl_alloc((void **)&f, sizeof *f, "base weights"));
-    *f = (pawl_frozen){.m = m, .code = code, .type = type, .arena = {.name = "base weights"}};
+    *f = (pawl_frozen){.m = m, .device = d, .code = code, .type = type, .arena = {.name = "base weights"}};
     const pawl_status status = take(f);
     if (status != PAWL_OK) {
         pawl_frozen_close(f);
@@ -127,7 +127,7 @@ pawl_status pawl_frozen_open(const pawl_model *m, pawl_code code, pawl_dtype typ
 void pawl_frozen_close(pawl_frozen *f)
 {
     if (!f) return;
-    pawl_arena_close(&f->arena);
+    pawl_arena_close_on(f->device, PAWL_ON_DEVICE, &f->arena);
     pawl_free(f->layers);
     pawl_free(f->coded);
     pawl_free(f);
@@ -154,13 +154,28 @@ static int all_finite(const float *x, int64_t count)
     return good;
 }
 
-static pawl_status fill_tensor(pawl_frozen *f, pawl_device *d, int i, pawl_weight_read read, void *self, float *scratch)
+/* Where a tensor is read to, and where ops find it then. One tensor's room each; NULL where none is needed. */
+typedef struct rooms {
+    float *here, *there;
+    size_t here_bytes, there_bytes;
+} rooms;
+
+/* Read straight to where it stays, if the host reaches that. */
+static pawl_status fill_plain(const pawl_frozen *f, int i, pawl_weight_read read, void *self, const rooms *r, float *to)
+{
+    float *here = pawl_host_side(f->device, to, r->here);
+    PAWL_TRY(read(self, i, here));
+    return pawl_upload(f->device, to, here, (size_t)f->m->extents[i].count * sizeof *here);
+}
+
+static pawl_status fill_tensor(pawl_frozen *f, int i, pawl_weight_read read, void *self, const rooms *r)
 {
     const pawl_model *m = f->m;
     const pawl_weight *w = &m->weights[i];
+    const int64_t count = m->extents[i].count;
     int64_t layer = 0;
     pawl_slot slot = PAWL_EMBED;
-    if (is_plain(f)) return read(self, i, f->flat + w->first);
+    if (is_plain(f)) return fill_plain(f, i, read, self, r, f->flat + w->first);
     PAWL_CHECK(find_slot(m, w->first, &layer, &slot), PAWL_EBUG, "tensor %s has no slot", w->name);
     const pawl_slot group = pawl_group_of(m, slot);
     const pawl_places *in_model = layer < 0 ? &m->outer : &m->layers[layer],
@@ -168,41 +183,54 @@ static pawl_status fill_tensor(pawl_frozen *f, pawl_device *d, int i, pawl_weigh
     const int64_t offset = w->first - in_model->at[group];
     const pawl_stretch all = {f->flat + (is_coded(f, slot) ? 0 : here->at[group]), 0, type_of(f, slot)};
     void *to = (void *)(uintptr_t)pawl_number_at(all, offset);
-    if (!is_coded(f, slot) && all.type == PAWL_F32) return read(self, i, to);
-    PAWL_TRY(read(self, i, scratch));
-    if (!is_coded(f, slot)) {
-        const int64_t count = m->extents[i].count;
-        return pawl_cast(d, pawl_view(scratch, count, 0), pawl_view_as(PAWL_BF16, to, count, 0));
-    }
-    PAWL_CHECK(all_finite(scratch, m->extents[i].count), PAWL_EDATA,
+    if (!is_coded(f, slot) && all.type == PAWL_F32) return fill_plain(f, i, read, self, r, to);
+    PAWL_TRY(read(self, i, r->here));
+    PAWL_CHECK(!is_coded(f, slot) || all_finite(r->here, count), PAWL_EDATA,
                "tensor %s of the base model holds numbers that are not finite: it cannot be kept in few bits", w->name);
-    return pawl_quantise(d, pawl_view(scratch, w->dim[0], w->dim[1]), &f->coded[layer * GROUPS + group_index(group)],
+    PAWL_TRY(pawl_upload(f->device, r->there, r->here, (size_t)count * sizeof *r->here));
+    if (!is_coded(f, slot)) return pawl_cast(f->device, pawl_view(r->there, count, 0), pawl_view_as(PAWL_BF16, to, count, 0));
+    return pawl_quantise(f->device, pawl_view(r->there, w->dim[0], w->dim[1]), &f->coded[layer * GROUPS + group_index(group)],
                          offset / w->dim[1]);
 }
 
-size_t pawl_frozen_fill_bytes(const pawl_model *m, pawl_code code, pawl_dtype type)
+/* What is cast or coded is read aside; where memory is not shared all is, and what is cast or coded lies on the device as f32 first. */
+static rooms rooms_of(const pawl_model *m, const pawl_device *d, pawl_code code, pawl_dtype type)
 {
     const pawl_frozen f = {.m = m, .code = code, .type = type};
-    int64_t most = 0;
+    const int shared = pawl_device_shares_memory(d);
+    int64_t aside = 0, most = 0;
     for (int i = 0; i < m->count; i++) {
         int64_t layer = 0;
         pawl_slot slot = PAWL_EMBED;
-        if (!find_slot(m, m->weights[i].first, &layer, &slot)) continue;
+        const int64_t count = m->extents[i].count;
+        most = count > most ? count : most;
+        if (is_plain(&f) || !find_slot(m, m->weights[i].first, &layer, &slot)) continue;
         if (!is_coded(&f, slot) && type_of(&f, slot) == PAWL_F32) continue;
-        most = m->extents[i].count > most ? m->extents[i].count : most;
+        aside = count > aside ? count : aside;
     }
-    return (size_t)most * sizeof(float);
+    return (rooms){.here_bytes = (size_t)(shared ? aside : most) * sizeof(float),
+                   .there_bytes = (size_t)(shared ? 0 : aside) * sizeof(float)};
 }
 
-pawl_status pawl_frozen_fill(pawl_frozen *f, pawl_device *d, pawl_weight_read read, void *self)
+size_t pawl_frozen_fill_bytes(const pawl_model *m, const pawl_device *d, pawl_code code, pawl_dtype type)
 {
-    float *scratch = NULL;
-    const size_t bytes = pawl_frozen_fill_bytes(f->m, f->code, f->type);
+    const rooms r = rooms_of(m, d, code, type);
+    return r.here_bytes + r.there_bytes;
+}
+
+pawl_status pawl_frozen_fill(pawl_frozen *f, pawl_weight_read read, void *self)
+{
+    rooms r = rooms_of(f->m, f->device, f->code, f->type);
+    void *there = NULL;
     pawl_status status = PAWL_OK;
-    if (bytes) PAWL_TRY(pawl_alloc((void **)&scratch, bytes, "one tensor of the base model"));
-    for (int i = 0; i < f->m->count; i++) PAWL_TRY_OUT(fill_tensor(f, d, i, read, self, scratch));
+    if (r.here_bytes) PAWL_TRY(pawl_alloc((void **)&r.here, r.here_bytes, "one tensor of the base model"));
+    if (r.there_bytes)
+        PAWL_TRY_OUT(pawl_device_take(f->device, PAWL_ON_DEVICE, r.there_bytes, "one tensor of the base model", &there));
+    r.there = there ? there : r.here;
+    for (int i = 0; i < f->m->count; i++) PAWL_TRY_OUT(fill_tensor(f, i, read, self, &r));
 out:
-    pawl_free(scratch);
+    pawl_device_give(f->device, PAWL_ON_DEVICE, there, r.there_bytes);
+    pawl_free(r.here);
     return status;
 }
 

@@ -10,8 +10,12 @@ typedef struct scratch {
     float *qkv_raw, *qkv, *head_rstd, *attended;
     float *gate_up, *act, *logits;
     float *keys, *values; /* [L, P, GK] */
-    int32_t *ids;         /* [P]: what was fed */
+    int32_t *now;         /* [NUMBERS] of the position at hand, where memory is not shared; else they lie in now_here */
+    int32_t *now_here, *ids; /* in the host's memory: the same; [P] what was fed */
+    float *logits_here;      /* [V] where memory is not shared */
 } scratch;
+
+enum { ID, POSITION, TURN, NUMBERS }; /* the id that is fed, its position, its row of the rotary tables */
 
 struct pawl_decoder {
     const pawl_model *m;
@@ -19,7 +23,7 @@ struct pawl_decoder {
     const float *weights;
     int64_t room, used; /* P positions, of which so many are filled */
     int sets, set;      /* of rotary tables (0: learned positions), and the one in use */
-    pawl_arena arena;
+    pawl_arena arena, here; /* here: in the host's memory */
     scratch s;
 };
 
@@ -28,8 +32,13 @@ static float *floats(pawl_arena *a, int64_t rows, int64_t cols)
     return pawl_take(a, PAWL_F32, 2, (const int64_t[]){rows, cols}).data;
 }
 
-static void lay_out(pawl_arena *a, const pawl_model *m, int64_t room, int sets, scratch *s)
+static void lay_out(pawl_decoder *g)
 {
+    pawl_arena *a = &g->arena;
+    scratch *s = &g->s;
+    const pawl_model *m = g->m;
+    const int64_t room = g->room;
+    const int sets = g->sets;
     const pawl_model_config *c = &m->config;
     const int64_t D = c->hidden_size, F = c->intermediate_size, cache = c->num_hidden_layers * room;
     s->cos = floats(a, sets * room, c->head_dim / 2);
@@ -49,7 +58,38 @@ static void lay_out(pawl_arena *a, const pawl_model *m, int64_t room, int sets, 
     s->logits = floats(a, 1, c->vocab_size);
     s->keys = floats(a, cache, pawl_key_width(c));
     s->values = floats(a, cache, pawl_key_width(c));
-    s->ids = pawl_take(a, PAWL_I32, 1, (const int64_t[]){room}).data;
+    s->ids = pawl_take(&g->here, PAWL_I32, 1, (const int64_t[]){room}).data;
+    s->now_here = pawl_take(&g->here, PAWL_I32, 1, (const int64_t[]){NUMBERS}).data;
+    s->now = s->now_here;
+    if (pawl_device_shares_memory(g->d)) return;
+    s->now = pawl_take(a, PAWL_I32, 1, (const int64_t[]){NUMBERS}).data;
+    s->logits_here = floats(&g->here, 1, c->vocab_size);
+}
+
+/* The host makes the tables. */
+static pawl_status fill_tables(pawl_decoder *g)
+{
+    const size_t numbers = (size_t)(g->sets * g->room * (g->m->config.head_dim / 2)), bytes = numbers * sizeof(float);
+    float *room = NULL;
+    pawl_status status = PAWL_OK;
+    if (!g->sets) return PAWL_OK;
+    if (!pawl_device_shares_memory(g->d)) PAWL_TRY(pawl_alloc((void **)&room, 2 * bytes, "rotary tables"));
+    float *cos = pawl_host_side(g->d, g->s.cos, room), *sin = pawl_host_side(g->d, g->s.sin, room ? room + numbers : NULL);
+    pawl_rope_tables(&g->m->config, g->room, cos, sin);
+    PAWL_TRY_OUT(pawl_upload(g->d, g->s.cos, cos, bytes));
+    PAWL_TRY_OUT(pawl_upload(g->d, g->s.sin, sin, bytes));
+out:
+    pawl_free(room);
+    return status;
+}
+
+static pawl_status take(pawl_decoder *g)
+{
+    lay_out(g); /* measures */
+    PAWL_TRY(pawl_arena_open_on(g->d, PAWL_ON_DEVICE, &g->arena));
+    PAWL_TRY(pawl_arena_open_on(g->d, PAWL_ON_HOST, &g->here));
+    lay_out(g);
+    return fill_tables(g);
 }
 
 pawl_status pawl_decoder_open(const pawl_model *m, pawl_device *d, const float *weights, int64_t max_tokens,
@@ -63,16 +103,13 @@ pawl_status pawl_decoder_open(const pawl_model *m, pawl_device *d, const float *
     most.positions = 1; /* the context is long, but one position is computed at a time */
     PAWL_TRY(pawl_device_reserve(d, &most));
     PAWL_TRY(pawl_alloc((void **)&g, sizeof *g, "a decoder"));
-    *g = (pawl_decoder){.m = m, .d = d, .weights = weights, .room = max_tokens, .arena = {.name = "key/value cache"}};
+    *g = (pawl_decoder){.m = m, .d = d, .weights = weights, .room = max_tokens, .arena = {.name = "key/value cache"}, .here = {.name = "key/value cache"}};
     g->sets = m->has & PAWL_POSITION_TABLE ? 0 : pawl_rope_sets(&m->config, max_tokens);
-    lay_out(&g->arena, m, max_tokens, g->sets, &g->s);
-    const pawl_status status = pawl_arena_open(&g->arena);
+    const pawl_status status = take(g);
     if (status != PAWL_OK) {
-        pawl_free(g);
+        pawl_decoder_close(g);
         return status;
     }
-    lay_out(&g->arena, m, max_tokens, g->sets, &g->s);
-    if (g->sets) pawl_rope_tables(&m->config, max_tokens, g->s.cos, g->s.sin);
     *out = g;
     return PAWL_OK;
 }
@@ -80,7 +117,8 @@ pawl_status pawl_decoder_open(const pawl_model *m, pawl_device *d, const float *
 void pawl_decoder_close(pawl_decoder *g)
 {
     if (!g) return;
-    pawl_arena_close(&g->arena);
+    pawl_arena_close_on(g->d, PAWL_ON_DEVICE, &g->arena);
+    pawl_arena_close_on(g->d, PAWL_ON_HOST, &g->here);
     pawl_free(g);
 }
 
@@ -92,6 +130,11 @@ static pawl_tensor weight(const pawl_decoder *g, int64_t layer, pawl_slot s)
 static pawl_tensor one(const float *data, int64_t cols)
 {
     return pawl_view(data, 1, cols);
+}
+
+static pawl_tensor number_of(const pawl_decoder *g, int which)
+{
+    return (pawl_tensor){.data = g->s.now + which, .dtype = PAWL_I32, .ndim = 1, .dim = {1}};
 }
 
 /* sum becomes sum + x (none for NULL); in becomes its norm, with the weight of slot w. */
@@ -150,11 +193,9 @@ static pawl_status rotate(pawl_decoder *g)
 {
     const pawl_model_config *c = &g->m->config;
     const int64_t pairs = c->head_dim / 2, rows = g->sets * g->room;
-    int32_t turn = (int32_t)(g->used + g->set * g->room);
-    const pawl_tensor turns = {.data = &turn, .dtype = PAWL_I32, .ndim = 1, .dim = {1}};
     if (!rows) return PAWL_OK; /* positions were learned */
     return pawl_rope(g->d, one(g->s.qkv, pawl_qkv_width(c)), c->num_attention_heads + c->num_key_value_heads,
-                     pawl_view(g->s.cos, rows, pairs), pawl_view(g->s.sin, rows, pairs), turns, +1);
+                     pawl_view(g->s.cos, rows, pairs), pawl_view(g->s.sin, rows, pairs), number_of(g, TURN), +1);
 }
 
 static pawl_status attention(pawl_decoder *g, int64_t l)
@@ -182,12 +223,13 @@ static pawl_status mlp(pawl_decoder *g, int64_t l)
 static pawl_status embed(pawl_decoder *g, int32_t id)
 {
     const int64_t D = g->m->config.hidden_size;
-    int32_t position = (int32_t)g->used;
-    const pawl_tensor ids = {.data = &id, .dtype = PAWL_I32, .ndim = 1, .dim = {1}},
-                      positions = {.data = &position, .dtype = PAWL_I32, .ndim = 1, .dim = {1}},
-                      table = weight(g, 0, PAWL_POSITIONS);
-    PAWL_TRY(pawl_embedding(g->d, weight(g, 0, PAWL_EMBED), ids, one(g->s.sum, D)));
-    return table.data ? pawl_embedding(g->d, table, positions, one(g->s.out, D)) : PAWL_OK;
+    const pawl_tensor table = weight(g, 0, PAWL_POSITIONS);
+    g->s.now_here[ID] = id;
+    g->s.now_here[POSITION] = (int32_t)g->used;
+    g->s.now_here[TURN] = (int32_t)(g->used + g->set * g->room);
+    PAWL_TRY(pawl_upload(g->d, g->s.now, g->s.now_here, NUMBERS * sizeof *g->s.now));
+    PAWL_TRY(pawl_embedding(g->d, weight(g, 0, PAWL_EMBED), number_of(g, ID), one(g->s.sum, D)));
+    return table.data ? pawl_embedding(g->d, table, number_of(g, POSITION), one(g->s.out, D)) : PAWL_OK;
 }
 
 /* All layers for the next position; its keys and values stay in the cache. */
@@ -227,6 +269,7 @@ pawl_status pawl_decoder_step(pawl_decoder *g, int32_t id, const float **logits)
     PAWL_TRY(norm(g, 0, PAWL_FINAL_NORM, g->s.out));
     PAWL_TRY(pawl_linear(g->d, one(g->s.in, c->hidden_size), weight(g, 0, pawl_head_slot(g->m)),
                          (pawl_tensor){.dtype = PAWL_F32}, PAWL_SET, one(g->s.logits, c->vocab_size)));
-    *logits = g->s.logits;
-    return PAWL_OK;
+    float *here = pawl_host_side(g->d, g->s.logits, g->s.logits_here);
+    *logits = here;
+    return pawl_download(g->d, here, g->s.logits, (size_t)c->vocab_size * sizeof *here);
 }

@@ -184,16 +184,16 @@ pawl_status pawl_initial_read(void *initial, int tensor, float *to);
 typedef struct pawl_frozen pawl_frozen;
 /* code: how the linear weights of the blocks are kept. type: of passes; the other matrices are kept in it, and vectors as
  * f32. */
-PAWL_MUST pawl_status pawl_frozen_open(const pawl_model *m, pawl_code code, pawl_dtype type, pawl_frozen **out);
+PAWL_MUST pawl_status pawl_frozen_open(const pawl_model *m, pawl_device *d, pawl_code code, pawl_dtype type, pawl_frozen **out);
 void pawl_frozen_close(pawl_frozen *f);
 size_t pawl_frozen_bytes(const pawl_model *m, pawl_code code, pawl_dtype type); /* the plan */
-/* Puts the i-th tensor of pawl_model_state into `to`, as f32. */
+/* Puts the i-th tensor of pawl_model_state into `to`, in the host's memory, as f32. */
 typedef pawl_status (*pawl_weight_read)(void *self, int tensor, float *to);
-size_t pawl_frozen_fill_bytes(const pawl_model *m, pawl_code code, pawl_dtype type); /* what filling takes meanwhile: the plan */
+size_t pawl_frozen_fill_bytes(const pawl_model *m, const pawl_device *d, pawl_code code, pawl_dtype type); /* what filling takes meanwhile: the plan */
 /* Takes all weights from a source, tensor by tensor; those that are kept in few bits are never all there as f32. */
-PAWL_MUST pawl_status pawl_frozen_fill(pawl_frozen *f, pawl_device *d, pawl_weight_read read, void *self);
+PAWL_MUST pawl_status pawl_frozen_fill(pawl_frozen *f, pawl_weight_read read, void *self);
 
-/* DoRA's magnitudes in an adapter's flat run: the norms of the rows that it stands on (w + s b a). Local. */
+/* DoRA's magnitudes in an adapter's flat run (the device's): the norms of the rows that it stands on (w + s b a). Local. */
 PAWL_MUST pawl_status pawl_adapter_measure(const pawl_adapter *a, pawl_device *d, const pawl_frozen *f, float *flat);
 
 /* What memory for passes is taken for (decision 0024). */
@@ -204,6 +204,8 @@ typedef struct pawl_capacity {
     int train;                /* 1: backward, too; 0: forward only, nothing is kept */
     pawl_recompute recompute; /* what backward computes again instead of keeping it; the bits are the same */
     pawl_dtype type;          /* PAWL_F32 (0), or PAWL_BF16: matrix products of bf16 (decision 0022) */
+    pawl_device *device;      /* whose memory it is taken in, and that passes are on; NULL: any that shares the host's */
+    int64_t bins;             /* k of soft targets and records; read where memory is not shared: it is staged there */
 } pawl_capacity;
 
 /* What a pass with an adapter needs beside activations: low-rank products, and scratch for dropout and DoRA. */
@@ -263,7 +265,9 @@ typedef struct pawl_over {
     int64_t first_row; /* the number in the run of the slot's first row: dropout is counted by it; -1: no dropout */
 } pawl_over;
 
-/* Forward, and with grads also backward, over one slot. Local.
+/* Forward, and with grads also backward, over one slot. Local. Weights, low and grads (and what hooks put in their stead) are in the
+ * device's memory; all the rest, the batch and what `noise` and `extra` point at among it, is in the host's: a pass checks it, takes it
+ * up and brings what it computes back, so that all of it is there when the pass returns.
  *   over            NULL: all weights are the model's own; else weights and grads are the adapter's, the base's are in
  *                   `over`, and nothing is computed that only they would need
  *   hooks           told of each part before and after it is used; NULL: nobody
@@ -292,16 +296,16 @@ PAWL_MUST pawl_status pawl_model_pass(const pawl_model *m, pawl_device *d, pawl_
 /* Calls p's hooks as a pass would, and computes nothing: for a rank that has no slot while others, whose hooks communicate, have.
  * Of p only over, hooks and grads are looked at. */
 PAWL_MUST pawl_status pawl_model_walk(const pawl_model *m, const pawl_pass *p);
-/* Logits of every position, [B*T, V], for tests and tools (training never makes them whole). */
+/* Logits of every position, [B*T, V], into the device's memory, for tests and tools (training never makes them whole). */
 PAWL_MUST pawl_status pawl_model_logits(const pawl_model *m, pawl_device *d, pawl_activations *a, const pawl_batch *b,
                                         const pawl_over *over, const float *weights, const uint16_t *low, float *logits);
 
-/* Generation with a key/value cache. */
+/* Generation with a key/value cache. weights are the device's. */
 typedef struct pawl_decoder pawl_decoder;
 PAWL_MUST pawl_status pawl_decoder_open(const pawl_model *m, pawl_device *d, const float *weights, int64_t max_tokens,
                                         pawl_decoder **out);
 void pawl_decoder_close(pawl_decoder *g);
-/* Feeds one id; logits [V] of the next token stay valid until the next call. Errors: EDATA when the context is full. */
+/* Feeds one id; logits [V] of the next token (the host's) stay valid until the next call. Errors: EDATA when the context is full. */
 PAWL_MUST pawl_status pawl_decoder_step(pawl_decoder *g, int32_t id, const float **logits);
 
 /* Hugging Face directories. Reading config.json, in both published forms; a field that changes the result and is not

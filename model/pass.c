@@ -26,7 +26,7 @@ static pawl_status check_position(const pass *p, int64_t n)
 
 /* Documents longer than the old context are turned by the second set of tables (longrope), each for itself, so that
  * packing changes nothing. */
-static void choose_turns(const pass *p, int32_t *turns)
+void pass_choose_turns(const pass *p, int32_t *turns)
 {
     const pawl_batch *b = p->b;
     const int64_t reach = pawl_rope_reach(&p->m->config);
@@ -54,19 +54,13 @@ static pawl_status open_pass(pass *p)
     p->adapting.N = p->N;
     p->adapting.tokens = b->tokens;
     for (int64_t n = 0; n < p->N; n++) PAWL_TRY(check_position(p, n));
-    p->ids = (pawl_tensor){.data = b->ids, .dtype = PAWL_I32, .ndim = 1, .dim = {p->N}};
-    p->positions = (pawl_tensor){.data = b->positions, .dtype = PAWL_I32, .ndim = 1, .dim = {p->N}};
-    p->turns = p->positions;
-    if (p->x->turns) {
-        choose_turns(p, p->x->turns);
-        p->turns.data = p->x->turns;
-    }
+    PAWL_TRY(pass_take_up(p));
     p->attend = (pawl_attend){.rows = b->rows,
                               .tokens = b->tokens,
                               .heads = c->num_attention_heads,
                               .kv_heads = c->num_key_value_heads,
                               .head_dim = c->head_dim,
-                              .starts = b->starts};
+                              .starts = p->at.starts};
     return PAWL_OK;
 }
 
@@ -74,7 +68,7 @@ static pawl_status open_pass(pass *p)
 
 typedef struct finite_check {
     const pass *p;
-    const float *losses;
+    const float *losses, *dsum; /* dsum NULL: not looked at */
     int32_t *bad;
 } finite_check;
 
@@ -95,7 +89,15 @@ static void check_row(void *self, int64_t row)
     const pawl_soft *soft = f->p->how->extra.soft;
     const int64_t T = f->p->b->tokens, D = f->p->m->config.hidden_size;
     f->bad[row] = !all_finite(f->losses + row * T, T) || (soft && !all_finite(soft->loss + row * T, T)) ||
-                  (f->p->learns && !all_finite(f->p->x->dsum + row * T * D, T * D));
+                  (f->dsum && !all_finite(f->dsum + row * T * D, T * D));
+}
+
+static pawl_status find_bad_rows(const pass *p)
+{
+    const int here = pawl_device_shares_memory(p->d);
+    finite_check f = {.p = p, .losses = p->how->losses, .dsum = p->learns && here ? p->x->dsum : NULL, .bad = p->how->bad_rows};
+    pawl_parallel(p->d, p->b->rows, check_row, &f);
+    return p->learns && !here ? pass_finite_gradients(p, f.bad) : PAWL_OK;
 }
 
 /* --- the two passes ---------------------------------------------------------------------------------------- */
@@ -118,17 +120,15 @@ static pawl_status head_loss(pass *p)
     const int64_t part = pass_head(p), D = p->m->config.hidden_size;
     if (part != pass_above(p)) PAWL_TRY(pass_need(p, part));
     if (p->learns) PAWL_TRY(pass_want(p, part));
-    pawl_head_extra extra = p->how->extra;
-    extra.tokens = p->b->tokens;
     const pawl_head h = {.hidden = pass_low(p, p->x->final.in, D),
                          .w = pass_matrix(p, 0, head),
-                         .targets = p->b->targets,
+                         .targets = p->at.targets,
                          .scale = p->how->scale,
-                         .loss = pass_view(p, p->how->losses, 0),
+                         .loss = pass_view(p, p->losses, 0),
                          .dhidden = pass_view(p, p->learns ? p->x->dnorm : NULL, D),
                          .dw = pass_grad(p, 0, head),
                          .put = pass_put(p, head),
-                         .extra = extra};
+                         .extra = p->extra};
     PAWL_TRY(pawl_head_loss(p->d, &h));
     return part != pass_above(p) ? pass_done(p, part) : PAWL_OK;
 }
@@ -142,9 +142,8 @@ pawl_status pawl_model_pass(const pawl_model *m, pawl_device *d, pawl_activation
     PAWL_SPAN_TRY("head", head_loss(&p));
     if (p.learns) PAWL_SPAN_TRY("backward", pass_backward(&p));
     else PAWL_TRY(pass_done(&p, pass_above(&p)));
-    finite_check f = {.p = &p, .losses = how->losses, .bad = how->bad_rows};
-    if (how->bad_rows) pawl_parallel(d, b->rows, check_row, &f);
-    return PAWL_OK;
+    PAWL_TRY(pass_bring_back(&p));
+    return how->bad_rows ? find_bad_rows(&p) : PAWL_OK;
 }
 
 pawl_status pawl_model_logits(const pawl_model *m, pawl_device *d, pawl_activations *a, const pawl_batch *b,

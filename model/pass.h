@@ -20,7 +20,14 @@ typedef struct pass {
     const pawl_model *m;
     pawl_device *d;
     pawl_activations *x;
-    const pawl_batch *b;
+    const pawl_batch *b; /* the host's; where ops read and write it and what belongs to it, since pass_take_up: */
+    pawl_batch at;
+    float *losses;
+    pawl_noise noise;
+    pawl_head_extra extra;
+    pawl_soft soft; /* what of extra is not the caller's own */
+    pawl_top top;
+    pawl_labels labels;
     const pawl_pass *how;
     int learns; /* goes backward, too */
     int64_t N;
@@ -29,6 +36,14 @@ typedef struct pass {
     held held[HELD];
     pawl_adapting adapting; /* over NULL: all weights are trained */
 } pass;
+
+/* What the host hands in, to where ops read it; and back what ops have made of it (transit.c). */
+PAWL_MUST pawl_status pass_take_up(pass *p);
+PAWL_MUST pawl_status pass_bring_back(const pass *p);
+/* Sets bad[row] where the gradient of a row's embeddings is not finite, when the host cannot read it. */
+PAWL_MUST pawl_status pass_finite_gradients(const pass *p, int32_t *bad);
+/* Each position's row of the rotary tables, with two sets of them. */
+void pass_choose_turns(const pass *p, int32_t *turns);
 
 /* Around every use of a part's weights and gradients (parts.c). */
 PAWL_MUST pawl_status pass_need(pass *p, int64_t part);

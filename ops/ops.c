@@ -64,24 +64,25 @@ double pawl_device_memory_rate(pawl_device *d)
 
 int pawl_device_shares_memory(const pawl_device *d)
 {
-    return d->ops->shares_memory;
+    return !d || d->ops->shares_memory;
 }
 
 pawl_status pawl_device_take(pawl_device *d, pawl_side_of side, size_t bytes, const char *what, void **out)
 {
-    return d->ops->take(d, side, bytes, what, out);
+    return d ? d->ops->take(d, side, bytes, what, out) : pawl_pages_take(bytes, what, out);
 }
 
 void pawl_device_give(pawl_device *d, pawl_side_of side, void *block, size_t bytes)
 {
-    if (block) d->ops->give(d, side, block, bytes);
+    if (block && d) d->ops->give(d, side, block, bytes);
+    if (block && !d) pawl_pages_give(block, bytes);
 }
 
 pawl_status pawl_arena_open_on(pawl_device *d, pawl_side_of side, pawl_arena *a)
 {
     void *block;
     if (!a->used) a->used = 1;
-    PAWL_TRY(d->ops->take(d, side, a->used, a->name, &block));
+    PAWL_TRY(pawl_device_take(d, side, a->used, a->name, &block));
     pawl_arena_adopt(a, block);
     return PAWL_OK;
 }
@@ -94,12 +95,18 @@ void pawl_arena_close_on(pawl_device *d, pawl_side_of side, pawl_arena *a)
 
 pawl_status pawl_upload(pawl_device *d, void *to_device, const void *from_host, size_t bytes)
 {
-    return to_device == from_host || bytes == 0 ? PAWL_OK : d->ops->upload(d, to_device, from_host, bytes);
+    if (to_device == from_host || bytes == 0) return PAWL_OK;
+    if (d) return d->ops->upload(d, to_device, from_host, bytes);
+    memcpy(to_device, from_host, bytes);
+    return PAWL_OK;
 }
 
 pawl_status pawl_download(pawl_device *d, void *to_host, const void *from_device, size_t bytes)
 {
-    return to_host == from_device || bytes == 0 ? PAWL_OK : d->ops->download(d, to_host, from_device, bytes);
+    if (to_host == from_device || bytes == 0) return PAWL_OK;
+    if (d) return d->ops->download(d, to_host, from_device, bytes);
+    memcpy(to_host, from_device, bytes);
+    return PAWL_OK;
 }
 
 void pawl_parallel(pawl_device *d, int64_t count, void (*body)(void *self, int64_t i), void *self)

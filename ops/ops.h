@@ -81,8 +81,15 @@ void pawl_device_time(pawl_device *d, const pawl_rates *rates);
  * when the call returns. Nothing else in pawl may touch the device's memory: it goes up and down through the two calls below.
  * On CPUs the two memories are one (pawl_device_shares_memory): then who has an array hands it to ops where it lies, and copies
  * nothing. Where they are not one, indices have been checked by whoever uploads them; ops cannot.
- * Ops, uploads and downloads of a device happen in the order of the calls, whatever runs behind them. */
+ * Ops, uploads and downloads of a device happen in the order of the calls, whatever runs behind them. In these functions d may be
+ * NULL: then there is the host's memory alone. */
 int pawl_device_shares_memory(const pawl_device *d);
+/* Where the host reads and writes an array of the device's: the array itself where memory is shared, else `room`, between
+ * an upload or a download. */
+static inline void *pawl_host_side(const pawl_device *d, const void *array, void *room)
+{
+    return pawl_device_shares_memory(d) ? (void *)(uintptr_t)array : room;
+}
 typedef enum pawl_side_of {
     PAWL_ON_DEVICE, /* what ops read and write */
     PAWL_ON_HOST    /* the host's, which the device copies from and to at its best (pinned): for staging */

@@ -304,7 +304,7 @@ static pawl_status fill_base(fixture *f, const char *dir)
 {
     pawl_hf_reader *r;
     PAWL_TRY(pawl_hf_open(f->model, dir, &r));
-    const pawl_status status = pawl_frozen_fill(f->base, f->device, pawl_hf_read, r);
+    const pawl_status status = pawl_frozen_fill(f->base, pawl_hf_read, r);
     pawl_hf_reader_close(r);
     return status;
 }
@@ -318,7 +318,7 @@ static pawl_status open_adapter(fixture *f, const char *dir)
     const pawl_status status = pawl_adapter_open(f->model, settings, dir, &f->adapter);
     json_decref(settings);
     if (status != PAWL_OK) return status;
-    PAWL_TRY(pawl_frozen_open(f->model, PAWL_CODE_NONE, type, &f->base));
+    PAWL_TRY(pawl_frozen_open(f->model, f->device, PAWL_CODE_NONE, type, &f->base));
     PAWL_TRY(pawl_adapter_work_open(f->adapter, &room, &f->work));
     f->over = (pawl_over){.adapter = f->adapter, .base = f->base, .work = f->work, .first_row = -1};
     PAWL_TRY(pawl_path_join(model, sizeof model, f->dir, "model"));

@@ -157,7 +157,7 @@ static problem open_problem_with(const char *settings, int threads, int biases)
     problem p = {.m = small_model(1, biases)};
     p.a = adapter_on(p.m, settings);
     assert_int_equal(pawl_device_open_cpu(threads, "auto", &p.d), PAWL_OK);
-    assert_int_equal(pawl_frozen_open(p.m, PAWL_CODE_NONE, PAWL_F32, &p.base), PAWL_OK);
+    assert_int_equal(pawl_frozen_open(p.m, p.d, PAWL_CODE_NONE, PAWL_F32, &p.base), PAWL_OK);
     assert_int_equal(pawl_adapter_work_open(p.a, &(pawl_capacity){.rows = ROWS, .tokens = T}, &p.work), PAWL_OK);
     const pawl_shapes shapes = pawl_model_shapes(p.m, ROWS, T);
     assert_int_equal(pawl_device_reserve(p.d, &shapes), PAWL_OK);

@@ -278,8 +278,8 @@ static void adapters_have_parts_too(void **unused)
         pawl_frozen *base;
         pawl_adapter_work *work;
         assert_int_equal(pawl_adapter_open(s.model, settings, "here", &a), PAWL_OK);
-        assert_int_equal(pawl_frozen_open(s.model, PAWL_CODE_NONE, PAWL_F32, &base), PAWL_OK);
-        assert_int_equal(pawl_frozen_fill(base, s.device, base_weight, &s), PAWL_OK);
+        assert_int_equal(pawl_frozen_open(s.model, s.device, PAWL_CODE_NONE, PAWL_F32, &base), PAWL_OK);
+        assert_int_equal(pawl_frozen_fill(base, base_weight, &s), PAWL_OK);
         assert_int_equal(pawl_adapter_work_open(a, &(pawl_capacity){.rows = MOST_ROWS, .tokens = T}, &work), PAWL_OK);
         const pawl_over over = {.adapter = a, .base = base, .work = work, .seed = 4, .first_row = 7};
         const int64_t count = pawl_trained_count(s.model, a);

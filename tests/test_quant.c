@@ -199,7 +199,7 @@ static base open_base(pawl_code code)
     const pawl_shapes shapes = pawl_model_shapes(b.m, 1, N);
     assert_int_equal(pawl_device_reserve(b.d, &shapes), PAWL_OK);
     b.weights = numbers(pawl_model_count(b.m), 4, 0.05f);
-    assert_int_equal(pawl_frozen_open(b.m, code, PAWL_F32, &b.frozen), PAWL_OK);
+    assert_int_equal(pawl_frozen_open(b.m, b.d, code, PAWL_F32, &b.frozen), PAWL_OK);
     return b;
 }
 
@@ -232,7 +232,7 @@ static void panels_are_the_weights(void **state)
     (void)state;
     for (int code = PAWL_CODE_INT8; code <= PAWL_CODE_NF4; code++) {
         base b = open_base((pawl_code)code);
-        assert_int_equal(pawl_frozen_fill(b.frozen, b.d, give, &b), PAWL_OK);
+        assert_int_equal(pawl_frozen_fill(b.frozen, give, &b), PAWL_OK);
         int most = 0;
         for (size_t g = 0; g < sizeof groups / sizeof *groups; g++) {
             const pawl_tensor w = pawl_part(b.m, b.weights, 0, groups[g]);
@@ -315,10 +315,10 @@ static void products_are_those_of_the_decoded_weights(void **state)
 {
     (void)state;
     base few = open_base(PAWL_CODE_NF4), whole = open_base(PAWL_CODE_NONE);
-    assert_int_equal(pawl_frozen_fill(few.frozen, few.d, give, &few), PAWL_OK);
+    assert_int_equal(pawl_frozen_fill(few.frozen, give, &few), PAWL_OK);
     gathering all = {.w = (float *)pawl_part(whole.m, whole.weights, 0, PAWL_GATE).data, .cols = D};
     assert_int_equal(pawl_frozen_rows(few.frozen, few.d, 0, PAWL_GATE, 0, 2 * F, gather, &all), PAWL_OK);
-    assert_int_equal(pawl_frozen_fill(whole.frozen, whole.d, give, &whole), PAWL_OK);
+    assert_int_equal(pawl_frozen_fill(whole.frozen, give, &whole), PAWL_OK);
     product a = multiply(few), b = multiply(whole);
     expect_near(a.y, b.y, N * 2 * F);
     expect_near(a.dx, b.dx, N * D);
@@ -339,7 +339,7 @@ static void bytes_are_saved_and_bad_numbers_refused(void **state)
     assert_true(saved > linear * (4 - 0.57) - 4.0 * (1 << 20) - 65536); /* but for one panel */
     assert_true(pawl_frozen_bytes(b.m, PAWL_CODE_INT8, PAWL_F32) > pawl_frozen_bytes(b.m, PAWL_CODE_NF4, PAWL_F32));
     b.poisoned = 4;
-    assert_int_equal(pawl_frozen_fill(b.frozen, b.d, give, &b), PAWL_EDATA);
+    assert_int_equal(pawl_frozen_fill(b.frozen, give, &b), PAWL_EDATA);
     assert_non_null(strstr(pawl_last_error()->what, b.m->weights[4].name));
     close_base(&b);
 }

@@ -122,8 +122,8 @@ static void adapters_give_the_same_bits(void **unused)
         pawl_adapter *a;
         pawl_frozen *base;
         if (pawl_adapter_open(s.model, settings, "here", &a) != PAWL_OK) fail_msg("%s", pawl_last_error()->what);
-        assert_int_equal(pawl_frozen_open(s.model, PAWL_CODE_INT8, PAWL_F32, &base), PAWL_OK);
-        assert_int_equal(pawl_frozen_fill(base, s.device, base_weight, &s), PAWL_OK);
+        assert_int_equal(pawl_frozen_open(s.model, s.device, PAWL_CODE_INT8, PAWL_F32, &base), PAWL_OK);
+        assert_int_equal(pawl_frozen_fill(base, base_weight, &s), PAWL_OK);
         const int tensors = pawl_trained_extents(s.model, a, &extents);
         const int64_t count = pawl_trained_count(s.model, a);
         float *weights = floats(count);

@@ -53,7 +53,9 @@ pawl_capacity pawl_run_capacity(const pawl_parts *p, int64_t tokens, int train)
                            .tokens = tokens,
                            .train = train,
                            .recompute = (pawl_recompute)p->train->activation_recompute,
-                           .type = pawl_run_type(p)};
+                           .type = pawl_run_type(p),
+                           .device = p->device,
+                           .bins = pawl_run_bins(p)};
 }
 
 void pawl_lane_slots(const pawl_cut *c, int lane, int64_t *first, int64_t *end)

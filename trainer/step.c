@@ -84,7 +84,7 @@ static pawl_status take_adapter(pawl_stepper *s, const pawl_capacity *room)
 {
     const pawl_parts *p = s->p;
     if (!p->adapter) return PAWL_OK;
-    PAWL_TRY(pawl_frozen_open(p->model, p->base_code, pawl_run_type(p), &s->base));
+    PAWL_TRY(pawl_frozen_open(p->model, p->device, p->base_code, pawl_run_type(p), &s->base));
     PAWL_TRY(pawl_adapter_work_open(p->adapter, room, &s->work));
     s->over = (pawl_over){.adapter = p->adapter, .base = s->base, .work = s->work, .seed = (uint64_t)p->train->seed, .first_row = -1};
     return PAWL_OK;

@@ -27,7 +27,7 @@ static pawl_status base_weights(const pawl_planned *w, size_t *bytes)
 
 static pawl_status reading(const pawl_planned *w, size_t *bytes)
 {
-    *bytes = w->p->adapter ? pawl_frozen_fill_bytes(w->p->model, w->p->base_code, pawl_run_type(w->p)) : 0;
+    *bytes = w->p->adapter ? pawl_frozen_fill_bytes(w->p->model, w->p->device, w->p->base_code, pawl_run_type(w->p)) : 0;
     return PAWL_OK;
 }
 

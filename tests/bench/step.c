@@ -94,8 +94,8 @@ static pawl_status open_adapter(bench *b)
     const pawl_status s = pawl_adapter_open(b->model, settings, "--lora", &b->adapter);
     json_decref(settings);
     if (s != PAWL_OK) return s;
-    PAWL_TRY(pawl_frozen_open(b->model, b->code, b->room.type, &b->base));
-    PAWL_TRY(pawl_frozen_fill(b->base, b->device, any_weights, b));
+    PAWL_TRY(pawl_frozen_open(b->model, b->device, b->code, b->room.type, &b->base));
+    PAWL_TRY(pawl_frozen_fill(b->base, any_weights, b));
     PAWL_TRY(pawl_adapter_work_open(b->adapter, &b->room, &b->work));
     b->over = (pawl_over){.adapter = b->adapter, .base = b->base, .work = b->work, .seed = 1};
     return PAWL_OK;

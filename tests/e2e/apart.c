@@ -1,0 +1,387 @@
+/* The CPU behind a device whose memory is apart (decision 0043). Its memory has two addresses: one that the program is given and that
+ * nobody may read or write, and one that only the CPU's ops are given. So a touch by the host is a fault where it happens,
+ * and an array of the host's among an op's arguments ends the program with the op's name. Linked into a program with
+ * --wrap=pawl_device_open_cpu, it stands in for every CPU device there. */
+#include <execinfo.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "core/batch.h"
+#include "ops/checks.h"
+
+typedef struct block {
+    char *given, *real; /* the same bytes: PROT_NONE, and readable */
+    size_t bytes;
+} block;
+
+enum { BLOCKS = 4096 };
+static struct {
+    pthread_mutex_t mutex;
+    block block[BLOCKS];
+    int count;
+} taken = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+typedef struct apart {
+    pawl_device device;
+    pawl_device *cpu;
+} apart;
+
+static pawl_device *cpu_of(const pawl_device *d)
+{
+    return ((const apart *)d)->cpu;
+}
+
+/* ---- memory ---- */
+
+static pawl_status take_block(size_t bytes, const char *what, block *out)
+{
+    void *real, *given;
+    const int fd = memfd_create("apart", MFD_CLOEXEC);
+    PAWL_CHECK(fd >= 0 && ftruncate(fd, (off_t)bytes) == 0, PAWL_EMEM, "no memory for %s (%zu bytes)", what, bytes);
+    real = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    given = mmap(NULL, bytes, PROT_NONE, MAP_SHARED, fd, 0);
+    close(fd);
+    PAWL_CHECK(real != MAP_FAILED && given != MAP_FAILED, PAWL_EMEM, "no memory for %s (%zu bytes)", what, bytes);
+    *out = (block){given, real, bytes};
+    return PAWL_OK;
+}
+
+static pawl_status take_apart(pawl_device *d, pawl_side_of side, size_t bytes, const char *what, void **out)
+{
+    block b;
+    (void)d;
+    if (side == PAWL_ON_HOST) return pawl_pages_take(bytes, what, out);
+    PAWL_TRY(take_block(bytes ? bytes : 1, what, &b));
+    pthread_mutex_lock(&taken.mutex);
+    const int room = taken.count < BLOCKS;
+    if (room) taken.block[taken.count++] = b;
+    pthread_mutex_unlock(&taken.mutex);
+    PAWL_CHECK(room, PAWL_EMEM, "more than %d blocks of the device's memory", BLOCKS);
+    *out = b.given;
+    return PAWL_OK;
+}
+
+static void give_apart(pawl_device *d, pawl_side_of side, void *given, size_t bytes)
+{
+    block b = {0};
+    (void)d;
+    if (side == PAWL_ON_HOST) {
+        pawl_pages_give(given, bytes);
+        return;
+    }
+    pthread_mutex_lock(&taken.mutex);
+    for (int i = 0; i < taken.count && !b.given; i++)
+        if (taken.block[i].given == given) {
+            b = taken.block[i];
+            taken.block[i] = taken.block[--taken.count];
+        }
+    pthread_mutex_unlock(&taken.mutex);
+    PAWL_ASSERT(b.given && b.bytes == (bytes ? bytes : 1));
+    munmap(b.real, b.bytes);
+    munmap(b.given, b.bytes);
+}
+
+static void refuse(const char *op, const char *argument, const char *why)
+{
+    void *frames[24];
+    fprintf(stderr, "apart: %s: %s %s\n", op, argument, why);
+    backtrace_symbols_fd(frames, backtrace(frames, 24), STDERR_FILENO);
+    abort();
+}
+
+/* Where the bytes at a given address are. */
+static void *real_of(const char *op, const char *argument, const void *given, size_t bytes)
+{
+    const char *at = given;
+    void *real = NULL;
+    if (!given || bytes == 0) return (void *)(uintptr_t)given;
+    pthread_mutex_lock(&taken.mutex);
+    for (int i = 0; i < taken.count && !real; i++) {
+        const block *b = &taken.block[i];
+        if (at < b->given || at >= b->given + b->bytes) continue;
+        if (bytes > (size_t)(b->given + b->bytes - at)) refuse(op, argument, "reaches beyond its block");
+        real = b->real + (at - b->given);
+    }
+    pthread_mutex_unlock(&taken.mutex);
+    if (!real) refuse(op, argument, "is not in the device's memory");
+    return real;
+}
+
+static pawl_status upload_apart(pawl_device *d, void *to_device, const void *from_host, size_t bytes)
+{
+    (void)d;
+    memcpy(real_of("upload", "to_device", to_device, bytes), from_host, bytes);
+    return PAWL_OK;
+}
+
+static pawl_status download_apart(pawl_device *d, void *to_host, const void *from_device, size_t bytes)
+{
+    (void)d;
+    memcpy(to_host, real_of("download", "from_device", from_device, bytes), bytes);
+    return PAWL_OK;
+}
+
+/* ---- what is no op ---- */
+
+static void close_apart(pawl_device *d)
+{
+    pawl_device_close(cpu_of(d));
+    pawl_free(d);
+}
+
+static size_t scratch_bytes_apart(const pawl_device *d, const pawl_shapes *most)
+{
+    return pawl_device_scratch_bytes(cpu_of(d), most);
+}
+
+static pawl_status reserve_apart(pawl_device *d, const pawl_shapes *most)
+{
+    return pawl_device_reserve(cpu_of(d), most);
+}
+
+static int threads_apart(const pawl_device *d)
+{
+    return pawl_device_threads(cpu_of(d));
+}
+
+static const char *describe_apart(const pawl_device *d)
+{
+    return pawl_device_describe(cpu_of(d));
+}
+
+static double gemm_rate_apart(pawl_device *d, pawl_dtype type)
+{
+    return pawl_device_gemm_rate(cpu_of(d), type);
+}
+
+static double memory_rate_apart(pawl_device *d)
+{
+    return pawl_device_memory_rate(cpu_of(d));
+}
+
+static void parallel_apart(pawl_device *d, int64_t count, void (*body)(void *self, int64_t i), void *self)
+{
+    pawl_parallel(cpu_of(d), count, body, self);
+}
+
+/* ---- ops: arguments at their real addresses ---- */
+
+static pawl_tensor tensor_at(const char *op, const char *argument, pawl_tensor t)
+{
+    t.data = real_of(op, argument, t.data, t.data ? pawl_tensor_bytes(t) : 0);
+    return t;
+}
+
+static int64_t blocks_of(int64_t count)
+{
+    return (count + PAWL_SUM_BLOCK - 1) / PAWL_SUM_BLOCK;
+}
+
+static pawl_attend attend_at(const char *op, const pawl_attend *a)
+{
+    pawl_attend r = *a;
+    r.starts = real_of(op, "starts", a->starts, (size_t)(a->rows * a->tokens) * sizeof *a->starts);
+    return r;
+}
+
+static pawl_noise noise_at(const pawl_noise *n, int64_t positions)
+{
+    pawl_noise r = *n;
+    r.lengths = real_of("add_noise", "lengths", n->lengths, (size_t)(positions / n->tokens) * sizeof *n->lengths);
+    return r;
+}
+
+static pawl_coded coded_at(const char *op, const pawl_coded *q)
+{
+    pawl_coded r = *q;
+    r.codes = real_of(op, "codes", q->codes, (size_t)(q->rows * pawl_code_row_bytes(q->code, q->cols)));
+    r.scales = real_of(op, "scales", q->scales, (size_t)(q->rows * pawl_code_row_scales(q->code, q->cols)) * sizeof *q->scales);
+    return r;
+}
+
+static pawl_moments_8bit moments_at(const pawl_moments_8bit *m, int64_t count)
+{
+    const size_t scales = (size_t)((count + 255) / 256) * sizeof(float);
+    return (pawl_moments_8bit){.m = real_of("adamw_8bit", "m", m->m, (size_t)count),
+                               .v = real_of("adamw_8bit", "v", m->v, (size_t)count),
+                               .m_scale = real_of("adamw_8bit", "m_scale", m->m_scale, scales),
+                               .v_scale = real_of("adamw_8bit", "v_scale", m->v_scale, scales)};
+}
+
+#define AT(pointer, count) real_of(op_name, #pointer, (pointer), (size_t)(count) * sizeof *(pointer))
+#define BYTES(pointer, bytes) real_of(op_name, #pointer, (pointer), (bytes))
+#define T(tensor) tensor_at(op_name, #tensor, tensor)
+
+static pawl_soft soft_at(const pawl_soft *s, int64_t N, int64_t B)
+{
+    const char *op_name = "head_loss (soft)";
+    pawl_soft r = *s;
+    r.ids = AT(s->ids, N * s->k);
+    r.logp = AT(s->logp, N * s->k);
+    r.row_weights = AT(s->row_weights, B);
+    r.loss = AT(s->loss, N);
+    r.row_k = AT(s->row_k, B);
+    r.row_temperatures = AT(s->row_temperatures, B);
+    return r;
+}
+
+static pawl_top top_at(const pawl_top *t, int64_t N)
+{
+    const char *op_name = "head_loss (top)";
+    pawl_top r = *t;
+    r.ids = AT(t->ids, N * t->k);
+    r.logp = AT(t->logp, N * t->k);
+    return r;
+}
+
+static pawl_labels labels_at(const pawl_labels *l, int64_t N)
+{
+    const char *op_name = "head_loss (labels)";
+    pawl_labels r = *l;
+    r.drawn = AT(l->drawn, N);
+    return r;
+}
+
+static pawl_status head_loss_apart(pawl_device *d, const pawl_head *h)
+{
+    const char *op_name = "head_loss";
+    const int64_t N = rows_of(h->hidden), B = h->extra.tokens > 0 ? N / h->extra.tokens : 0;
+    pawl_soft soft;
+    pawl_top top;
+    pawl_labels labels;
+    pawl_head r = *h;
+    r.hidden = T(h->hidden);
+    r.w = T(h->w);
+    r.targets = AT(h->targets, N);
+    r.loss = T(h->loss);
+    r.dhidden = T(h->dhidden);
+    r.dw = T(h->dw);
+    r.extra.row_weights = AT(h->extra.row_weights, B);
+    if (h->extra.soft) soft = soft_at(h->extra.soft, N, B), r.extra.soft = &soft;
+    if (h->extra.top) top = top_at(h->extra.top, N), r.extra.top = &top;
+    if (h->extra.labels) labels = labels_at(h->extra.labels, N), r.extra.labels = &labels;
+    return cpu_of(d)->ops->head_loss(cpu_of(d), &r);
+}
+
+#define BARE(...) __VA_ARGS__
+/* op, parameters, arguments behind the device */
+#define ROW(op, params, args)                              \
+    static pawl_status op##_apart params                   \
+    {                                                      \
+        const char *const op_name = #op;                   \
+        pawl_device *const cpu = cpu_of(d);                \
+        (void)op_name;                                     \
+        return cpu->ops->op(cpu, BARE args);               \
+    }
+
+/* clang-format off */
+ROW(linear, (pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_put put, int64_t first, pawl_tensor y),
+    (T(x), T(w), T(bias), put, first, T(y)))
+ROW(linear_dx, (pawl_device *d, pawl_tensor dy, int64_t first, pawl_tensor w, pawl_put put, pawl_tensor dx),
+    (T(dy), first, T(w), put, T(dx)))
+ROW(linear_dw, (pawl_device *d, pawl_tensor dy, int64_t first, pawl_tensor x, pawl_put put, pawl_tensor dw, pawl_tensor dbias),
+    (T(dy), first, T(x), put, T(dw), T(dbias)))
+ROW(dropout, (pawl_device *d, const pawl_drop *how, pawl_tensor x, pawl_put put, pawl_tensor y), (how, T(x), put, T(y)))
+ROW(add_noise, (pawl_device *d, const pawl_noise *how, pawl_tensor x),
+    (&(pawl_noise[]){noise_at(how, rows_of(x))}[0], T(x)))
+ROW(low_rank_norms, (pawl_device *d, pawl_tensor w, pawl_tensor a, pawl_tensor b, float scale, pawl_tensor norms),
+    (T(w), T(a), T(b), scale, T(norms)))
+ROW(scale_columns, (pawl_device *d, pawl_tensor x, int64_t first, pawl_tensor gain, pawl_tensor y), (T(x), first, T(gain), T(y)))
+ROW(add_columns, (pawl_device *d, pawl_tensor x, pawl_tensor gain, pawl_tensor y, int64_t first), (T(x), T(gain), T(y), first))
+ROW(column_dots, (pawl_device *d, pawl_tensor x, int64_t first, pawl_tensor y, pawl_put put, pawl_tensor sums),
+    (T(x), first, T(y), put, T(sums)))
+ROW(embedding, (pawl_device *d, pawl_tensor table, pawl_tensor ids, pawl_tensor out), (T(table), T(ids), T(out)))
+ROW(embedding_dw, (pawl_device *d, pawl_tensor dout, pawl_tensor ids, pawl_tensor dtable), (T(dout), T(ids), T(dtable)))
+ROW(rmsnorm, (pawl_device *d, pawl_tensor residual, pawl_tensor x, pawl_tensor w, float eps, pawl_tensor sum, pawl_tensor y, pawl_tensor rstd),
+    (T(residual), T(x), T(w), eps, T(sum), T(y), T(rstd)))
+ROW(rmsnorm_backward, (pawl_device *d, pawl_tensor dy, pawl_tensor sum, pawl_tensor w, pawl_tensor rstd, pawl_put put, pawl_tensor dsum, pawl_tensor dw),
+    (T(dy), T(sum), T(w), T(rstd), put, T(dsum), T(dw)))
+ROW(layernorm, (pawl_device *d, pawl_tensor residual, pawl_tensor x, pawl_tensor w, pawl_tensor bias, float eps, pawl_tensor sum, pawl_tensor y,
+                pawl_tensor mean, pawl_tensor rstd),
+    (T(residual), T(x), T(w), T(bias), eps, T(sum), T(y), T(mean), T(rstd)))
+ROW(layernorm_backward, (pawl_device *d, pawl_tensor dy, pawl_tensor sum, pawl_tensor w, pawl_tensor mean, pawl_tensor rstd, pawl_put put,
+                         pawl_tensor dsum, pawl_tensor dw, pawl_tensor dbias),
+    (T(dy), T(sum), T(w), T(mean), T(rstd), put, T(dsum), T(dw), T(dbias)))
+ROW(head_norm, (pawl_device *d, pawl_tensor x, pawl_tensor w, float eps, int64_t first, int64_t heads, pawl_tensor y, pawl_tensor rstd),
+    (T(x), T(w), eps, first, heads, T(y), T(rstd)))
+ROW(head_norm_backward, (pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor rstd, int64_t first, int64_t heads, pawl_put put, pawl_tensor dy,
+                         pawl_tensor dw),
+    (T(x), T(w), T(rstd), first, heads, put, T(dy), T(dw)))
+ROW(rope, (pawl_device *d, pawl_tensor x, int64_t heads, pawl_tensor cos, pawl_tensor sin, pawl_tensor positions, int direction),
+    (T(x), heads, T(cos), T(sin), T(positions), direction))
+ROW(attention, (pawl_device *d, const pawl_attend *a, pawl_tensor qkv, pawl_tensor out, pawl_tensor lse),
+    (&(pawl_attend[]){attend_at(op_name, a)}[0], T(qkv), T(out), T(lse)))
+ROW(attention_backward, (pawl_device *d, const pawl_attend *a, pawl_tensor dout, pawl_tensor qkv, pawl_tensor out, pawl_tensor lse, pawl_tensor dqkv),
+    (&(pawl_attend[]){attend_at(op_name, a)}[0], T(dout), T(qkv), T(out), T(lse), T(dqkv)))
+ROW(attention_cached, (pawl_device *d, const pawl_attend *a, pawl_tensor q, pawl_tensor keys, pawl_tensor values, int64_t first, int64_t last, pawl_tensor out),
+    (a, T(q), T(keys), T(values), first, last, T(out)))
+ROW(swiglu, (pawl_device *d, pawl_tensor gate_up, pawl_tensor out), (T(gate_up), T(out)))
+ROW(swiglu_backward, (pawl_device *d, pawl_tensor dout, pawl_tensor gate_up, pawl_tensor dgate_up), (T(dout), T(gate_up), T(dgate_up)))
+ROW(activate, (pawl_device *d, pawl_activation which, pawl_tensor x, pawl_tensor out), (which, T(x), T(out)))
+ROW(activate_backward, (pawl_device *d, pawl_activation which, pawl_tensor dout, pawl_tensor x, pawl_tensor dx), (which, T(dout), T(x), T(dx)))
+ROW(adamw, (pawl_device *d, float *w, const float *g, float *m, float *v, int64_t count, const pawl_adamw_step *k),
+    (AT(w, count), AT(g, count), AT(m, count), AT(v, count), count, k))
+ROW(sgd, (pawl_device *d, float *w, const float *g, float *m, int64_t count, const pawl_sgd_step *k), (AT(w, count), AT(g, count), AT(m, count), count, k))
+ROW(lion, (pawl_device *d, float *w, const float *g, float *m, int64_t count, const pawl_lion_step *k), (AT(w, count), AT(g, count), AT(m, count), count, k))
+ROW(adamw_8bit, (pawl_device *d, float *w, const float *g, const pawl_moments_8bit *moments, int64_t count, const pawl_adamw_step *k),
+    (AT(w, count), AT(g, count), &(pawl_moments_8bit[]){moments_at(moments, count)}[0], count, k))
+ROW(adafactor, (pawl_device *d, float *w, const float *g, float *row, float *col, int64_t rows, int64_t cols, void *scratch, const pawl_adafactor_step *k),
+    (AT(w, rows * (cols ? cols : 1)), AT(g, rows * (cols ? cols : 1)), AT(row, rows), AT(col, cols), rows, cols,
+     BYTES(scratch, pawl_adafactor_scratch_bytes(rows, cols)), k))
+ROW(muon_momentum, (pawl_device *d, const float *g, float *m, float *out, int64_t count, const pawl_muon_step *k),
+    (AT(g, count), AT(m, count), AT(out, count), count, k))
+ROW(mix, (pawl_device *d, float by_y, float *y, float by_x, const float *x, int64_t count), (by_y, AT(y, count), by_x, AT(x, count), count))
+ROW(lerp, (pawl_device *d, float *a, const float *b, float part, int64_t count), (AT(a, count), AT(b, count), part, count))
+ROW(anchor, (pawl_device *d, float *g, const float *w, const float *anchor, const float *importance, float strength, int64_t count, double *blocks),
+    (AT(g, count), AT(w, count), AT(anchor, count), AT(importance, count), strength, count, AT(blocks, blocks_of(count))))
+ROW(path, (pawl_device *d, float *path, const float *g, const float *before, const float *after, int64_t count),
+    (AT(path, count), AT(g, count), AT(before, count), AT(after, count), count))
+ROW(synapses, (pawl_device *d, float *importance, float *path, const float *w, const float *start, float xi, int64_t count),
+    (AT(importance, count), AT(path, count), AT(w, count), AT(start, count), xi, count))
+ROW(magnitudes, (pawl_device *d, float *g, int squared, int64_t count), (AT(g, count), squared, count))
+ROW(dot, (pawl_device *d, const float *x, const float *y, int64_t count, double *blocks), (AT(x, count), AT(y, count), count, AT(blocks, blocks_of(count))))
+ROW(sum_squares, (pawl_device *d, const float *x, int64_t count, double *blocks), (AT(x, count), count, AT(blocks, blocks_of(count))))
+ROW(cast, (pawl_device *d, pawl_tensor from, pawl_tensor to), (T(from), T(to)))
+ROW(add, (pawl_device *d, float *a, const float *b, int64_t count), (AT(a, count), AT(b, count), count))
+ROW(quantise, (pawl_device *d, pawl_tensor w, const pawl_coded *q, int64_t first), (T(w), &(pawl_coded[]){coded_at(op_name, q)}[0], first))
+ROW(dequantise, (pawl_device *d, const pawl_coded *q, int64_t first, pawl_tensor w), (&(pawl_coded[]){coded_at(op_name, q)}[0], first, T(w)))
+ROW(scale, (pawl_device *d, pawl_tensor a, float by), (T(a), by))
+ROW(zero, (pawl_device *d, float *a, int64_t count), (AT(a, count), count))
+ROW(copy, (pawl_device *d, float *to, const float *from, int64_t count), (AT(to, count), AT(from, count), count))
+
+static const pawl_ops apart_ops = {
+    .name = "apart", .close = close_apart, .scratch_bytes = scratch_bytes_apart, .reserve = reserve_apart, .threads = threads_apart,
+    .describe = describe_apart, .gemm_rate = gemm_rate_apart, .memory_rate = memory_rate_apart, .take = take_apart, .give = give_apart,
+    .upload = upload_apart, .download = download_apart, .parallel = parallel_apart,
+#define OP(op) .op = op##_apart,
+    OP(linear) OP(linear_dx) OP(linear_dw) OP(dropout) OP(add_noise) OP(low_rank_norms) OP(scale_columns) OP(add_columns) OP(column_dots)
+    OP(embedding) OP(embedding_dw) OP(rmsnorm) OP(rmsnorm_backward) OP(layernorm) OP(layernorm_backward) OP(head_norm) OP(head_norm_backward)
+    OP(rope) OP(attention) OP(attention_backward) OP(attention_cached) OP(swiglu) OP(swiglu_backward) OP(activate) OP(activate_backward)
+    OP(head_loss) OP(adamw) OP(sgd) OP(lion) OP(adamw_8bit) OP(adafactor) OP(muon_momentum) OP(mix) OP(lerp) OP(anchor) OP(path) OP(synapses)
+    OP(magnitudes) OP(dot) OP(sum_squares) OP(cast) OP(add) OP(quantise) OP(dequantise) OP(scale) OP(zero) OP(copy)
+#undef OP
+};
+/* clang-format on */
+
+pawl_status __real_pawl_device_open_cpu(int threads, const char *isa, pawl_device **out);
+pawl_status __wrap_pawl_device_open_cpu(int threads, const char *isa, pawl_device **out);
+pawl_status __wrap_pawl_device_open_cpu(int threads, const char *isa, pawl_device **out)
+{
+    pawl_device *cpu;
+    apart *a;
+    void *warm[2];
+    backtrace(warm, 2); /* it loads a library the first time */
+    PAWL_TRY(__real_pawl_device_open_cpu(threads, isa, &cpu));
+    const pawl_status s = pawl_alloc((void **)&a, sizeof *a, "a device apart");
+    if (s != PAWL_OK) {
+        pawl_device_close(cpu);
+        return s;
+    }
+    *a = (apart){.device = {.ops = &apart_ops}, .cpu = cpu};
+    *out = &a->device;
+    return PAWL_OK;
+}
