@@ -138,6 +138,26 @@ static void something_to_measure(const pawl_run_config *r, complaint *c)
         SAY(c, "eval_steps: there is nothing to measure: expected val_set_size above 0 or test_datasets, or no eval_steps");
 }
 
+static int asks(const pawl_dataset_config *items, int32_t count)
+{
+    for (int32_t i = 0; i < count; i++)
+        if (items[i].type == PAWL_CHOICES) return 1;
+    return 0;
+}
+
+static void questions_are_measured(const pawl_run_config *r, complaint *c)
+{
+    const pawl_continual_config *k = &r->continual;
+    const char *where = asks(r->data.datasets.items, r->data.datasets.count)              ? "datasets"
+                        : asks(k->general_data.items, k->general_data.count) ? "general_data" : NULL;
+    for (int32_t i = 0; !where && i < k->stages.count; i++)
+        if (asks(k->stages.items[i].datasets.items, k->stages.items[i].datasets.count)) where = "stages";
+    if (where)
+        SAY(c, "%s: type choices is measured and not learnt: expected it in test_datasets alone, found it here; to learn questions with their answers "
+               "use type prompt_completion",
+            where);
+}
+
 static void stages_are_sound(const pawl_run_config *r, complaint *c)
 {
     pawl_continual_check(&r->continual, c->why, sizeof c->why);
@@ -195,6 +215,7 @@ static const struct check {
      "`zero_stage` is 0 with `reduction: fast`, and at most 2 with an `adapter`"},
     {{"peft_use_dora", "bf16"}, dora_is_f32, "`peft_use_dora` is computed in float32: it and `bf16` exclude each other"},
     {{"eval_steps", "val_set_size", "test_datasets"}, something_to_measure, "with `eval_steps`, `val_set_size` or `test_datasets` is given"},
+    {{"datasets", "stages", "general_data"}, questions_are_measured, "`type: choices` stands in `test_datasets` alone"},
     {{"stages", "replay", "global_batch_size"}, stages_are_sound,
      "`stages` have names that differ, each its own `datasets` and at most one of `num_epochs`, `max_steps` and `max_tokens`; "
      "`replay_ratio` needs `replay`, and that `global_batch_size` of 2 at least unless `rows: add`"},

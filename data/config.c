@@ -1,7 +1,7 @@
 #include "data/data.h"
 
-const char *const pawl_dataset_types[] = {"completion",    "text",              "alpaca",       "chat",
-                                          "chat_template", "prompt_completion", "input_output", NULL};
+const char *const pawl_dataset_types[] = {"completion",        "text",         "alpaca",  "chat", "chat_template",
+                                          "prompt_completion", "input_output", "choices", NULL};
 const char *const pawl_train_on_names[] = {"turn", "all", "last", "none", NULL};
 
 #define PAWL_SECTION pawl_message_fields

@@ -154,7 +154,7 @@ static pawl_status prepare_one(opening *o, int i, int *stopped)
                                 .tokenizer = o->in->tokenizer,
                                 .renderer = o->renderers[i],
                                 .sequence_len = cfg->sequence_len,
-                                .packed = cfg->sample_packing,
+                                .packed = cfg->sample_packing && s->config.type != PAWL_CHOICES,
                                 .held_out = i < o->data->learnt ? cfg->val_set_size : 1.0,
                                 .excess = cfg->excess_length_strategy,
                                 .skip_bad_rows = cfg->skip_bad_rows,
@@ -348,21 +348,33 @@ int pawl_data_domains(const pawl_data *d, pawl_part part)
 static int next_of_domain(const pawl_data *d, pawl_part part, int domain, int i)
 {
     if (part == PAWL_TRAIN) return i <= domain ? domain : d->count;
-    while (i < d->count && d->datasets[i].held_out_domain != domain) i++;
+    const int choices = part == PAWL_CHOICE_ROWS;
+    while (i < d->count &&
+           (d->datasets[i].held_out_domain != domain || (d->datasets[i].config.type == PAWL_CHOICES) != choices))
+        i++;
     return i;
+}
+
+/* The half of what is prepared that a part's rows lie in. */
+static const pawl_prepared_part *half_of(const pawl_dataset *s, pawl_part part)
+{
+    return &s->prepared.part[part == PAWL_TRAIN ? PAWL_TRAIN : PAWL_HELD_OUT];
 }
 
 const char *pawl_data_domain(const pawl_data *d, pawl_part part, int domain)
 {
     PAWL_ASSERT(domain >= 0 && domain < pawl_data_domains(d, part));
-    return d->datasets[next_of_domain(d, part, domain, 0)].domain;
+    if (part == PAWL_TRAIN) return d->datasets[domain].domain;
+    int i = 0;
+    while (d->datasets[i].held_out_domain != domain) i++;
+    return d->datasets[i].domain;
 }
 
 int64_t pawl_data_rows_of(const pawl_data *d, pawl_part part, int domain)
 {
     int64_t rows = 0;
     for (int i = next_of_domain(d, part, domain, 0); i < d->count; i = next_of_domain(d, part, domain, i + 1))
-        rows += d->datasets[i].prepared.part[part].rows;
+        rows += half_of(&d->datasets[i], part)->rows;
     return rows;
 }
 
@@ -371,7 +383,7 @@ pawl_row_view pawl_row_find(const pawl_data *d, pawl_part part, pawl_row r)
     int64_t index = r.index;
     PAWL_ASSERT(index >= 0 && r.domain >= 0 && r.domain < pawl_data_domains(d, part));
     for (int i = next_of_domain(d, part, r.domain, 0); i < d->count; i = next_of_domain(d, part, r.domain, i + 1)) {
-        const pawl_prepared_part *p = &d->datasets[i].prepared.part[part];
+        const pawl_prepared_part *p = half_of(&d->datasets[i], part);
         if (index < p->rows)
             return (pawl_row_view){.dataset = &d->datasets[i],
                                    .segments = p->segments + p->first[index],

@@ -24,7 +24,8 @@ typedef enum pawl_dataset_type {
     PAWL_CHAT,
     PAWL_CHAT_TEMPLATE, /* Axolotl's name of chat */
     PAWL_PROMPT_COMPLETION,
-    PAWL_INPUT_OUTPUT
+    PAWL_INPUT_OUTPUT,
+    PAWL_CHOICES /* questions that are measured, never learnt */
 } pawl_dataset_type;
 extern const char *const pawl_dataset_types[]; /* "completion", "text", ..., NULL */
 
@@ -63,14 +64,18 @@ extern const pawl_field pawl_message_rows[], pawl_role_rows[];
 /* clang-format off */
 #define PAWL_DATASET_FIELDS(F, C, T, W, R)                                                                                     \
     T(path,    NULL, 1024, FIXED, "a .jsonl, .json or text file, each also as .gz; a folder of them, or a pattern like data/**/*.jsonl")                                                \
-    C(type,    "completion", pawl_dataset_types, FIXED, "completion: JSONL rows with a text, or whole text files; text: whole files; alpaca: instruction, input, output; chat (or chat_template): messages; prompt_completion: two texts or lists of messages; input_output: segments") \
+    C(type,    "completion", pawl_dataset_types, FIXED, "completion: JSONL rows with a text, or whole text files; text: whole files; alpaca: instruction, input, output; chat (or chat_template): messages; prompt_completion: two texts or lists of messages; input_output: segments; choices: questions with choices, in test_datasets") \
     T(field,   "text", 64, FIXED, "completion: the key of a row's text")                                                       \
     T(field_instruction, "instruction", 64, FIXED, "alpaca: the key of the instruction")                                       \
     T(field_input,   "input",  64, FIXED, "alpaca: the key of the input; a row may lack it")                                   \
     T(field_output,  "output", 64, FIXED, "alpaca: the key of the answer")                                                     \
     T(field_system,  "system", 64, FIXED, "alpaca and chat: the key of a system text beside the others; a row may lack it")    \
-    T(field_prompt,  "prompt", 64, FIXED, "prompt_completion: the key of what is given")                                       \
+    T(field_prompt,  "prompt", 64, FIXED, "prompt_completion and choices: the key of what is given; where rows of choices lack it, question is read") \
     T(field_completion, "completion", 64, FIXED, "prompt_completion: the key of what is learnt")                               \
+    T(field_choices, "choices", 64, FIXED, "choices: the key of the list of texts to choose from, or of an object with lists text and label") \
+    T(field_answer,  "answer", 64, FIXED, "choices: the key of the right one: its index from 0, its letter from A, or its label") \
+    T(choice_delimiter, " ", 64, FIXED, "choices: what stands between a prompt and a choice; behind a chat template nothing does") \
+    F(flag, apply_chat_template, "false", 0, 1, "", FIXED, "choices: a prompt that is a text is put into the chat template as what the user says; one that is a list of messages always is") \
     T(field_messages, "", 64, FIXED, "chat: the key of the list of messages; empty: messages or conversations")                \
     T(field_tools,   "tools", 64, FIXED, "chat: the key of the tools' descriptions, for the template; a row may lack it")      \
     R(message_property_mappings, pawl_message_fields, pawl_message_rows, FIXED, "chat: keys of a message; null: role and content, or from and value") \
@@ -207,8 +212,8 @@ PAWL_MUST pawl_status pawl_tokenizer_import_gguf(const struct pawl_gguf *g, cons
 /* ---- Prepared data ---- */
 typedef struct pawl_data pawl_data;
 
-/* Which rows: what is trained, or what is held out and measured. */
-typedef enum pawl_part { PAWL_TRAIN, PAWL_HELD_OUT } pawl_part;
+/* Which rows: what is trained, what is held out and measured, or the choices of questions: a row a choice, behind its prompt. */
+typedef enum pawl_part { PAWL_TRAIN, PAWL_HELD_OUT, PAWL_CHOICE_ROWS } pawl_part;
 
 /* 1 when there is a file, a folder, or a file that matches. */
 int pawl_dataset_is_there(const pawl_dataset_config *d);
@@ -243,7 +248,8 @@ void pawl_data_close(pawl_data *d);
 
 /* Domains: the datasets with rows to train (PAWL_TRAIN: one per entry, mixture after mixture, then the general ones), or to
  * measure (PAWL_HELD_OUT: held out of those, then test_datasets; entries of one domain name are one domain, and what is there
- * twice with the same documents is measured once). */
+ * twice with the same documents is measured once). PAWL_CHOICE_ROWS has the domains of PAWL_HELD_OUT: one of them may have texts, or
+ * questions, or both. */
 int pawl_data_domains(const pawl_data *d, pawl_part part);
 const char *pawl_data_domain(const pawl_data *d, pawl_part part, int domain);
 int64_t pawl_data_rows_of(const pawl_data *d, pawl_part part, int domain);
@@ -267,14 +273,23 @@ pawl_row pawl_data_row_at(const pawl_data *d, int stage, int64_t at);
 int64_t pawl_row_trained(const pawl_data *d, pawl_part part, pawl_row r);
 int64_t pawl_row_length(const pawl_data *d, pawl_part part, pawl_row r);
 int64_t pawl_row_bytes(const pawl_data *d, pawl_part part, pawl_row r);
+/* What a row of PAWL_CHOICE_ROWS is. The rows of a question follow one another, choice after choice. */
+typedef struct pawl_choice {
+    int32_t index, count; /* which of its question's, and how many those are; count 0: no choice */
+    int32_t right;        /* 1: the answer */
+    int32_t bytes;        /* of its own text, without what stands before it */
+} pawl_choice;
+pawl_choice pawl_row_choice(const pawl_data *d, pawl_row r);
+int64_t pawl_data_questions(const pawl_data *d, int domain);
 /* "domain row 17 (file.jsonl:12, file.jsonl:40)". */
 void pawl_row_describe(const pawl_data *d, pawl_part part, pawl_row r, char *out, size_t room);
 
-/* {ids, labels, positions: as the model is given them, without padding; documents: [{domain, source, first, end, trained}]}.
+/* {ids, labels, positions: as the model is given them, without padding; documents: [{domain, source, first, end, trained}]; of a choice:
+ * choice: {index, count, right, bytes}}.
  * labels in Hugging Face's place: the id of a token that is predicted and trained, else -100. json_decref it. */
 PAWL_MUST pawl_status pawl_row_json(const pawl_data *d, pawl_part part, pawl_row r, json_t **out);
 
-/* T of a slot of these rows: sequence_len when packed; else the longest row, rounded up to a multiple of 32 (at most
+/* T of a slot of these rows: sequence_len when packed (choices never are); else the longest row, rounded up to a multiple of 32 (at most
  * sequence_len). A function of the slot's rows alone. */
 int64_t pawl_slot_tokens(const pawl_data *d, pawl_part part, const pawl_row *rows, int64_t count);
 /* The largest T that pawl_slot_tokens gives for any rows of this data (what memory is planned for). */
@@ -323,8 +338,8 @@ void pawl_data_let_go(const pawl_data *d);
 
 /* For lineage, an object for each of datasets, then of test_datasets: {domain, path, license, weight, use: "learnt" |
  * "general" | "measured", files: [{name, bytes, sha256}], documents, tokens, trained, duplicates, rows, held_out: the same five and
- * leaked, read: {read, empty, bad, dropped, truncated, masked}}. The counts in the object itself are those of what is
- * trained. */
+ * leaked, read: {read, empty, bad, dropped, truncated, masked}; questions, where it has choices}. The counts in the object itself are
+ * those of what is trained. */
 PAWL_MUST pawl_status pawl_data_lineage(const pawl_data *d, json_t **out);
 /* For the start screen: a line per dataset. */
 void pawl_data_report(const pawl_data *d, pawl_text *out);

@@ -28,6 +28,8 @@ static json_t *record(const pawl_dataset *s, const char *use)
     json_t *held = put_part(json_object(), &s->prepared.part[PAWL_HELD_OUT]);
     json_object_set_new(held, "leaked", json_integer((json_int_t)s->leaked));
     json_object_set_new(o, "held_out", held);
+    if (s->config.type == PAWL_CHOICES)
+        json_object_set_new(o, "questions", json_integer((json_int_t)pawl_dataset_questions(s)));
     return put_part(o, &s->prepared.part[PAWL_TRAIN]);
 }
 
@@ -67,7 +69,8 @@ static void report_part(const pawl_data *d, const pawl_dataset *s, pawl_part par
                   t->documents == 1 ? "" : "s", t->tokens);
     if (t->trained < t->tokens - t->documents) pawl_text_add(out, " (%" PRId64 " trained)", t->trained);
     pawl_text_add(out, " in %" PRId64 " row%s", p->rows, p->rows == 1 ? "" : "s");
-    if (d->packed && p->rows > 0) pawl_text_add(out, " (%.1f%% full)", 100 * fullness(d, p));
+    if (d->packed && p->rows > 0 && s->config.type != PAWL_CHOICES)
+        pawl_text_add(out, " (%.1f%% full)", 100 * fullness(d, p));
     if (t->duplicates > 0) pawl_text_add(out, ", %" PRId64 " of them duplicates", t->duplicates);
     if (part == PAWL_HELD_OUT && s->leaked > 0) pawl_text_add(out, ", %" PRId64 " LEARNT TOO", s->leaked);
 }
@@ -102,6 +105,8 @@ void pawl_data_report(const pawl_data *d, pawl_text *out)
         const size_t files = json_array_size(s->prepared.sources);
         pawl_text_add(out, "%s: %s (%zu file%s)", s->domain, s->config.path, files, files == 1 ? "" : "s");
         if (i < d->learnt) report_part(d, s, PAWL_TRAIN, strcmp(use_of(d, i), "general") == 0 ? "known" : "learnt", out);
+        if (s->config.type == PAWL_CHOICES)
+            pawl_text_add(out, ", %" PRId64 " questions with choices", pawl_dataset_questions(s));
         if (part_rows(s, PAWL_HELD_OUT) > 0) report_part(d, s, PAWL_HELD_OUT, "held out", out);
         if (i < d->learnt && s->config.weight != 1.0) pawl_text_add(out, ", weight %g", s->config.weight);
         pawl_text_add(out, ", licence %s", s->config.license[0] ? s->config.license : "not stated");

@@ -1,5 +1,7 @@
 #include "data/marked.h"
 
+#include <string.h>
+
 #include "core/arena.h"
 #include "data/tokenizer/tokens.h"
 
@@ -52,6 +54,51 @@ pawl_status pawl_marked_encode(const pawl_tokenizer *t, const pawl_sample *s, pa
     if (s->with_end && e->count > 0 && e->ids[e->count - 1] == pawl_tokenizer_end(t) && e->at[e->count - 1] == 0)
         out->trained[e->count - 1] = s->count > 0 && s->trained[s->count - 1].end == bytes;
     return PAWL_OK;
+}
+
+/* Tokens of the text itself, and in front of them those that the tokenizer adds. */
+static int64_t text_tokens(const pawl_encoding *e, int64_t *before)
+{
+    int64_t n = 0;
+    *before = 0;
+    while (*before < e->count && e->at[*before] < 0) ++*before;
+    for (int64_t i = *before; i < e->count; i++) n += e->at[i] >= 0;
+    return n;
+}
+
+static int is_blank(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+pawl_status pawl_marked_encode_behind(const pawl_tokenizer *t, const pawl_sample *s, pawl_encoding *given,
+                                      pawl_marked *out, int64_t *count)
+{
+    pawl_encoding *e = &out->encoding;
+    int64_t before, unused, end = s->trained[0].first;
+    PAWL_ASSERT(s->count == 1 && !s->with_end);
+    while (end > 0 && is_blank(s->text.data[end - 1])) end--;
+    PAWL_TRY(pawl_encode(t, s->text.data, (size_t)end, s->specials, given));
+    PAWL_TRY(pawl_encode(t, s->text.data, s->text.bytes, s->specials, e));
+    if (e->count > out->room) {
+        PAWL_TRY(pawl_realloc((void **)&out->trained, (size_t)e->room, "the tokens of a choice"));
+        out->room = e->room;
+    }
+    e->count = text_tokens(e, &before) + before;
+    *count = before + text_tokens(given, &unused);
+    for (int64_t i = 0; i < e->count; i++) out->trained[i] = i >= *count;
+    places_to_lengths(e, (int64_t)s->text.bytes);
+    return PAWL_OK;
+}
+
+void pawl_marked_cut(pawl_marked *m, int64_t tokens)
+{
+    pawl_encoding *e = &m->encoding;
+    const size_t left = (size_t)(e->count - tokens);
+    memmove(e->ids, e->ids + tokens, left * sizeof *e->ids);
+    memmove(e->at, e->at + tokens, left * sizeof *e->at);
+    memmove(m->trained, m->trained + tokens, left);
+    e->count = (int64_t)left;
 }
 
 void pawl_marked_close(pawl_marked *m)

@@ -33,6 +33,9 @@ struct pawl_data {
     int held_out_domains;
 };
 
+/* Of a dataset of type choices; of others 0. */
+int64_t pawl_dataset_questions(const pawl_dataset *s);
+
 /* A row of a dataset, found. */
 typedef struct pawl_row_view {
     const pawl_dataset *dataset;

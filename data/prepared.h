@@ -12,7 +12,7 @@
 #include "data/data.h"
 #include "data/pack.h"
 
-enum { PAWL_PARTS = 2, PAWL_PREPARED_FORMAT = 2 }; /* the format's number enters every key: raise it with any change */
+enum { PAWL_PARTS = 2, PAWL_PREPARED_FORMAT = 3 }; /* the format's number enters every key: raise it with any change */
 
 /* The files, in the order in which meta.json lists them; those of a part follow one another. */
 typedef enum pawl_prepared_file {
@@ -37,6 +37,7 @@ typedef struct pawl_document {
     int64_t line;              /* at which its row begins, from 1; 0 for a whole file */
     int32_t source, part;      /* index of its file; pawl_part */
     pawl_content content;
+    pawl_choice choice;
 } pawl_document;
 
 /* What became of the rows that were read. */

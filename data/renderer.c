@@ -16,6 +16,7 @@ static render_row *const kinds[] = {
     [PAWL_CHAT_TEMPLATE] = pawl_render_chat,
     [PAWL_PROMPT_COMPLETION] = pawl_render_prompt_completion,
     [PAWL_INPUT_OUTPUT] = pawl_render_input_output,
+    [PAWL_CHOICES] = pawl_render_choices,
 };
 
 /* Alpaca's published form ends with Llama's </s>. */
@@ -49,8 +50,9 @@ static pawl_status open_chat(pawl_renderer *r, const char *tokenizer, const pawl
 static pawl_status open_chat_if_needed(pawl_renderer *r, const char *tokenizer, const pawl_tokenizer *t)
 {
     const int type = r->dataset->type;
-    if (type == PAWL_CHAT || type == PAWL_CHAT_TEMPLATE) return open_chat(r, tokenizer, t);
-    if (type != PAWL_PROMPT_COMPLETION) return PAWL_OK;
+    const int asks = type == PAWL_CHOICES && r->dataset->apply_chat_template;
+    if (type == PAWL_CHAT || type == PAWL_CHAT_TEMPLATE || asks) return open_chat(r, tokenizer, t);
+    if (type != PAWL_PROMPT_COMPLETION && type != PAWL_CHOICES) return PAWL_OK;
     return open_chat(r, tokenizer, t) == PAWL_OK ? PAWL_OK : pawl_copy_words(&r->no_chat, pawl_last_error()->what);
 }
 

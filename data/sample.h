@@ -35,7 +35,12 @@ PAWL_MUST pawl_status pawl_render_completion(const pawl_renderer *r, const json_
 PAWL_MUST pawl_status pawl_render_alpaca(const pawl_renderer *r, const json_t *row, pawl_sample *out);
 PAWL_MUST pawl_status pawl_render_prompt_completion(const pawl_renderer *r, const json_t *row, pawl_sample *out);
 PAWL_MUST pawl_status pawl_render_prompt_messages(const pawl_renderer *r, const json_t *row, pawl_sample *out);
+/* Replaces out with messages (key names them in errors) as the chat template writes them when the assistant is to speak
+ * next; tools may be NULL. */
+PAWL_MUST pawl_status pawl_render_asked(const pawl_renderer *r, const json_t *messages, const char *key,
+                                        const json_t *tools, pawl_text *out);
 PAWL_MUST pawl_status pawl_render_chat(const pawl_renderer *r, const json_t *row, pawl_sample *out);
+PAWL_MUST pawl_status pawl_render_choices(const pawl_renderer *r, const json_t *row, pawl_sample *out);
 PAWL_MUST pawl_status pawl_render_input_output(const pawl_renderer *r, const json_t *row, pawl_sample *out);
 
 #endif

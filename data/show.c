@@ -47,6 +47,11 @@ static json_t *documents_of(const pawl_row_view *v)
     return list;
 }
 
+static json_t *choice_json(pawl_choice c)
+{
+    return json_pack("{s:i,s:i,s:b,s:i}", "index", c.index, "count", c.count, "right", c.right, "bytes", c.bytes);
+}
+
 pawl_status pawl_row_json(const pawl_data *d, pawl_part part, pawl_row r, json_t **out)
 {
     const pawl_row_view v = pawl_row_find(d, part, r);
@@ -61,5 +66,6 @@ pawl_status pawl_row_json(const pawl_data *d, pawl_part part, pawl_row r, json_t
                      integers(b.positions, count), "documents", documents_of(&v));
     pawl_arena_close(&a);
     PAWL_CHECK(*out, PAWL_EMEM, "no memory for a row");
+    if (part == PAWL_CHOICE_ROWS) json_object_set_new(*out, "choice", choice_json(pawl_row_choice(d, r)));
     return PAWL_OK;
 }

@@ -7,28 +7,33 @@
 
 enum { ROUND_TO = 32 };
 
-int64_t pawl_slot_tokens_for(const pawl_data *d, int64_t longest)
+static int64_t rounded(const pawl_data *d, int64_t longest)
 {
-    if (d->packed) return d->sequence_len;
     longest = ((longest > 1 ? longest : 1) + ROUND_TO - 1) / ROUND_TO * ROUND_TO;
     return longest < d->sequence_len ? longest : d->sequence_len;
+}
+
+int64_t pawl_slot_tokens_for(const pawl_data *d, int64_t longest)
+{
+    return d->packed ? d->sequence_len : rounded(d, longest);
 }
 
 int64_t pawl_slot_tokens(const pawl_data *d, pawl_part part, const pawl_row *rows, int64_t count)
 {
     int64_t longest = 1;
-    for (int64_t i = 0; i < count && !d->packed; i++) {
+    if (d->packed && part != PAWL_CHOICE_ROWS) return d->sequence_len;
+    for (int64_t i = 0; i < count; i++) {
         const int64_t n = pawl_row_length(d, part, rows[i]);
         longest = n > longest ? n : longest;
     }
-    return pawl_slot_tokens_for(d, longest);
+    return rounded(d, longest);
 }
 
 int64_t pawl_data_longest(const pawl_data *d)
 {
     int64_t longest = 1;
     if (d->packed) return d->sequence_len;
-    for (int part = PAWL_TRAIN; part <= PAWL_HELD_OUT; part++)
+    for (int part = PAWL_TRAIN; part <= PAWL_CHOICE_ROWS; part++)
         for (int i = 0; i < pawl_data_domains(d, (pawl_part)part); i++)
             for (int64_t r = 0; r < pawl_data_rows_of(d, (pawl_part)part, i); r++) {
                 const pawl_row row = {i, r};

@@ -5,6 +5,7 @@
 
 #include "core/arena.h"
 #include "data/blob.h"
+#include "data/choices.h"
 #include "data/marked.h"
 #include "data/reader.h"
 #include "data/sample.h"
@@ -16,6 +17,8 @@ typedef struct worker {
     pawl_unit_record record; /* of the unit in hand */
     pawl_sample sample;
     pawl_marked marked;
+    pawl_question question;
+    pawl_encoding given; /* a prompt by itself */
     uint16_t *half; /* ids, narrow */
     int64_t half_room;
     int wide, split; /* long documents are split */
@@ -97,20 +100,17 @@ static pawl_status shorten(worker *w, int *keep)
     return PAWL_OK;
 }
 
-static pawl_status add_document(worker *w, int source, int64_t line)
+/* What is encoded and marked becomes a document of that choice, if it is one. */
+static pawl_status put_document(worker *w, int source, int64_t line, pawl_choice choice)
 {
     const pawl_digest digest = pawl_sha256(w->sample.text.data, w->sample.text.bytes);
     const pawl_part part = side_of(&digest, w->recipe->held_out);
-    pawl_document d = {.tokens_at = w->record.tokens, .line = line, .source = source, .part = (int32_t)part};
-    int keep;
-    PAWL_TRY(pawl_marked_encode(w->recipe->tokenizer, &w->sample, &w->marked));
-    PAWL_TRY(shorten(w, &keep));
-    if (!keep) return PAWL_OK;
-    if (!anything_trained(&w->marked)) {
-        w->record.tally.masked++;
-        return PAWL_OK;
-    }
-    d.tokens = w->marked.encoding.count;
+    pawl_document d = {.tokens_at = w->record.tokens,
+                       .tokens = w->marked.encoding.count,
+                       .line = line,
+                       .source = source,
+                       .part = (int32_t)part,
+                       .choice = choice};
     memcpy(&d.content, digest.byte + sizeof digest.byte - sizeof d.content, sizeof d.content);
     PAWL_TRY(write_segments(w, part));
     PAWL_TRY(write_tokens(w));
@@ -119,6 +119,60 @@ static pawl_status add_document(worker *w, int source, int64_t line)
     w->record.documents++;
     w->record.part[part].documents++;
     w->record.part[part].tokens += d.tokens;
+    return PAWL_OK;
+}
+
+static pawl_status add_document(worker *w, int source, int64_t line)
+{
+    int keep;
+    PAWL_TRY(pawl_marked_encode(w->recipe->tokenizer, &w->sample, &w->marked));
+    PAWL_TRY(shorten(w, &keep));
+    if (!keep) return PAWL_OK;
+    if (!anything_trained(&w->marked)) {
+        w->record.tally.masked++;
+        return PAWL_OK;
+    }
+    return put_document(w, source, line, (pawl_choice){0});
+}
+
+/* ---- a question ---- */
+
+/* Choice i behind its prompt, in tokens. Of what is longer than a row the prompt's beginning goes. *cut 1: so it was.
+ */
+static pawl_status encode_choice(worker *w, int64_t i, pawl_choice *choice, int *cut)
+{
+    int64_t given;
+    const int64_t most = w->recipe->sequence_len;
+    PAWL_TRY(pawl_question_sample(&w->question, i, &w->sample, choice));
+    PAWL_TRY(pawl_marked_encode_behind(w->recipe->tokenizer, &w->sample, &w->given, &w->marked, &given));
+    const int64_t tokens = w->marked.encoding.count;
+    PAWL_CHECK(given > 0, PAWL_EDATA, "the prompt gives no token");
+    PAWL_CHECK(tokens > given, PAWL_EDATA, "choice %lld adds no token to the prompt", (long long)i);
+    PAWL_CHECK(tokens - given < most, PAWL_EDATA,
+               "choice %lld has %lld tokens and sequence_len is %lld, which leaves no room for a prompt", (long long)i,
+               (long long)(tokens - given), (long long)most);
+    PAWL_CHECK(tokens <= most || w->recipe->excess != PAWL_EXCESS_RAISE, PAWL_EDATA,
+               "prompt and choice %lld have %lld tokens and sequence_len is %lld; raise it, or set "
+               "excess_length_strategy to another than raise, to cut the "
+               "prompt's beginning",
+               (long long)i, (long long)tokens, (long long)most);
+    *cut |= tokens > most;
+    if (tokens > most) pawl_marked_cut(&w->marked, tokens - most);
+    return PAWL_OK;
+}
+
+/* All choices are looked at before the first is written, so that a bad row leaves no half of a question. */
+static pawl_status add_question(worker *w, const json_t *row, int source, int64_t line)
+{
+    pawl_choice choice;
+    int cut = 0;
+    PAWL_TRY(pawl_question_read(w->recipe->renderer, row, &w->question));
+    for (int64_t i = 0; i < w->question.count; i++) PAWL_TRY(encode_choice(w, i, &choice, &cut));
+    w->record.tally.truncated += cut;
+    for (int64_t i = 0; i < w->question.count; i++) {
+        PAWL_TRY(encode_choice(w, i, &choice, &cut));
+        PAWL_TRY(put_document(w, source, line, choice));
+    }
     return PAWL_OK;
 }
 
@@ -150,12 +204,25 @@ static int64_t leading_blanks(const pawl_piece *p)
     return (int64_t)n;
 }
 
-static pawl_status render_row(worker *w, const pawl_piece *p, pawl_reads reads, flaw *at)
+static pawl_status add_sample(worker *w, int source, int64_t line)
+{
+    if (w->sample.text.bytes > 0) return add_document(w, source, line);
+    w->record.tally.empty++;
+    return PAWL_OK;
+}
+
+static pawl_status take_row(worker *w, int source, const pawl_piece *p, flaw *at)
 {
     json_t *row = NULL;
-    PAWL_TRY(parse_row(p, reads, &row, at));
+    pawl_status s;
+    PAWL_TRY(parse_row(p, w->recipe->sources->items[source].reads, &row, at));
     at->column += leading_blanks(p);
-    const pawl_status s = pawl_render(w->recipe->renderer, row, &w->sample);
+    if (w->recipe->dataset->type == PAWL_CHOICES) {
+        s = add_question(w, row, source, p->line);
+    } else {
+        s = pawl_render(w->recipe->renderer, row, &w->sample);
+        if (s == PAWL_OK) s = add_sample(w, source, p->line);
+    }
     json_decref(row);
     return s;
 }
@@ -163,15 +230,9 @@ static pawl_status render_row(worker *w, const pawl_piece *p, pawl_reads reads, 
 /* One row or whole file, from its text to its tokens. */
 static pawl_status take_piece(worker *w, int source, const pawl_piece *p, flaw *at)
 {
-    const pawl_reads reads = w->recipe->sources->items[source].reads;
-    const int rows = reads != PAWL_READS_WHOLE;
-    if (rows)
-        PAWL_TRY(render_row(w, p, reads, at));
-    else
-        PAWL_TRY(pawl_render_text(p->text, p->bytes, &w->sample));
-    if (w->sample.text.bytes > 0) return add_document(w, source, rows ? p->line : 0);
-    w->record.tally.empty++;
-    return PAWL_OK;
+    if (w->recipe->sources->items[source].reads != PAWL_READS_WHOLE) return take_row(w, source, p, at);
+    PAWL_TRY(pawl_render_text(p->text, p->bytes, &w->sample));
+    return add_sample(w, source, 0);
 }
 
 /* The row in hand is bad: it is noted. *too_many 1: there are more of them than may be skipped. */
@@ -266,6 +327,8 @@ static void worker_close(worker *w)
     for (int i = 0; i < PAWL_HANDED_OVER; i++) pawl_blob_close(&w->blob[i]);
     pawl_sample_close(&w->sample);
     pawl_marked_close(&w->marked);
+    pawl_question_close(&w->question);
+    pawl_encoding_close(&w->given);
     pawl_free(w->half);
     pawl_free(w);
 }

@@ -17,20 +17,21 @@ typedef struct request {
 /* ---- show ---- */
 
 /* Row N of those that are measured, domain after domain. */
-static pawl_status find_held_out(const pawl_data *d, int64_t n, pawl_row *out)
+static pawl_status find_measured(const pawl_data *d, pawl_part part, int64_t n, pawl_row *out)
 {
     int64_t rows = 0;
-    for (int i = 0; i < pawl_data_domains(d, PAWL_HELD_OUT); rows += pawl_data_rows_of(d, PAWL_HELD_OUT, i++)) {
-        if (n >= rows + pawl_data_rows_of(d, PAWL_HELD_OUT, i)) continue;
+    for (int i = 0; i < pawl_data_domains(d, part); rows += pawl_data_rows_of(d, part, i++)) {
+        if (n >= rows + pawl_data_rows_of(d, part, i)) continue;
         *out = (pawl_row){.domain = i, .index = n - rows};
         return PAWL_OK;
     }
-    return PAWL_FAIL(PAWL_EUSAGE, "there is no row %lld: %lld rows are held out", (long long)n, (long long)rows);
+    return PAWL_FAIL(PAWL_EUSAGE, "there is no row %lld: %lld rows are %s", (long long)n, (long long)rows,
+                     part == PAWL_HELD_OUT ? "held out" : "choices of questions");
 }
 
 static pawl_status find_row(const pawl_data *d, const request *r, pawl_row *out)
 {
-    if (r->part == PAWL_HELD_OUT) return find_held_out(d, r->row, out);
+    if (r->part != PAWL_TRAIN) return find_measured(d, r->part, r->row, out);
     PAWL_CHECK(r->stage < pawl_data_mixtures(d), PAWL_EUSAGE, "--stage: there is no stage %lld: the run has %d, counted from 0", (long long)r->stage,
                pawl_data_mixtures(d));
     PAWL_CHECK(pawl_data_epoch_rows(d, (int)r->stage) > 0, PAWL_EUSAGE, "the run learns from no dataset; try --part held_out");
@@ -157,13 +158,17 @@ static pawl_status find_verb(const pawl_args *a, int *verb)
 
 static pawl_status read_request(const pawl_args *a, int *verb, request *r)
 {
-    static const char *const parts[] = {"train", "held_out", NULL};
-    const char *part = a->option[PART] ? a->option[PART] : parts[0];
+    static const char *const parts[] = {
+        [PAWL_TRAIN] = "train", [PAWL_HELD_OUT] = "held_out", [PAWL_CHOICE_ROWS] = "choices"};
+    enum { PARTS = sizeof parts / sizeof *parts };
+    const char *part = a->option[PART] ? a->option[PART] : parts[PAWL_TRAIN];
+    int at = 0;
     PAWL_TRY(find_verb(a, verb));
     PAWL_TRY(pawl_option_i64(&pawl_command_data, a, ROW, 0, (int64_t)1 << 60, 0, &r->row));
     PAWL_TRY(pawl_option_i64(&pawl_command_data, a, STAGE, 0, PAWL_STAGES_MAX, 0, &r->stage));
-    r->part = strcmp(part, parts[1]) == 0 ? PAWL_HELD_OUT : PAWL_TRAIN;
-    PAWL_CHECK(strcmp(part, parts[r->part]) == 0, PAWL_EUSAGE, "--part: expected train or held_out, found '%s'", part);
+    while (at < PARTS && strcmp(part, parts[at]) != 0) at++;
+    PAWL_CHECK(at < PARTS, PAWL_EUSAGE, "--part: expected train, held_out or choices, found '%s'", part);
+    r->part = (pawl_part)at;
     r->as_json = a->option[JSON] != NULL;
     return PAWL_OK;
 }
@@ -196,7 +201,8 @@ static void more_help(pawl_text *out)
     pawl_text_add(
         out,
         "\nshow prints a row as the run trains it. Row N is the N-th of the run's own order, from 0: step t (from 0)\n"
-        "trains rows t x global_batch_size and on. With --part held_out it is the N-th that is measured.\n"
+        "trains rows t x global_batch_size and on. With --part held_out it is the N-th that is measured,\n"
+        "with --part choices the N-th choice of a question, which is trained nowhere: what is scored is marked.\n"
         "labels: the id where a token is predicted and trained, else -100, in the place of the token itself, as\n"
         "Hugging Face has them before its shift; the first token of a document, and of each piece of one that was\n"
         "cut, is predicted by none. For people the text is shown, what is trained in green or between {+ and +}.\n"
@@ -206,13 +212,13 @@ static void more_help(pawl_text *out)
 
 const pawl_command pawl_command_data = {
     .name = "data",
-    .usage = "show|report RUN.yaml [--row N] [--part train|held_out] [--json] [key=value ...]",
+    .usage = "show|report RUN.yaml [--row N] [--part train|held_out|choices] [--json] [key=value ...]",
     .summary = "what a run learns: a prepared row with its labels, or what became of the files",
     .on_ranks = 1,
     .least = 2,
     .most = PAWL_WORDS_MAX,
     .options = {{"--row", "N", "which row (0)"},
-                {"--part", "PART", "train or held_out (train)"},
+                {"--part", "PART", "train, held_out or choices (train)"},
                 {"--json", NULL, "one JSON document"},
                 {"--stage", "N", "rows of that stage of the run, from 0"}},
     .run = run,

@@ -8,9 +8,7 @@
 #include "launch/launch.h"
 
 enum { MATRIX, BY, REFERENCE, CSV, JSON };
-
-/* The first is what figures are of, unless --by says another. */
-static const char *const measures[] = {"loss", "perplexity", "bits_per_byte", "accuracy", NULL};
+#define MEASURES "loss, perplexity, bits_per_byte, accuracy or accuracy_norm"
 
 /* ---- for people ---- */
 
@@ -240,29 +238,19 @@ static pawl_status matrix_by(const pawl_args *a, const json_t *lineage, const ch
     return s;
 }
 
-static int is_measured(const json_t *lineage, const char *measure)
-{
-    const char *domain;
-    size_t i;
-    json_t *entry, *score;
-    json_array_foreach(json_object_get(lineage, "evaluations"), i, entry) json_object_foreach(
-        json_object_get(entry, "scores"), domain, score) if (json_is_number(json_object_get(score, measure))) return 1;
-    return 0;
-}
-
 /* The figures of one measure at the top, those of all below. */
 static pawl_status run_json(const pawl_args *a, const json_t *lineage, const char *measure)
 {
     json_t *top = NULL, *all = json_object(), *one, *gaps;
-    for (int m = 0; measures[m]; m++) {
+    for (const pawl_measure *m = pawl_measures; m->name; m++) {
         pawl_retention r;
-        if (!is_measured(lineage, measures[m])) continue;
-        PAWL_TRY(matrix_by(a, lineage, measures[m], &r));
+        if (!pawl_retention_measured(lineage, m->name)) continue;
+        PAWL_TRY(matrix_by(a, lineage, m->name, &r));
         const pawl_status s = pawl_retention_json(&r, &one);
         pawl_retention_close(&r);
         if (s != PAWL_OK) return s;
-        json_object_set_new(all, measures[m], one);
-        if (strcmp(measures[m], measure) == 0) top = json_copy(one);
+        json_object_set_new(all, m->name, one);
+        if (strcmp(m->name, measure) == 0) top = json_copy(one);
     }
     PAWL_TRY(pawl_retention_gaps(lineage, "loss", &gaps));
     json_object_set_new(top, "measure", json_string(measure));
@@ -278,12 +266,12 @@ static pawl_status run_csv(const pawl_args *a, const json_t *lineage)
     json_t *stages = pawl_retention_stages(lineage);
     pawl_status s = PAWL_OK;
     printf("kind,measure,stage,domain,value\n");
-    for (int m = 0; measures[m] && s == PAWL_OK; m++) {
+    for (const pawl_measure *m = pawl_measures; m->name && s == PAWL_OK; m++) {
         pawl_retention r;
-        if (!is_measured(lineage, measures[m])) continue;
-        s = matrix_by(a, lineage, measures[m], &r);
+        if (!pawl_retention_measured(lineage, m->name)) continue;
+        s = matrix_by(a, lineage, m->name, &r);
         if (s != PAWL_OK) break;
-        s = print_csv(&r, measures[m], stages);
+        s = print_csv(&r, m->name, stages);
         pawl_retention_close(&r);
     }
     json_decref(stages);
@@ -310,15 +298,12 @@ static pawl_status run_table(const pawl_args *a, const json_t *lineage, const ch
 
 static pawl_status of_run(const pawl_args *a)
 {
-    const char *by = a->option[BY] ? a->option[BY] : measures[0];
+    const char *by = a->option[BY] ? a->option[BY] : pawl_measures[0].name;
     json_t *lineage;
-    int known = 0;
-    for (int m = 0; measures[m]; m++) known |= strcmp(by, measures[m]) == 0;
-    PAWL_CHECK(known, PAWL_EUSAGE,
-               "pawl retention: --by: expected loss, perplexity, bits_per_byte or accuracy, found '%s'", by);
+    PAWL_CHECK(pawl_measure_named(by), PAWL_EUSAGE, "pawl retention: --by: expected " MEASURES ", found '%s'", by);
     PAWL_TRY(lineage_of(a->words[0], &lineage));
     pawl_status s = PAWL_OK;
-    if (!is_measured(lineage, by))
+    if (!pawl_retention_measured(lineage, by))
         s = PAWL_FAIL(PAWL_EDATA,
                       "%s: there is no evaluation by %s in its lineage: a run measures what val_set_size holds out, "
                       "and test_datasets",
@@ -350,7 +335,7 @@ const pawl_command pawl_command_retention = {
     .most = 1,
     .options = {{"--matrix", "FILE.json",
                  "{\"R\": [[...]], \"before\": [...] or null, \"higher_is_better\": bool} in place of a run"},
-                {"--by", "MEASURE", "loss, perplexity, bits_per_byte or accuracy (loss)"},
+                {"--by", "MEASURE", MEASURES " (loss)"},
                 {"--reference", "RUN", "a run that learnt the domains alone or jointly: for the intransigence"},
                 {"--csv", NULL, "a line for each value: kind,measure,stage,domain,value"},
                 {"--json", NULL, "one JSON document"}},

@@ -82,7 +82,7 @@ static const struct broken {
     {GOOD "bf16: auto\n", {"7:7: error: bf16: expected true or false, found 'auto' (true computes in bfloat16 with float32 weights, false in float32)"}},
     {"output_dir: out\nbase_model: b\ndatasets:\n  - {path: a, ds_type: json, type: sharegpt}\nglobal_batch_size: 8\nlearning_rate: 1e-4\n",
      {"4:15: error: datasets.0: unknown key 'ds_type': the ending of a file says how it is read",
-      "4:36: error: datasets.0.type: expected one of completion, text, alpaca, chat, chat_template, prompt_completion, input_output, "
+      "4:36: error: datasets.0.type: expected one of completion, text, alpaca, chat, chat_template, prompt_completion, input_output, choices, "
       "found 'sharegpt' (chat takes conversations with from and value)"}},
     {GOOD "fp16: true\n",
      {"7:1: error: unknown key 'fp16'; did you mean 'bf16'? (16 bits are bfloat16 here, with float32 weights)"}},

@@ -1,5 +1,6 @@
-/* Held-out loss. Slots are cut from the rows of each domain in order, whatever the number of ranks; ranks take contiguous
- * runs of slots; every row's sum travels, and sums are taken in the order of rows: the same bits for any ranks. */
+/* Held-out loss, and accuracy on questions with choices. Slots are cut from the rows of each domain in order, whatever
+ * the number of ranks; ranks take contiguous runs of slots; every row's sum travels, and sums are taken in the order of
+ * rows: the same bits for any ranks. */
 #include <math.h>
 #include <string.h>
 
@@ -9,6 +10,8 @@ struct pawl_evaluator {
     const pawl_parts *p;
     int64_t micro, tokens;
     int64_t most; /* rows of a domain that are measured, evenly spread over all; 0: all */
+    pawl_part part; /* of which rows are measured now */
+    json_t *told;   /* where questions are listed; NULL: nowhere. Borrowed */
     pawl_arena arena;
     pawl_batch batch;
     float *losses;
@@ -25,11 +28,21 @@ static int measures(const pawl_parts *p)
     return !p->data || pawl_data_domains(p->data, PAWL_HELD_OUT) > 0;
 }
 
-static void lay_out(pawl_evaluator *e)
+/* Of a domain, texts or choices. */
+static int64_t most_rows(const pawl_data *data)
 {
     int64_t most = 0;
-    for (int d = 0; e->p->data && d < pawl_data_domains(e->p->data, PAWL_HELD_OUT); d++)
-        if (pawl_data_rows_of(e->p->data, PAWL_HELD_OUT, d) > most) most = pawl_data_rows_of(e->p->data, PAWL_HELD_OUT, d);
+    for (int part = PAWL_HELD_OUT; data && part <= PAWL_CHOICE_ROWS; part++)
+        for (int d = 0; d < pawl_data_domains(data, (pawl_part)part); d++) {
+            const int64_t rows = pawl_data_rows_of(data, (pawl_part)part, d);
+            most = rows > most ? rows : most;
+        }
+    return most;
+}
+
+static void lay_out(pawl_evaluator *e)
+{
+    const int64_t most = most_rows(e->p->data);
     pawl_batch_lay_out(&e->arena, &e->batch, e->micro, e->tokens);
     e->losses = pawl_take_bytes(&e->arena, (size_t)(e->micro * e->tokens) * sizeof(float));
     e->bad = pawl_take_bytes(&e->arena, (size_t)e->micro * sizeof(int32_t));
@@ -85,26 +98,26 @@ void pawl_evaluator_close(pawl_evaluator *e)
 
 static int64_t rows_of(const pawl_evaluator *e, int domain)
 {
-    const int64_t all = pawl_data_rows_of(e->p->data, PAWL_HELD_OUT, domain);
+    const int64_t all = pawl_data_rows_of(e->p->data, e->part, domain);
     return e->most > 0 && e->most < all ? e->most : all;
 }
 
 /* Row i of those that are measured. */
 static pawl_row row_at(const pawl_evaluator *e, int domain, int64_t i)
 {
-    return (pawl_row){domain, i * pawl_data_rows_of(e->p->data, PAWL_HELD_OUT, domain) / rows_of(e, domain)};
+    return (pawl_row){domain, i * pawl_data_rows_of(e->p->data, e->part, domain) / rows_of(e, domain)};
 }
 
 static pawl_status score_slot(pawl_evaluator *e, const pawl_pass *of, int domain, int64_t first, int64_t end)
 {
     const pawl_parts *p = e->p;
     for (int64_t i = first; i < end; i++) e->rows[i - first] = row_at(e, domain, i);
-    pawl_slot_fill(p->data, PAWL_HELD_OUT, e->rows, end - first, &e->batch);
+    pawl_slot_fill(p->data, e->part, e->rows, end - first, &e->batch);
     pawl_pass pass = *of;
     pass.losses = e->losses;
     pass.bad_rows = e->bad;
     PAWL_TRY(pawl_model_pass(p->model, p->device, e->activations, &e->batch, &pass));
-    pawl_row_results_of(p->data, PAWL_HELD_OUT, e->rows, &e->batch, e->losses, e->bad, e->results + first);
+    pawl_row_results_of(p->data, e->part, e->rows, &e->batch, e->losses, e->bad, e->results + first);
     return PAWL_OK;
 }
 
@@ -145,10 +158,12 @@ static pawl_status score_together(pawl_evaluator *e, const pawl_pass *of, int do
     return PAWL_OK;
 }
 
-static pawl_status score_domain(pawl_evaluator *e, const pawl_pass *of, int domain, pawl_score *out, int *stopped)
+/* Collective. The results of all rows of a domain that are measured, in their order, on every rank. */
+static pawl_status score_rows(pawl_evaluator *e, const pawl_pass *of, int domain, int *stopped)
 {
     pawl_comm *c = e->p->comm;
     const int64_t rows = rows_of(e, domain), slots = (rows + e->micro - 1) / e->micro;
+    if (rows == 0) return PAWL_OK;
     for (int r = 0; r < c->size; r++) {
         const int64_t first = slots * r / c->size * e->micro, end = slots * (r + 1) / c->size * e->micro;
         e->offsets[r] = (size_t)(first < rows ? first : rows) * sizeof(pawl_row_result);
@@ -158,24 +173,99 @@ static pawl_status score_domain(pawl_evaluator *e, const pawl_pass *of, int doma
     PAWL_TRY(pawl_meet(c, of->hooks ? score_together(e, of, domain, rows, mine, end, most) : score_slots(e, of, domain, rows, mine, end)));
     PAWL_TRY(any_stop(c, stopped));
     if (*stopped) return PAWL_OK;
-    PAWL_TRY(pawl_allgather_blocks(c, (char *)e->results + e->offsets[c->rank], e->lengths, e->offsets, e->results));
+    return pawl_allgather_blocks(c, (char *)e->results + e->offsets[c->rank], e->lengths, e->offsets, e->results);
+}
+
+static pawl_status score_texts(pawl_evaluator *e, const pawl_pass *of, int domain, pawl_score *out, int *stopped)
+{
     double loss = 0;
-    pawl_score score = {0};
+    e->part = PAWL_HELD_OUT;
+    PAWL_TRY(score_rows(e, of, domain, stopped));
+    const int64_t rows = *stopped ? 0 : rows_of(e, domain);
     for (int64_t i = 0; i < rows; i++) {
         loss += e->results[i].loss;
-        score.tokens += e->results[i].trained;
-        score.bytes += pawl_row_bytes(e->p->data, PAWL_HELD_OUT, row_at(e, domain, i));
+        out->tokens += e->results[i].trained;
+        out->bytes += pawl_row_bytes(e->p->data, PAWL_HELD_OUT, row_at(e, domain, i));
     }
-    score.loss = score.tokens ? loss / (double)score.tokens : 0;
-    *out = score;
+    out->loss = out->tokens ? loss / (double)out->tokens : 0;
+    return PAWL_OK;
+}
+
+/* Which of rows [first, first + count) is the likeliest, by its bytes or whole: of equals the first. What is no number
+ * is chosen last. */
+static int64_t likeliest(const pawl_evaluator *e, int domain, int64_t first, int64_t count, int by_bytes)
+{
+    double best = 0;
+    int64_t at = -1;
+    for (int64_t i = first; i < first + count; i++) {
+        const double x =
+            -e->results[i].loss / (by_bytes ? (double)pawl_row_choice(e->p->data, row_at(e, domain, i)).bytes : 1);
+        if (isnan(x) || (at >= 0 && !(x > best))) continue;
+        best = x;
+        at = i;
+    }
+    return at;
+}
+
+/* JSON has no infinities: a figure that is not finite is null. */
+static json_t *number(double x)
+{
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
+/* places: of the right choice, of the likeliest, and by bytes; below 0: of none. */
+static void tell(const pawl_evaluator *e, int domain, int64_t first, int64_t count, const int64_t places[3])
+{
+    static const char *const names[] = {"right", "chosen", "chosen_norm"};
+    const char *name = pawl_data_domain(e->p->data, PAWL_HELD_OUT, domain);
+    json_t *question = json_object(), *logprobs = json_array(), *bytes = json_array(),
+           *list = json_object_get(e->told, name);
+    for (int64_t i = first; i < first + count; i++) {
+        json_array_append_new(logprobs, number(-e->results[i].loss));
+        json_array_append_new(bytes, json_integer(pawl_row_choice(e->p->data, row_at(e, domain, i)).bytes));
+    }
+    json_object_set_new(question, "logprobs", logprobs);
+    json_object_set_new(question, "bytes", bytes);
+    for (int k = 0; k < 3; k++)
+        json_object_set_new(question, names[k], places[k] < 0 ? json_null() : json_integer((json_int_t)places[k]));
+    if (!list) json_object_set_new(e->told, name, list = json_array());
+    json_array_append_new(list, question);
+}
+
+/* Where there are no texts, the loss is that of the right answers. */
+static pawl_status score_choices(pawl_evaluator *e, const pawl_pass *of, int domain, pawl_score *out, int *stopped)
+{
+    const int texts = out->tokens > 0;
+    double loss = 0;
+    e->part = PAWL_CHOICE_ROWS;
+    PAWL_TRY(score_rows(e, of, domain, stopped));
+    const int64_t rows = *stopped ? 0 : rows_of(e, domain);
+    for (int64_t i = 0, count; i < rows; i += count) {
+        int64_t right = i;
+        count = pawl_row_choice(e->p->data, row_at(e, domain, i)).count;
+        while (!pawl_row_choice(e->p->data, row_at(e, domain, right)).right) right++;
+        const int64_t chosen = likeliest(e, domain, i, count, 0), by_bytes = likeliest(e, domain, i, count, 1);
+        out->questions++;
+        out->right += chosen == right;
+        out->right_norm += by_bytes == right;
+        if (e->told) tell(e, domain, i, count, (int64_t[]){right - i, chosen - i, by_bytes - i});
+        if (texts) continue;
+        loss += e->results[right].loss;
+        out->tokens += e->results[right].trained;
+        out->bytes += pawl_row_bytes(e->p->data, PAWL_CHOICE_ROWS, row_at(e, domain, right));
+    }
+    if (!texts && out->tokens) out->loss = loss / (double)out->tokens;
     return PAWL_OK;
 }
 
 pawl_status pawl_evaluate(pawl_evaluator *e, const pawl_pass *of, pawl_score *scores, int *stopped)
 {
     *stopped = 0;
-    for (int d = 0; d < pawl_data_domains(e->p->data, PAWL_HELD_OUT) && !*stopped; d++)
-        PAWL_TRY(score_domain(e, of, d, &scores[d], stopped));
+    for (int d = 0; d < pawl_data_domains(e->p->data, PAWL_HELD_OUT) && !*stopped; d++) {
+        scores[d] = (pawl_score){0};
+        PAWL_TRY(score_texts(e, of, d, &scores[d], stopped));
+        if (!*stopped) PAWL_TRY(score_choices(e, of, d, &scores[d], stopped));
+    }
     return PAWL_OK;
 }
 
@@ -184,10 +274,18 @@ pawl_status pawl_evaluate_some(pawl_evaluator *e, const pawl_pass *of, const int
     pawl_status s = PAWL_OK;
     *stopped = 0;
     e->most = most;
-    for (int d = 0; d < pawl_data_domains(e->p->data, PAWL_HELD_OUT) && s == PAWL_OK && !*stopped; d++)
-        if (which[d]) s = score_domain(e, of, d, &scores[d], stopped);
+    for (int d = 0; d < pawl_data_domains(e->p->data, PAWL_HELD_OUT) && s == PAWL_OK && !*stopped; d++) {
+        if (!which[d]) continue;
+        scores[d] = (pawl_score){0};
+        s = score_texts(e, of, d, &scores[d], stopped);
+    }
     e->most = 0;
     return s;
+}
+
+void pawl_evaluator_tell(pawl_evaluator *e, json_t *to)
+{
+    e->told = to;
 }
 
 double pawl_score_perplexity(const pawl_score *s)
@@ -200,22 +298,40 @@ double pawl_score_bits_per_byte(const pawl_score *s)
     return s->bytes ? s->loss * (double)s->tokens / (double)s->bytes / 0.69314718055994530942 : 0;
 }
 
-/* JSON has no infinities: a figure that is not finite is null. */
-static json_t *number(double x)
+static double share(int64_t part, int64_t all)
 {
-    return isfinite(x) ? json_real(x) : json_null();
+    return all ? (double)part / (double)all : NAN;
+}
+
+double pawl_score_accuracy(const pawl_score *s)
+{
+    return share(s->right, s->questions);
+}
+
+double pawl_score_accuracy_norm(const pawl_score *s)
+{
+    return share(s->right_norm, s->questions);
+}
+
+static json_t *score_json(const pawl_score *s)
+{
+    json_t *o = json_pack("{s:o,s:o,s:o,s:I,s:I}", "loss", number(s->loss), "perplexity",
+                          number(pawl_score_perplexity(s)), "bits_per_byte", number(pawl_score_bits_per_byte(s)),
+                          "tokens", (json_int_t)s->tokens, "bytes", (json_int_t)s->bytes);
+    json_t *chosen = s->questions
+                         ? json_pack("{s:f,s:f,s:I,s:I,s:I}", "accuracy", pawl_score_accuracy(s), "accuracy_norm",
+                                     pawl_score_accuracy_norm(s), "questions", (json_int_t)s->questions, "right",
+                                     (json_int_t)s->right, "right_norm", (json_int_t)s->right_norm)
+                         : NULL;
+    if (chosen) json_object_update_new(o, chosen);
+    return o;
 }
 
 pawl_status pawl_scores_json(const pawl_data *d, const pawl_score *scores, json_t **out)
 {
     json_t *all = json_object();
-    for (int i = 0; i < pawl_data_domains(d, PAWL_HELD_OUT); i++) {
-        const pawl_score *s = &scores[i];
-        json_object_set_new(all, pawl_data_domain(d, PAWL_HELD_OUT, i),
-                            json_pack("{s:o,s:o,s:o,s:I,s:I}", "loss", number(s->loss), "perplexity", number(pawl_score_perplexity(s)),
-                                      "bits_per_byte", number(pawl_score_bits_per_byte(s)), "tokens", (json_int_t)s->tokens,
-                                      "bytes", (json_int_t)s->bytes));
-    }
+    for (int i = 0; i < pawl_data_domains(d, PAWL_HELD_OUT); i++)
+        json_object_set_new(all, pawl_data_domain(d, PAWL_HELD_OUT, i), score_json(&scores[i]));
     PAWL_CHECK(all, PAWL_EMEM, "no memory for the scores");
     *out = all;
     return PAWL_OK;

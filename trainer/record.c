@@ -46,22 +46,35 @@ pawl_status pawl_record_event(pawl_trainer *t, const char *event, json_t *rest)
     return pawl_metrics_add(t->metrics, line);
 }
 
+/* {domain: value} of the domains that have the measure; NULL when none has. */
+static json_t *by_domain(const json_t *scores, const char *measure)
+{
+    json_t *all = NULL, *score;
+    const char *domain;
+    json_object_foreach((json_t *)(uintptr_t)scores, domain, score)
+    {
+        json_t *value = json_object_get(score, measure);
+        if (value && !all) all = json_object();
+        if (value) json_object_set(all, domain, value);
+    }
+    return all;
+}
+
 pawl_status pawl_record_scores(pawl_trainer *t, const char *at)
 {
-    const pawl_data *d = t->p->data;
-    json_t *scores, *losses = json_object();
-    pawl_status s = pawl_scores_json(d, t->scores, &scores);
-    for (int i = 0; s == PAWL_OK && i < pawl_data_domains(d, PAWL_HELD_OUT); i++) {
-        const char *domain = pawl_data_domain(d, PAWL_HELD_OUT, i);
-        json_object_set(losses, domain, json_object_get(json_object_get(scores, domain), "loss"));
+    static const char *const beside[] = {"accuracy", "accuracy_norm", NULL};
+    json_t *scores;
+    PAWL_TRY(pawl_scores_json(t->p->data, t->scores, &scores));
+    json_t *entry = json_pack("{s:I,s:s,s:i,s:s,s:O}", "step", (json_int_t)t->step, "stage", pawl_course_stage(t)->name,
+                              "stage_index", t->course->before + t->course->stage, "at", at, "scores", scores);
+    json_t *line = json_pack("{s:I,s:s,s:s,s:o}", "step", (json_int_t)t->step, "stage", pawl_course_stage(t)->name,
+                             "at", at, "eval", by_domain(scores, "loss"));
+    for (int i = 0; beside[i]; i++) {
+        json_t *values = by_domain(scores, beside[i]);
+        if (values) json_object_set_new(line, beside[i], values);
     }
-    if (s == PAWL_OK) {
-        json_t *entry = json_pack("{s:I,s:s,s:i,s:s,s:O}", "step", (json_int_t)t->step, "stage", pawl_course_stage(t)->name, "stage_index",
-                                  t->course->before + t->course->stage, "at", at, "scores", scores);
-        s = pawl_lineage_evaluation(t->lineage, entry);
-        json_decref(scores);
-    }
-    json_t *line = json_pack("{s:I,s:s,s:s,s:o}", "step", (json_int_t)t->step, "stage", pawl_course_stage(t)->name, "at", at, "eval", losses);
+    json_decref(scores);
+    const pawl_status s = pawl_lineage_evaluation(t->lineage, entry);
     if (s == PAWL_OK) return pawl_metrics_add(t->metrics, line);
     json_decref(line);
     return s;

@@ -126,7 +126,8 @@ void pawl_screen_step(const pawl_parts *p, const pawl_step_report *r, int64_t st
 void pawl_screen_evaluating(const pawl_parts *p)
 {
     int64_t rows = 0;
-    for (int d = 0; d < pawl_data_domains(p->data, PAWL_HELD_OUT); d++) rows += pawl_data_rows_of(p->data, PAWL_HELD_OUT, d);
+    for (int d = 0; d < pawl_data_domains(p->data, PAWL_HELD_OUT); d++)
+        rows += pawl_data_rows_of(p->data, PAWL_HELD_OUT, d) + pawl_data_rows_of(p->data, PAWL_CHOICE_ROWS, d);
     if (p->comm->rank != 0) return;
     end_live_line();
     fprintf(stderr, "measuring %lld held-out rows\n", (long long)rows);
@@ -134,8 +135,14 @@ void pawl_screen_evaluating(const pawl_parts *p)
 
 void pawl_screen_scores(const pawl_parts *p, int64_t step, const pawl_score *scores)
 {
-    for (int d = 0; d < pawl_data_domains(p->data, PAWL_HELD_OUT); d++)
-        pawl_screen_line(p, "  held out at step %lld: %-16s loss %.4f  perplexity %.2f  bits/byte %.4f", (long long)step,
-                         pawl_data_domain(p->data, PAWL_HELD_OUT, d), scores[d].loss, pawl_score_perplexity(&scores[d]),
-                         pawl_score_bits_per_byte(&scores[d]));
+    for (int d = 0; d < pawl_data_domains(p->data, PAWL_HELD_OUT); d++) {
+        const pawl_score *s = &scores[d];
+        char chosen[96] = "";
+        if (s->questions)
+            snprintf(chosen, sizeof chosen, "  accuracy %.4f, by bytes %.4f of %lld questions", pawl_score_accuracy(s),
+                     pawl_score_accuracy_norm(s), (long long)s->questions);
+        pawl_screen_line(p, "  held out at step %lld: %-16s loss %.4f  perplexity %.2f  bits/byte %.4f%s",
+                         (long long)step, pawl_data_domain(p->data, PAWL_HELD_OUT, d), s->loss,
+                         pawl_score_perplexity(s), pawl_score_bits_per_byte(s), chosen);
+    }
 }

@@ -111,23 +111,33 @@ PAWL_MUST pawl_status pawl_micro_auto(const pawl_parts *p, double budget, int64_
 PAWL_MUST pawl_status pawl_plan_fits(const pawl_parts *p, const pawl_plan *plan);
 
 /* ---- Evaluation ---- */
+/* Of a domain: its texts, and its questions with choices. One that has questions alone has the loss of their right answers. */
 typedef struct pawl_score {
     double loss;           /* nats per token */
     int64_t tokens, bytes; /* trained tokens, and bytes of text they stand for */
+    int64_t questions, right, right_norm; /* of the questions, those whose right answer is the likeliest: its log-probability is the greatest,
+                                             whole or by its bytes (acc and acc_norm of lm-evaluation-harness); of equals the first */
 } pawl_score;
 double pawl_score_perplexity(const pawl_score *s);
 double pawl_score_bits_per_byte(const pawl_score *s);
-/* {domain: {loss, perplexity, bits_per_byte, tokens, bytes}}. */
+/* Shares of the questions; NAN without any. */
+double pawl_score_accuracy(const pawl_score *s);
+double pawl_score_accuracy_norm(const pawl_score *s);
+/* {domain: {loss, perplexity, bits_per_byte, tokens, bytes}}; with questions also {accuracy, accuracy_norm, questions, right, right_norm}. */
 PAWL_MUST pawl_status pawl_scores_json(const pawl_data *d, const pawl_score *scores, json_t **out);
 
-/* The held-out rows of every domain, shared over ranks in slots of train->micro_batch_size; scores [domains], the same on
+/* The held-out rows and questions of every domain, shared over ranks in slots of train->micro_batch_size; scores [domains], the same on
  * all ranks and for any number of them. of: a pass that says where the weights are (over, weights, hooks: those communicate, so
  * ranks without a slot call them, too). *stopped = 1 (and no scores) when a rank was asked to stop. Collective. */
 typedef struct pawl_evaluator pawl_evaluator;
 PAWL_MUST pawl_status pawl_evaluator_open(const pawl_parts *p, pawl_evaluator **out);
 void pawl_evaluator_close(pawl_evaluator *e);
+/* From now on the questions of an evaluation are appended to that object (borrowed): {domain: [{logprobs: [choices], in nats, bytes: [choices],
+ * right, chosen, chosen_norm: places from 0}]}. NULL: no more. */
+void pawl_evaluator_tell(pawl_evaluator *e, json_t *to);
 PAWL_MUST pawl_status pawl_evaluate(pawl_evaluator *e, const pawl_pass *of, pawl_score *scores, int *stopped);
-/* The same of `most` rows of each domain d with which[d] set, evenly spread over its rows; the other scores stay as they are. Collective. */
+/* The same of `most` rows of texts of each domain d with which[d] set, evenly spread over its rows, and of no question; the other scores
+ * stay as they are. Collective. */
 PAWL_MUST pawl_status pawl_evaluate_some(pawl_evaluator *e, const pawl_pass *of, const int *which, int64_t most, pawl_score *scores, int *stopped);
 
 /* ---- Training ---- */

@@ -58,6 +58,25 @@ static pawl_status read_both(const pawl_renderer *r, const json_t *row, pawl_con
     return pawl_conversation_add(d, json_object_get(row, d->field_completion), d->field_completion, plain, c);
 }
 
+pawl_status pawl_render_asked(const pawl_renderer *r, const json_t *messages, const char *key, const json_t *tools,
+                              pawl_text *out)
+{
+    pawl_conversation c = {.generation_prompt = 1};
+    pawl_jinja_output o = {0};
+    PAWL_CHECK(r->chat.jinja, PAWL_EDATA, "'%s' holds messages, and there is no chat template to write them with: %s",
+               key, r->no_chat);
+    pawl_status s = pawl_conversation_add(r->dataset, messages, key, r->chat.named != NULL, &c);
+    c.tools = json_array_size(tools) ? tools : NULL;
+    if (s == PAWL_OK) s = pawl_chat_template_apply(&r->chat, &c, &o);
+    out->bytes = 0;
+    out->failed = 0;
+    if (s == PAWL_OK) pawl_text_add_bytes(out, o.text.data, o.text.bytes);
+    if (s == PAWL_OK) s = pawl_text_status(out);
+    pawl_jinja_output_close(&o);
+    pawl_conversation_close(&c);
+    return s;
+}
+
 pawl_status pawl_render_prompt_messages(const pawl_renderer *r, const json_t *row, pawl_sample *out)
 {
     pawl_conversation c = {0};

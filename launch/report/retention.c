@@ -1,5 +1,5 @@
-/* What became of every domain: the matrix of losses at the ends of stages, its figures, and how far each has risen
- * above where it was learnt. */
+/* What became of every domain: matrices of what was measured at the ends of stages, their figures, and how far each
+ * loss has risen above where it was learnt. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,27 +27,41 @@ static int strength(double change)
 static void write_cell(pawl_text *out, const pawl_retention *m, int i, int j)
 {
     const int learnt = m->learnt[j];
-    const double loss = at(m, i, j), change = learnt >= 0 && i > learnt ? loss - at(m, learnt, j) : NAN;
-    if (!isfinite(loss))
+    const double x = at(m, i, j), change = learnt >= 0 && i > learnt ? x - at(m, learnt, j) : NAN;
+    if (!isfinite(x))
         HTML(out, "<td class=\"none\">–</td>");
     else if (i == learnt)
-        HTML(out, "<td class=\"learnt\"><strong>$</strong><span class=\"note\">$</span></td>",
-             pawl_fixed_of(loss, 3).text, i ? "learnt" : "known");
+        HTML(out, "<td class=\"learnt\"><strong>$</strong><span class=\"note\">$</span></td>", pawl_fixed_of(x, 3).text,
+             i ? "learnt" : "known");
     else if (!isfinite(change))
-        HTML(out, "<td>$</td>", pawl_fixed_of(loss, 3).text);
+        HTML(out, "<td>$</td>", pawl_fixed_of(x, 3).text);
     else {
-        pawl_text_add(out, "<td class=\"%s\" style=\"--heat:%d%%\">", change > 0 ? "worse" : "better",
-                      strength(change));
-        HTML(out, "$<span class=\"note\">$</span></td>", pawl_fixed_of(loss, 3).text, pawl_signed_of(change, 3).text);
+        pawl_text_add(out, "<td class=\"%s\" style=\"--heat:%d%%\">",
+                      (m->higher_is_better ? change < 0 : change > 0) ? "worse" : "better", strength(change));
+        HTML(out, "$<span class=\"note\">$</span></td>", pawl_fixed_of(x, 3).text, pawl_signed_of(change, 3).text);
     }
 }
 
-static void write_matrix(pawl_text *out, const pawl_retention *m, const json_t *stages)
+/* A measure that has a heat map of its own; the first is that of the losses. */
+typedef struct map {
+    const char *measure, *label, *says;
+} map;
+static const map maps[] = {
+    {"loss", "Retention matrix",
+     "Held-out loss in nats per token: a row is the end of a stage, a column a domain. Below a figure stands the "
+     "change since the "
+     "domain was learnt, or since the start if it was known before; a rise (orange) is forgetting."},
+    {"accuracy", "Retention matrix of accuracy",
+     "Accuracy on questions with choices: the share whose right answer has the greatest log-probability; a fall "
+     "(orange) is forgetting."},
+    {"accuracy_norm", "Retention matrix of accuracy by bytes",
+     "The same with log-probabilities divided by the bytes of the choices."},
+};
+
+static void write_matrix(pawl_text *out, const map *of, const pawl_retention *m, const json_t *stages)
 {
-    HTML(out, "<p class=\"note\">Held-out loss in nats per token: a row is the end of a stage, a column a domain. "
-              "Below a figure stands the change since the domain was "
-              "learnt, or since the start if it was known before; a rise (orange) is forgetting.</p>");
-    pawl_scroll_begin(out, "Retention matrix");
+    HTML(out, "<p class=\"note\">$</p>", of->says);
+    pawl_scroll_begin(out, of->label);
     HTML(out, "<table class=\"heat\"><thead><tr><th scope=\"col\">after</th>");
     for (int j = 0; j < m->columns; j++) HTML(out, "<th scope=\"col\">$</th>", m->names[j]);
     HTML(out, "</tr></thead><tbody>");
@@ -226,6 +240,19 @@ static void write_gate(pawl_text *out, const pawl_report_run *r)
     HTML(out, ".</p>");
 }
 
+/* Those of all other measures, where there are any. */
+static void write_more_matrices(pawl_text *out, const json_t *lineage, const json_t *stages, const char *where)
+{
+    for (size_t i = 1; i < sizeof maps / sizeof *maps; i++) {
+        pawl_retention m;
+        if (!pawl_retention_measured(lineage, maps[i].measure) ||
+            pawl_retention_of_lineage(lineage, maps[i].measure, where, &m) != PAWL_OK)
+            continue;
+        write_matrix(out, &maps[i], &m, stages);
+        pawl_retention_close(&m);
+    }
+}
+
 void pawl_report_retention(pawl_text *out, const pawl_report_view *v)
 {
     const json_t *lineage = pawl_report_lineage(v->run);
@@ -242,8 +269,9 @@ void pawl_report_retention(pawl_text *out, const pawl_report_view *v)
         return;
     }
     json_t *stages = pawl_retention_stages(lineage);
-    write_matrix(out, &m, stages);
+    write_matrix(out, &maps[0], &m, stages);
     write_figures(out, &m);
+    write_more_matrices(out, lineage, stages, v->run->dir);
     write_gaps(out, lineage);
     write_forgetting(out, v, &m, stages);
     json_decref(stages);

@@ -113,7 +113,7 @@ for n in range(20):
 check(trained == {f"asked.jsonl:{i + 1}": {o.encode()} for i, (_, _, o) in enumerate(asked)}, f"answers are trained, and nothing else: {trained}")
 status, out, _ = run(0, "data", "show", y, "--row", "0")
 check(status == 0 and "{+" in out and "== asked, asked.jsonl:" in out, "for people: what is trained is marked")
-for more, said in ((["--part", "held_out"], "0 rows are held out"), (["--part", "x"], "expected train or held_out"), (["--row", "-1"], "--row")):
+for more, said in ((["--part", "held_out"], "0 rows are held out"), (["--part", "x"], "expected train, held_out or choices"), (["--row", "-1"], "--row")):
     status, _, err = run(0, "data", "show", y, *more)
     check(status == 10 and said in err, f"pawl data show {' '.join(more)}: {err.strip()}")
 

@@ -71,6 +71,7 @@ static int wanted(const pawl_trainer *t, int domain, const json_t *learnt)
     const pawl_data *d = t->p->data;
     const char *name = pawl_data_domain(d, PAWL_HELD_OUT, domain);
     const json_t *stage = json_object_get(learnt, name);
+    if (pawl_data_rows_of(d, PAWL_HELD_OUT, domain) == 0) return 0; /* it has questions alone */
     if (json_is_integer(stage) && json_integer_value(stage) >= 0) return 1;
     int first, end;
     pawl_data_mixture(d, t->course->stage, &first, &end);

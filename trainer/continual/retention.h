@@ -57,7 +57,18 @@ pawl_retention_figures pawl_retention_of(const pawl_retention *r);
 PAWL_MUST pawl_status pawl_retention_parse(const json_t *file, const char *where, pawl_retention *out);
 PAWL_MUST pawl_status pawl_retention_read(const char *path, pawl_retention *out);
 
-/* The matrix by "loss", "perplexity", "bits_per_byte" or "accuracy" out of a checkpoint's lineage: columns in the order
+/* What domains are measured by; ended by name NULL. The first is what figures are of where nothing else is said. */
+typedef struct pawl_measure {
+    const char *name;
+    int higher_is_better;
+} pawl_measure;
+extern const pawl_measure pawl_measures[];
+/* NULL: there is none of that name. */
+const pawl_measure *pawl_measure_named(const char *name);
+/* 1 when some evaluation of the lineage has it. */
+int pawl_retention_measured(const json_t *lineage, const char *measure);
+
+/* The matrix by one of them out of a checkpoint's lineage: columns in the order
  * of learning, what was known before (general data) first, then what was never learnt. Of a continued run the stages of
  * all its parents, too. Rows are the ends of stages; a lineage from before there were stages has one, "main". Errors:
  * EDATA when nothing was measured. */

@@ -11,6 +11,28 @@ static const char *text_of(const json_t *object, const char *key)
     return text ? text : "";
 }
 
+/* ---- measures ---- */
+
+const pawl_measure pawl_measures[] = {{"loss", 0},     {"perplexity", 0},    {"bits_per_byte", 0},
+                                      {"accuracy", 1}, {"accuracy_norm", 1}, {NULL, 0}};
+
+const pawl_measure *pawl_measure_named(const char *name)
+{
+    for (const pawl_measure *m = pawl_measures; m->name; m++)
+        if (strcmp(m->name, name) == 0) return m;
+    return NULL;
+}
+
+int pawl_retention_measured(const json_t *lineage, const char *measure)
+{
+    const char *domain;
+    size_t i;
+    json_t *entry, *score;
+    json_array_foreach(json_object_get(lineage, "evaluations"), i, entry) json_object_foreach(
+        json_object_get(entry, "scores"), domain, score) if (json_is_number(json_object_get(score, measure))) return 1;
+    return 0;
+}
+
 /* ---- stages ---- */
 
 /* What datasets of that use are of, each domain once. */
@@ -152,7 +174,7 @@ pawl_status pawl_retention_of_lineage(const json_t *lineage, const char *measure
     const char *domain;
     int j = 0;
     pawl_status s = pawl_retention_open((int)json_array_size(stages), (int)json_object_size(columns),
-                                        strcmp(measure, "accuracy") == 0, out);
+                                        pawl_measure_named(measure)->higher_is_better, out);
     if (s == PAWL_OK) {
         json_object_foreach(columns, domain, learnt)
         {
