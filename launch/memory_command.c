@@ -123,7 +123,7 @@ static pawl_status show(const pawl_command *command, const pawl_args *a)
            number_of(row, "tokens"), number_of(row, "trained"));
     json_array_foreach(json_object_get(row, "documents"), i, document) {
         printf("\ndocument %s, chunk %lld, tokens %lld to %lld, licence %s, ", text_of(document, "document"), number_of(document, "chunk"),
-               number_of(document, "first"), number_of(document, "end"), text_of(document, "license"));
+               number_of(document, "first"), number_of(document, "end"), text_of(document, "license")[0] ? text_of(document, "license") : "not stated");
         print_place(document);
         printf("\n%s\n", text_of(document, "text"));
     }

@@ -278,6 +278,17 @@ static pawl_status run_csv(const pawl_args *a, const json_t *lineage)
     return s;
 }
 
+/* Cells that are left out of the matrix because they would not compare. */
+static void print_other_texts(const json_t *lineage)
+{
+    json_t *domains = pawl_retention_other_texts(lineage), *domain;
+    size_t i;
+    json_array_foreach(domains, i, domain) printf("%s%s", i ? ", " : "\nmeasured on other texts by the newest run, so that what was found before is left out: ",
+                                                  json_string_value(domain));
+    if (json_array_size(domains)) printf("\n");
+    json_decref(domains);
+}
+
 static pawl_status run_table(const pawl_args *a, const json_t *lineage, const char *measure)
 {
     pawl_retention r;
@@ -286,6 +297,7 @@ static pawl_status run_table(const pawl_args *a, const json_t *lineage, const ch
     if (s == PAWL_OK) {
         print_matrix(&r, measure, stages);
         print_figures(&r);
+        print_other_texts(lineage);
         pawl_retention_close(&r);
         s = pawl_retention_gaps(lineage, "loss", &gaps);
     }

@@ -121,9 +121,18 @@ verdict = pawl_json("show", child)["lineage"]["gates"][-1]
 check(status == 0 and set(verdict["rises"]) == {"one"} and verdict["not_measured"] == [], f"a continued run: what the parent learnt is judged {err[-300:] if status else ''}")
 found = pawl_json("retention", child)
 check(found["stages"] == ["s_one", "s_two"] and found["learnt_after"] == [1, 2] and len(found["matrix"]) == 2, "its matrix has the parent's stages")
+scores = [e["scores"]["one"]["loss"] for e in pawl_json("show", child)["lineage"]["evaluations"] if "one" in e["scores"]]
+check(abs(verdict["rises"]["one"] - (scores[-1] - scores[-2])) < 1e-12 and found["before"] is None and found["matrix"][0][0] == scores[-2] and len(scores) > 3,
+      "test_datasets measure all of a file, of which the parent held out a part: what compares is this run's start")
+text = run(0, "retention", child)[1]
+check("other texts" in text and text.split("other texts")[1].split("\n")[0].endswith(": one"), f"and the matrix says so: {text[-300:]}")
 status, text, err, child = train(2, "child2", stages=("two",), parent_checkpoint=parent, extra=budget)
 verdict = pawl_json("show", child)["lineage"]["gates"][-1]
 check(status == 0 and verdict["rises"] == {} and verdict["not_measured"] == ["one"] and verdict["verdict"] == "pass", "what it does not measure is said")
+alone = os.path.join(HERE, "alone.txt")
+with open(alone, "w") as f: f.write("one document, and it is learnt\n" * 20)
+status, text, err, child = train(1, "child3", stages=("one",), steps=2, extra=budget + f"general_data: [{{path: {alone}, domain: alone, type: text}}]\n")
+check(status == 0 and pawl_json("show", child)["lineage"]["gates"][-1]["not_measured"] == ["alone"], f"general data that nothing is held out of are named, too {err[-300:] if status else ''}")
 
 # Probes: deterministic, of earlier domains, in metrics and lineage; resumed at another number of ranks to the same bits.
 probing = "probe_steps: 3\nprobe_rows: 4\n"

@@ -85,6 +85,8 @@ refused = [("no JSON", "{"), ("no object", [1]), ("no R", dict(before=None, high
            ("null below the diagonal", dict(R=[[1, 2], [None, 2]], higher_is_better=True)), ("true as a number", dict(R=[[True]], higher_is_better=True)),
            ("before too short", dict(R=[[1, 2], [1, 2]], before=[1], higher_is_better=True)), ("no orientation", dict(R=[[1]])),
            ("orientation as a text", dict(R=[[1]], higher_is_better="yes")), ("a number that is none", '{"R": [[1e999]], "higher_is_better": true}'),
+           ("a name that a terminal would obey", dict(R=[[1]], domains=["\x1b[31m"], higher_is_better=True)),
+           ("a name that turns round", dict(R=[[1]], domains=["\u202ea"], higher_is_better=True)), ("a name too long", dict(R=[[1]], domains=["x" * 96], higher_is_better=True)),
            ("names too few", dict(R=[[1, 2], [1, 2]], domains=["a"], higher_is_better=True)), ("keys twice", '{"R": [[1]], "R": [[2]], "higher_is_better": true}')]
 for what, value in refused:
     status, out, err = run(0, "retention", "--matrix", write(value, "bad.json"))

@@ -1,5 +1,5 @@
 """Stages: one run walks from domain to domain. One result for any ranks and sharing, stopped or not, in one go or stage by stage."""
-import os, random, signal
+import json, os, random, signal
 from e2e import *
 
 where = folder()
@@ -121,6 +121,18 @@ check(later["lineage"]["evaluations"][-1]["stage_index"] == 3, "stages are count
 check(sum(m["replay_rows"] for m in steps(output("more1"))) > 0, "the parent's memory is replayed")
 a, b = pawl_json("memory", "stats", output("p1")), pawl_json("memory", "stats", output("more1"))
 check({d["domain"] for d in a["domains"]} == {d["domain"] for d in b["domains"]} == {"docs", "law", "notes", "general"}, "and lives on")
+
+status, out, err = run(2, "train", more, f"output_dir={output('half')}", f"parent_checkpoint={output('cut0')}/checkpoints/step-000000006")
+check(status == 0 and "lies inside stage 'one'" in err, f"a parent that is inside a stage is warned of: {err[-300:]}")
+other = os.path.join(where, "tokenizer")
+os.mkdir(other)
+with open(os.path.join(other, "tokenizer.json"), "w") as f:
+    letters = [chr(c) for c in [*range(33, 127), *range(161, 173), *range(174, 256), *range(256, 324)]]
+    byte_level = dict(type="ByteLevel", add_prefix_space=False, trim_offsets=True, use_regex=True)
+    json.dump(dict(version="1.0", added_tokens=[], normalizer=None, pre_tokenizer=byte_level, post_processor=None, decoder=byte_level,
+                   model=dict(type="BPE", vocab={c: i for i, c in enumerate(letters)}, merges=[])), f)
+status, out, err = run(3, "train", more, f"output_dir={output('other')}", f"tokenizer={other}")
+check(status == 10 and "another tokenizer" in err and not os.path.exists(output("other") + "/checkpoints/LATEST"), f"a parent of another tokenizer is refused: {err[-300:]}")
 
 # ---- one stage is what datasets alone are ----
 plain = write_run(where, "plain.yaml", output=output("plain"), datasets=[dict(path=DATASETS["law"], domain="law", type="text")], max_steps=4, val_set_size=0)

@@ -22,7 +22,9 @@ static double baseline_of(const pawl_budget_config *c, const json_t *lineage, co
 {
     if (c->baseline == PAWL_BASELINE_BEST)
         return pawl_retention_best(lineage, "loss", r->names[column], r->learnt[column]);
-    return r->R[(size_t)r->learnt[column] * (size_t)r->columns + (size_t)column];
+    for (int i = r->learnt[column]; i < r->stages; i++) /* a later start, where it was measured on other texts before */
+        if (!isnan(r->R[(size_t)i * (size_t)r->columns + (size_t)column])) return r->R[(size_t)i * (size_t)r->columns + (size_t)column];
+    return NAN;
 }
 
 /* Whether the last whole evaluation looked at a domain: a run measures what its own configuration names, not all that its parents learnt. */
@@ -43,18 +45,28 @@ typedef struct rises {
     json_t *each, *unmeasured; /* {domain: nats}; [domains that this run does not measure] */
 } rises;
 
+/* Domains that were learnt before the last stage, or known, and that nothing is held out of. */
+static json_t *unmeasured(const json_t *lineage, int stages)
+{
+    json_t *learnt = pawl_retention_learnt(lineage), *out = json_array(), *stage;
+    const char *domain;
+    json_object_foreach(learnt, domain, stage)
+    {
+        const json_int_t in = json_integer_value(stage);
+        if (in >= 0 && in < stages && !looks_at(lineage, domain)) json_array_append_new(out, json_string(domain));
+    }
+    json_decref(learnt);
+    return out;
+}
+
 /* Domains that were learnt before the last stage and are measured. A loss that is no number any more has risen without
  * limit. */
 static rises rises_of(const pawl_budget_config *c, const json_t *lineage, const pawl_retention *r)
 {
-    rises out = {0, -INFINITY, 0, -1, json_object(), json_array()};
+    rises out = {0, -INFINITY, 0, -1, json_object(), unmeasured(lineage, r->stages)};
     for (int j = 0; j < r->columns; j++) {
         const double now = r->R[(size_t)r->stages * (size_t)r->columns + (size_t)j];
-        if (r->learnt[j] < 0 || r->learnt[j] >= r->stages) continue;
-        if (!looks_at(lineage, r->names[j])) {
-            json_array_append_new(out.unmeasured, json_string(r->names[j]));
-            continue;
-        }
+        if (r->learnt[j] < 0 || r->learnt[j] >= r->stages || !looks_at(lineage, r->names[j])) continue;
         const double then = baseline_of(c, lineage, r, j);
         if (isnan(then)) continue;
         const double rise = isnan(now) ? INFINITY : now - then;

@@ -115,16 +115,6 @@ static double loss_in(const json_t *entry, const char *domain)
     return json_is_number(x) ? json_number_value(x) : x ? INFINITY : NAN;
 }
 
-/* The first probe of a domain is that of the end of its stage, or of the start when it was known before. */
-static double first_loss(const pawl_trainer *t, const char *domain)
-{
-    size_t i;
-    json_t *entry;
-    json_array_foreach(json_object_get(t->lineage, "evaluations"), i,
-                       entry) if (is_probe(t, entry) && !isnan(loss_in(entry, domain))) return loss_in(entry, domain);
-    return NAN;
-}
-
 static double worst_rise(const pawl_trainer *t, const json_t *entry, const char **domain)
 {
     const char *name;
@@ -132,7 +122,7 @@ static double worst_rise(const pawl_trainer *t, const json_t *entry, const char 
     double worst = NAN;
     json_object_foreach(json_object_get(entry, "scores"), name, score)
     {
-        const double rise = loss_in(entry, name) - first_loss(t, name);
+        const double rise = loss_in(entry, name) - pawl_retention_first(t->lineage, name, entry);
         if (!isnan(worst) && !(rise > worst) && !isnan(rise)) continue;
         worst = isnan(rise) ? INFINITY : rise;
         *domain = name;

@@ -79,6 +79,12 @@ json_t *pawl_retention_stages(const json_t *lineage);
 
 /* {domain: the stage that it was learnt in, from 1; 0: known before; -1: never}, in the order of columns. */
 json_t *pawl_retention_learnt(const json_t *lineage);
+/* Domains of which earlier runs of a lineage measured other held-out texts than the newest one, so that what they found stands in no
+ * figure: the value at the newest one's start does in its place. A new array. */
+json_t *pawl_retention_other_texts(const json_t *lineage);
+/* The loss of a domain in the first probe of the same rows as `probe`'s: that of the end of its stage, or of a start where it was known;
+ * infinite where it was no number; NAN without one. */
+double pawl_retention_first(const json_t *lineage, const char *domain, const json_t *probe);
 /* The lowest value of a domain since it was learnt, of whole evaluations; NAN. */
 double pawl_retention_best(const json_t *lineage, const char *measure, const char *domain, int learnt);
 

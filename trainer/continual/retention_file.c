@@ -1,7 +1,9 @@
 /* A retention matrix out of a JSON file. */
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "core/fields.h"
 #include "trainer/continual/retention.h"
 
 enum { STAGES_MOST = 10000, BYTES_MOST = 1 << 28 };
@@ -44,6 +46,12 @@ static pawl_status read_list(const json_t *file, const char *key, const char *wh
     return PAWL_OK;
 }
 
+static int has_unprintable(const char *text)
+{
+    while (*text && !pawl_unprintable(text)) text++;
+    return *text != 0;
+}
+
 static pawl_status read_names(const json_t *file, const char *where, pawl_retention *out)
 {
     const json_t *names = json_object_get(file, "domains");
@@ -52,7 +60,9 @@ static pawl_status read_names(const json_t *file, const char *where, pawl_retent
                "%s: domains: expected an array of %d names, one for each column of R", where, out->columns);
     for (int j = 0; j < out->columns; j++) {
         const char *name = json_string_value(json_array_get(names, (size_t)j));
-        PAWL_CHECK(!given || name, PAWL_EDATA, "%s: domains, name %d: expected a text", where, j + 1);
+        PAWL_CHECK(!given || (name && name[0] && strlen(name) < sizeof *out->names && !has_unprintable(name)), PAWL_EDATA,
+                   "%s: domains, name %d: expected a text of 1 to %zu bytes without line breaks, control characters and marks of writing direction",
+                   where, j + 1, sizeof *out->names - 1);
         if (name)
             snprintf(out->names[j], sizeof *out->names, "%s", name);
         else

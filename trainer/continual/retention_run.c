@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/arena.h"
 #include "trainer/continual/retention.h"
 
 static const char *text_of(const json_t *object, const char *key)
@@ -97,6 +98,33 @@ json_t *pawl_retention_learnt(const json_t *lineage)
 
 /* ---- rows ---- */
 
+static int is_probe(const json_t *entry)
+{
+    return strcmp(text_of(entry, "at"), "probe") == 0;
+}
+
+static const json_t *score_of(const json_t *entry, const char *domain)
+{
+    return json_object_get(json_object_get(entry, "scores"), domain);
+}
+
+/* A later run may hold out other texts of a domain than those that went before it: its losses do not compare with theirs. */
+static int same_texts(const json_t *score, const json_t *newest)
+{
+    const json_t *a = json_object_get(score, "tokens"), *b = json_object_get(newest, "tokens");
+    return !a || !b || json_equal(a, b);
+}
+
+static const json_t *newest_score(const json_t *lineage, const char *domain, int probes)
+{
+    const json_t *all = json_object_get(lineage, "evaluations");
+    for (size_t i = json_array_size(all); i-- > 0;) {
+        const json_t *entry = json_array_get(all, i), *score = score_of(entry, domain);
+        if (score && is_probe(entry) == probes) return score;
+    }
+    return NULL;
+}
+
 static double measured(const json_t *entry, const char *domain, const char *measure)
 {
     const json_t *x = json_object_get(json_object_get(json_object_get(entry, "scores"), domain), measure);
@@ -123,23 +151,29 @@ static size_t last_without_place(const json_t *evaluations)
     return last;
 }
 
-static void fill(const json_t *lineage, const char *measure, pawl_retention *r)
+static pawl_status fill(const json_t *lineage, const char *measure, pawl_retention *r)
 {
+    const json_t **newest;
     const json_t *evaluations = json_object_get(lineage, "evaluations");
     const size_t last_old = last_without_place(evaluations);
     size_t i;
     json_t *entry;
+    PAWL_TRY(pawl_alloc((void **)&newest, (size_t)(r->columns + 1) * sizeof *newest, "a retention matrix"));
+    for (int j = 0; j < r->columns; j++) newest[j] = newest_score(lineage, r->names[j], 0);
     json_array_foreach((json_t *)(uintptr_t)evaluations, i, entry)
     {
         int start;
         const int row = row_of(entry, i, last_old, &start);
         if (row < 0 || row > r->stages) continue;
         for (int j = 0; j < r->columns; j++) {
+            if (!same_texts(score_of(entry, r->names[j]), newest[j])) continue;
             double *cell = &r->R[(size_t)row * (size_t)r->columns + (size_t)j];
             const double x = measured(entry, r->names[j], measure);
             if (!isnan(x) && (!start || isnan(*cell))) *cell = x;
         }
     }
+    pawl_free(newest);
+    return PAWL_OK;
 }
 
 static int has_measure(const pawl_retention *r, int column)
@@ -181,15 +215,14 @@ pawl_status pawl_retention_of_lineage(const json_t *lineage, const char *measure
             snprintf(out->names[j], sizeof *out->names, "%s", domain);
             out->learnt[j++] = (int)json_integer_value(learnt);
         }
-        fill(lineage, measure, out);
+        s = fill(lineage, measure, out);
         drop_empty(out);
-        if (out->columns == 0) {
-            pawl_retention_close(out);
+        if (s == PAWL_OK && out->columns == 0)
             s = PAWL_FAIL(PAWL_EDATA,
                           "%s: there is no evaluation by %s in its lineage: a run measures what val_set_size holds "
                           "out, and test_datasets",
                           where, measure);
-        }
+        if (s != PAWL_OK) pawl_retention_close(out);
     }
     json_decref(stages);
     json_decref(columns);
@@ -228,22 +261,48 @@ static int is_since(const json_t *entry, size_t i, size_t last_old, json_int_t l
     return index + 1 > learnt || (index + 1 == learnt && strcmp(at, "stage_end") == 0);
 }
 
-static int is_probe(const json_t *entry)
+double pawl_retention_first(const json_t *lineage, const char *domain, const json_t *probe)
 {
-    return strcmp(text_of(entry, "at"), "probe") == 0;
+    const json_t *all = json_object_get(lineage, "evaluations");
+    size_t i;
+    json_t *entry;
+    json_array_foreach((json_t *)(uintptr_t)all, i, entry)
+    {
+        const json_t *score = score_of(entry, domain), *loss = json_object_get(score, "loss");
+        if (is_probe(entry) && loss && same_texts(score, score_of(probe, domain))) return json_is_number(loss) ? json_number_value(loss) : INFINITY;
+    }
+    return NAN;
+}
+
+json_t *pawl_retention_other_texts(const json_t *lineage)
+{
+    json_t *columns = pawl_retention_learnt(lineage), *out = json_array(), *learnt, *entry;
+    const char *domain;
+    size_t i;
+    json_object_foreach(columns, domain, learnt)
+    {
+        const json_t *newest = newest_score(lineage, domain, 0);
+        int other = 0;
+        json_array_foreach(json_object_get(lineage, "evaluations"), i, entry) if (!is_probe(entry) && score_of(entry, domain)) other |=
+            !same_texts(score_of(entry, domain), newest);
+        if (other) json_array_append_new(out, json_string(domain));
+    }
+    json_decref(columns);
+    return out;
 }
 
 double pawl_retention_best(const json_t *lineage, const char *measure, const char *domain, int learnt)
 {
     const json_t *all = json_object_get(lineage, "evaluations");
     const size_t last_old = last_without_place(all);
+    const json_t *newest = newest_score(lineage, domain, 0);
     double best = NAN;
     size_t i;
     json_t *entry;
     json_array_foreach((json_t *)(uintptr_t)all, i, entry)
     {
         const double x = measured(entry, domain, measure);
-        if (!is_probe(entry) && is_since(entry, i, last_old, learnt) && !isnan(x) && !(x >= best)) best = x;
+        if (!is_probe(entry) && same_texts(score_of(entry, domain), newest) && is_since(entry, i, last_old, learnt) && !isnan(x) && !(x >= best)) best = x;
     }
     return best;
 }
@@ -253,11 +312,13 @@ static gap gap_of(const json_t *lineage, const char *measure, const char *domain
 {
     const json_t *all = json_object_get(lineage, "evaluations");
     const size_t last_old = last_without_place(all);
+    const json_t *newest[] = {newest_score(lineage, domain, 0), newest_score(lineage, domain, 1)};
     gap probes = {NAN, NAN, NAN, NAN, 0, NULL}, whole = probes;
     size_t i;
     json_t *entry;
     json_array_foreach((json_t *)(uintptr_t)all, i, entry)
     {
+        if (!same_texts(score_of(entry, domain), newest[is_probe(entry)])) continue;
         if (is_probe(entry))
             follow(&probes, measured(entry, domain, measure), entry);
         else if (is_since(entry, i, last_old, learnt))

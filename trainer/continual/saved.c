@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "core/log.h"
+
 static pawl_status append(const pawl_state *from, pawl_state *to)
 {
     for (int i = 0; i < from->count; i++) {
@@ -119,12 +121,35 @@ static json_t *stages_of(const json_t *lineage, int64_t step)
                      domains);
 }
 
+/* Rows of the memory and losses a token are of a tokenizer. */
+static pawl_status require_tokenizer(const pawl_trainer *t, const pawl_checkpoint *k)
+{
+    const json_t *lineage = json_object_get(pawl_checkpoint_manifest(k), "lineage");
+    const char *was = json_string_value(json_object_get(json_object_get(lineage, "tokenizer"), "sha256"));
+    const pawl_hex is = pawl_digest_hex(pawl_tokenizer_digest(t->p->tokenizer));
+    PAWL_CHECK(!was || strcmp(was, is.text) == 0, PAWL_EUSAGE,
+               "parent_checkpoint: %s is of another tokenizer than this run's, and neither its memory nor its losses mean the same there: leave "
+               "`tokenizer` out, or begin at an export of it with base_model",
+               pawl_checkpoint_path(k));
+    return PAWL_OK;
+}
+
+static void warn_of_half_a_stage(const pawl_trainer *t, const pawl_checkpoint *k)
+{
+    const json_t *run = json_object_get(pawl_checkpoint_manifest(k), "run");
+    const char *stage = json_string_value(json_object_get(run, "stage"));
+    if (t->p->comm->rank == 0 && json_is_integer(json_object_get(run, "stage_phase")) && number_or(run, "stage_phase", PAWL_PHASE_ENDED) != PAWL_PHASE_ENDED)
+        pawl_log(PAWL_LOG_WARN, "parent_checkpoint: %s lies inside stage '%s': what was learnt of it is in no memory, record or penalty",
+                 pawl_checkpoint_path(k), stage ? stage : "");
+}
+
 static pawl_status take_over_record(pawl_trainer *t, const pawl_checkpoint *k)
 {
     const json_t *lineage = json_object_get(pawl_checkpoint_manifest(k), "lineage");
     json_t *evaluations = json_deep_copy(json_object_get(lineage, "evaluations")),
            *stages = stages_of(lineage, pawl_checkpoint_step(k));
     PAWL_CHECK(stages, PAWL_EMEM, "no memory for the lineage record");
+    warn_of_half_a_stage(t, k);
     t->course->before = (int)json_array_size(stages);
     json_object_set_new(t->lineage, "stages", stages);
     if (evaluations) json_object_set_new(t->lineage, "evaluations", evaluations);
@@ -135,6 +160,7 @@ static pawl_status take_over_record(pawl_trainer *t, const pawl_checkpoint *k)
 
 pawl_status pawl_course_continue(pawl_trainer *t, const pawl_checkpoint *k)
 {
+    PAWL_TRY(pawl_agree(t->p->comm, require_tokenizer(t, k)));
     PAWL_TRY(pawl_agree(t->p->comm, take_over_record(t, k)));
     if (t->course->memory) PAWL_TRY(pawl_memory_read(t->course->memory, k));
     return pawl_agree(t->p->comm, pawl_course_carry(t, k));
