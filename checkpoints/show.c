@@ -10,18 +10,26 @@ static json_t *member(const json_t *object, const char *key, const char *inner)
     return value ? json_incref(value) : json_null();
 }
 
-/* Every licence of the datasets once, in the order of the datasets. */
-static json_t *licenses_of(const json_t *datasets)
+/* Appends the licences of records that are not there yet. */
+static void add_licenses(json_t *all, const json_t *records)
 {
-    json_t *all = json_array(), *dataset, *known;
+    json_t *record, *known;
     size_t i, j;
-    json_array_foreach(datasets, i, dataset)
+    json_array_foreach((json_t *)(uintptr_t)records, i, record)
     {
-        json_t *license = json_object_get(dataset, "license");
+        json_t *license = json_object_get(record, "license");
         int seen = !json_is_string(license) || json_string_length(license) == 0;
         json_array_foreach(all, j, known) seen |= json_equal(known, license);
         if (!seen) json_array_append(all, license);
     }
+}
+
+/* Every licence once: of the datasets in their order, then of rows that a model wrote. */
+static json_t *licenses_of(const json_t *lineage)
+{
+    json_t *all = json_array();
+    add_licenses(all, json_object_get(lineage, "datasets"));
+    add_licenses(all, json_object_get(lineage, "synthesis"));
     return all;
 }
 
@@ -55,7 +63,7 @@ pawl_status pawl_show(const char *path, json_t **out)
         member(m, "pawl_version", NULL), "ranks", member(m, "ranks", NULL), "reduction_lanes",
         member(json_object_get(lineage, "topology"), "lanes", NULL), "tokens", member(lineage, "tokens", NULL),
         "datasets", datasets ? json_incref((json_t *)(uintptr_t)datasets) : json_array(), "licenses",
-        licenses_of(datasets), "tensors", tensors_of(m), "lineage", member(m, "lineage", NULL));
+        licenses_of(lineage), "tensors", tensors_of(m), "lineage", member(m, "lineage", NULL));
     pawl_checkpoint_close(k);
     PAWL_CHECK(shown, PAWL_EMEM, "no memory to show %s", path);
     *out = shown;

@@ -182,6 +182,15 @@ static void teacher_is_whole(const pawl_run_config *r, complaint *c)
         SAY(c, "lwf: expected zero_stage of at most 2 beside it, found 3: the teacher's weights are not shared out in this version");
 }
 
+static void there_is_a_writer(const pawl_run_config *r, complaint *c)
+{
+    if (!r->continual.synthesis.present) return;
+    if (r->model.model.present)
+        SAY(c, "synthesis: a model from scratch has nothing to write yet: expected base_model or parent_checkpoint, found model");
+    else if (r->comm.zero_stage == 3)
+        SAY(c, "synthesis: expected zero_stage of at most 2 beside it, found 3: rows are written with whole weights in this version");
+}
+
 static void a_way_to_resume(const pawl_run_config *r, complaint *c)
 {
     if (!r->checkpoint.resume_from_checkpoint[0]) SAY(c, "resume_from_checkpoint: expected auto, none or a path, found ''");
@@ -204,6 +213,7 @@ static const struct check {
     {{"load_in_4bit", "load_in_8bit", "adapter"}, base_in_few_bits,
      "`load_in_8bit` and `load_in_4bit` need an `adapter`, and exclude each other; `adapter: qlora` needs `load_in_4bit`"},
     {{"datasets", "stages"}, something_to_learn, "`datasets` has at least one item, and one of them a `weight` above 0; or there are `stages`, and no `datasets`"},
+    {{"synthesis", "model", "zero_stage"}, there_is_a_writer, "with `synthesis`, `replay` and one of `base_model` and `parent_checkpoint` are given, and `zero_stage` is at most 2"},
     {{"lwf", "zero_stage"}, teacher_is_whole, "`zero_stage` is at most 2 with `lwf`"},
     {{"max_steps", "num_epochs"}, an_end, "`max_steps` or `num_epochs` is above 0"},
     {{"embedding_lr", "embedding_lr_scale", "adapter"}, rates_are_used, "with `adapter`, no rate of embeddings is given"},

@@ -18,7 +18,7 @@ typedef enum pawl_purpose {
     PAWL_FOR_INIT = 1,     /* initial weights: a = tensor, b = element / 4 */
     PAWL_FOR_EPOCH = 2,    /* order of an epoch: a = epoch */
     PAWL_FOR_DATASET = 3,  /* order inside a dataset: a = dataset, b = pass */
-    PAWL_FOR_SAMPLING = 4, /* generation: a = position */
+    PAWL_FOR_SAMPLING = 4, /* generation: a = position, b = number of the text */
     PAWL_FOR_TEST = 5,
     PAWL_FOR_ADAPTER = 6, /* an adapter's initial weights: a = tensor, b = element / 4 */
     PAWL_FOR_DROPOUT = 7, /* a = row of the run, b = stream * 2^32 + element of the row / 4 */

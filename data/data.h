@@ -203,6 +203,29 @@ PAWL_MUST pawl_status pawl_chat_template_save(const char *choice, const char *in
 /* What stands for the tokenizer's end in the text ("" when there is none). */
 const char *pawl_renderer_eos(const pawl_renderer *r);
 
+/* Ids of a conversation (a row as chats have it) up to where the answer begins. Replaces out's content. Errors: as pawl_render's. */
+PAWL_MUST pawl_status pawl_encode_question(const pawl_renderer *r, const pawl_tokenizer *t, const json_t *row, pawl_encoding *out);
+/* The special token that ends an answer as r, a renderer of chats, writes it; -1: the tokenizer's own end alone. */
+PAWL_MUST pawl_status pawl_answer_end(const pawl_renderer *r, const pawl_tokenizer *t, int32_t *id);
+
+/* ---- Recorded prompts: what texts of a model begin with (prompts.c) ---- */
+typedef struct pawl_prompt {
+    const int32_t *ids; /* [count], at least one */
+    int64_t count, line; /* line: from 1; 0 where there is no file */
+    int32_t source, end; /* its file; the token that ends an answer to it beside the tokenizer's own end, or -1 */
+} pawl_prompt;
+typedef struct pawl_prompts pawl_prompts;
+/* Rows {"prompt": a text or a list of messages} or {"messages": [...]} of path (as a dataset's), in its order; "": one prompt, with which a
+ * text begins. tokenizer_spec: where t was opened, for its chat template. Prompts of more than `longest` tokens are an error. Rank 0 reads.
+ * Collective. Errors: EDATA as FILE:LINE:COL; EUSAGE for chats without a template; EIO. When pawl_stop_asked meanwhile, there may be none. */
+PAWL_MUST pawl_status pawl_prompts_open(pawl_comm *c, const pawl_data_config *cfg, const char *path, const char *tokenizer_spec,
+                                        const pawl_tokenizer *t, int64_t longest, pawl_prompts **out);
+void pawl_prompts_close(pawl_prompts *p);
+int64_t pawl_prompts_count(const pawl_prompts *p);
+pawl_prompt pawl_prompts_at(const pawl_prompts *p, int64_t i);
+/* [{name, bytes, sha256}] of the files; borrowed. */
+const json_t *pawl_prompts_sources(const pawl_prompts *p);
+
 /* Writes the tokenizer of a GGUF file into dir as tokenizer.json and tokenizer_config.json: byte-level vocabularies with the
  * rule of tokenizer.ggml.pre, and sentencepiece-style ones, whose merges their scores imply; special tokens, what is added
  * around texts, the chat template. Errors: EDATA naming file and key of what is not supported or not sound. */

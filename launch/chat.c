@@ -43,44 +43,13 @@ static pawl_status take_run(const char *path, setting *s)
     return status;
 }
 
-static pawl_status render(const pawl_renderer *r, json_t *row, pawl_sample *out)
-{
-    PAWL_CHECK(row, PAWL_EMEM, "no memory for a conversation");
-    const pawl_status s = pawl_render(r, row, out);
-    json_decref(row);
-    return s;
-}
-
-/* The special token that ends an answer, by an answer of one letter; -1: the model's own end alone. */
-static pawl_status find_turn_end(const pawl_renderer *r, const pawl_tokenizer *t, const char *question, int32_t *id)
-{
-    pawl_sample sample = {0};
-    pawl_encoding e = {0};
-    pawl_text shown = {0};
-    pawl_status status = PAWL_OK;
-    *id = -1;
-    PAWL_TRY_OUT(render(r, json_pack("{s:[{s:s,s:s},{s:s,s:s}]}", "messages", "role", "user", "content", question, "role", "assistant",
-                                     "content", "a"), &sample));
-    PAWL_TRY_OUT(pawl_encode(t, sample.text.data, sample.text.bytes, sample.specials, &e));
-    const int64_t end = sample.count ? sample.trained[sample.count - 1].end : 0;
-    for (int64_t i = 0; i < e.count; i++)
-        if (e.at[i] >= 0 && e.at[i] < end) *id = e.ids[i];
-    if (*id >= 0) PAWL_TRY_OUT(pawl_decode(t, id, 1, 1, &shown));
-    if (shown.bytes) *id = -1; /* a word of the answer */
-out:
-    pawl_text_close(&shown);
-    pawl_encoding_close(&e);
-    pawl_sample_close(&sample);
-    return status;
-}
-
 static pawl_status write_question(const pawl_renderer *r, const pawl_tokenizer *t, const char *question, pawl_encoding *out, int32_t *turn_end)
 {
-    pawl_sample sample = {0};
-    pawl_status s = render(r, json_pack("{s:[{s:s,s:s}],s:b}", "messages", "role", "user", "content", question, "add_generation_prompt", 1), &sample);
-    if (s == PAWL_OK) s = pawl_encode(t, sample.text.data, sample.text.bytes, sample.specials, out);
-    pawl_sample_close(&sample);
-    return s == PAWL_OK ? find_turn_end(r, t, question, turn_end) : s;
+    json_t *row = json_pack("{s:[{s:s,s:s}]}", "messages", "role", "user", "content", question);
+    PAWL_CHECK(row, PAWL_EMEM, "no memory for a conversation");
+    const pawl_status s = pawl_encode_question(r, t, row, out);
+    json_decref(row);
+    return s == PAWL_OK ? pawl_answer_end(r, t, turn_end) : s;
 }
 
 pawl_status pawl_chat_question(const char *path, const pawl_loaded *l, const char *question, pawl_encoding *out, int32_t *turn_end)

@@ -1,54 +1,11 @@
 /* pawl generate: text from a model, greedily or sampled from its nucleus. */
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "core/rng.h"
+#include "core/arena.h"
 #include "launch/launch.h"
 
 enum { PROMPT, CHAT, MAX_TOKENS, TEMPERATURE, TOP_P, SEED, BASE, EMA, DEVICE, JSON };
-
-typedef struct sampler {
-    double temperature, top_p;
-    uint64_t seed;
-    int32_t size;               /* ids that the tokenizer knows; logits above are padding of the vocabulary */
-    struct weighed { double p; int32_t id; } *candidates; /* [size] */
-} sampler;
-
-static int32_t greedy(const float *logits, int32_t size)
-{
-    int32_t best = 0;
-    for (int32_t i = 1; i < size; i++)
-        if (logits[i] > logits[best]) best = i;
-    return best;
-}
-
-static int by_weight(const void *a, const void *b)
-{
-    const struct weighed *x = a, *y = b;
-    if (x->p != y->p) return x->p < y->p ? 1 : -1;
-    return x->id < y->id ? -1 : 1;
-}
-
-/* The smallest set of likeliest ids whose probability reaches top_p, drawn from in proportion.
- * Source: Holtzman et al. 2020. */
-static int32_t nucleus(const sampler *s, const float *logits, int64_t position)
-{
-    const double top = logits[greedy(logits, s->size)];
-    double sum = 0, kept = 0;
-    int32_t n = 0;
-    for (int32_t i = 0; i < s->size; i++) {
-        s->candidates[i] = (struct weighed){exp((logits[i] - top) / s->temperature), i};
-        sum += s->candidates[i].p;
-    }
-    qsort(s->candidates, (size_t)s->size, sizeof *s->candidates, by_weight);
-    while (n < s->size && (n == 0 || kept < s->top_p * sum)) kept += s->candidates[n++].p;
-    double left = kept * pawl_uniform(pawl_random_at(s->seed, PAWL_FOR_SAMPLING, (uint64_t)position, 0).word[0]);
-    int32_t i = 0;
-    while (i + 1 < n && (left -= s->candidates[i].p) >= 0) i++;
-    return s->candidates[i].id;
-}
 
 /* The prompt as the model reads it; *turn_end: what ends an answer beside the model's own end, or -1. */
 static pawl_status encode_prompt(const pawl_args *a, const pawl_loaded *l, pawl_encoding *out, int32_t *turn_end)
@@ -57,28 +14,6 @@ static pawl_status encode_prompt(const pawl_args *a, const pawl_loaded *l, pawl_
     *turn_end = -1;
     if (a->option[CHAT]) return pawl_chat_question(a->words[0], l, prompt, out, turn_end);
     return pawl_encode(l->tokenizer, prompt, strlen(prompt), PAWL_WITH_SPECIALS, out);
-}
-
-/* Feeds the prompt, then draws until max_tokens or an id that ends a text, of the tokenizer's or the model's. ids has room
- * for the prompt and max_tokens more. */
-static pawl_status generate(pawl_decoder *d, const sampler *s, const pawl_loaded *l, int32_t turn_end, int32_t *ids, int64_t prompt,
-                            int64_t max_tokens, int64_t *count, const char **stop)
-{
-    const float *logits = NULL;
-    int64_t n = prompt;
-    for (int64_t i = 0; i < prompt; i++) PAWL_TRY(pawl_decoder_step(d, ids[i], &logits));
-    *stop = "length";
-    while (n < prompt + max_tokens) {
-        const int32_t id = s->temperature > 0 ? nucleus(s, logits, n) : greedy(logits, s->size);
-        if (id == turn_end || id == pawl_tokenizer_end(l->tokenizer) || pawl_model_ends(l->model, id)) {
-            *stop = "end";
-            break;
-        }
-        ids[n++] = id;
-        if (n < prompt + max_tokens) PAWL_TRY(pawl_decoder_step(d, id, &logits));
-    }
-    *count = n;
-    return PAWL_OK;
 }
 
 static pawl_status print_result(const pawl_loaded *l, const int32_t *ids, int64_t from, int64_t prompt, int64_t count, const char *stop,
@@ -101,40 +36,42 @@ static pawl_status print_result(const pawl_loaded *l, const int32_t *ids, int64_
 
 static pawl_status answer(const pawl_command *c, const pawl_args *a, pawl_loaded *l, pawl_device *d)
 {
-    const char *stop = "";
     const int as_json = a->option[JSON] != NULL;
-    int32_t turn_end;
-    int64_t max_tokens, seed, count = 0;
-    sampler s = {.size = pawl_tokenizer_size(l->tokenizer)};
-    int32_t *ids = NULL;
+    int64_t max_tokens, seed;
+    pawl_sampling how = {.size = pawl_tokenizer_size(l->tokenizer), .end = pawl_tokenizer_end(l->tokenizer)};
+    pawl_sampler *s = NULL;
+    pawl_to_write w = {.end = -1};
+    pawl_written made;
     pawl_encoding encoding = {0};
     pawl_decoder *g = NULL;
     pawl_status status;
     PAWL_TRY(pawl_option_i64(c, a, MAX_TOKENS, 1, 1000000, 256, &max_tokens));
     PAWL_TRY(pawl_option_i64(c, a, SEED, 0, INT64_MAX, 42, &seed));
-    PAWL_TRY(pawl_option_f64(c, a, TEMPERATURE, 0, 100, 0, &s.temperature));
-    PAWL_TRY(pawl_option_f64(c, a, TOP_P, 0, 1, 1, &s.top_p));
-    s.seed = (uint64_t)seed;
-    PAWL_TRY_OUT(pawl_alloc((void **)&s.candidates, (size_t)s.size * sizeof *s.candidates, "candidates"));
-    PAWL_TRY_OUT(encode_prompt(a, l, &encoding, &turn_end));
+    PAWL_TRY(pawl_option_f64(c, a, TEMPERATURE, 0, 100, 0, &how.temperature));
+    PAWL_TRY(pawl_option_f64(c, a, TOP_P, 0, 1, 1, &how.top_p));
+    how.seed = (uint64_t)seed;
+    PAWL_TRY_OUT(encode_prompt(a, l, &encoding, &w.end));
+    PAWL_TRY_OUT(pawl_sampler_open(&how, &s));
     int64_t n = encoding.count;
-    PAWL_TRY_OUT(pawl_alloc((void **)&ids, (size_t)(n + 1 + max_tokens) * sizeof *ids, "tokens"));
-    if (n) memcpy(ids, encoding.ids, (size_t)n * sizeof *ids);
-    else ids[n++] = pawl_tokenizer_end(l->tokenizer); /* an empty prompt begins a document */
-    if (ids[0] < 0) PAWL_TRY_OUT(PAWL_FAIL(PAWL_EUSAGE, "the prompt is empty and the tokenizer names no end token to begin with"));
+    PAWL_TRY_OUT(pawl_alloc((void **)&w.ids, (size_t)(n + 1 + max_tokens) * sizeof *w.ids, "tokens"));
+    if (n) memcpy(w.ids, encoding.ids, (size_t)n * sizeof *w.ids);
+    else w.ids[n++] = pawl_tokenizer_end(l->tokenizer); /* an empty prompt begins a document */
+    if (w.ids[0] < 0) PAWL_TRY_OUT(PAWL_FAIL(PAWL_EUSAGE, "the prompt is empty and the tokenizer names no end token to begin with"));
     const int64_t context = pawl_model_settings(l->model)->max_position_embeddings;
     if (n >= context)
         PAWL_TRY_OUT(PAWL_FAIL(PAWL_EUSAGE, "the prompt has %lld tokens and the model's context %lld: shorten it", (long long)n, (long long)context));
     if (max_tokens > context - n) max_tokens = context - n;
     PAWL_TRY_OUT(pawl_decoder_open(l->model, d, l->weights, n + max_tokens, &g));
-    PAWL_TRY_OUT(generate(g, &s, l, turn_end, ids, n, max_tokens, &count, &stop));
+    w.prompt = n;
+    w.most = max_tokens;
+    PAWL_TRY_OUT(pawl_write(g, s, &w, &made));
     const int64_t from = as_json || a->option[CHAT] ? n : 0; /* people read what they began with the rest; programs have it */
-    PAWL_TRY_OUT(print_result(l, ids, from, n, count, stop, as_json));
+    PAWL_TRY_OUT(print_result(l, w.ids, from, n, made.count, made.end >= 0 ? "end" : "length", as_json));
 out:
     pawl_decoder_close(g);
     pawl_encoding_close(&encoding);
-    pawl_free(ids);
-    pawl_free(s.candidates);
+    pawl_free(w.ids);
+    pawl_sampler_close(s);
     return status;
 }
 

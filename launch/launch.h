@@ -100,6 +100,8 @@ typedef struct pawl_opened {
     char adapter_base[1024];    /* where the weights under the adapter are read from */
     int adapter_goes_on;        /* its weights begin as those of the parent's adapter */
     pawl_data *data;
+    int begins;                 /* set by who opens a run that begins: then prompts of synthesis are read */
+    pawl_prompts *prompts;
     pawl_parts parts;
 } pawl_opened;
 

@@ -70,19 +70,26 @@ static pawl_status from_card(const char *path, json_t *set)
     return PAWL_OK;
 }
 
-static pawl_status from_run(const char *path, json_t *set)
+/* Datasets that were not only measured, and what a model wrote. */
+static void from_records(const json_t *records, json_t *set)
 {
-    pawl_checkpoint *k;
     size_t i;
     json_t *one;
-    PAWL_TRY(pawl_checkpoint_open(path, &k));
-    json_t *all = json_object_get(json_object_get(pawl_checkpoint_manifest(k), "lineage"), "datasets");
-    json_array_foreach(all, i, one)
+    json_array_foreach((json_t *)(uintptr_t)records, i, one)
     {
         const char *use = json_string_value(json_object_get(one, "use")),
                    *name = json_string_value(json_object_get(one, "license"));
         if (name && (!use || strcmp(use, "measured") != 0)) add(set, name, strlen(name));
     }
+}
+
+static pawl_status from_run(const char *path, json_t *set)
+{
+    pawl_checkpoint *k;
+    PAWL_TRY(pawl_checkpoint_open(path, &k));
+    const json_t *lineage = json_object_get(pawl_checkpoint_manifest(k), "lineage");
+    from_records(json_object_get(lineage, "datasets"), set);
+    from_records(json_object_get(lineage, "synthesis"), set);
     pawl_checkpoint_close(k);
     return PAWL_OK;
 }

@@ -69,8 +69,8 @@ static pawl_status stats(const pawl_args *a)
         printf("\n");
     }
     json_array_foreach(json_object_get(all, "sources"), i, item)
-        printf("%s%-24s %s  %s, %lld segments, licence %s\n", i ? "" : "\n", text_of(item, "domain"), text_of(item, "sha256"), text_of(item, "name"),
-               number_of(item, "segments"), text_of(item, "license")[0] ? text_of(item, "license") : "not stated");
+        printf("%s%-24s %s  %s, %lld segments%s, licence %s\n", i ? "" : "\n", text_of(item, "domain"), text_of(item, "sha256"), text_of(item, "name"),
+               number_of(item, "segments"), json_is_true(json_object_get(item, "generated")) ? " that a model wrote" : "", text_of(item, "license")[0] ? text_of(item, "license") : "not stated");
     json_decref(all);
     return PAWL_OK;
 }

@@ -115,6 +115,14 @@ static pawl_status prepare_data(pawl_comm *c, pawl_opened *o, int *stopped)
     return s;
 }
 
+/* A row has room for at least one token behind its prompt. */
+static pawl_status open_prompts(pawl_comm *c, pawl_opened *o)
+{
+    const pawl_continual_config *k = &o->config.continual;
+    if (!k->synthesis.present || !o->begins) return PAWL_OK;
+    return pawl_prompts_open(c, &o->config.data, k->synthesis.value.prompts, o->tokenizer_spec, o->tokenizer, o->config.data.sequence_len - 1, &o->prompts);
+}
+
 /* The tokenizer that the run would take. */
 static pawl_status open_tokenizer(pawl_opened *o)
 {
@@ -144,6 +152,7 @@ static void fill_parts(pawl_comm *c, pawl_opened *o)
                             .reduce = &o->config.comm,
                             .save = &o->config.checkpoint,
                             .continual = &o->config.continual,
+                            .prompts = o->prompts,
                             .configuration = o->configuration,
                             .configuration_diff = pawl_config_diff,
                             .base = o->base,
@@ -164,6 +173,7 @@ pawl_status pawl_open_run(pawl_comm *c, pawl_opened *o, int *stopped)
     PAWL_TRY(pawl_import_start(c, o));
     PAWL_TRY(pawl_agree(c, open_model(c, o, threads)));
     PAWL_TRY(same_device(c, o->device));
+    PAWL_TRY(open_prompts(c, o));
     PAWL_TRY(prepare_data(c, o, stopped));
     fill_parts(c, o);
     return PAWL_OK;
@@ -215,6 +225,7 @@ pawl_status pawl_open_plan(pawl_comm *c, int threads, pawl_opened *o, pawl_text 
 void pawl_close_run(pawl_opened *o)
 {
     pawl_data_close(o->data);
+    pawl_prompts_close(o->prompts);
     pawl_device_close(o->device);
     pawl_adapter_close(o->adapter);
     pawl_model_close(o->model);

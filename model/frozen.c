@@ -244,6 +244,36 @@ pawl_tensor pawl_frozen_part(const pawl_frozen *f, int64_t layer, pawl_slot s)
     return pawl_view_as(type_of(f, s), f->flat + at, f->m->rows[s], f->m->cols[s]);
 }
 
+/* A tensor is kept as f32, as bf16, or as rows of codes; to is the device's. */
+static pawl_status read_on_device(const pawl_frozen *f, int tensor, float *to)
+{
+    const pawl_model *m = f->m;
+    const pawl_weight *w = &m->weights[tensor];
+    const int64_t count = m->extents[tensor].count;
+    int64_t layer = 0;
+    pawl_slot slot = PAWL_EMBED;
+    if (is_plain(f)) return pawl_copy(f->device, to, f->flat + w->first, count);
+    PAWL_CHECK(find_slot(m, w->first, &layer, &slot), PAWL_EBUG, "tensor %s has no slot", w->name);
+    const pawl_slot group = pawl_group_of(m, slot);
+    const int64_t offset = w->first - (layer < 0 ? &m->outer : &m->layers[layer])->at[group];
+    if (is_coded(f, slot))
+        return pawl_dequantise(f->device, &f->coded[layer * GROUPS + group_index(group)], offset / w->dim[1], pawl_view(to, w->dim[0], w->dim[1]));
+    const pawl_stretch all = {f->flat + (layer < 0 ? &f->outer : &f->layers[layer])->at[group], 0, type_of(f, slot)};
+    return pawl_cast(f->device, pawl_view_as(all.type, pawl_number_at(all, offset), count, 0), pawl_view(to, count, 0));
+}
+
+pawl_status pawl_frozen_read(const pawl_frozen *f, int tensor, float *to)
+{
+    const size_t bytes = (size_t)f->m->extents[tensor].count * sizeof *to;
+    void *there = NULL;
+    if (pawl_device_shares_memory(f->device)) return read_on_device(f, tensor, to);
+    PAWL_TRY(pawl_device_take(f->device, PAWL_ON_DEVICE, bytes, "one tensor of the base model", &there));
+    pawl_status s = read_on_device(f, tensor, there);
+    if (s == PAWL_OK) s = pawl_download(f->device, to, there, bytes);
+    pawl_device_give(f->device, PAWL_ON_DEVICE, there, bytes);
+    return s;
+}
+
 pawl_status pawl_frozen_rows(const pawl_frozen *f, pawl_device *d, int64_t layer, pawl_slot group, int64_t first,
                              int64_t rows, pawl_rows_body body, void *self)
 {

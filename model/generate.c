@@ -92,6 +92,14 @@ static pawl_status take(pawl_decoder *g)
     return fill_tables(g);
 }
 
+size_t pawl_decoder_bytes(const pawl_model *m, int64_t max_tokens)
+{
+    pawl_decoder g = {.m = m, .room = max_tokens};
+    g.sets = m->has & PAWL_POSITION_TABLE ? 0 : pawl_rope_sets(&m->config, max_tokens);
+    lay_out(&g);
+    return g.arena.used + g.here.used;
+}
+
 pawl_status pawl_decoder_open(const pawl_model *m, pawl_device *d, const float *weights, int64_t max_tokens,
                               pawl_decoder **out)
 {
@@ -120,6 +128,17 @@ void pawl_decoder_close(pawl_decoder *g)
     pawl_arena_close_on(g->d, PAWL_ON_DEVICE, &g->arena);
     pawl_arena_close_on(g->d, PAWL_ON_HOST, &g->here);
     pawl_free(g);
+}
+
+void pawl_decoder_restart(pawl_decoder *g)
+{
+    g->used = 0;
+    g->set = 0;
+}
+
+const pawl_model *pawl_decoder_model(const pawl_decoder *g)
+{
+    return g->m;
 }
 
 static pawl_tensor weight(const pawl_decoder *g, int64_t layer, pawl_slot s)

@@ -192,6 +192,8 @@ typedef pawl_status (*pawl_weight_read)(void *self, int tensor, float *to);
 size_t pawl_frozen_fill_bytes(const pawl_model *m, const pawl_device *d, pawl_code code, pawl_dtype type); /* what filling takes meanwhile: the plan */
 /* Takes all weights from a source, tensor by tensor; those that are kept in few bits are never all there as f32. */
 PAWL_MUST pawl_status pawl_frozen_fill(pawl_frozen *f, pawl_weight_read read, void *self);
+/* The other way: the i-th tensor of pawl_model_state as f32, the numbers that it is kept as, into the host's memory. Local. */
+PAWL_MUST pawl_status pawl_frozen_read(const pawl_frozen *f, int tensor, float *to);
 
 /* DoRA's magnitudes in an adapter's flat run (the device's): the norms of the rows that it stands on (w + s b a). Local. */
 PAWL_MUST pawl_status pawl_adapter_measure(const pawl_adapter *a, pawl_device *d, const pawl_frozen *f, float *flat);
@@ -305,8 +307,37 @@ typedef struct pawl_decoder pawl_decoder;
 PAWL_MUST pawl_status pawl_decoder_open(const pawl_model *m, pawl_device *d, const float *weights, int64_t max_tokens,
                                         pawl_decoder **out);
 void pawl_decoder_close(pawl_decoder *g);
+size_t pawl_decoder_bytes(const pawl_model *m, int64_t max_tokens); /* the plan, where memory is shared */
+const pawl_model *pawl_decoder_model(const pawl_decoder *g);
+/* Forgets what was fed: another text begins. */
+void pawl_decoder_restart(pawl_decoder *g);
 /* Feeds one id; logits [V] of the next token (the host's) stay valid until the next call. Errors: EDATA when the context is full. */
 PAWL_MUST pawl_status pawl_decoder_step(pawl_decoder *g, int32_t id, const float **logits);
+
+/* How the tokens of texts are chosen. temperature 0: the likeliest; else drawn from the likeliest whose probability reaches top_p, a
+ * pure function of (seed, number of the text, position). */
+typedef struct pawl_sampling {
+    double temperature, top_p;
+    uint64_t seed;
+    int32_t size;       /* ids that the tokenizer knows; logits above are padding of the vocabulary */
+    int32_t end;        /* the id that ends a text beside the model's own; -1: none */
+    int (*alive)(void); /* asked before every token; 0 ends the text where it is. NULL: nobody is asked */
+} pawl_sampling;
+typedef struct pawl_sampler pawl_sampler;
+PAWL_MUST pawl_status pawl_sampler_open(const pawl_sampling *how, pawl_sampler **out);
+void pawl_sampler_close(pawl_sampler *s);
+typedef struct pawl_to_write {
+    int64_t number; /* of the text; `pawl generate` writes number 0 */
+    int32_t end;    /* one more id that ends it; -1: none */
+    int32_t *ids;   /* the prompt [prompt], at least one; room for `most` more behind it */
+    int64_t prompt, most;
+} pawl_to_write;
+typedef struct pawl_written {
+    int64_t count; /* of ids, the prompt's with them */
+    int32_t end;   /* the id that ended the text, which is not among them; -1: there was room for no more */
+} pawl_written;
+/* Feeds the prompt to d from its beginning and writes behind it. Local. Errors: as pawl_decoder_step's. */
+PAWL_MUST pawl_status pawl_write(pawl_decoder *d, pawl_sampler *s, const pawl_to_write *w, pawl_written *out);
 
 /* Hugging Face directories. Reading config.json, in both published forms; a field that changes the result and is not
  * implemented is an error naming it. Errors: EDATA with file and field. */

@@ -5,7 +5,7 @@ foreach(name malloc calloc realloc free aligned_alloc posix_memalign strdup mmap
   target_link_options(counted_pawl PRIVATE -Wl,--wrap=${name})
 endforeach()
 target_link_options(counted_pawl PRIVATE -rdynamic)
-foreach(name ranks passes zero optim stop saves commands plan bad data kill gguf lora merge finetune peaks profile allocations report memory stages)
+foreach(name ranks passes zero optim stop saves commands plan bad data kill gguf lora merge finetune peaks profile allocations report memory stages synthesis)
   pawl_script(e2e_${name} 600 ${PAWL_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/e2e/${name}.py)
 endforeach()
 

@@ -10,7 +10,7 @@ enum { ENOUGH_POSITIONS = 2048 };
 
 static int64_t most_rows(const pawl_parts *p)
 {
-    const int64_t T = p->data ? pawl_data_longest(p->data) : p->sequence_len, rows = p->train->global_batch_size;
+    const int64_t T = pawl_run_longest(p), rows = p->train->global_batch_size;
     int64_t slots = p->reduce->reduction_lanes ? p->reduce->reduction_lanes : PAWL_LANES_DEFAULT;
     if (slots < p->comm->size) slots = p->comm->size;
     const int64_t enough = (ENOUGH_POSITIONS + T - 1) / T, most = rows / slots;

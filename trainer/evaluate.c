@@ -77,7 +77,7 @@ pawl_status pawl_evaluator_open(const pawl_parts *p, pawl_evaluator **out)
 {
     pawl_evaluator *e;
     PAWL_TRY(pawl_alloc((void **)&e, sizeof *e, "evaluation"));
-    *e = (pawl_evaluator){.p = p, .micro = p->train->micro_batch_size, .tokens = pawl_data_longest(p->data)};
+    *e = (pawl_evaluator){.p = p, .micro = p->train->micro_batch_size, .tokens = pawl_run_longest(p)};
     e->arena.name = "evaluation";
     pawl_status s = take(e);
     if (s != PAWL_OK) {
@@ -133,7 +133,7 @@ static pawl_status score_slots(pawl_evaluator *e, const pawl_pass *of, int domai
     return PAWL_OK;
 }
 
-static pawl_status any_stop(pawl_comm *c, int *stopped)
+pawl_status pawl_any_stop(pawl_comm *c, int *stopped)
 {
     int32_t all[1024], mine = pawl_stop_asked != 0;
     PAWL_ASSERT(c->size <= 1024); /* lanes are no more */
@@ -153,7 +153,7 @@ static pawl_status score_together(pawl_evaluator *e, const pawl_pass *of, int do
         const int64_t at = (first + i) * e->micro, to = at + e->micro < rows ? at + e->micro : rows;
         PAWL_TRY(first + i < end ? score_slot(e, of, domain, at, to) : pawl_model_walk(e->p->model, of));
         PAWL_TRY(pawl_meet(e->p->comm, PAWL_OK));
-        PAWL_TRY(any_stop(e->p->comm, &stopped));
+        PAWL_TRY(pawl_any_stop(e->p->comm, &stopped));
     }
     return PAWL_OK;
 }
@@ -171,7 +171,7 @@ static pawl_status score_rows(pawl_evaluator *e, const pawl_pass *of, int domain
     }
     const int64_t mine = slots * c->rank / c->size, end = slots * (c->rank + 1) / c->size, most = (slots + c->size - 1) / c->size;
     PAWL_TRY(pawl_meet(c, of->hooks ? score_together(e, of, domain, rows, mine, end, most) : score_slots(e, of, domain, rows, mine, end)));
-    PAWL_TRY(any_stop(c, stopped));
+    PAWL_TRY(pawl_any_stop(c, stopped));
     if (*stopped) return PAWL_OK;
     return pawl_allgather_blocks(c, (char *)e->results + e->offsets[c->rank], e->lengths, e->offsets, e->results);
 }

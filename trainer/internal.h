@@ -7,6 +7,8 @@
 int64_t pawl_total_steps(const pawl_parts *p);
 /* Rows of a step at most: the batch, replayed rows on top of it, and those of methods. */
 int64_t pawl_most_rows(const pawl_parts *p);
+/* Tokens of a row at most, in passes. */
+int64_t pawl_run_longest(const pawl_parts *p);
 /* What the passes of a run need room for, with rows of up to so many tokens. */
 /* What products are computed in. */
 pawl_dtype pawl_run_type(const pawl_parts *p);
@@ -99,6 +101,8 @@ pawl_step_row *pawl_step_rows(pawl_stepper *s);
 int64_t pawl_step_count(const pawl_stepper *s);
 const pawl_row_result *pawl_step_results(const pawl_stepper *s);
 
+/* 1 on all ranks when one of them was asked to stop. Collective. */
+PAWL_MUST pawl_status pawl_any_stop(pawl_comm *c, int *stopped);
 /* The plan of an evaluator, for rows of at most that many tokens; 0 when nothing is held out. */
 size_t pawl_evaluator_bytes(const pawl_parts *p, int64_t tokens);
 
@@ -134,6 +138,7 @@ double pawl_pace_rate(pawl_pace *p);
 struct pawl_stream;
 void pawl_screen_start(const pawl_parts *p, const pawl_plan *plan, const struct pawl_stream *stream, int64_t first_step);
 void pawl_screen_step(const pawl_parts *p, const pawl_step_report *r, int64_t step, int64_t steps, pawl_pace *pace);
+void pawl_screen_writing(const pawl_parts *p, int64_t done, int64_t rows);
 void pawl_screen_evaluating(const pawl_parts *p);
 void pawl_screen_scores(const pawl_parts *p, int64_t step, const pawl_score *scores);
 void pawl_screen_line(const pawl_parts *p, const char *format, ...) PAWL_PRINTF(2, 3);

@@ -32,6 +32,14 @@ int64_t pawl_most_rows(const pawl_parts *p)
     return rows + (add ? rows : 0) + pawl_methods_rows(p);
 }
 
+/* What the model writes itself may be longer than any row of data that are not packed. */
+int64_t pawl_run_longest(const pawl_parts *p)
+{
+    const int writes = p->continual && p->continual->synthesis.present;
+    const int64_t longest = p->data && !writes ? pawl_data_longest(p->data) : p->sequence_len;
+    return longest < p->sequence_len ? longest : p->sequence_len;
+}
+
 pawl_dtype pawl_run_type(const pawl_parts *p)
 {
     return p->train->bf16 ? PAWL_BF16 : PAWL_F32;
@@ -78,8 +86,7 @@ int64_t pawl_total_steps(const pawl_parts *p)
 
 static pawl_status planned_of(const pawl_parts *p, pawl_planned *out)
 {
-    const int64_t longest = p->data ? pawl_data_longest(p->data) : p->sequence_len;
-    pawl_planned w = {.p = p, .micro = p->train->micro_batch_size, .tokens = longest < p->sequence_len ? longest : p->sequence_len};
+    pawl_planned w = {.p = p, .micro = p->train->micro_batch_size, .tokens = pawl_run_longest(p)};
     PAWL_TRY(pawl_hold_measure(p, &w.held));
     w.shapes = pawl_run_shapes(p, w.micro, w.tokens);
     *out = w;

@@ -296,7 +296,7 @@ static pawl_status boundary(pawl_trainer *t, int *stopped)
 
 /* ---- the run ---- */
 
-static pawl_status begin(pawl_trainer *t)
+static pawl_status begin(pawl_trainer *t, int *stopped)
 {
     const pawl_parts *p = t->p;
     PAWL_TRY(pawl_agree(p->comm, pawl_keeping_check(t)));
@@ -305,7 +305,7 @@ static pawl_status begin(pawl_trainer *t)
     t->bytes_sent_before = p->comm->bytes_sent;
     pawl_screen_start(p, &t->plan, &t->course->stream, t->step);
     PAWL_TRY(pawl_profiler_begin(t->profiler, t->step));
-    if (t->resumed < 0) return pawl_course_begin(t);
+    if (t->resumed < 0) return pawl_course_begin(t, stopped);
     pawl_screen_line(p, "  resumed  from step %lld", (long long)t->resumed);
     return pawl_agree(p->comm, pawl_record_event(t, "resume", json_pack("{s:i,s:s}", "ranks", p->comm->size, "from", t->from)));
 }
@@ -406,7 +406,12 @@ static pawl_status walk(pawl_trainer *t, int *stopped)
 pawl_status pawl_trainer_run(pawl_trainer *t, pawl_outcome *outcome)
 {
     int stopped = 0;
-    PAWL_TRY(begin(t));
+    PAWL_TRY(begin(t, &stopped));
+    if (stopped) {
+        pawl_screen_line(t->p, "stopped while rows for the memory were written: nothing is saved yet; start the same command again");
+        *outcome = PAWL_STOPPED;
+        return PAWL_OK;
+    }
     PAWL_TRY(walk(t, &stopped));
     if (!stopped) PAWL_TRY(finish(t));
     if (stopped) PAWL_TRY(stop(t));

@@ -123,6 +123,14 @@ void pawl_screen_step(const pawl_parts *p, const pawl_step_report *r, int64_t st
     if (step == steps) end_live_line();
 }
 
+/* Of rows that the model writes itself: on a terminal alone. */
+void pawl_screen_writing(const pawl_parts *p, int64_t done, int64_t rows)
+{
+    if (p->comm->rank != 0 || !p->live) return;
+    fprintf(stderr, "\rwritten %lld of %lld rows\033[K", (long long)done, (long long)rows);
+    live_line = 1;
+}
+
 void pawl_screen_evaluating(const pawl_parts *p)
 {
     int64_t rows = 0;

@@ -133,7 +133,7 @@ pawl_status pawl_stepper_open(const pawl_parts *p, pawl_stepper **out)
                "whole lanes: use at most %d ranks, or raise reduction_lanes or global_batch_size",
                p->comm->size, (long long)cut.slots, cut.lanes, cut.lanes);
     PAWL_TRY(pawl_alloc((void **)&s, sizeof *s, "the training step"));
-    *s = (pawl_stepper){.p = p, .cut = cut, .most = pawl_most_rows(p), .tokens = pawl_data_longest(p->data)};
+    *s = (pawl_stepper){.p = p, .cut = cut, .most = pawl_most_rows(p), .tokens = pawl_run_longest(p)};
     s->small.name = "batch";
     pawl_status status = take(s);
     if (status != PAWL_OK) {

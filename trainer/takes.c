@@ -6,7 +6,7 @@
 #include "trainer/profile.h"
 
 /* When a category is in memory. Arenas take no memory until they are first written to, and then stay. */
-enum { LOADING = 1, STEPS = 2, ALWAYS = LOADING | STEPS };
+enum { LOADING = 1, WRITING = 2, STEPS = 4, ALWAYS = LOADING | WRITING | STEPS };
 
 /* Measured (decision 0028): code, libraries, MPI, HDF5 and what they allocate, on one rank and on several; and what a
  * tokenizer holds for an id, with its merge, in hash tables. */
@@ -124,6 +124,12 @@ static pawl_status measuring(const pawl_planned *w, size_t *bytes)
     return PAWL_OK;
 }
 
+static pawl_status writing(const pawl_planned *w, size_t *bytes)
+{
+    *bytes = pawl_synthesis_bytes(w->p);
+    return PAWL_OK;
+}
+
 static const struct taking {
     const char *name;
     int when;
@@ -147,21 +153,26 @@ static const struct taking {
     {"methods", STEPS, methods},
     {"profile", STEPS, profile},
     {"measuring", LOADING, measuring},
+    {"writing rows", WRITING, writing},
 };
 enum { TAKINGS = sizeof takings / sizeof *takings };
 _Static_assert((int)TAKINGS <= (int)PAWL_PLAN_CATEGORIES, "a plan has room for every category");
 
 pawl_status pawl_plan_takes(const pawl_planned *w, pawl_plan *plan)
 {
-    size_t bytes[TAKINGS], loading = 0, steps = 0;
-    for (int i = 0; i < TAKINGS; i++) {
-        PAWL_TRY(takings[i].bytes(w, &bytes[i]));
-        if (takings[i].when & LOADING) loading += bytes[i];
-        if (takings[i].when & STEPS) steps += bytes[i];
-    }
-    const int peak = loading > steps ? LOADING : STEPS;
+    static const int times[] = {STEPS, WRITING, LOADING};
+    size_t bytes[TAKINGS];
+    int peak = STEPS;
     plan->categories = 0;
-    plan->peak_bytes = peak == LOADING ? loading : steps;
+    plan->peak_bytes = 0;
+    for (int i = 0; i < TAKINGS; i++) PAWL_TRY(takings[i].bytes(w, &bytes[i]));
+    for (int t = 0; t < 3; t++) {
+        size_t sum = 0;
+        for (int i = 0; i < TAKINGS; i++) sum += takings[i].when & times[t] ? bytes[i] : 0;
+        if (sum <= plan->peak_bytes) continue;
+        plan->peak_bytes = sum;
+        peak = times[t];
+    }
     for (int i = 0; i < TAKINGS; i++) {
         if (!(takings[i].when & peak) || bytes[i] == 0) continue;
         plan->category[plan->categories].name = takings[i].name;

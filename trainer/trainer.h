@@ -58,6 +58,7 @@ typedef struct pawl_parts {
     const pawl_comm_config *reduce;
     const pawl_checkpoint_config *save;
     const pawl_continual_config *continual; /* NULL: one stage, no memory, no methods */
+    const pawl_prompts *prompts;            /* of synthesis; NULL where nothing is to be written: a plan, a resumed run */
     const char *until;                      /* the stage that this process ends with; NULL: the last */
     json_t *configuration; /* as resolved: lineage carries it, resuming compares it with ... */
     int (*configuration_diff)(const json_t *before, const json_t *after, int fixed_only, pawl_text *out); /* pawl_config_diff */
@@ -158,9 +159,9 @@ PAWL_MUST pawl_status pawl_trainer_resume(pawl_trainer *t, const char *path);
  * parent. Collective. */
 PAWL_MUST pawl_status pawl_trainer_continue(pawl_trainer *t, const char *path);
 
-/* PAWL_EXCEEDED: forgetting_budget is, at the end of a stage, and its action is not warn. */
+/* PAWL_STOPPED: saved, unless it was before all rows were written that the memory begins with (synthesis). PAWL_EXCEEDED: forgetting_budget is, at the end of a stage, and its action is not warn. */
 typedef enum pawl_outcome { PAWL_FINISHED, PAWL_STOPPED, PAWL_EXCEEDED } pawl_outcome;
-/* Trains to the end, or until a rank is asked to stop: then a checkpoint is written and *outcome is PAWL_STOPPED. The
+/* Trains to the end, or until a rank is asked to stop: then a checkpoint is written (but see PAWL_STOPPED) and *outcome says so. The
  * summary goes to stdout, `weights_sha256 HEX` last. Collective. */
 PAWL_MUST pawl_status pawl_trainer_run(pawl_trainer *t, pawl_outcome *outcome);
 

@@ -89,6 +89,12 @@ void pawl_continual_check(const pawl_continual_config *c, char *why, size_t room
         SAY("der: its rows come from the memory: expected replay beside it (with ratio: 0 where nothing else is replayed)");
     if (!why[0] && c->agem.present && !c->replay.present)
         SAY("agem: its reference rows come from the memory: expected replay beside it (with ratio: 0 where nothing else is replayed)");
+    if (!why[0] && c->synthesis.present && !c->replay.present)
+        SAY("synthesis: its rows go into the memory: expected replay beside it");
+    if (!why[0] && c->synthesis.present && c->synthesis.value.rows > c->replay.value.capacity)
+        SAY("synthesis.rows: expected at most the %lld rows that the memory holds (replay.capacity), found %lld", (long long)c->replay.value.capacity,
+            (long long)c->synthesis.value.rows);
+    if (!why[0] && c->synthesis.present && !c->synthesis.value.domain[0]) SAY("synthesis.domain: expected a name, found ''");
     if (!why[0] && c->replay.present && pawl_replay_check(&c->replay.value) != PAWL_OK)
         SAY("%s", pawl_last_error()->what);
     const pawl_budget_config *b = &c->forgetting_budget.value;

@@ -9,6 +9,7 @@
 #include "trainer/continual/gate.h"
 #include "trainer/continual/lwf.h"
 #include "trainer/continual/replay.h"
+#include "trainer/continual/synthesis.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -83,6 +84,7 @@ extern const pawl_field pawl_ewc_rows[], pawl_si_rows[], pawl_mas_rows[], pawl_l
     R(der,          pawl_der_config, pawl_der_rows, FIXED, "rows of the memory are also learnt towards what the model said of them when they came in (DER, DER++)") \
     R(lwf,          pawl_lwf_config, pawl_lwf_rows, FIXED, "new rows are also learnt towards what the model of the stage's start says of them (LwF)") \
     R(replay,       pawl_replay_config, pawl_replay_rows, FIXED, "rows of finished stages are kept and learnt again (experience replay)") \
+    R(synthesis,    pawl_synthesis_config, pawl_synthesis_rows, FIXED, "before the first step the model writes rows itself, which enter the memory: replay where data may not be kept") \
     R(ewc,          pawl_ewc_config, pawl_ewc_rows, FIXED, "online elastic weight consolidation: hold weights where the Fisher information of finished stages is large") \
     R(si,           pawl_si_config, pawl_si_rows, FIXED, "synaptic intelligence: hold weights that made the loss fall")        \
     R(mas,          pawl_mas_config, pawl_mas_rows, FIXED, "memory aware synapses: hold weights that the output is sensitive to") \

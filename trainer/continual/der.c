@@ -67,7 +67,7 @@ static der der_of(const pawl_parts *p)
     pawl_memory_column own[PAWL_MEMORY_COLUMNS_MAX], all[PAWL_MEMORY_COLUMNS_MAX];
     der d = {.config = &p->continual->der.value,
              .k = named_of(p),
-             .tokens = p->data ? pawl_data_longest(p->data) : p->sequence_len};
+             .tokens = pawl_run_longest(p)};
     columns(p, own);
     d.ids_type = own[0].dtype;
     d.arena.name = "methods";

@@ -40,7 +40,7 @@ static lwf lwf_of(const pawl_parts *p)
     lwf l = {.p = p, .config = &p->continual->lwf.value, .count = pawl_trained_count(p->model, p->adapter)};
     const int64_t V = pawl_model_settings(p->model)->vocab_size;
     l.k = l.config->top_k < V ? l.config->top_k : V;
-    l.tokens = p->data ? pawl_data_longest(p->data) : p->sequence_len;
+    l.tokens = pawl_run_longest(p);
     l.arena.name = "methods";
     return l;
 }

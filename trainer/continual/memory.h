@@ -1,7 +1,7 @@
 /* trainer/continual/memory.h - the replay memory: rows of finished stages, sampled by keys, shared out over ranks.
  *
  * What is kept is a pure function of what was seen (sketch.h), and what is drawn one of (seed, step, number): no rank tells another.
- * The memory changes at a stage's end only, by pawl_memory_absorb; in between it is frozen. Rows lie in the order (domain, key); rank
+ * The memory changes at a stage's end and at a run's begin only, by pawl_memory_take; in between it is frozen. Rows lie in the order (domain, key); rank
  * r keeps the numbers of rows [n r / P, n (r + 1) / P), in memory or in a mapped file, and every rank knows the list of all of them
  * (pawl_kept). Rows travel from their owner to who uses them in a list that all ranks know. */
 #ifndef PAWL_TRAINER_CONTINUAL_MEMORY_H
@@ -71,8 +71,28 @@ pawl_row_tokens pawl_memory_row(const pawl_memory *m, int64_t place);
 /* Its numbers in a column, [tokens][width]. */
 const void *pawl_memory_payload(const pawl_memory *m, int64_t place, int column);
 
-/* ---- A stage's end ---- */
-/* Which rows of the datasets [first, end) were seen, and with which loss. */
+/* ---- Taking rows in ---- */
+/* Rows that may enter, in groups [first, end) of one domain, licence and list of files each; a row is (group, its place). Every function is
+ * pure, local, and the same on all ranks. */
+typedef struct pawl_rows_kind {
+    const char *(*domain)(const void *of, int group);
+    const char *(*license)(const void *of, int group);
+    const json_t *(*source)(const void *of, int group, int32_t file); /* {name, bytes, sha256 and what else is said of it}; NULL: there are no more */
+    int64_t (*rows)(const void *of, int group);
+    int (*offered)(const void *of, pawl_row r, double *loss); /* 1 when it may; *loss: a token, for policy loss; below 0: not known, as if 1 */
+    void (*facts)(const void *of, pawl_row r, pawl_kept *out); /* tokens, trained, bytes, segments */
+    pawl_provenance (*segment)(const void *of, pawl_row r, int64_t k);
+    void (*copy)(const void *of, pawl_row r, void *tokens, uint8_t *trained); /* as pawl_row_copy, in the memory's width */
+} pawl_rows_kind;
+typedef struct pawl_offer {
+    const pawl_rows_kind *kind;
+    const void *of;
+    int first, end;
+} pawl_offer;
+/* Takes them in. Then the ranks' ranges are new ones: pointers and exported state are void. Collective. */
+PAWL_MUST pawl_status pawl_memory_take(pawl_memory *m, const pawl_offer *offer);
+
+/* Which rows of the datasets [first, end) a stage has shown. */
 typedef struct pawl_seen {
     const pawl_data *data;
     /* 1 when row `row` of that dataset was seen; *loss: what its loss a token was then (policy loss); below 0: not known, as if 1. */
@@ -80,7 +100,7 @@ typedef struct pawl_seen {
     void *self;
     int first, end;
 } pawl_seen;
-/* Takes the stage's rows in. Then the ranks' ranges are new ones: pointers and exported state are void. Collective. */
+/* pawl_memory_take of the stage's rows (seen.c). */
 PAWL_MUST pawl_status pawl_memory_absorb(pawl_memory *m, const pawl_seen *seen);
 /* Whether a row came in with the last absorb: columns of such rows are zero until their owner puts them. Local. */
 int pawl_memory_fresh(const pawl_memory *m, int64_t item);

@@ -155,6 +155,8 @@ static pawl_status take_over_record(pawl_trainer *t, const pawl_checkpoint *k)
     if (evaluations) json_object_set_new(t->lineage, "evaluations", evaluations);
     json_t *gates = json_deep_copy(json_object_get(lineage, "gates"));
     if (gates) json_object_set_new(t->lineage, "gates", gates);
+    json_t *written = json_deep_copy(json_object_get(lineage, "synthesis"));
+    if (written) json_object_set_new(t->lineage, "synthesis", written);
     return PAWL_OK;
 }
 

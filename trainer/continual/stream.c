@@ -43,12 +43,11 @@ static int has_memory(const pawl_parts *p)
 
 static pawl_memory_inputs memory_inputs(const pawl_parts *p, const pawl_memory_column *columns, int column_count)
 {
-    const int64_t longest = p->data ? pawl_data_longest(p->data) : p->sequence_len;
     return (pawl_memory_inputs){.comm = p->comm,
                                 .replay = &p->continual->replay.value,
                                 .seed = (uint64_t)p->train->seed,
                                 .output_dir = p->train->output_dir,
-                                .longest = longest < p->sequence_len ? longest : p->sequence_len,
+                                .longest = pawl_run_longest(p),
                                 .wide = p->data ? pawl_data_wide(p->data) : 1,
                                 .columns = columns,
                                 .column_count = column_count};
@@ -60,6 +59,21 @@ size_t pawl_course_memory_bytes(const pawl_parts *p)
     if (!has_memory(p)) return 0;
     const pawl_memory_inputs in = memory_inputs(p, columns, pawl_methods_columns(p, columns));
     return 2 * (pawl_memory_bytes(&in) + pawl_memory_list_bytes(&in)); /* while a stage ends, those of before and after */
+}
+
+static int is_written(const pawl_parts *p, const char *domain)
+{
+    return p->continual->synthesis.present && strcmp(p->continual->synthesis.value.domain, domain) == 0;
+}
+
+/* What a model wrote is not told apart from what was learnt where both are of one domain. */
+static pawl_status require_own_domain(const pawl_parts *p)
+{
+    for (int d = 0; p->data && d < pawl_data_domains(p->data, PAWL_TRAIN); d++)
+        PAWL_CHECK(!is_written(p, pawl_data_domain(p->data, PAWL_TRAIN, d)), PAWL_EUSAGE,
+                   "synthesis.domain: '%s' is the domain of a dataset: what the model writes is a domain of its own, give it another name",
+                   p->continual->synthesis.value.domain);
+    return PAWL_OK;
 }
 
 /* A domain that replay.domains names is one of this run's, or may be one of its parent's memory. */
@@ -75,6 +89,7 @@ static pawl_status require_domains(const pawl_parts *p)
             found |= strcmp(name, r->domains.items[i].name) == 0;
             pawl_text_add(&known, "%s'%s'", d ? ", " : "", name);
         }
+        found |= is_written(p, r->domains.items[i].name);
         const pawl_status s = found ? PAWL_OK
                                     : PAWL_FAIL(PAWL_EUSAGE, "replay.domains: nothing is learnt or known of a domain '%s'; there are %s",
                                                 r->domains.items[i].name, known.data ? known.data : "none");
@@ -90,6 +105,7 @@ static pawl_status open_memory(pawl_trainer *t)
     pawl_memory_column columns[PAWL_MEMORY_COLUMNS_MAX];
     if (!has_memory(t->p)) return PAWL_OK;
     PAWL_TRY(pawl_agree(t->p->comm, require_domains(t->p)));
+    PAWL_TRY(pawl_agree(t->p->comm, require_own_domain(t->p)));
     c->memory_in = memory_inputs(t->p, columns, pawl_methods_columns(t->p, columns));
     PAWL_TRY(pawl_memory_open(&c->memory_in, &c->memory));
     c->memory_in.columns = NULL; /* it has a list of its own */
@@ -198,6 +214,7 @@ static pawl_status absorb(pawl_trainer *t, int first, int end, int all)
 {
     sight x = {.course = t->course, .first = first, .all = all};
     const pawl_seen seen = {.data = t->p->data, .was_seen = was_seen, .self = &x, .first = first, .end = end};
+    PAWL_TRY(pawl_saving_finish(t)); /* it may still be reading the rows that are there */
     pawl_watch("the memory takes rows in", (double)t->p->reduce->phase_seconds);
     pawl_status s = pawl_agree(t->p->comm, all ? PAWL_OK : look(t, first, end, &x));
     if (s == PAWL_OK) s = pawl_memory_absorb(t->course->memory, &seen);
@@ -209,7 +226,21 @@ static pawl_status absorb(pawl_trainer *t, int first, int end, int all)
 
 /* ---- where stages begin and end ---- */
 
-pawl_status pawl_course_begin(pawl_trainer *t)
+static pawl_status remember(pawl_trainer *t)
+{
+    const pawl_memory *m = t->course->memory;
+    return m && pawl_memory_count(m) > 0 ? pawl_course_call(t, PAWL_HOOK_REMEMBER) : PAWL_OK;
+}
+
+static pawl_status write_rows(pawl_trainer *t, int *stopped)
+{
+    const pawl_continual_config *k = t->p->continual;
+    if (!k || !k->synthesis.present) return PAWL_OK;
+    PAWL_TRY(pawl_synthesise(t, stopped));
+    return *stopped ? PAWL_OK : remember(t);
+}
+
+pawl_status pawl_course_begin(pawl_trainer *t, int *stopped)
 {
     pawl_course *c = t->course;
     int first, end;
@@ -218,11 +249,13 @@ pawl_status pawl_course_begin(pawl_trainer *t)
     pawl_data_general(t->p->data, &first, &end);
     if (c->memory && end > first) PAWL_TRY(absorb(t, first, end, 1));
     PAWL_TRY(pawl_course_call(t, PAWL_HOOK_BEGIN));
-    if (c->memory && pawl_memory_count(c->memory) > 0) {
-        PAWL_TRY(pawl_course_call(t, PAWL_HOOK_REMEMBER));
-        PAWL_TRY(pawl_course_saver(t));
-    }
-    return pawl_course_call(t, PAWL_HOOK_BEGIN_STAGE);
+    PAWL_TRY(remember(t));
+    PAWL_TRY(write_rows(t, stopped));
+    if (*stopped) return PAWL_OK;
+    if (c->memory && pawl_memory_count(c->memory) > 0) PAWL_TRY(pawl_course_saver(t));
+    PAWL_TRY(pawl_course_call(t, PAWL_HOOK_BEGIN_STAGE));
+    /* Writing rows takes long: they are saved at once. */
+    return t->p->continual && t->p->continual->synthesis.present ? pawl_saving_begin(t) : PAWL_OK;
 }
 
 pawl_status pawl_course_seal(pawl_trainer *t)

@@ -48,8 +48,9 @@ PAWL_MUST pawl_status pawl_course_continue(pawl_trainer *t, const pawl_checkpoin
 /* What of it methods take over (carried.c): named in the lineage's `carried`, and in lines of course->taken_over. Local. Errors: EDATA. */
 PAWL_MUST pawl_status pawl_course_carry(pawl_trainer *t, const pawl_checkpoint *k);
 
-/* A new run begins: methods, the general data into the memory, the first stage. Collective. */
-PAWL_MUST pawl_status pawl_course_begin(pawl_trainer *t);
+/* A new run begins: methods, the general data and what the model writes into the memory, the first stage. *stopped = 1: a rank was asked to
+ * stop before that was done. Collective. */
+PAWL_MUST pawl_status pawl_course_begin(pawl_trainer *t, int *stopped);
 /* The rows of the next step, put up in the stepper. Local. */
 PAWL_MUST pawl_status pawl_course_order(pawl_trainer *t, pawl_step_order *out);
 /* The step is done: counts what was seen. Local. */

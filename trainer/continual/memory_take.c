@@ -1,6 +1,6 @@
-/* A stage's end: the stage's rows and those held compete, all ranks compute the same list, and rows move to their new places.
+/* A memory takes rows in: those on offer and those held compete, all ranks compute the same list, and rows move to their new places.
  *
- * What was seen is a function of counters and every rank maps the data, so the list needs no messages; only numbers of rows that
+ * What is on offer is the same on every rank, so the list needs no messages; only numbers of rows that
  * were in the memory already travel. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,12 +11,12 @@
 
 typedef struct absorbing {
     pawl_memory *m;
-    const pawl_seen *seen;
+    const pawl_offer *offer;
     pawl_sketch *of;  /* [sketches] candidates of each domain */
     int sketches;
     int64_t *held;    /* [rows of the new list] its place in the memory so far; -1: a new row, ... */
     pawl_row *row;    /* ... this one */
-    int32_t **source; /* [datasets][files] its place in the list of sources; -1: not looked for */
+    int32_t **source; /* [groups][files] its place in the list of sources; -1: not looked for */
     pawl_index next;
 } absorbing;
 
@@ -71,34 +71,31 @@ static uint64_t key_of(const pawl_memory *m, const char *domain, const pawl_kept
     }
 }
 
-static pawl_status add_row(absorbing *a, int domain, int dataset, int64_t row, double loss)
+static pawl_status add_row(absorbing *a, int domain, pawl_row r, double loss)
 {
-    const pawl_data *d = a->seen->data;
-    const pawl_row r = {dataset, row};
-    const pawl_provenance p = pawl_row_provenance(d, PAWL_TRAIN, r, 0);
-    pawl_candidate c = {.kept = {.domain = domain, .chunk = p.chunk}, .item = -1, .dataset = dataset, .row = row};
+    const pawl_offer *o = a->offer;
+    const pawl_provenance p = o->kind->segment(o->of, r, 0);
+    pawl_candidate c = {.kept = {.domain = domain, .chunk = p.chunk}, .item = -1, .dataset = r.domain, .row = r.index};
     pawl_document_number(p.document, c.kept.document);
-    c.kept.tokens = pawl_row_length(d, PAWL_TRAIN, r);
-    c.kept.trained = pawl_row_trained(d, PAWL_TRAIN, r);
-    c.kept.bytes = pawl_row_bytes(d, PAWL_TRAIN, r);
-    c.kept.segments = pawl_row_segments(d, PAWL_TRAIN, r);
+    o->kind->facts(o->of, r, &c.kept);
     c.kept.key = key_of(a->m, a->next.domains[domain].name, &c.kept, loss);
     return c.kept.key < a->next.domains[domain].bound ? pawl_sketch_add(&a->of[domain], &c) : PAWL_OK;
 }
 
-static pawl_status add_seen(absorbing *a)
+static pawl_status add_offered(absorbing *a)
 {
-    const pawl_seen *s = a->seen;
-    for (int dataset = s->first; dataset < s->end; dataset++) {
-        const int64_t rows = pawl_data_rows_of(s->data, PAWL_TRAIN, dataset);
+    const pawl_offer *o = a->offer;
+    for (int group = o->first; group < o->end; group++) {
+        const int64_t rows = o->kind->rows(o->of, group);
         int domain = -1;
         for (int64_t row = 0; row < rows; row++) {
+            const pawl_row r = {group, row};
             double loss = 0;
             if (row % 4096 == 0) (void)pawl_keep_going(); /* shows that it is alive; a stop is taken up at the next boundary */
-            if (!s->was_seen(s->self, dataset, row, &loss)) continue;
-            if (domain < 0) PAWL_TRY(domain_named(a, pawl_data_domain(s->data, PAWL_TRAIN, dataset), &domain));
+            if (!o->kind->offered(o->of, r, &loss)) continue;
+            if (domain < 0) PAWL_TRY(domain_named(a, o->kind->domain(o->of, group), &domain));
             a->next.domains[domain].seen++;
-            PAWL_TRY(add_row(a, domain, dataset, row, loss));
+            PAWL_TRY(add_row(a, domain, r, loss));
         }
     }
     return PAWL_OK;
@@ -175,12 +172,12 @@ static int same_text(const json_t *object, const char *key, const char *text)
     return found && text && strcmp(found, text) == 0;
 }
 
-/* The place of a dataset's file in the list of sources; it is appended when it is not there. */
-static pawl_status place_source(absorbing *a, int dataset, int32_t source, int32_t *out)
+/* The place of a group's file in the list of sources; it is appended when it is not there. */
+static pawl_status place_source(absorbing *a, int group, int32_t source, int32_t *out)
 {
-    const pawl_data *d = a->seen->data;
-    const json_t *file = pawl_data_source(d, dataset, source);
-    const char *domain = pawl_data_domain(d, PAWL_TRAIN, dataset), *name = json_string_value(json_object_get(file, "name")),
+    const pawl_offer *o = a->offer;
+    const json_t *file = o->kind->source(o->of, group, source);
+    const char *domain = o->kind->domain(o->of, group), *name = json_string_value(json_object_get(file, "name")),
                *sha256 = json_string_value(json_object_get(file, "sha256"));
     size_t i;
     json_t *known;
@@ -190,34 +187,35 @@ static pawl_status place_source(absorbing *a, int dataset, int32_t source, int32
         return PAWL_OK;
     }
     *out = (int32_t)json_array_size(a->next.sources);
-    json_t *entry = json_pack("{s:s,s:s,s:O,s:s,s:s}", "domain", domain, "name", name, "bytes", json_object_get(file, "bytes"), "sha256",
-                              sha256, "license", pawl_data_license(d, dataset));
+    json_t *entry = json_copy((json_t *)(uintptr_t)file);
+    json_object_set_new(entry, "domain", json_string(domain));
+    json_object_set_new(entry, "license", json_string(o->kind->license(o->of, group)));
     PAWL_CHECK(entry && json_array_append_new(a->next.sources, entry) == 0, PAWL_EMEM, "no memory for a memory's list of sources");
     return PAWL_OK;
 }
 
-static pawl_status open_dataset_sources(absorbing *a, int dataset)
+static pawl_status open_group_sources(absorbing *a, int group)
 {
     int32_t files = 0;
-    while (pawl_data_source(a->seen->data, dataset, files)) files++;
-    PAWL_TRY(pawl_alloc((void **)&a->source[dataset], (size_t)files * sizeof **a->source, "a memory's list of sources"));
-    for (int32_t i = 0; i < files; i++) a->source[dataset][i] = -1;
+    while (a->offer->kind->source(a->offer->of, group, files)) files++;
+    PAWL_TRY(pawl_alloc((void **)&a->source[group], (size_t)files * sizeof **a->source, "a memory's list of sources"));
+    for (int32_t i = 0; i < files; i++) a->source[group][i] = -1;
     return PAWL_OK;
 }
 
 static pawl_status list_sources(absorbing *a)
 {
-    const pawl_data *d = a->seen->data;
+    const pawl_offer *o = a->offer;
     a->next.sources = json_deep_copy(a->m->index.sources);
     PAWL_CHECK(a->next.sources, PAWL_EMEM, "no memory for a memory's list of sources");
-    PAWL_TRY(pawl_alloc((void **)&a->source, (size_t)a->seen->end * sizeof *a->source, "a memory's list of sources"));
+    PAWL_TRY(pawl_alloc((void **)&a->source, (size_t)o->end * sizeof *a->source, "a memory's list of sources"));
     for (int64_t i = 0; i < a->next.count; i++) {
-        const int dataset = a->row[i].domain;
+        const int group = a->row[i].domain;
         if (a->held[i] >= 0) continue;
-        if (!a->source[dataset]) PAWL_TRY(open_dataset_sources(a, dataset));
+        if (!a->source[group]) PAWL_TRY(open_group_sources(a, group));
         for (int64_t k = 0; k < a->next.rows[i].segments; k++) {
-            int32_t *place = &a->source[dataset][pawl_row_provenance(d, PAWL_TRAIN, a->row[i], k).source];
-            if (*place < 0) PAWL_TRY(place_source(a, dataset, pawl_row_provenance(d, PAWL_TRAIN, a->row[i], k).source, place));
+            const int32_t file = o->kind->segment(o->of, a->row[i], k).source;
+            if (a->source[group][file] < 0) PAWL_TRY(place_source(a, group, file, &a->source[group][file]));
         }
     }
     return PAWL_OK;
@@ -226,7 +224,7 @@ static pawl_status list_sources(absorbing *a)
 static pawl_status compute(absorbing *a)
 {
     PAWL_TRY(begin_with_held(a));
-    PAWL_TRY(add_seen(a));
+    PAWL_TRY(add_offered(a));
     PAWL_TRY(a->m->in.replay->balance == PAWL_BALANCE_STREAM ? cut_together(a) : cut_to_quotas(a));
     PAWL_TRY(list_rows(a));
     PAWL_TRY(list_sources(a));
@@ -257,15 +255,15 @@ static pawl_status put_part(moving *v, int part, int64_t i, const void *data)
     return pawl_store_write(v->to, part, (size_t)(x->at[part][i] - first), data, row_part(x, part, i));
 }
 
-/* A row of the data, out of this rank's mapped files. */
+/* A row that was on offer. */
 static pawl_status put_new(moving *v, int64_t i, char *scratch)
 {
-    const pawl_data *d = v->a->seen->data;
+    const pawl_offer *o = v->a->offer;
     const pawl_row r = v->a->row[i];
     const pawl_index *x = &v->a->next;
     pawl_kept_segment *segments = (pawl_kept_segment *)scratch;
     for (int64_t k = 0; k < x->rows[i].segments; k++) {
-        const pawl_provenance p = pawl_row_provenance(d, PAWL_TRAIN, r, k);
+        const pawl_provenance p = o->kind->segment(o->of, r, k);
         segments[k] = (pawl_kept_segment){.chunk = p.chunk,
                                           .source = v->a->source[r.domain][p.source],
                                           .line = p.line,
@@ -276,7 +274,7 @@ static pawl_status put_new(moving *v, int64_t i, char *scratch)
     }
     char *tokens = scratch + row_part(x, PAWL_PART_SEGMENTS, i);
     char *trained = tokens + (row_part(x, PAWL_PART_TOKENS, i) + 7) / 8 * 8;
-    pawl_row_copy(d, PAWL_TRAIN, r, tokens, (uint8_t *)trained);
+    o->kind->copy(o->of, r, tokens, (uint8_t *)trained);
     PAWL_TRY(put_part(v, PAWL_PART_SEGMENTS, i, segments));
     PAWL_TRY(put_part(v, PAWL_PART_TOKENS, i, tokens));
     PAWL_TRY(put_part(v, PAWL_PART_TRAINED, i, trained));
@@ -372,7 +370,7 @@ static pawl_status move_rows(moving *v)
 static void absorbing_close(absorbing *a)
 {
     for (int d = 0; d < a->sketches; d++) pawl_sketch_close(&a->of[d]);
-    for (int i = 0; i < a->seen->end && a->source; i++) pawl_free(a->source[i]);
+    for (int i = 0; i < a->offer->end && a->source; i++) pawl_free(a->source[i]);
     pawl_free(a->of);
     pawl_free(a->source);
     pawl_free(a->held);
@@ -388,9 +386,9 @@ static pawl_status same_list(const absorbing *a)
     return pawl_same(a->m->in.comm, d, sizeof d, "the list of rows in the memory");
 }
 
-pawl_status pawl_memory_absorb(pawl_memory *m, const pawl_seen *seen)
+pawl_status pawl_memory_take(pawl_memory *m, const pawl_offer *offer)
 {
-    absorbing a = {.m = m, .seen = seen};
+    absorbing a = {.m = m, .offer = offer};
     pawl_store store = {.fd = -1};
     moving v = {.a = &a, .to = &store};
     pawl_status s = pawl_agree(m->in.comm, compute(&a));
