@@ -59,9 +59,11 @@ static void print_checkpoint(const json_t *k)
     json_array_foreach(evaluations, i, item) {
         const char *domain;
         json_t *score;
+        if (strcmp(text_of(item, "at"), "probe") == 0) continue; /* of a few rows each: pawl retention makes figures of them */
+        const char *stage = text_of(item, "stage");
         json_object_foreach(json_object_get(item, "scores"), domain, score)
-            printf("%-16s %-24s step %lld: loss %.4f\n", "evaluation", domain, (long long)json_integer_value(json_object_get(item, "step")),
-                   json_number_value(json_object_get(score, "loss")));
+            printf("%-16s %-24s step %lld%s%s: loss %.4f\n", "evaluation", domain, (long long)json_integer_value(json_object_get(item, "step")),
+                   stage[0] ? " of stage " : "", stage, json_number_value(json_object_get(score, "loss")));
     }
     printf("%-16s %zu\n", "tensors", json_array_size(json_object_get(k, "tensors")));
 }

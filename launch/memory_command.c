@@ -18,11 +18,17 @@ static long long number_of(const json_t *object, const char *key)
     return (long long)json_integer_value(json_object_get(object, key));
 }
 
+/* A file's name may hold anything but a slash: what would break the line, or steer the terminal, is a '?'. */
+static void print_name(const char *name)
+{
+    for (int n; *name; name += n ? n : 1) putchar((n = pawl_unprintable(name)) ? '?' : *name);
+}
+
 /* "file.jsonl:12" */
 static void print_place(const json_t *row)
 {
-    if (number_of(row, "line") > 0) printf("%s:%lld", text_of(row, "source"), number_of(row, "line"));
-    else printf("%s", text_of(row, "source"));
+    print_name(text_of(row, "source"));
+    if (number_of(row, "line") > 0) printf(":%lld", number_of(row, "line"));
 }
 
 /* ---- list ---- */
@@ -68,9 +74,13 @@ static pawl_status stats(const pawl_args *a)
         print_licenses(json_object_get(item, "licenses"));
         printf("\n");
     }
-    json_array_foreach(json_object_get(all, "sources"), i, item)
-        printf("%s%-24s %s  %s, %lld segments%s, licence %s\n", i ? "" : "\n", text_of(item, "domain"), text_of(item, "sha256"), text_of(item, "name"),
-               number_of(item, "segments"), json_is_true(json_object_get(item, "generated")) ? " that a model wrote" : "", text_of(item, "license")[0] ? text_of(item, "license") : "not stated");
+    json_array_foreach(json_object_get(all, "sources"), i, item) {
+        printf("%s%-24s %s  ", i ? "" : "\n", text_of(item, "domain"), text_of(item, "sha256"));
+        print_name(text_of(item, "name"));
+        printf(", %lld segments%s, licence %s\n", number_of(item, "segments"),
+               json_is_true(json_object_get(item, "generated")) ? " that a model wrote" : "",
+               text_of(item, "license")[0] ? text_of(item, "license") : "not stated");
+    }
     json_decref(all);
     return PAWL_OK;
 }

@@ -1,10 +1,12 @@
 """The replay memory of whole runs: the same for any number of ranks and either storage, through a stop and a resume at another
 count, kept by a run that continues; listed, counted, and forgotten from."""
-import signal
+import shutil, signal
 from e2e import *
 
 where = folder()
-TEXTS = {"prose": os.path.join(SOURCE, "docs"), "law": os.path.join(SOURCE, "LICENSE"), "code": os.path.join(SOURCE, "comm")}
+TEXTS = {"prose": os.path.join(SOURCE, "docs"), "law": os.path.join(where, "law"), "code": os.path.join(SOURCE, "comm")}
+os.mkdir(TEXTS["law"])
+shutil.copy(os.path.join(SOURCE, "LICENSE"), os.path.join(TEXTS["law"], "a\x1b[31mb\n\u202ec.txt"))  # a name that would steer a terminal
 
 
 def stage(name, steps, **more):
@@ -55,6 +57,8 @@ check(max(d["rows"] for d in stats["domains"]) - min(d["rows"] for d in stats["d
 check(all(d["licenses"] == ["Apache-2.0"] for d in stats["domains"]), "with licences")
 listed = pawl_json("memory", "list", os.path.join(where, "one"))
 check(len(listed) == 40 and listed == sorted(listed, key=lambda r: (["prose", "law", "code"].index(r["domain"]), r["key"])), "listed by domain and key")
+told = run(0, "memory", "list", os.path.join(where, "one"))[1]
+check(len(told.splitlines()) == 41 and "a?[31mb??c.txt" in told and "\x1b" not in told + run(0, "memory", "stats", os.path.join(where, "one"))[1], "a line a row, whatever a file is named")
 shown = pawl_json("memory", "show", os.path.join(where, "one"), "--row", "39")
 check(len(shown["ids"]) == shown["tokens"] and shown["documents"][-1]["end"] == shown["tokens"] and "text" in shown["documents"][0], "a row is shown with its text")
 
