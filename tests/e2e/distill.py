@@ -69,6 +69,10 @@ for step in range(7, 11):
 status, _, stderr = run(3, "train", yaml, "zero_stage=1", "resume_fallback=true")
 check(status == 0 and state(out) == expected, "from the sixth step on, on 3 ranks: the same bits" + stderr[:400] * (status != 0))
 
+yaml, _ = yaml_of("narrower", DER.replace("top_k: 8", "top_k: 4"), model=f"parent_checkpoint: {whole}\n")
+status, _, stderr = run(2, "train", yaml)
+check(status == 10 and "memory/der/" in stderr and "top_k" in stderr, f"a parent's records of another top_k are refused: {stderr[-300:]}")
+
 # An adapter's teacher is the adapter of the stage's start, over the same base.
 base = os.path.join(where, "base")
 check(run(0, "export", whole, base)[0] == 0, "a model for an adapter")

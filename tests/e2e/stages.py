@@ -134,6 +134,9 @@ with open(os.path.join(other, "tokenizer.json"), "w") as f:
 status, out, err = run(3, "train", more, f"output_dir={output('other')}", f"tokenizer={other}")
 check(status == 10 and "another tokenizer" in err and not os.path.exists(output("other") + "/checkpoints/LATEST"), f"a parent of another tokenizer is refused: {err[-300:]}")
 
+status, out, err = run(2, "train", more, f"output_dir={output('typo')}", "replay.domains.0.name=notse", "replay.domains.0.capacity=3")
+check(status == 10 and "'notse'" in err and "'notes'" in err and "'general'" in err, f"a domain that neither run nor parent knows is refused: {err[-300:]}")
+
 # ---- one stage is what datasets alone are ----
 plain = write_run(where, "plain.yaml", output=output("plain"), datasets=[dict(path=DATASETS["law"], domain="law", type="text")], max_steps=4, val_set_size=0)
 staged = write("staged", [("main", [f"datasets: [{{path: {DATASETS['law']}, domain: law, type: text}}]"])], global_batch_size=8, max_steps=4, warmup_steps=2, val_set_size=0)

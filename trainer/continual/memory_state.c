@@ -190,6 +190,22 @@ static pawl_status read_index(const pawl_memory *m, const pawl_checkpoint *k, pa
     return pawl_index_finish(m, x);
 }
 
+/* Columns of methods are as this run's methods keep them. */
+static pawl_status check_columns(const pawl_memory *m, const pawl_checkpoint *k)
+{
+    for (int part = PAWL_PART_COLUMNS; part < m->parts; part++) {
+        char name[PAWL_NAME_MAX];
+        pawl_tensor t, found;
+        part_tensor(m, part, name, &t);
+        if (!pawl_checkpoint_tensor(k, name, &found)) continue;
+        PAWL_CHECK(found.ndim == 2 && found.dtype == t.dtype && found.dim[1] == t.dim[1], PAWL_EUSAGE,
+                   "%s: %s holds %lld numbers a token (%s), and this run wants %lld (%s): leave the method's settings as they were (top_k), or "
+                   "leave the method out",
+                   pawl_checkpoint_path(k), name, (long long)found.dim[1], pawl_dtype_name(found.dtype), (long long)t.dim[1], pawl_dtype_name(t.dtype));
+    }
+    return PAWL_OK;
+}
+
 /* A column that the checkpoint lacks is zero, and all rows are as new: their owners put it. */
 static int has_part(const pawl_memory *m, const pawl_checkpoint *k, int part)
 {
@@ -244,6 +260,7 @@ static pawl_status check_segments(const pawl_memory *m, const pawl_checkpoint *k
 static pawl_status read_all(pawl_memory *m, const pawl_checkpoint *k, pawl_index *x, pawl_store *s)
 {
     PAWL_TRY(read_index(m, k, x));
+    PAWL_TRY(check_columns(m, k));
     PAWL_TRY(pawl_memory_store_open(m, x, s));
     for (int p = 0; p < m->parts; p++) {
         if (has_part(m, k, p)) PAWL_TRY(read_part(m, k, x, p, s));

@@ -164,6 +164,9 @@ pawl_status pawl_course_continue(pawl_trainer *t, const pawl_checkpoint *k)
 {
     PAWL_TRY(pawl_agree(t->p->comm, require_tokenizer(t, k)));
     PAWL_TRY(pawl_agree(t->p->comm, take_over_record(t, k)));
-    if (t->course->memory) PAWL_TRY(pawl_memory_read(t->course->memory, k));
+    if (t->course->memory) {
+        PAWL_TRY(pawl_memory_read(t->course->memory, k));
+        PAWL_TRY(pawl_agree(t->p->comm, pawl_course_require_domains(t)));
+    }
     return pawl_agree(t->p->comm, pawl_course_carry(t, k));
 }

@@ -76,23 +76,28 @@ static pawl_status require_own_domain(const pawl_parts *p)
     return PAWL_OK;
 }
 
-/* A domain that replay.domains names is one of this run's, or may be one of its parent's memory. */
-static pawl_status require_domains(const pawl_parts *p)
+/* Adds a name to a list of them, and tells whether it is the one that is wanted. */
+static int add_known(pawl_text *known, const char *name, const char *wanted)
 {
-    const pawl_replay_config *r = &p->continual->replay.value;
-    const int count = p->data && !p->parent ? pawl_data_domains(p->data, PAWL_TRAIN) : 0;
-    for (int i = 0; count && i < r->domains.count; i++) {
+    pawl_text_add(known, "%s'%s'", known->bytes ? ", " : "", name);
+    return strcmp(name, wanted) == 0;
+}
+
+pawl_status pawl_course_require_domains(const pawl_trainer *t)
+{
+    const pawl_data *data = t->p->data;
+    const pawl_memory *m = t->course->memory;
+    const pawl_replay_config *r = &t->p->continual->replay.value;
+    for (int i = 0; i < r->domains.count; i++) {
+        const char *wanted = r->domains.items[i].name;
         pawl_text known = {0};
         int found = 0;
-        for (int d = 0; d < count; d++) {
-            const char *name = pawl_data_domain(p->data, PAWL_TRAIN, d);
-            found |= strcmp(name, r->domains.items[i].name) == 0;
-            pawl_text_add(&known, "%s'%s'", d ? ", " : "", name);
-        }
-        found |= is_written(p, r->domains.items[i].name);
+        for (int d = 0; d < pawl_data_domains(data, PAWL_TRAIN); d++) found |= add_known(&known, pawl_data_domain(data, PAWL_TRAIN, d), wanted);
+        for (int d = 0; d < pawl_memory_domains(m); d++) found |= add_known(&known, pawl_memory_domain(m, d), wanted);
+        found |= is_written(t->p, wanted);
         const pawl_status s = found ? PAWL_OK
                                     : PAWL_FAIL(PAWL_EUSAGE, "replay.domains: nothing is learnt or known of a domain '%s'; there are %s",
-                                                r->domains.items[i].name, known.data ? known.data : "none");
+                                                wanted, known.data ? known.data : "none");
         pawl_text_close(&known);
         PAWL_TRY(s);
     }
@@ -104,12 +109,11 @@ static pawl_status open_memory(pawl_trainer *t)
     pawl_course *c = t->course;
     pawl_memory_column columns[PAWL_MEMORY_COLUMNS_MAX];
     if (!has_memory(t->p)) return PAWL_OK;
-    PAWL_TRY(pawl_agree(t->p->comm, require_domains(t->p)));
     PAWL_TRY(pawl_agree(t->p->comm, require_own_domain(t->p)));
     c->memory_in = memory_inputs(t->p, columns, pawl_methods_columns(t->p, columns));
     PAWL_TRY(pawl_memory_open(&c->memory_in, &c->memory));
     c->memory_in.columns = NULL; /* it has a list of its own */
-    return PAWL_OK;
+    return t->p->parent ? PAWL_OK : pawl_agree(t->p->comm, pawl_course_require_domains(t));
 }
 
 static pawl_status open_losses(pawl_trainer *t)

@@ -45,6 +45,8 @@ PAWL_MUST pawl_status pawl_course_place(pawl_trainer *t, const pawl_checkpoint *
 PAWL_MUST pawl_status pawl_course_resume(pawl_trainer *t, const pawl_checkpoint *k);
 /* Takes over a finished run's memory, what methods have found there, and its record of stages and evaluations. Collective. */
 PAWL_MUST pawl_status pawl_course_continue(pawl_trainer *t, const pawl_checkpoint *k);
+/* A domain that replay.domains names is one of this run's, or of the memory that it takes over. Local. Errors: EUSAGE. */
+PAWL_MUST pawl_status pawl_course_require_domains(const pawl_trainer *t);
 /* What of it methods take over (carried.c): named in the lineage's `carried`, and in lines of course->taken_over. Local. Errors: EDATA. */
 PAWL_MUST pawl_status pawl_course_carry(pawl_trainer *t, const pawl_checkpoint *k);
 
