@@ -31,7 +31,7 @@ static const char *colour_of(const pawl_retention *r, int i, int j)
         double share;
         const char *code;
     } shades[] = {{0, "\033[32m"}, {0.02, "\033[33m"}, {0.1, "\033[31m"}, {INFINITY, "\033[1;31m"}};
-    const int l = r->learnt[j];
+    const int l = pawl_retention_from(r, j);
     if (l < 0 || i < l) return "\033[2m";
     if (i == l) return "\033[1m";
     const double then = cell(r, l, j),

@@ -26,8 +26,8 @@ static int strength(double change)
 
 static void write_cell(pawl_text *out, const pawl_retention *m, int i, int j)
 {
-    const int learnt = m->learnt[j];
-    const double x = at(m, i, j), change = learnt >= 0 && i > learnt ? x - at(m, learnt, j) : NAN;
+    const int learnt = m->learnt[j], from = pawl_retention_from(m, j);
+    const double x = at(m, i, j), change = from >= 0 && i > from ? x - at(m, from, j) : NAN;
     if (!isfinite(x))
         HTML(out, "<td class=\"none\">–</td>");
     else if (i == learnt)
@@ -50,7 +50,8 @@ static const map maps[] = {
     {"loss", "Retention matrix",
      "Held-out loss in nats per token: a row is the end of a stage, a column a domain. Below a figure stands the "
      "change since the "
-     "domain was learnt, or since the start if it was known before; a rise (orange) is forgetting."},
+     "domain was learnt, or since the start if it was known before; a rise (orange) is forgetting. What an earlier run "
+     "measured on other texts of a domain is left out; the newest run's start stands for it."},
     {"accuracy", "Retention matrix of accuracy",
      "Accuracy on questions with choices: the share whose right answer has the greatest log-probability; a fall "
      "(orange) is forgetting."},
@@ -143,12 +144,12 @@ static void write_rises(pawl_text *out, const pawl_report_view *v, const pawl_re
     json_array_foreach(r->domains, d, domain)
     {
         const char *name = json_string_value(domain);
-        const int j = column_named(m, name), learnt = j < 0 ? -1 : m->learnt[j];
-        if (learnt < 0) continue;
+        const int j = column_named(m, name), learnt = j < 0 ? -1 : m->learnt[j], base = j < 0 ? -1 : pawl_retention_from(m, j);
+        if (base < 0) continue;
         const int64_t from =
             learnt ? end_of_stage(r, json_string_value(json_array_get(stages, (size_t)learnt - 1))) : 0;
         double *mine = rise + (int64_t)d * evals;
-        for (int64_t i = from; i < evals; i++) mine[i - from] = r->eval_loss[d][i] - at(m, learnt, j);
+        for (int64_t i = from; i < evals; i++) mine[i - from] = r->eval_loss[d][i] - at(m, base, j);
         if (evals - from > 1)
             pawl_chart_add(
                 &chart,

@@ -124,6 +124,8 @@ check(found["stages"] == ["s_one", "s_two"] and found["learnt_after"] == [1, 2] 
 scores = [e["scores"]["one"]["loss"] for e in pawl_json("show", child)["lineage"]["evaluations"] if "one" in e["scores"]]
 check(abs(verdict["rises"]["one"] - (scores[-1] - scores[-2])) < 1e-12 and found["before"] is None and found["matrix"][0][0] == scores[-2] and len(scores) > 3,
       "test_datasets measure all of a file, of which the parent held out a part: what compares is this run's start")
+with open(os.path.join(child, "report.html"), encoding="utf-8") as f:
+    check(f"{abs(verdict['rises']['one']):.3f}</span>" in f.read(), "the report shows that rise, too")
 text = run(0, "retention", child)[1]
 check("other texts" in text and text.split("other texts")[1].split("\n")[0].endswith(": one"), f"and the matrix says so: {text[-300:]}")
 status, text, err, child = train(2, "child2", stages=("two",), parent_checkpoint=parent, extra=budget)

@@ -22,9 +22,8 @@ static double baseline_of(const pawl_budget_config *c, const json_t *lineage, co
 {
     if (c->baseline == PAWL_BASELINE_BEST)
         return pawl_retention_best(lineage, "loss", r->names[column], r->learnt[column]);
-    for (int i = r->learnt[column]; i < r->stages; i++) /* a later start, where it was measured on other texts before */
-        if (!isnan(r->R[(size_t)i * (size_t)r->columns + (size_t)column])) return r->R[(size_t)i * (size_t)r->columns + (size_t)column];
-    return NAN;
+    const int from = pawl_retention_from(r, column);
+    return from < 0 || from == r->stages ? NAN : r->R[(size_t)from * (size_t)r->columns + (size_t)column];
 }
 
 /* Whether the last whole evaluation looked at a domain: a run measures what its own configuration names, not all that its parents learnt. */

@@ -83,6 +83,14 @@ static double forgotten(const pawl_retention *r, int column)
     return most;
 }
 
+int pawl_retention_from(const pawl_retention *r, int column)
+{
+    if (r->learnt[column] < 0) return -1;
+    for (int i = r->learnt[column]; i <= r->stages; i++)
+        if (!isnan(at(r, i, column))) return i;
+    return -1;
+}
+
 static double average_on_the_way(const pawl_retention *r)
 {
     mean all = {0};

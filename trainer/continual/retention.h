@@ -50,6 +50,10 @@ void pawl_retention_close(pawl_retention *r);
 /* Columns that lack what a figure needs do not take part in it. */
 pawl_retention_figures pawl_retention_of(const pawl_retention *r);
 
+/* The row that later ones of a column compare with: that of the stage it was learnt in, or the first one behind it that was measured (a run
+ * that continues one may measure other texts); -1: none. */
+int pawl_retention_from(const pawl_retention *r, int column);
+
 /* {"R": [[...], ...], "before": [...] or null, "higher_is_better": bool}, and if they are there "domains": [names] and
  * "reference":
  * [...]. R has a row and a column for each stage; a row may end behind the diagonal, and what is above it may be null.
