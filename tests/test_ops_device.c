@@ -5,6 +5,7 @@
 
 #include "core/arena.h"
 #include "core/batch.h"
+#include "ops/cpu/products.h"
 #include "ops/exp_rule.h"
 #include "tests/ops_check.h"
 
@@ -201,6 +202,39 @@ static void a_device_is_opened_by_name(void **state)
     pawl_device_close(NULL);
 }
 
+/* Products of a step in bf16 with this library, and whether any of them is given f32 instead: those lay one operand out
+ * for all threads. */
+static int converts(const pawl_gemm_library *library)
+{
+    enum { ROWS = 256, WIDTH = 192, OUT = 1024, WORDS = 32000 };
+    pawl_panel products[] = {
+        pawl_product_y(ROWS, WIDTH, OUT, OUT),          pawl_product_dx(ROWS, WIDTH, OUT, OUT),
+        pawl_product_dw(ROWS, WIDTH, OUT, OUT),         pawl_product_y(ROWS, WIDTH, WORDS, WORDS),
+        pawl_product_dx(ROWS, WIDTH, WORDS, 2 * WORDS), pawl_product_dw(ROWS, WIDTH, WORDS, 2 * WORDS),
+    };
+    pawl_gemm_need need = {0};
+    pawl_device *d;
+    assert_done(pawl_cpu_open_with(1, "auto", library, &d));
+    for (size_t i = 0; i < sizeof products / sizeof *products; i++) {
+        products[i].a_type = products[i].b_type = PAWL_BF16;
+        assert_done(pawl_gemm_prepare(pawl_cpu_of(d)->gemm, PAWL_OVER_WIDTH, &products[i], &need));
+    }
+    pawl_device_close(d);
+    return need.shared > 0;
+}
+
+static void what_the_processor_multiplies_is_not_converted(void **state)
+{
+    (void)state;
+    assert_true(converts(&pawl_gemm_portable));
+#ifdef __x86_64__
+    if (!pawl_gemm_found() || !__builtin_cpu_supports("avx512bf16")) skip();
+    assert_false(converts(pawl_gemm_found()));
+#else
+    skip();
+#endif
+}
+
 static void wrong_arguments_are_named(void **state)
 {
     (void)state;
@@ -359,6 +393,7 @@ int main(void)
         cmocka_unit_test(nothing_is_allocated_once_shapes_are_known),
         cmocka_unit_test(opening_survives_a_lack_of_memory),
         cmocka_unit_test(a_device_is_opened_by_name),
+        cmocka_unit_test(what_the_processor_multiplies_is_not_converted),
         cmocka_unit_test(wrong_arguments_are_named),
         cmocka_unit_test(ever_new_shapes_do_not_grow_without_end),
         cmocka_unit_test(every_task_runs_once),

@@ -87,7 +87,7 @@ static int same_shape(const pawl_panel *a, const pawl_panel *b)
 {
     return a->m == b->m && a->n == b->n && a->k == b->k && a->lda == b->lda && a->ldb == b->ldb && a->ldc == b->ldc &&
            a->a_transposed == b->a_transposed && a->b_transposed == b->b_transposed && a->add == b->add &&
-           a->a_type == b->a_type && a->b_type == b->b_type && a->c_type == b->c_type;
+           a->biased == b->biased && a->a_type == b->a_type && a->b_type == b->b_type && a->c_type == b->c_type;
 }
 
 static uint64_t hash_shape(const pawl_panel *p)
@@ -98,7 +98,7 @@ static uint64_t hash_shape(const pawl_panel *p)
                               (uint64_t)p->lda,
                               (uint64_t)p->ldb,
                               (uint64_t)p->ldc,
-                              (uint64_t)(p->a_transposed * 4 + p->b_transposed * 2 + p->add),
+                              (uint64_t)(p->biased * 8 + p->a_transposed * 4 + p->b_transposed * 2 + p->add),
                               (uint64_t)p->a_type << 16 | (uint64_t)p->b_type << 8 | (uint64_t)p->c_type};
     uint64_t h = 0;
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
@@ -168,7 +168,8 @@ pawl_status pawl_gemm_prepare(pawl_gemm *g, pawl_gemm_use use, const pawl_panel 
 {
     const cut c = cut_of(use, p);
     const pawl_panel ends[] = {panel_of(p, c, 0), panel_of(p, c, c.count - 1)};
-    if (g->plans + PLANS_OF_A_PRODUCT > PAWL_PLANS_MOST) forget_all(g); /* ever new shapes: start afresh, not without end */
+    if (g->plans + PLANS_OF_A_PRODUCT > PAWL_PLANS_MOST)
+        forget_all(g); /* ever new shapes: start afresh, not without end */
     for (int i = 0; i < 2; i++) {
         const pawl_gemm_entry *e = NULL;
         PAWL_TRY(pawl_gemm_plan(g, &ends[i], &e));
@@ -185,6 +186,7 @@ typedef struct call {
     void *first, *last; /* plans of all panels but the last, and of that */
     const void *a, *b;
     const float *bias;
+    int add; /* whether c counts, where a bias is added to it first */
     void *c;
     pawl_status *status; /* of each panel */
 } call;
@@ -198,12 +200,10 @@ static void run_panel(void *self, int64_t i, int thread)
     const void *a = pawl_gemm_number(k->a, p->a_type, row * (p->a_transposed ? 1 : p->lda)),
                *b = pawl_gemm_number(k->b, p->b_type, column * (p->b_transposed ? p->ldb : 1));
     void *c = (void *)(uintptr_t)pawl_gemm_number(k->c, p->c_type, row * p->ldc + column);
-    if (k->bias) /* the product is then added to it */
-        k->g->kernels->add_bias[p->c_type == PAWL_BF16](c, p->ldc, k->bias + column, one.m, one.n,
-                                                        k->shape->add ? PAWL_ADD : PAWL_SET);
-    one.add = p->add || k->bias;
-    k->status[i] = k->g->library->run(i + 1 < k->cut.count ? k->first : k->last, &one, thread, a, b, c,
-                                      pawl_gemm_scratch(k->g, thread));
+    if (k->bias && !p->biased) /* f32: the product is then added to it */
+        k->g->kernels->add_bias(c, p->ldc, k->bias + column, one.m, one.n, k->add ? PAWL_ADD : PAWL_SET);
+    k->status[i] = k->g->library->run(i + 1 < k->cut.count ? k->first : k->last, &one, thread, a, b,
+                                      p->biased ? k->bias + column : NULL, c, pawl_gemm_scratch(k->g, thread));
 }
 
 static pawl_status run_panels(pawl_gemm *g, const call *k)
@@ -220,7 +220,8 @@ pawl_status pawl_gemm_run(pawl_gemm *g, pawl_gemm_use use, const pawl_panel *p, 
 {
     pawl_status status[PANELS_MOST] = {PAWL_OK};
     pawl_panel planned = *p;
-    planned.add = p->add || bias;
+    planned.biased = bias && p->c_type == PAWL_BF16;
+    planned.add = p->add || (bias && !planned.biased);
     pawl_gemm_need need = {0};
     const cut panels = cut_of(use, &planned);
     PAWL_TRY(pawl_gemm_prepare(g, use, &planned, &need));
@@ -228,6 +229,6 @@ pawl_status pawl_gemm_run(pawl_gemm *g, pawl_gemm_use use, const pawl_panel *p, 
     const pawl_panel first = panel_of(&planned, panels, 0), last = panel_of(&planned, panels, panels.count - 1);
     void *const first_plan = slot_of(g, &first)->plan;
     if (!first_plan) return pawl_gemm_convert_run(g, p, a, b, bias, c);
-    const call k = {g, p, panels, first_plan, slot_of(g, &last)->plan, a, b, bias, c, status};
+    const call k = {g, &planned, panels, first_plan, slot_of(g, &last)->plan, a, b, bias, p->add, c, status};
     return run_panels(g, &k);
 }

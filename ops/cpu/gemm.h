@@ -24,8 +24,9 @@ typedef struct pawl_gemm_library {
      * multiply these types on this machine, or these rows not well. All f32 it does of operands that do not move. */
     pawl_status (*plan)(void *self, const pawl_panel *p, void **plan, size_t *scratch_bytes);
     void (*forget)(void *plan);
-    pawl_status (*run)(void *plan, const pawl_panel *p, int thread, const void *a, const void *b, void *c,
-                       void *scratch);
+    /* bias: of a plan that is biased, else NULL */
+    pawl_status (*run)(void *plan, const pawl_panel *p, int thread, const void *a, const void *b, const float *bias,
+                       void *c, void *scratch);
 } pawl_gemm_library;
 
 extern const pawl_gemm_library pawl_gemm_portable;

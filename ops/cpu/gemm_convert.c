@@ -80,6 +80,7 @@ static pawl_panel strip_of(const scheme *s, int64_t i, int64_t j)
     if (moves_b(p)) one.ldb = lead_of(p->b_transposed ? k : one.n, !p->b_transposed);
     if (p->c_type != PAWL_F32) one.ldc = one.n;
     one.add = p->c_type == PAWL_F32 && (p->add || j > 0);
+    one.biased = 0;
     one.a_type = one.b_type = one.c_type = PAWL_F32;
     return one;
 }
@@ -188,12 +189,12 @@ static void run_strip(void *self, int64_t i, int thread)
     void *to = (void *)(uintptr_t)pawl_gemm_number(c->c, p->c_type, row * p->ldc + column);
     const int rounded = p->c_type != PAWL_F32;
     if (c->bias && !rounded && c->block == 0)
-        c->g->kernels->add_bias[0](to, p->ldc, c->bias + column, one.m, one.n, p->add ? PAWL_ADD : PAWL_SET);
+        c->g->kernels->add_bias(to, p->ldc, c->bias + column, one.m, one.n, p->add ? PAWL_ADD : PAWL_SET);
     pawl_panel planned = one;
     planned.add = one.add || (c->bias && !rounded);
     const pawl_status status =
         c->g->library->run(pawl_gemm_planned(c->g, &planned)->plan, &planned, thread, s->rows ? own : shared,
-                           s->rows ? shared : own, rounded ? t.sum : to, t.plan);
+                           s->rows ? shared : own, NULL, rounded ? t.sum : to, t.plan);
     if (status != PAWL_OK) atomic_store(c->failed, (int)status);
     for (int64_t r = 0; rounded && r < one.m; r++)
         c->g->kernels->narrow_sum(t.sum + r * one.n, c->bias ? c->bias + column : NULL, one.n,

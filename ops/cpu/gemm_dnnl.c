@@ -18,7 +18,7 @@ typedef struct dnnl {
     dnnl_stream_t streams[]; /* one a thread */
 } dnnl;
 
-enum { A, B, C, SCRATCH, ARGUMENTS };
+enum { A, B, C, BIAS, SCRATCH, ARGUMENTS };
 
 struct plan {
     dnnl *library;
@@ -62,10 +62,10 @@ static void undescribe(description *d)
     if (*d) dnnl_memory_desc_destroy(*d);
 }
 
-static dnnl_status_t create(const description d[3], dnnl_primitive_attr_t attributes, dnnl_engine_t engine,
-                            dnnl_primitive_desc_t *out)
+static dnnl_status_t create(const description d[SCRATCH], int biased, dnnl_primitive_attr_t attributes,
+                            dnnl_engine_t engine, dnnl_primitive_desc_t *out)
 {
-    return dnnl_matmul_primitive_desc_create(out, engine, d[A], d[B], NULL, d[C], attributes);
+    return dnnl_matmul_primitive_desc_create(out, engine, d[A], d[B], biased ? d[BIAS] : NULL, d[C], attributes);
 }
 
 static const_dnnl_memory_desc_t pointer_to(const description *d)
@@ -94,11 +94,11 @@ static void undescribe(description *d)
     (void)d;
 }
 
-static dnnl_status_t create(const description d[3], dnnl_primitive_attr_t attributes, dnnl_engine_t engine,
-                            dnnl_primitive_desc_t *out)
+static dnnl_status_t create(const description d[SCRATCH], int biased, dnnl_primitive_attr_t attributes,
+                            dnnl_engine_t engine, dnnl_primitive_desc_t *out)
 {
     dnnl_matmul_desc_t matmul;
-    const dnnl_status_t s = dnnl_matmul_desc_init(&matmul, &d[A], &d[B], NULL, &d[C]);
+    const dnnl_status_t s = dnnl_matmul_desc_init(&matmul, &d[A], &d[B], biased ? &d[BIAS] : NULL, &d[C]);
     return s == dnnl_success ? dnnl_primitive_desc_create(out, &matmul, attributes, engine, NULL) : s;
 }
 
@@ -193,39 +193,44 @@ static pawl_status set_attributes(dnnl_primitive_attr_t attributes, int add)
     return PAWL_OK;
 }
 
-static pawl_status add_memory(plan *p, const description d[3], const_dnnl_primitive_desc_t primitive,
+static pawl_status add_memory(plan *p, const description d[SCRATCH], const_dnnl_primitive_desc_t primitive,
                               size_t *scratch_bytes)
 {
     const dnnl_engine_t engine = p->library->engine;
     const void *scratch = dnnl_primitive_desc_query_md(primitive, dnnl_query_scratchpad_md, 0);
     for (int t = 0; t < p->library->threads; t++) {
         dnnl_memory_t *m = p->memory + t * ARGUMENTS;
-        for (int i = A; i <= C; i++) TRY_DNNL(dnnl_memory_create(&m[i], pointer_to(&d[i]), engine, DNNL_MEMORY_NONE));
+        for (int i = A; i < SCRATCH; i++)
+            TRY_DNNL(dnnl_memory_create(&m[i], pointer_to(&d[i]), engine, DNNL_MEMORY_NONE));
         TRY_DNNL(dnnl_memory_create(&m[SCRATCH], scratch, engine, DNNL_MEMORY_NONE));
     }
     *scratch_bytes = dnnl_memory_desc_get_size(scratch);
     return PAWL_OK;
 }
 
-/* Its older kernels pack a few columns of a turned operand at a time. */
-static int reads_badly(const pawl_panel *p, const_dnnl_primitive_desc_t primitive)
+/* Its older kernels do f32 and bf16 well where the processor has the instructions: for AVX2 they pack a few columns of
+ * a turned operand at a time, and bf16 that is emulated is multiplied at a third of the rate of f32. */
+static int does_badly(const pawl_panel *p, const_dnnl_primitive_desc_t primitive)
 {
     const char *kernel = "";
+    const int low = p->a_type == PAWL_BF16 || p->b_type == PAWL_BF16;
+    const unsigned needs = low ? dnnl_cpu_isa_avx512_core_bf16 : dnnl_cpu_isa_avx512_core;
     if (!pawl_gemm_moves(p->a_type, p->lda, p->a_transposed) && !pawl_gemm_moves(p->b_type, p->ldb, !p->b_transposed))
         return 0;
+    if (((unsigned)dnnl_get_effective_cpu_isa() & needs) == needs) return 0;
     dnnl_primitive_desc_query(primitive, dnnl_query_impl_info_str, 0, (void *)&kernel);
     return strncmp(kernel, "gemm", 4) == 0;
 }
 
-static pawl_status fill_plan(plan *p, const pawl_panel *shape, const description d[3], dnnl_primitive_attr_t attributes,
-                             size_t *scratch_bytes)
+static pawl_status fill_plan(plan *p, const pawl_panel *shape, const description d[SCRATCH],
+                             dnnl_primitive_attr_t attributes, size_t *scratch_bytes)
 {
     dnnl_primitive_desc_t primitive;
     PAWL_TRY(set_attributes(attributes, shape->add));
-    const dnnl_status_t described = create(d, attributes, p->library->engine, &primitive);
+    const dnnl_status_t described = create(d, shape->biased, attributes, p->library->engine, &primitive);
     if (described == dnnl_unimplemented) return PAWL_OK; /* p->primitive stays NULL */
     TRY_DNNL(described);
-    if (reads_badly(shape, primitive)) {
+    if (does_badly(shape, primitive)) {
         dnnl_primitive_desc_destroy(primitive);
         return PAWL_OK;
     }
@@ -241,7 +246,7 @@ static pawl_status plan_dnnl(void *self, const pawl_panel *shape, void **out, si
     dnnl *library = self;
     pawl_status status = PAWL_OK;
     plan *p = NULL;
-    description d[3];
+    description d[SCRATCH];
     dnnl_primitive_attr_t attributes = NULL;
     memset(d, 0, sizeof d);
     omp_set_num_threads(1); /* a primitive runs on as many threads as it was made on */
@@ -254,33 +259,36 @@ static pawl_status plan_dnnl(void *self, const pawl_panel *shape, void **out, si
         describe(&d[A], (matrix){shape->m, shape->k, shape->lda, shape->a_transposed, shape->a_type}),
         describe(&d[B], (matrix){shape->k, shape->n, shape->ldb, shape->b_transposed, shape->b_type}),
         describe(&d[C], (matrix){shape->m, shape->n, shape->ldc, 0, shape->c_type}),
+        describe(&d[BIAS], (matrix){1, shape->n, shape->n, 0, PAWL_F32}),
         dnnl_primitive_attr_create(&attributes),
     };
     for (size_t i = 0; i < sizeof described / sizeof *described && status == PAWL_OK; i++)
         if (described[i] != dnnl_success) status = PAWL_FAIL(PAWL_EBUG, "oneDNN refused a description of a matrix");
     if (status == PAWL_OK) status = fill_plan(p, shape, d, attributes, scratch_bytes);
-    for (int i = A; i <= C; i++) undescribe(&d[i]);
+    for (int i = A; i < SCRATCH; i++) undescribe(&d[i]);
     if (attributes) dnnl_primitive_attr_destroy(attributes);
     *out = status == PAWL_OK && p->primitive ? p : NULL;
     if (!*out) forget_dnnl(p);
     return status;
 }
 
-static pawl_status run_dnnl(void *self, const pawl_panel *shape, int thread, const void *a, const void *b, void *c,
-                            void *scratch)
+static pawl_status run_dnnl(void *self, const pawl_panel *shape, int thread, const void *a, const void *b,
+                            const float *bias, void *c, void *scratch)
 {
-    static const int names[ARGUMENTS] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST, DNNL_ARG_SCRATCHPAD};
-    (void)shape;
+    static const int names[ARGUMENTS] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST, DNNL_ARG_BIAS,
+                                         DNNL_ARG_SCRATCHPAD};
     plan *p = self;
-    const void *const at[ARGUMENTS] = {a, b, c, scratch};
+    const void *const at[ARGUMENTS] = {a, b, c, bias, scratch};
     const dnnl_stream_t stream = p->library->streams[thread];
     dnnl_exec_arg_t arguments[ARGUMENTS];
     omp_set_num_threads(1);
+    int count = 0;
     for (int i = 0; i < ARGUMENTS; i++) {
-        arguments[i] = (dnnl_exec_arg_t){names[i], p->memory[thread * ARGUMENTS + i]};
-        TRY_DNNL(point(arguments[i].memory, at[i], stream));
+        if (i == BIAS && !shape->biased) continue;
+        arguments[count] = (dnnl_exec_arg_t){names[i], p->memory[thread * ARGUMENTS + i]};
+        TRY_DNNL(point(arguments[count++].memory, at[i], stream));
     }
-    TRY_DNNL(dnnl_primitive_execute(p->primitive, stream, ARGUMENTS, arguments));
+    TRY_DNNL(dnnl_primitive_execute(p->primitive, stream, count, arguments));
     return PAWL_OK;
 }
 

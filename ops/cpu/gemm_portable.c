@@ -28,10 +28,11 @@ static pawl_status plan_portable(void *self, const pawl_panel *p, void **plan, s
     return PAWL_OK;
 }
 
-static pawl_status run_portable(void *plan, const pawl_panel *p, int thread, const void *a, const void *b, void *c,
-                                void *scratch)
+static pawl_status run_portable(void *plan, const pawl_panel *p, int thread, const void *a, const void *b,
+                                const float *bias, void *c, void *scratch)
 {
     (void)thread;
+    (void)bias;
     ((const pawl_kernels *)plan)->panel(p, a, b, c, scratch);
     return PAWL_OK;
 }

@@ -20,10 +20,11 @@ extern "C" {
 
 /* One panel of a matrix product: c [m,n] = a [m,k] b [k,n], or c += when add is 1. a's element (i,p) is at
  * a[i * lda + p], or a[p * lda + i] when a is transposed; b and c likewise. Types are f32 (what is not named) or bf16;
- * sums are f32 in either case, and rounded once. */
+ * sums are f32 in either case, and rounded once; biased: n numbers of f32, added to every row of a c of bf16, are among
+ * what is summed. */
 typedef struct pawl_panel {
     int64_t m, n, k, lda, ldb, ldc;
-    int a_transposed, b_transposed, add;
+    int a_transposed, b_transposed, add, biased;
     pawl_dtype a_type, b_type, c_type;
 } pawl_panel;
 
@@ -88,7 +89,7 @@ typedef struct pawl_kernels {
     /* Pairs are for numbers of f32 and of bf16, in the arguments without a type. */
     void (*add)(float *a, const float *b, int64_t count);
     void (*scale[2])(void *a, int64_t count, float by);
-    void (*add_bias[2])(void *y, int64_t ldy, const float *bias, int64_t rows, int64_t width, pawl_put put);
+    void (*add_bias)(float *y, int64_t ldy, const float *bias, int64_t rows, int64_t width, pawl_put put);
     void (*column_sums[2])(const void *x, int64_t ldx, int64_t rows, int64_t width, pawl_put put, float *sums);
     /* By the type of x, then of y. */
     void (*dropout[2][2])(const pawl_drop_row *r, const void *x, pawl_put put, void *y);

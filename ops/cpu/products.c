@@ -16,9 +16,10 @@ static pawl_status prepare_linear(pawl_gemm *g, const layer *l, pawl_dtype type,
     products[0].c_type = l->y;
     products[1].c_type = l->dx;
     for (int i = 0; i < 3; i++)
-        for (int add = 0; add < 2; add++) {
+        for (int how = 0; how < (i == 0 && l->y == PAWL_BF16 ? 4 : 2); how++) {
             pawl_panel p = products[i];
-            p.add = add;
+            p.add = how & 1;
+            p.biased = how >> 1;
             p.a_type = p.b_type = type;
             PAWL_TRY(pawl_gemm_prepare(g, p.a_transposed ? PAWL_OVER_POSITIONS : PAWL_OVER_WIDTH, &p, most));
         }
