@@ -172,6 +172,7 @@ static void something_to_judge_by(const pawl_run_config *r, complaint *c)
     const int held = r->data.val_set_size > 0 || r->data.test_datasets.count > 0;
     const char *who = k->forgetting_budget.present ? "forgetting_budget"
                       : k->probe_steps > 0         ? "probe_steps"
+                      : k->parent_kl.present       ? "parent_kl"
                       : k->replay.present && strcmp(k->replay.value.ratio, "auto") == 0 ? "replay.ratio: auto" : NULL;
     if (who && !held) SAY(c, "%s: there is nothing to measure earlier domains by: expected val_set_size above 0 or test_datasets", who);
 }
@@ -229,8 +230,8 @@ static const struct check {
     {{"stages", "replay", "global_batch_size"}, stages_are_sound,
      "`stages` have names that differ, each its own `datasets` and at most one of `num_epochs`, `max_steps` and `max_tokens`; "
      "`replay_ratio` needs `replay`, and that `global_batch_size` of 2 at least unless `rows: add`"},
-    {{"forgetting_budget", "probe_steps", "replay", "val_set_size"}, something_to_judge_by,
-     "with `forgetting_budget`, `probe_steps` or `replay.ratio: auto`, `val_set_size` or `test_datasets` is given; a budget says `mean` or `worst`"},
+    {{"forgetting_budget", "probe_steps", "replay", "parent_kl"}, something_to_judge_by,
+     "with `forgetting_budget`, `probe_steps`, `parent_kl` or `replay.ratio: auto`, `val_set_size` or `test_datasets` is given; a budget says `mean` or `worst`"},
     {{"resume_from_checkpoint"}, a_way_to_resume, "`resume_from_checkpoint` is not empty"},
 };
 

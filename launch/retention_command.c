@@ -8,7 +8,7 @@
 #include "launch/launch.h"
 
 enum { MATRIX, BY, REFERENCE, CSV, JSON };
-#define MEASURES "loss, perplexity, bits_per_byte, accuracy or accuracy_norm"
+#define MEASURES "loss, perplexity, bits_per_byte, accuracy, accuracy_norm or kl"
 
 /* ---- for people ---- */
 
@@ -289,6 +289,18 @@ static void print_other_texts(const json_t *lineage)
     json_decref(domains);
 }
 
+/* How far every domain has gone from what the run began with, below the matrix of another measure. */
+static pawl_status print_drift(const pawl_args *a, const json_t *lineage, const json_t *stages)
+{
+    pawl_retention r;
+    if (!pawl_retention_measured(lineage, "kl")) return PAWL_OK;
+    PAWL_TRY(pawl_retention_of_lineage(lineage, "kl", a->words[0], &r));
+    printf("\n");
+    print_matrix(&r, "kl (start || model)", stages);
+    pawl_retention_close(&r);
+    return PAWL_OK;
+}
+
 static pawl_status run_table(const pawl_args *a, const json_t *lineage, const char *measure)
 {
     pawl_retention r;
@@ -301,11 +313,13 @@ static pawl_status run_table(const pawl_args *a, const json_t *lineage, const ch
         pawl_retention_close(&r);
         s = pawl_retention_gaps(lineage, "loss", &gaps);
     }
+    if (s == PAWL_OK) {
+        print_gaps(gaps);
+        json_decref(gaps);
+        if (strcmp(measure, "kl") != 0) s = print_drift(a, lineage, stages);
+    }
     json_decref(stages);
-    if (s != PAWL_OK) return s;
-    print_gaps(gaps);
-    json_decref(gaps);
-    return PAWL_OK;
+    return s;
 }
 
 static pawl_status of_run(const pawl_args *a)

@@ -11,6 +11,8 @@ struct pawl_evaluator {
     int64_t micro, tokens;
     int64_t most; /* rows of a domain that are measured, evenly spread over all; 0: all */
     pawl_part part; /* of which rows are measured now */
+    const pawl_slot_watch *watch; /* of the slots; NULL: none */
+    int through;                  /* 1: a stop does not end it */
     json_t *told;   /* where questions are listed; NULL: nowhere. Borrowed */
     pawl_arena arena;
     pawl_batch batch;
@@ -102,10 +104,24 @@ static int64_t rows_of(const pawl_evaluator *e, int domain)
     return e->most > 0 && e->most < all ? e->most : all;
 }
 
-/* Row i of those that are measured. */
+pawl_row pawl_evaluation_row(const pawl_data *d, pawl_part part, int domain, int64_t rows, int64_t i)
+{
+    return (pawl_row){domain, i * pawl_data_rows_of(d, part, domain) / rows};
+}
+
 static pawl_row row_at(const pawl_evaluator *e, int domain, int64_t i)
 {
-    return (pawl_row){domain, i * pawl_data_rows_of(e->p->data, e->part, domain) / rows_of(e, domain)};
+    return pawl_evaluation_row(e->p->data, e->part, domain, rows_of(e, domain), i);
+}
+
+/* Ranks take contiguous runs of slots. */
+void pawl_evaluation_share(const pawl_parts *p, int64_t rows, int rank, int64_t *first, int64_t *end)
+{
+    const int64_t micro = p->train->micro_batch_size, slots = (rows + micro - 1) / micro;
+    *first = slots * rank / p->comm->size * micro;
+    *end = slots * (rank + 1) / p->comm->size * micro;
+    if (*first > rows) *first = rows;
+    if (*end > rows) *end = rows;
 }
 
 static pawl_status score_slot(pawl_evaluator *e, const pawl_pass *of, int domain, int64_t first, int64_t end)
@@ -116,8 +132,11 @@ static pawl_status score_slot(pawl_evaluator *e, const pawl_pass *of, int domain
     pawl_pass pass = *of;
     pass.losses = e->losses;
     pass.bad_rows = e->bad;
+    const pawl_slot_watch *w = e->watch;
+    if (w) PAWL_TRY(w->before(w->self, domain, first, &e->batch, &pass));
     PAWL_TRY(pawl_model_pass(p->model, p->device, e->activations, &e->batch, &pass));
     pawl_row_results_of(p->data, e->part, e->rows, &e->batch, e->losses, e->bad, e->results + first);
+    if (w) w->after(w->self, domain, first, &e->batch, e->results + first);
     return PAWL_OK;
 }
 
@@ -125,7 +144,7 @@ static pawl_status score_slot(pawl_evaluator *e, const pawl_pass *of, int domain
  * does no harm, since a stopped evaluation has no result. */
 static pawl_status score_slots(pawl_evaluator *e, const pawl_pass *of, int domain, int64_t rows, int64_t first, int64_t end)
 {
-    for (int64_t slot = first; slot < end && !pawl_stop_asked; slot++) {
+    for (int64_t slot = first; slot < end && (e->through || !pawl_stop_asked); slot++) {
         pawl_watch("evaluation", (double)e->p->reduce->phase_seconds);
         const int64_t at = slot * e->micro, to = at + e->micro < rows ? at + e->micro : rows;
         PAWL_TRY(score_slot(e, of, domain, at, to));
@@ -143,6 +162,12 @@ pawl_status pawl_any_stop(pawl_comm *c, int *stopped)
     return PAWL_OK;
 }
 
+static pawl_status any_stop(const pawl_evaluator *e, int *stopped)
+{
+    *stopped = 0;
+    return e->through ? PAWL_OK : pawl_any_stop(e->p->comm, stopped);
+}
+
 /* The same where ranks meet in every pass: as many on every rank, and they stop together. Slots [first, end) are this rank's, no
  * rank has more than `most`. */
 static pawl_status score_together(pawl_evaluator *e, const pawl_pass *of, int domain, int64_t rows, int64_t first, int64_t end, int64_t most)
@@ -153,7 +178,7 @@ static pawl_status score_together(pawl_evaluator *e, const pawl_pass *of, int do
         const int64_t at = (first + i) * e->micro, to = at + e->micro < rows ? at + e->micro : rows;
         PAWL_TRY(first + i < end ? score_slot(e, of, domain, at, to) : pawl_model_walk(e->p->model, of));
         PAWL_TRY(pawl_meet(e->p->comm, PAWL_OK));
-        PAWL_TRY(pawl_any_stop(e->p->comm, &stopped));
+        PAWL_TRY(any_stop(e, &stopped));
     }
     return PAWL_OK;
 }
@@ -165,13 +190,14 @@ static pawl_status score_rows(pawl_evaluator *e, const pawl_pass *of, int domain
     const int64_t rows = rows_of(e, domain), slots = (rows + e->micro - 1) / e->micro;
     if (rows == 0) return PAWL_OK;
     for (int r = 0; r < c->size; r++) {
-        const int64_t first = slots * r / c->size * e->micro, end = slots * (r + 1) / c->size * e->micro;
-        e->offsets[r] = (size_t)(first < rows ? first : rows) * sizeof(pawl_row_result);
-        e->lengths[r] = (size_t)(end < rows ? end : rows) * sizeof(pawl_row_result) - e->offsets[r];
+        int64_t first, last;
+        pawl_evaluation_share(e->p, rows, r, &first, &last);
+        e->offsets[r] = (size_t)first * sizeof(pawl_row_result);
+        e->lengths[r] = (size_t)(last - first) * sizeof(pawl_row_result);
     }
     const int64_t mine = slots * c->rank / c->size, end = slots * (c->rank + 1) / c->size, most = (slots + c->size - 1) / c->size;
     PAWL_TRY(pawl_meet(c, of->hooks ? score_together(e, of, domain, rows, mine, end, most) : score_slots(e, of, domain, rows, mine, end)));
-    PAWL_TRY(pawl_any_stop(c, stopped));
+    PAWL_TRY(any_stop(e, stopped));
     if (*stopped) return PAWL_OK;
     return pawl_allgather_blocks(c, (char *)e->results + e->offsets[c->rank], e->lengths, e->offsets, e->results);
 }
@@ -283,6 +309,37 @@ pawl_status pawl_evaluate_some(pawl_evaluator *e, const pawl_pass *of, const int
     return s;
 }
 
+static void sum_soft(const pawl_evaluator *e, int domain, pawl_score *out)
+{
+    double kl = 0;
+    out->kl_tokens = 0;
+    for (int64_t i = 0; i < rows_of(e, domain); i++) {
+        kl += e->results[i].soft;
+        out->kl_tokens += e->results[i].soft_trained;
+    }
+    out->kl = out->kl_tokens ? kl / (double)out->kl_tokens : 0;
+}
+
+pawl_status pawl_evaluate_watched(pawl_evaluator *e, const pawl_pass *of, int64_t most, const pawl_slot_watch *watch,
+                                  pawl_score *scores, int *stopped)
+{
+    pawl_status s = PAWL_OK;
+    int stop = 0;
+    e->most = most;
+    e->watch = watch;
+    e->through = !stopped;
+    e->part = PAWL_HELD_OUT;
+    for (int d = 0; d < pawl_data_domains(e->p->data, PAWL_HELD_OUT) && s == PAWL_OK && !stop; d++) {
+        s = score_rows(e, of, d, &stop);
+        if (s == PAWL_OK && !stop && scores) sum_soft(e, d, &scores[d]);
+    }
+    e->most = 0;
+    e->watch = NULL;
+    e->through = 0;
+    if (stopped) *stopped = stop;
+    return s;
+}
+
 void pawl_evaluator_tell(pawl_evaluator *e, json_t *to)
 {
     e->told = to;
@@ -324,6 +381,8 @@ static json_t *score_json(const pawl_score *s)
                                      (json_int_t)s->right, "right_norm", (json_int_t)s->right_norm)
                          : NULL;
     if (chosen) json_object_update_new(o, chosen);
+    if (s->kl_tokens)
+        json_object_update_new(o, json_pack("{s:o,s:I}", "kl", number(s->kl), "kl_tokens", (json_int_t)s->kl_tokens));
     return o;
 }
 

@@ -45,6 +45,23 @@ typedef struct pawl_step_report {
     int skipped; /* not finite: the weights are as before */
 } pawl_step_report;
 
+/* ---- Evaluation, seen from inside (evaluate.c) ---- */
+/* Of `rows` rows of a domain that are measured, in their order: those that a rank computes, [*first, *end). */
+void pawl_evaluation_share(const pawl_parts *p, int64_t rows, int rank, int64_t *first, int64_t *end);
+/* Row i of them: they are evenly spread over all that there are. */
+pawl_row pawl_evaluation_row(const pawl_data *d, pawl_part part, int domain, int64_t rows, int64_t i);
+/* What else is asked of a slot's pass, whose first row is number `first` of those that are measured; and what becomes
+ * of it: `soft` and `soft_trained` of its results may be filled. */
+typedef struct pawl_slot_watch {
+    pawl_status (*before)(void *self, int domain, int64_t first, const pawl_batch *b, pawl_pass *pass);
+    void (*after)(void *self, int domain, int64_t first, const pawl_batch *b, pawl_row_result *results);
+    void *self;
+} pawl_slot_watch;
+/* `most` rows of the texts of every domain. Sets kl and kl_tokens of scores (NULL: of none) from the results' soft.
+ * stopped NULL: a stop does not end it. Collective. */
+PAWL_MUST pawl_status pawl_evaluate_watched(pawl_evaluator *e, const pawl_pass *of, int64_t most,
+                                            const pawl_slot_watch *watch, pawl_score *scores, int *stopped);
+
 /* The results of a slot's rows, from the losses of its positions. */
 void pawl_row_results_of(const pawl_data *d, pawl_part part, const pawl_row *rows, const pawl_batch *b, const float *losses,
                          const int32_t *bad, pawl_row_result *out);

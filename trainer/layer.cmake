@@ -2,7 +2,7 @@ pawl_layer(trainer
   SOURCES auto.c config.c evaluate.c held.c lineage.c metrics.c nearest.c pace.c plan.c profile.c profile_gather.c
           profile_json.c profile_table.c record.c run.c saving.c screen.c step.c takes.c trace.c work.c
           continual/config.c continual/contents.c continual/controller.c continual/gate.c continual/gate_run.c continual/keeping.c continual/forget.c continual/memory.c continual/memory_take.c continual/memory_fetch.c continual/memory_state.c
-          continual/der.c continual/lwf.c continual/soft.c
+          continual/der.c continual/drift.c continual/lwf.c continual/soft.c
           continual/agem.c continual/ewc.c continual/freeze.c continual/importance.c continual/l2sp.c continual/mas.c continual/reptile.c
           continual/sfa.c continual/si.c continual/side.c continual/slices.c continual/wise.c
           continual/methods.c continual/stages.c continual/stream.c

@@ -45,13 +45,20 @@ pawl_dtype pawl_run_type(const pawl_parts *p)
     return p->train->bf16 ? PAWL_BF16 : PAWL_F32;
 }
 
+/* Of steps and of evaluations. */
+static int64_t most_bins(const pawl_parts *p)
+{
+    const int64_t steps = pawl_run_bins(p), evaluations = pawl_drift_bins(p);
+    return steps > evaluations ? steps : evaluations;
+}
+
 pawl_shapes pawl_run_shapes(const pawl_parts *p, int64_t rows, int64_t tokens)
 {
     pawl_shapes s = pawl_model_shapes(p->model, rows, tokens);
     s.type = pawl_run_type(p);
     s.rank = p->adapter ? pawl_adapter_rank(p->adapter) : 0;
     s.muon = pawl_optim_is_muon(p->optim);
-    s.bins = pawl_run_bins(p);
+    s.bins = most_bins(p);
     return s;
 }
 
@@ -63,7 +70,7 @@ pawl_capacity pawl_run_capacity(const pawl_parts *p, int64_t tokens, int train)
                            .recompute = (pawl_recompute)p->train->activation_recompute,
                            .type = pawl_run_type(p),
                            .device = p->device,
-                           .bins = pawl_run_bins(p)};
+                           .bins = train ? pawl_run_bins(p) : most_bins(p)};
 }
 
 void pawl_lane_slots(const pawl_cut *c, int lane, int64_t *first, int64_t *end)

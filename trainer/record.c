@@ -62,7 +62,7 @@ static json_t *by_domain(const json_t *scores, const char *measure)
 
 pawl_status pawl_record_scores(pawl_trainer *t, const char *at)
 {
-    static const char *const beside[] = {"accuracy", "accuracy_norm", NULL};
+    static const char *const beside[] = {"accuracy", "accuracy_norm", "kl", NULL};
     json_t *scores;
     PAWL_TRY(pawl_scores_json(t->p->data, t->scores, &scores));
     json_t *entry = json_pack("{s:I,s:s,s:i,s:s,s:O}", "step", (json_int_t)t->step, "stage", pawl_course_stage(t)->name,

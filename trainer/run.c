@@ -259,6 +259,8 @@ static pawl_status evaluate(pawl_trainer *t, const char *at, int *stopped)
     pawl_pass of;
     PAWL_TRY(pawl_stepper_pass(t->stepper, &of));
     PAWL_SPAN_TRY("evaluation", pawl_evaluate(t->evaluator, &of, t->scores, stopped));
+    if (!*stopped)
+        PAWL_SPAN_TRY("parent_kl", pawl_drift_measure(t->course->drift, t->evaluator, &of, t->scores, stopped));
     if (*stopped) return PAWL_OK;
     t->evaluated = t->step;
     pawl_data_let_go(t->p->data);

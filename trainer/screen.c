@@ -145,12 +145,13 @@ void pawl_screen_scores(const pawl_parts *p, int64_t step, const pawl_score *sco
 {
     for (int d = 0; d < pawl_data_domains(p->data, PAWL_HELD_OUT); d++) {
         const pawl_score *s = &scores[d];
-        char chosen[96] = "";
+        char chosen[96] = "", gone[48] = "";
         if (s->questions)
             snprintf(chosen, sizeof chosen, "  accuracy %.4f, by bytes %.4f of %lld questions", pawl_score_accuracy(s),
                      pawl_score_accuracy_norm(s), (long long)s->questions);
-        pawl_screen_line(p, "  held out at step %lld: %-16s loss %.4f  perplexity %.2f  bits/byte %.4f%s",
+        if (s->kl_tokens) snprintf(gone, sizeof gone, "  KL %.4f", s->kl);
+        pawl_screen_line(p, "  held out at step %lld: %-16s loss %.4f  perplexity %.2f  bits/byte %.4f%s%s",
                          (long long)step, pawl_data_domain(p->data, PAWL_HELD_OUT, d), s->loss,
-                         pawl_score_perplexity(s), pawl_score_bits_per_byte(s), chosen);
+                         pawl_score_perplexity(s), pawl_score_bits_per_byte(s), gone, chosen);
     }
 }

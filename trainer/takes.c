@@ -111,6 +111,12 @@ static pawl_status methods(const pawl_planned *w, size_t *bytes)
     return PAWL_OK;
 }
 
+static pawl_status parent(const pawl_planned *w, size_t *bytes)
+{
+    *bytes = pawl_drift_bytes(w->p);
+    return PAWL_OK;
+}
+
 static pawl_status profile(const pawl_planned *w, size_t *bytes)
 {
     *bytes = w->p->profile ? pawl_profiler_bytes(w->p) : 0;
@@ -151,6 +157,7 @@ static const struct taking {
     {"checkpoint snapshot", STEPS, snapshot},
     {"replay memory", STEPS, replay},
     {"methods", STEPS, methods},
+    {"parent_kl", STEPS, parent},
     {"profile", STEPS, profile},
     {"measuring", LOADING, measuring},
     {"writing rows", WRITING, writing},

@@ -118,13 +118,16 @@ typedef struct pawl_score {
     int64_t tokens, bytes; /* trained tokens, and bytes of text they stand for */
     int64_t questions, right, right_norm; /* of the questions, those whose right answer is the likeliest: its log-probability is the greatest,
                                              whole or by its bytes (acc and acc_norm of lm-evaluation-harness); of equals the first */
+    double kl;         /* nats per token from the model of the run's start (trainer/continual/drift.h), ... */
+    int64_t kl_tokens; /* ... over so many; 0: not measured */
 } pawl_score;
 double pawl_score_perplexity(const pawl_score *s);
 double pawl_score_bits_per_byte(const pawl_score *s);
 /* Shares of the questions; NAN without any. */
 double pawl_score_accuracy(const pawl_score *s);
 double pawl_score_accuracy_norm(const pawl_score *s);
-/* {domain: {loss, perplexity, bits_per_byte, tokens, bytes}}; with questions also {accuracy, accuracy_norm, questions, right, right_norm}. */
+/* {domain: {loss, perplexity, bits_per_byte, tokens, bytes}}; with questions also {accuracy, accuracy_norm, questions, right, right_norm},
+ * with parent_kl {kl, kl_tokens}. */
 PAWL_MUST pawl_status pawl_scores_json(const pawl_data *d, const pawl_score *scores, json_t **out);
 
 /* The held-out rows and questions of every domain, shared over ranks in slots of train->micro_batch_size; scores [domains], the same on

@@ -57,6 +57,10 @@ static const map maps[] = {
      "(orange) is forgetting."},
     {"accuracy_norm", "Retention matrix of accuracy by bytes",
      "The same with log-probabilities divided by the bytes of the choices."},
+    {"kl", "Drift from the start",
+     "KL divergence from the model of the run's start, nats per token of a few held-out rows, over the likeliest "
+     "tokens "
+     "of that model and one bin for all others: a lower bound. 0 is no change."},
 };
 
 static void write_matrix(pawl_text *out, const map *of, const pawl_retention *m, const json_t *stages)

@@ -53,6 +53,25 @@ right = sum(q["logprobs"][q["right"]] for q in EXPECTED["chat"])
 check(abs(found["chat"]["loss"] * found["chat"]["tokens"] + right) < 1e-4, "a domain with questions alone has the loss of the right answers")
 check("accuracy" in run(0, *words[:-1])[1].splitlines()[0], "the table has a column for it")
 
+# Other names, another delimiter, messages: the same questions written another way have the same figures.
+with open(QUESTIONS) as f:
+    plain = [json.loads(line) for line in f]
+ways = dict(named=[dict(q=r["question"] + (" " if r["question"].split() and not r["question"][-1].isspace() else ""), opts=r["choices"], gold=r["answer"]) for r in plain],
+            said=[dict(prompt=[dict(role="user", content=r["question"])], choices=r["choices"], answer=r["answer"]) for r in plain])
+for name, rows in ways.items():
+    with open(os.path.join(HERE, name + ".json"), "w") as f:
+        json.dump(rows, f)
+names = dict(field_prompt="q", field_choices="opts", field_answer="gold", choice_delimiter="")
+other = write("ways", [dict(path=f"{HERE}/named.json", type="choices", domain="named", **names), dict(path=f"{HERE}/said.json", type="choices", domain="said")])
+found = json.loads(run(0, "eval", other, "--checkpoint", MODEL, "--choices", "--json")[1])
+check(found["said"] == asked["chat"], "a prompt that is a list of messages is what apply_chat_template makes of a text")
+kept = [i for i, r in enumerate(plain) if not r["question"][-1].isspace()]
+check([found["named"][i] for i in kept] == [asked["one"][i] for i in kept], "keys of other names; a space at the prompt's end is the delimiter")
+row = pawl_json("data", "show", yaml, "--part", "choices", "--row", "1")
+scored = [i for i, x in enumerate(row["labels"]) if x != -100]
+check(row["choice"] == dict(index=1, count=2, right=True, bytes=EXPECTED["plain"][0]["bytes"][1]) and scored == list(range(scored[0], len(row["ids"]))) and scored[0] > 1,
+      "pawl data show --part choices: which choice it is, and what of it is scored")
+
 report = run(0, "data", "report", yaml)[1]
 cut = [sum(q["cut"] for q in EXPECTED[name]) for name in ("plain", "chat")]
 lines = [line for line in report.splitlines() if "questions with choices" in line]

@@ -6,6 +6,7 @@
 #include "data/data.h"
 #include "optim/optim.h"
 #include "trainer/continual/der.h"
+#include "trainer/continual/drift.h"
 #include "trainer/continual/gate.h"
 #include "trainer/continual/lwf.h"
 #include "trainer/continual/replay.h"
@@ -95,6 +96,7 @@ extern const pawl_field pawl_ewc_rows[], pawl_si_rows[], pawl_mas_rows[], pawl_l
     R(reptile,      pawl_reptile_config, pawl_reptile_rows, FIXED, "outer steps over inner ones; with replay, those of MER")   \
     R(freeze,       pawl_freeze_config, pawl_freeze_rows, FIXED, "parts that no step changes") \
     R(forgetting_budget, pawl_budget_config, pawl_budget_rows, FREE, "what earlier domains may lose: judged at the end of every stage, against what is held out of them") \
+    R(parent_kl,    pawl_drift_config, pawl_drift_rows, FIXED, "every evaluation also measures the KL divergence from the model of the run's start, on held-out texts") \
     F(i64, probe_steps, "0", 0, 1e12, "steps", FIXED, "measure probe_rows of every domain learnt before, every so many steps and at the ends of stages; 0: never, but with replay.ratio auto 25 times a stage") \
     F(i64, probe_rows, "16", 1, 1e9, "rows", FIXED, "held-out rows of a domain in a probe, evenly spread over them")
 /* clang-format on */

@@ -14,8 +14,8 @@ static const char *text_of(const json_t *object, const char *key)
 
 /* ---- measures ---- */
 
-const pawl_measure pawl_measures[] = {{"loss", 0},     {"perplexity", 0},    {"bits_per_byte", 0},
-                                      {"accuracy", 1}, {"accuracy_norm", 1}, {NULL, 0}};
+const pawl_measure pawl_measures[] = {
+    {"loss", 0}, {"perplexity", 0}, {"bits_per_byte", 0}, {"accuracy", 1}, {"accuracy_norm", 1}, {"kl", 0}, {NULL, 0}};
 
 const pawl_measure *pawl_measure_named(const char *name)
 {

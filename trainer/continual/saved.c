@@ -24,6 +24,7 @@ static pawl_status list_state(pawl_trainer *t)
     pawl_status s = pawl_stepper_names(t->stepper, &names);
     if (s == PAWL_OK) s = pawl_methods_state(&c->methods, &names, &c->state);
     pawl_state_close(&names);
+    if (s == PAWL_OK) s = pawl_drift_state(c->drift, &c->state);
     if (s != PAWL_OK || !c->losses) return s;
     const pawl_tensor losses = {c->losses, PAWL_F32, 1, {c->first_row[pawl_data_domains(t->p->data, PAWL_TRAIN)]}};
     return pawl_state_add(&c->state, "method/replay/", "losses", losses);

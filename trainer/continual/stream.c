@@ -148,6 +148,7 @@ static pawl_status open_rest(pawl_trainer *t)
     update_moment(t);
     PAWL_TRY(pawl_methods_open(&c->methods));
     PAWL_TRY(open_losses(t));
+    PAWL_TRY(pawl_drift_open(t->p, &c->drift));
     return pawl_stepper_join(t->stepper, c->memory, &c->methods);
 }
 
@@ -172,6 +173,7 @@ void pawl_course_close(pawl_trainer *t)
     pawl_course *c = t->course;
     if (!c) return;
     pawl_methods_close(&c->methods);
+    pawl_drift_close(c->drift);
     pawl_memory_close(c->memory);
     pawl_state_close(&c->state);
     pawl_text_close(&c->taken_over);
@@ -244,12 +246,22 @@ static pawl_status write_rows(pawl_trainer *t, int *stopped)
     return *stopped ? PAWL_OK : remember(t);
 }
 
+static pawl_status record_parent(pawl_trainer *t)
+{
+    pawl_pass of;
+    if (!t->course->drift) return PAWL_OK;
+    pawl_watch("what the parent says is recorded", (double)t->p->reduce->phase_seconds);
+    PAWL_TRY(pawl_stepper_pass(t->stepper, &of));
+    return pawl_drift_record(t->course->drift, t->evaluator, &of);
+}
+
 pawl_status pawl_course_begin(pawl_trainer *t, int *stopped)
 {
     pawl_course *c = t->course;
     int first, end;
     if (c->taken_over.bytes) pawl_screen_line(t->p, "%s", c->taken_over.data);
     PAWL_TRY(pawl_agree(t->p->comm, pawl_stepper_begin(t->stepper)));
+    PAWL_TRY(record_parent(t));
     pawl_data_general(t->p->data, &first, &end);
     if (c->memory && end > first) PAWL_TRY(absorb(t, first, end, 1));
     PAWL_TRY(pawl_course_call(t, PAWL_HOOK_BEGIN));

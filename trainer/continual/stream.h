@@ -24,6 +24,7 @@ typedef struct pawl_course {
     pawl_methods methods;
     int general_known;    /* a run that begins continues one that has measured general data */
     pawl_text taken_over; /* lines about what methods took over from it; shown when the run begins */
+    pawl_drift *drift; /* NULL: none */
     float *losses; /* policy loss: of each row of the training data when it was seen last, a token; below 0: not in this
                       stage */
     int64_t *first_row; /* ... and where a dataset's begin, [datasets + 1] */
