@@ -86,6 +86,7 @@ typedef struct pawl_ops {
     pawl_status (*mix)(pawl_device *d, float by_y, float *y, float by_x, const float *x, int64_t count);
     pawl_status (*lerp)(pawl_device *d, float *a, const float *b, float part, int64_t count);
     pawl_status (*anchor)(pawl_device *d, float *g, const float *w, const float *anchor, const float *importance, float strength, int64_t count, double *blocks);
+    pawl_status (*overlap_add)(pawl_device *d, const pawl_overlap *o, int64_t first, int64_t count, float *g, double *sums);
     pawl_status (*path)(pawl_device *d, float *path, const float *g, const float *before, const float *after, int64_t count);
     pawl_status (*synapses)(pawl_device *d, float *importance, float *path, const float *w, const float *start, float xi, int64_t count);
     pawl_status (*magnitudes)(pawl_device *d, float *g, int squared, int64_t count);

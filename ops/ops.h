@@ -370,10 +370,19 @@ PAWL_MUST pawl_status pawl_muon(pawl_device *d, float *w, const float *g, float 
                                 const pawl_muon_step *k);
 /* Penalties and importances of continual learning.   Formulas: ops/penalty_rule.h */
 
-/* g += the gradient of (strength / 2) sum importance (w - anchor)^2; importance NULL: 1 everywhere. The value is added to blocks, as
- * pawl_sum_squares sets them. */
+/* g += the gradient of (strength / 2) sum importance (w - anchor)^2; importance NULL: 1 everywhere, anchor NULL: 0. The value is added to
+ * blocks, as pawl_sum_squares sets them. */
 PAWL_MUST pawl_status pawl_anchor(pawl_device *d, float *g, const float *w, const float *anchor, const float *importance, float strength,
                                   int64_t count, double *blocks);
+/* strength sum |a kept^T|, a [rows, width] and kept [kept_rows, width]. */
+typedef struct pawl_overlap {
+    const float *a, *kept;
+    int64_t rows, kept_rows, width;
+    float strength;
+} pawl_overlap;
+/* g [count] += its gradient by the numbers [first, first + count) of a; and sums [rows]: to that of each row of a whose first number is
+ * among them, the row's part of the value is added. Bits do not depend on where a is cut. */
+PAWL_MUST pawl_status pawl_overlap_add(pawl_device *d, const pawl_overlap *o, int64_t first, int64_t count, float *g, double *sums);
 /* path -= g (after - before). */
 PAWL_MUST pawl_status pawl_path(pawl_device *d, float *path, const float *g, const float *before, const float *after, int64_t count);
 /* importance += max(0, path) / ((w - start)^2 + xi); path becomes 0. */

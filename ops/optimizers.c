@@ -58,8 +58,16 @@ pawl_status pawl_lerp(pawl_device *d, float *a, const float *b, float part, int6
 pawl_status pawl_anchor(pawl_device *d, float *g, const float *w, const float *anchor, const float *importance, float strength, int64_t count,
                         double *blocks)
 {
-    CHECK_ARRAYS("anchor", count, g, w, anchor, blocks);
+    CHECK_ARRAYS("anchor", count, g, w, blocks);
     return d->ops->anchor(d, g, w, anchor, importance, strength, count, blocks);
+}
+
+pawl_status pawl_overlap_add(pawl_device *d, const pawl_overlap *o, int64_t first, int64_t count, float *g, double *sums)
+{
+    CHECK_ARRAYS("overlap", count, g, sums, o->a, o->kept);
+    PAWL_CHECK(o->rows > 0 && o->kept_rows > 0 && o->width > 0 && first >= 0 && first + count <= o->rows * o->width, PAWL_EBUG,
+               "overlap: numbers [%ld, %ld) of [%ld, %ld]", (long)first, (long)(first + count), (long)o->rows, (long)o->width);
+    return d->ops->overlap_add(d, o, first, count, g, sums);
 }
 
 pawl_status pawl_path(pawl_device *d, float *path, const float *g, const float *before, const float *after, int64_t count)

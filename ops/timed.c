@@ -176,6 +176,9 @@ ROW(lerp, (pawl_device *d, float *a, const float *b, float part, int64_t count),
     (d, a, b, part, count), (N = count), "N", (N), 3 * N, 12.0 * (double)N, PAWL_F32)
 ROW(anchor, (pawl_device *d, float *g, const float *w, const float *anchor, const float *importance, float strength, int64_t count, double *blocks),
     (d, g, w, anchor, importance, strength, count, blocks), (N = count), "N", (N), 5 * N, (importance ? 20.0 : 16.0) * (double)N, PAWL_F32)
+ROW(overlap_add, (pawl_device *d, const pawl_overlap *o, int64_t first, int64_t count, float *g, double *sums),
+    (d, o, first, count, g, sums), (N = o->rows, R = o->kept_rows, I = o->width), "NRI", (N, R, I), 4 * N * R * I,
+    4.0 * (double)(2 * N * I + R * I), PAWL_F32)
 ROW(path, (pawl_device *d, float *path, const float *g, const float *before, const float *after, int64_t count),
     (d, path, g, before, after, count), (N = count), "N", (N), 3 * N, 20.0 * (double)N, PAWL_F32)
 ROW(synapses, (pawl_device *d, float *importance, float *path, const float *w, const float *start, float xi, int64_t count),
@@ -202,7 +205,7 @@ ROW(copy, (pawl_device *d, float *to, const float *from, int64_t count), (d, to,
     X(linear) X(linear_dx) X(linear_dw) X(dropout) X(add_noise) X(low_rank_norms) X(scale_columns) X(add_columns) X(column_dots) X(embedding) \
     X(embedding_dw) X(rmsnorm) X(rmsnorm_backward) X(layernorm) X(layernorm_backward) X(head_norm) X(head_norm_backward) X(rope) \
     X(attention) X(attention_backward) X(attention_cached) X(swiglu) X(swiglu_backward) X(activate) X(activate_backward) \
-    X(head_loss) X(adamw) X(sgd) X(lion) X(adamw_8bit) X(adafactor) X(muon_momentum) X(mix) X(lerp) X(anchor) X(path) X(synapses) X(magnitudes) \
+    X(head_loss) X(adamw) X(sgd) X(lion) X(adamw_8bit) X(adafactor) X(muon_momentum) X(mix) X(lerp) X(anchor) X(overlap_add) X(path) X(synapses) X(magnitudes) \
     X(dot) X(sum_squares) X(cast) X(add) X(quantise) \
     X(dequantise) X(scale) X(zero) X(copy)
 /* clang-format on */

@@ -34,7 +34,7 @@ static void check_oracle(pawl_device *d)
 {
     const arrays before = fresh();
     arrays x = fresh();
-    double value = 0, plain = 0, dot = 0;
+    double value = 0, plain = 0, square = 0, dot = 0;
     for (int i = 0; i < BLOCKS; i++) x.blocks[i] = i == 0 ? 3 : 0; /* what is there stays in the sum */
     assert_done(pawl_anchor(d, x.g, x.w, x.a, x.f, 0.7f, COUNT, x.blocks));
     for (int i = 0; i < COUNT; i++) {
@@ -42,12 +42,18 @@ static void check_oracle(pawl_device *d)
         near(x.g[i], (double)before.g[i] + (double)0.7f * (double)before.f[i] * moved, 2);
         value += (double)0.7f * (double)before.f[i] * moved * moved / 2;
         plain += (double)0.2f * moved * moved / 2;
+        square += (double)0.2f * (double)before.w[i] * (double)before.w[i] / 2;
         dot += (double)before.w[i] * (double)before.a[i];
     }
     near(x.blocks[0] + x.blocks[1] + x.blocks[2], value + 3, value);
     memset(x.blocks, 0, sizeof x.blocks);
     assert_done(pawl_anchor(d, x.g, x.w, x.a, NULL, 0.2f, COUNT, x.blocks));
     near(x.blocks[0] + x.blocks[1] + x.blocks[2], plain, plain);
+    memset(x.blocks, 0, sizeof x.blocks);
+    memcpy(x.g, before.g, COUNT * sizeof *x.g);
+    assert_done(pawl_anchor(d, x.g, x.w, NULL, NULL, 0.2f, COUNT, x.blocks));
+    near(x.g[5], (double)before.g[5] + (double)0.2f * (double)before.w[5], 2);
+    near(x.blocks[0] + x.blocks[1] + x.blocks[2], square, square);
     assert_done(pawl_dot(d, x.w, x.a, COUNT, x.blocks));
     near(x.blocks[0] + x.blocks[1] + x.blocks[2], dot, COUNT);
     memcpy(x.g, before.g, COUNT * sizeof *x.g);
@@ -97,11 +103,62 @@ static void check_pieces(pawl_device *d)
 
 EVERY_DEVICE(pieces_have_the_bits_of_the_whole, check_pieces)
 
+/* ---- O-LoRA's overlap ---- */
+
+enum { OVER_ROWS = 5, KEPT_ROWS = 7, WIDTH = 37, OVER = OVER_ROWS * WIDTH };
+
+static void run_overlap(pawl_device *d, const pawl_overlap *o, int64_t first, int64_t end, float *g, double *sums)
+{
+    assert_done(pawl_overlap_add(d, o, first, end - first, g + first, sums));
+}
+
+/* By the definition, and by finite differences of it. */
+static double overlap_value(const pawl_overlap *o, int64_t changed, double by)
+{
+    double sum = 0;
+    for (int64_t r = 0; r < o->rows; r++)
+        for (int64_t k = 0; k < o->kept_rows; k++) {
+            double dot = 0;
+            for (int64_t i = 0; i < o->width; i++)
+                dot += ((double)o->a[r * o->width + i] + (r * o->width + i == changed ? by : 0)) * (double)o->kept[k * o->width + i];
+            sum += fabs(dot);
+        }
+    return (double)o->strength * sum;
+}
+
+static void check_overlap(pawl_device *d)
+{
+    float *a = numbers(OVER, 11, 1), *kept = numbers(KEPT_ROWS * WIDTH, 12, 1), *before = numbers(OVER, 13, 1), *g = numbers(OVER, 13, 1);
+    float *pieces = numbers(OVER, 13, 1);
+    memset(a + 3 * WIDTH, 0, WIDTH * sizeof *a); /* a row that has no direction is pulled nowhere */
+    const pawl_overlap o = {a, kept, OVER_ROWS, KEPT_ROWS, WIDTH, 0.3f};
+    double sums[OVER_ROWS] = {2}, sums_of_pieces[OVER_ROWS] = {2}, all = 0; /* what is there stays in the sum */
+    const double h = 1e-7;
+    run_overlap(d, &o, 0, OVER, g, sums);
+    for (int r = 0; r < OVER_ROWS; r++) all += sums[r];
+    near(all - 2, overlap_value(&o, -1, 0), all);
+    for (int i = 0; i < OVER; i++) {
+        const double slope = (overlap_value(&o, i, h) - overlap_value(&o, i, -h)) / (2 * h);
+        near((double)g[i] - (double)before[i], slope, 10);
+    }
+    run_overlap(d, &o, 0, 20, pieces, sums_of_pieces); /* cut inside rows, and where one begins */
+    run_overlap(d, &o, 20, 2 * WIDTH, pieces, sums_of_pieces);
+    run_overlap(d, &o, 2 * WIDTH, OVER - 1, pieces, sums_of_pieces);
+    run_overlap(d, &o, OVER - 1, OVER, pieces, sums_of_pieces);
+    run_overlap(d, &o, OVER, OVER, pieces, sums_of_pieces);
+    assert_memory_equal(g, pieces, OVER * sizeof *g);
+    assert_memory_equal(sums, sums_of_pieces, sizeof sums);
+    free(a), free(kept), free(before), free(g), free(pieces);
+}
+
+EVERY_DEVICE(overlap_is_that_of_the_formula_wherever_it_is_cut, check_overlap)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(numbers_are_those_of_the_formulas),
         cmocka_unit_test(pieces_have_the_bits_of_the_whole),
+        cmocka_unit_test(overlap_is_that_of_the_formula_wherever_it_is_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

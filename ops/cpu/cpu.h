@@ -126,6 +126,7 @@ pawl_status muon_momentum_cpu(pawl_device *d, const float *g, float *m, float *o
 pawl_status mix_cpu(pawl_device *d, float by_y, float *y, float by_x, const float *x, int64_t count);
 pawl_status lerp_cpu(pawl_device *d, float *a, const float *b, float part, int64_t count);
 pawl_status anchor_cpu(pawl_device *d, float *g, const float *w, const float *anchor, const float *importance, float strength, int64_t count, double *blocks);
+pawl_status overlap_add_cpu(pawl_device *d, const pawl_overlap *o, int64_t first, int64_t count, float *g, double *sums);
 pawl_status path_cpu(pawl_device *d, float *path, const float *g, const float *before, const float *after, int64_t count);
 pawl_status synapses_cpu(pawl_device *d, float *importance, float *path, const float *w, const float *start, float xi, int64_t count);
 pawl_status magnitudes_cpu(pawl_device *d, float *g, int squared, int64_t count);

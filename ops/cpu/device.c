@@ -150,6 +150,7 @@ static const pawl_ops cpu_ops = {
     .mix = mix_cpu,
     .lerp = lerp_cpu,
     .anchor = anchor_cpu,
+    .overlap_add = overlap_add_cpu,
     .path = path_cpu,
     .synapses = synapses_cpu,
     .magnitudes = magnitudes_cpu,

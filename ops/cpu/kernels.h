@@ -161,6 +161,8 @@ typedef struct pawl_kernels {
     void (*lerp)(float *a, const float *b, float part, int64_t count);
     /* Returns the penalty's value. */
     double (*anchor)(float *g, const float *w, const float *anchor, const float *importance, float strength, int64_t count);
+    /* The part of row a [width] alone: g [end - first] gets its gradient's columns [first, end). Returns its value. */
+    double (*overlap)(float *g, const float *a, const pawl_overlap *o, int64_t first, int64_t end);
     void (*path)(float *path, const float *g, const float *before, const float *after, int64_t count);
     void (*synapses)(float *importance, float *path, const float *w, const float *start, float xi, int64_t count);
     void (*magnitudes)(float *g, int squared, int64_t count);

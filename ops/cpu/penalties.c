@@ -24,7 +24,7 @@ static void anchor_block(void *self, int64_t i, int thread)
     (void)thread;
     const array_call *c = self;
     const int64_t at = i * PAWL_SUM_BLOCK;
-    c->blocks[i] += c->kernels->anchor(c->a + at, c->x + at, c->y + at, c->z ? c->z + at : NULL, c->by,
+    c->blocks[i] += c->kernels->anchor(c->a + at, c->x + at, c->y ? c->y + at : NULL, c->z ? c->z + at : NULL, c->by,
                                        pawl_block_size(c->count, PAWL_SUM_BLOCK, i));
 }
 
@@ -89,4 +89,31 @@ static void dot_block(void *self, int64_t i, int thread)
 pawl_status dot_cpu(pawl_device *d, const float *x, const float *y, int64_t count, double *blocks)
 {
     return run(d, dot_block, (array_call){.count = count, .x = x, .y = y, .blocks = blocks});
+}
+
+typedef struct overlap_call {
+    const pawl_kernels *kernels;
+    const pawl_overlap *o;
+    int64_t row, first, end; /* of a's numbers; row: the first that has one of them */
+    float *g;
+    double *sums;
+} overlap_call;
+
+static void overlap_row(void *self, int64_t i, int thread)
+{
+    (void)thread;
+    const overlap_call *c = self;
+    const int64_t row = c->row + i, width = c->o->width, at = row * width;
+    const int64_t first = c->first > at ? c->first : at, end = c->end < at + width ? c->end : at + width;
+    const double value = c->kernels->overlap(c->g + (first - c->first), c->o->a + at, c->o, first - at, end - at);
+    if (first == at) c->sums[row] += value;
+}
+
+pawl_status overlap_add_cpu(pawl_device *d, const pawl_overlap *o, int64_t first, int64_t count, float *g, double *sums)
+{
+    const pawl_cpu *cpu = pawl_cpu_of(d);
+    const int64_t row = first / o->width, end = first + count;
+    overlap_call c = {.kernels = cpu->kernels, .o = o, .row = row, .first = first, .end = end, .g = g, .sums = sums};
+    if (count > 0) pawl_pool_run(cpu->pool, (end + o->width - 1) / o->width - row, overlap_row, &c);
+    return PAWL_OK;
 }
