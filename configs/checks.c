@@ -77,6 +77,30 @@ static void base_in_few_bits(const pawl_run_config *r, complaint *c)
         SAY(c, "adapter: qlora is LoRA over a base of 4 bits: expected load_in_4bit: true, or adapter: lora");
 }
 
+/* What an adapter for each stage does not go with: sentences that end "lora_stages: merge". */
+static void adapter_a_stage(const pawl_run_config *r, complaint *c)
+{
+    const pawl_continual_config *k = &r->continual;
+    const char *is = pawl_lora_stages_names[k->lora_stages];
+    const struct { const char *key; int given; } anchored[] = {{"ewc", k->ewc.present}, {"si", k->si.present}, {"mas", k->mas.present}};
+    if (k->olora.present && k->lora_stages != PAWL_LORA_ORTHOGONAL)
+        SAY(c, "olora: without lora_stages: orthogonal it would do nothing: add that, or leave it out");
+    if (k->lora_stages == PAWL_LORA_SAME) return;
+    if (!r->adapter.adapter)
+        SAY(c, "lora_stages: without adapter: lora it would do nothing: add that, or leave it out");
+    for (size_t i = 0; i < sizeof anchored / sizeof *anchored; i++)
+        if (anchored[i].given)
+            SAY(c, "%s: it holds weights where the finished stages left them, and with lora_stages: %s those are in no adapter that is "
+                   "trained: expected lora_stages: same beside it", anchored[i].key, is);
+    if (r->adapter.peft_use_dora)
+        SAY(c, "peft_use_dora: expected false with lora_stages: %s, found true: DoRA changes the length of rows, which adds up over no stages", is);
+    if (r->adapter.load_in_4bit || r->adapter.load_in_8bit)
+        SAY(c, "%s: expected false with lora_stages: %s, found true: an adapter that is worked into weights of few bits would be rounded away",
+            r->adapter.load_in_4bit ? "load_in_4bit" : "load_in_8bit", is);
+    if (r->optim.ema_decay > 0)
+        SAY(c, "ema_decay: expected 0 with lora_stages: %s, found %g: an average would go over adapters of different stages", is, r->optim.ema_decay);
+}
+
 static void something_to_learn(const pawl_run_config *r, complaint *c)
 {
     double weight = 0;
@@ -213,6 +237,9 @@ static const struct check {
     {{"lora_r", "lora_target_modules", "lora_model_dir", "adapter"}, adapter_keys_are_used, "without `adapter`, no key of one is given"},
     {{"load_in_4bit", "load_in_8bit", "adapter"}, base_in_few_bits,
      "`load_in_8bit` and `load_in_4bit` need an `adapter`, and exclude each other; `adapter: qlora` needs `load_in_4bit`"},
+    {{"lora_stages", "adapter", "olora"}, adapter_a_stage,
+     "`lora_stages` other than `same` needs an `adapter`, and excludes `ewc`, `si`, `mas`, `peft_use_dora`, `load_in_8bit`, `load_in_4bit` and "
+     "`ema_decay`; `olora` needs `lora_stages: orthogonal`"},
     {{"datasets", "stages"}, something_to_learn, "`datasets` has at least one item, and one of them a `weight` above 0; or there are `stages`, and no `datasets`"},
     {{"synthesis", "model", "zero_stage"}, there_is_a_writer, "with `synthesis`, `replay` and one of `base_model` and `parent_checkpoint` are given, and `zero_stage` is at most 2"},
     {{"lwf", "zero_stage"}, teacher_is_whole, "`zero_stage` is at most 2 with `lwf`"},

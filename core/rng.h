@@ -20,7 +20,7 @@ typedef enum pawl_purpose {
     PAWL_FOR_DATASET = 3,  /* order inside a dataset: a = dataset, b = pass */
     PAWL_FOR_SAMPLING = 4, /* generation: a = position, b = number of the text */
     PAWL_FOR_TEST = 5,
-    PAWL_FOR_ADAPTER = 6, /* an adapter's initial weights: a = tensor, b = element / 4 */
+    PAWL_FOR_ADAPTER = 6, /* an adapter's initial weights: a = number of the adapter in the run * 2^32 + tensor, b = element / 4 */
     PAWL_FOR_DROPOUT = 7, /* a = row of the run, b = stream * 2^32 + element of the row / 4 */
     PAWL_FOR_NEFTUNE = 8, /* noise on embeddings: a = row of the run, b = element of the row / 4 */
     PAWL_FOR_REPLAY = 9,  /* rows drawn from the memory: a = step, b = use * 2^40 + number of the draw */

@@ -9,6 +9,7 @@ typedef struct parent {
     const char *path; /* NULL: none */
     json_t *settings, *base;
     char base_path[1024];
+    int finished; /* adapters under it, of its earlier stages */
 } parent;
 
 static pawl_status open_parent(const pawl_opened *o, parent *p)
@@ -16,7 +17,8 @@ static pawl_status open_parent(const pawl_opened *o, parent *p)
     const char *path = o->config.checkpoint.parent_checkpoint;
     if (!path[0]) return PAWL_OK;
     p->path = path;
-    return pawl_describe_adapter(path, &p->settings, &p->base, p->base_path);
+    PAWL_TRY(pawl_describe_adapter(path, &p->settings, &p->base, p->base_path));
+    return p->base ? pawl_count_finished(path, &p->finished) : PAWL_OK;
 }
 
 static void close_parent(parent *p)
@@ -81,14 +83,26 @@ static int same_adapter(const json_t *a, const json_t *b)
     return same;
 }
 
-/* On base_model; on what the parent's adapter stands on, when that adapter goes on; or on all that the parent is. */
+/* On base_model; on what the parent's adapter stands on, when that adapter goes on; or on all that the parent is. With an adapter for
+ * each stage the parent's goes on as a finished one; without, it does not where there are finished ones under it. */
 static void stand_on(pawl_opened *o, const parent *p)
 {
     const char *path = o->config.model.base_model;
-    o->adapter_goes_on = p->settings && !o->config.adapter.lora_model_dir[0] && same_adapter(p->settings, o->adapter_settings);
+    const int one = o->config.continual.lora_stages == PAWL_LORA_SAME;
+    o->adapter_goes_on = p->settings && !o->config.adapter.lora_model_dir[0] && same_adapter(p->settings, o->adapter_settings) &&
+                         !(one && p->finished);
+    o->adapters_before = o->adapter_goes_on && !one ? p->finished + 1 : 0;
     if (p->path) path = o->adapter_goes_on ? p->base_path : p->path;
     memcpy(o->adapter_base, path, strlen(path) + 1);
     if (p->path) o->base = json_incref(o->adapter_goes_on ? p->base : o->parent);
+}
+
+static pawl_status check_stages(const pawl_opened *o, const char *where)
+{
+    PAWL_CHECK(o->config.continual.lora_stages == PAWL_LORA_SAME || !pawl_adapter_is_dora(o->adapter), PAWL_EUSAGE,
+               "lora_stages: expected same with DoRA, as %s has it, found %s: it changes the length of rows, which adds up over no stages", where,
+               pawl_lora_stages_names[o->config.continual.lora_stages]);
+    return PAWL_OK;
 }
 
 static pawl_status choose(pawl_opened *o, const parent *p)
@@ -98,6 +112,7 @@ static pawl_status choose(pawl_opened *o, const parent *p)
     PAWL_TRY(settings_of(o, p, &settings, &where));
     pawl_status s = pawl_adapter_open(o->model, settings, where, &o->adapter);
     json_decref(settings);
+    if (s == PAWL_OK) s = check_stages(o, where);
     if (s == PAWL_OK) s = pawl_adapter_json(o->adapter, &o->adapter_settings);
     if (s == PAWL_OK) stand_on(o, p);
     if (s == PAWL_OK && o->config.adapter.lora_model_dir[0]) s = pawl_peft_lineage(o->config.adapter.lora_model_dir, &o->adapter_start);

@@ -24,8 +24,23 @@ static void print_map(const char *title, const json_t *map)
     }
 }
 
+/* How many stages have an adapter of their own: the tensors of finished ones say which they are of. */
+static int adapters_in(const json_t *tensors)
+{
+    const size_t n = sizeof PAWL_STACK_PREFIX - 1;
+    size_t i;
+    json_t *t;
+    int most = 0;
+    json_array_foreach((json_t *)(uintptr_t)tensors, i, t) {
+        const char *name = text_of(t, "name");
+        const int at = strncmp(name, PAWL_STACK_PREFIX, n) == 0 ? (int)strtol(name + n, NULL, 10) : 0;
+        most = at > most ? at : most;
+    }
+    return most + 1;
+}
+
 /* What an adapter is and what it stands on. */
-static void print_adapter(const json_t *lineage)
+static void print_adapter(const json_t *lineage, const json_t *tensors)
 {
     const json_t *a = json_object_get(lineage, "adapter");
     size_t i;
@@ -35,6 +50,7 @@ static void print_adapter(const json_t *lineage)
            json_number_value(json_object_get(a, "lora_alpha")), json_is_true(json_object_get(a, "use_rslora")) ? ", rsLoRA" : "",
            json_is_true(json_object_get(a, "use_dora")) ? ", DoRA" : "");
     json_array_foreach(json_object_get(a, "target_modules"), i, name) printf(" %s", json_string_value(name));
+    if (adapters_in(tensors) > 1) printf(", of %d stages, one on the other", adapters_in(tensors));
     printf("\n%-16s %s\n", "base", text_of(json_object_get(lineage, "base"), "path"));
 }
 
@@ -49,7 +65,7 @@ static void print_checkpoint(const json_t *k)
     printf("%-16s %lld, %lld lanes\n", "ranks", (long long)json_integer_value(json_object_get(k, "ranks")),
            (long long)json_integer_value(json_object_get(k, "reduction_lanes")));
     print_map("tokens", json_object_get(k, "tokens"));
-    print_adapter(json_object_get(k, "lineage"));
+    print_adapter(json_object_get(k, "lineage"), json_object_get(k, "tensors"));
     json_array_foreach(json_object_get(k, "datasets"), i, item) {
         const char *licence = text_of(item, "license");
         printf("%-16s %-24s %s, licence %s\n", "dataset", text_of(item, "domain"), text_of(item, "path"),

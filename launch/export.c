@@ -32,7 +32,7 @@ typedef struct apart {
     char base[1024];
     pawl_model *model;
     pawl_adapter *adapter;
-    float *weights;
+    pawl_stack stack;
 } apart;
 
 static pawl_status open_apart(const char *path, pawl_which which, apart *a)
@@ -44,17 +44,37 @@ static pawl_status open_apart(const char *path, pawl_which which, apart *a)
     PAWL_TRY(pawl_describe_model(which.base && !a->lineage ? which.base : path, &model, tokenizer)); /* a checkpoint knows it */
     PAWL_TRY(pawl_model_open(&model, &a->model));
     PAWL_TRY(pawl_adapter_open(a->model, a->settings, path, &a->adapter));
-    PAWL_TRY(pawl_alloc((void **)&a->weights, (size_t)pawl_trained_count(a->model, a->adapter) * sizeof *a->weights, "an adapter"));
-    return pawl_load_adapter(path, which.ema, a->adapter, a->weights);
+    return pawl_load_stack(path, which.ema, a->adapter, &a->stack);
 }
 
 static void close_apart(apart *a)
 {
-    pawl_free(a->weights);
+    pawl_free(a->stack.flats);
     pawl_adapter_close(a->adapter);
     pawl_model_close(a->model);
     json_decref(a->settings);
     json_decref(a->lineage);
+}
+
+static void tell(const char *dir, const pawl_adapter *a, int stages, pawl_dtype dtype, const char *under)
+{
+    printf("%s: an adapter of %.2f M parameters as %s, on %s\n", dir, (double)pawl_trained_parameters(pawl_adapter_model(a), a) / 1e6,
+           pawl_dtype_name(dtype), under);
+    if (stages > 1) printf("  of rank %lld: the adapters of %d stages, one beside the other\n", (long long)pawl_adapter_rank(a), stages);
+}
+
+/* The adapters of several stages go out as one. */
+static pawl_status save_apart(const apart *a, pawl_dtype dtype, const char *under, const char *dir)
+{
+    pawl_adapter *one = NULL;
+    float *weights = NULL;
+    if (a->stack.count > 1) PAWL_TRY(pawl_stack_join(&a->stack, &one, &weights));
+    const pawl_adapter *out = one ? one : a->adapter;
+    const pawl_status s = pawl_peft_save(out, weights ? weights : a->stack.flats, dtype, under, dir);
+    if (s == PAWL_OK) tell(dir, out, a->stack.count, dtype, under);
+    pawl_free(weights);
+    pawl_adapter_close(one);
+    return s;
 }
 
 static pawl_status write_adapter(const char *path, pawl_which which, pawl_dtype dtype, const char *dir)
@@ -63,10 +83,7 @@ static pawl_status write_adapter(const char *path, pawl_which which, pawl_dtype 
     pawl_status s = open_apart(path, which, &a);
     const char *under = which.base ? which.base : a.base;
     if (s == PAWL_OK && which.base && a.lineage) s = pawl_check_base(a.lineage, which.base, path);
-    if (s == PAWL_OK) s = pawl_peft_save(a.adapter, a.weights, dtype, under, dir);
-    if (s == PAWL_OK)
-        printf("%s: an adapter of %.2f M parameters as %s, on %s\n", dir,
-               (double)pawl_trained_parameters(a.model, a.adapter) / 1e6, pawl_dtype_name(dtype), under);
+    if (s == PAWL_OK) s = save_apart(&a, dtype, under, dir);
     close_apart(&a);
     return s;
 }

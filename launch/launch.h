@@ -99,6 +99,7 @@ typedef struct pawl_opened {
     json_t *adapter_settings, *adapter_start; /* start: lineage of lora_model_dir */
     char adapter_base[1024];    /* where the weights under the adapter are read from */
     int adapter_goes_on;        /* its weights begin as those of the parent's adapter */
+    int adapters_before;        /* finished adapters that the run begins on: the parent's, the one that goes on included */
     pawl_data *data;
     int begins;                 /* set by who opens a run that begins: then prompts of synthesis are read */
     pawl_prompts *prompts;
@@ -186,7 +187,11 @@ PAWL_MUST pawl_status pawl_model_licenses(const char *path, json_t **out);
 /* The adapter at path apart from its base: its settings (NULL when there is none there; json_decref them), its base as
  * lineage says (NULL in a PEFT directory; json_decref it) and where that is. */
 PAWL_MUST pawl_status pawl_describe_adapter(const char *path, json_t **settings, json_t **base_lineage, char base[1024]);
-/* Its weights into flat, laid out as a. */
+/* How many adapters of finished stages the checkpoint at path holds under its last one (lora_stages). */
+PAWL_MUST pawl_status pawl_count_finished(const char *path, int *count);
+/* All of them and the last one, in their order, laid out as a; s->flats is to be pawl_free'd, also after an error. */
+PAWL_MUST pawl_status pawl_load_stack(const char *path, int ema, const pawl_adapter *a, pawl_stack *s);
+/* The last one's weights into flat, laid out as a. */
 PAWL_MUST pawl_status pawl_load_adapter(const char *path, int ema, const pawl_adapter *a, float *flat);
 /* Errors: EUSAGE when the model at path is not the one of a lineage record. who: what stands on it, for the sentence. */
 PAWL_MUST pawl_status pawl_check_base(const json_t *lineage, const char *path, const char *who);

@@ -159,6 +159,7 @@ static void fill_parts(pawl_comm *c, pawl_opened *o)
                             .adapter = o->adapter,
                             .adapter_settings = o->adapter_settings,
                             .adapter_start = o->adapter_start,
+                            .adapters_before = o->adapters_before,
                             .base_code = pawl_base_code(&o->config.adapter),
                             .live = pawl_on_terminal(),
                             .parent = o->parent,

@@ -122,15 +122,23 @@ static pawl_status claim_output(job *j)
 
 /* ---- where the weights come from ---- */
 
+/* Asked for again at stages' begins, when the files must still be those that the run began with. */
+static pawl_status fill_base(void *self, pawl_frozen *base, const pawl_stack *over)
+{
+    const job *j = self;
+    pawl_source *source;
+    if (over->count) PAWL_TRY(pawl_check_base(j->o.base, j->o.adapter_base, j->o.config.train.output_dir));
+    PAWL_TRY(pawl_source_open(j->o.adapter_base, (pawl_which){NULL, 0}, j->o.model, &source));
+    pawl_stacked with = {pawl_source_read, source, over};
+    const pawl_status s = pawl_frozen_fill(base, pawl_stacked_read, &with);
+    pawl_source_close(source);
+    return s;
+}
+
 static pawl_status load_base(job *j)
 {
     pawl_frozen *base = pawl_trainer_base(j->trainer);
-    pawl_source *source;
-    if (!base) return PAWL_OK;
-    PAWL_TRY(pawl_source_open(j->o.adapter_base, (pawl_which){NULL, 0}, j->o.model, &source));
-    const pawl_status s = pawl_frozen_fill(base, pawl_source_read, source);
-    pawl_source_close(source);
-    return s;
+    return base ? fill_base(j, base, &(pawl_stack){.adapter = j->o.adapter}) : PAWL_OK;
 }
 
 static pawl_status begin_adapter(job *j)
@@ -139,7 +147,7 @@ static pawl_status begin_adapter(job *j)
     float *weights = pawl_trainer_weights(j->trainer);
     if (c->adapter.lora_model_dir[0]) return pawl_load_adapter(c->adapter.lora_model_dir, 0, j->o.adapter, weights);
     if (j->o.adapter_goes_on) return pawl_load_adapter(c->checkpoint.parent_checkpoint, 0, j->o.adapter, weights);
-    pawl_adapter_init(j->o.adapter, (uint64_t)c->train.seed, weights);
+    pawl_adapter_init(j->o.adapter, (uint64_t)c->train.seed, 0, weights);
     return pawl_adapter_measure(j->o.adapter, j->o.device, pawl_trainer_base(j->trainer), weights);
 }
 
@@ -209,6 +217,8 @@ static pawl_status train(job *j, int *stopped, int *exit_status)
     PAWL_TRY(pawl_open_run(j->comm, &j->o, stopped));
     if (*stopped) return PAWL_OK;
     j->o.parts.until = j->until;
+    j->o.parts.fill_base = fill_base;
+    j->o.parts.fill_self = j;
     if (j->profiled) j->o.parts.profile = &j->profile;
     PAWL_TRY(pawl_resolve_auto(j->comm, &j->o, j->resume));
     PAWL_TRY(pawl_trainer_open(&j->o.parts, &j->trainer));

@@ -267,24 +267,63 @@ static pawl_status refuse_average(const char *path, int ema)
     return PAWL_OK;
 }
 
-static pawl_status read_state(const char *path, int ema, const pawl_model *m, const pawl_adapter *a, float *flat)
+/* The last adapter, behind those of s, which may be none. */
+static pawl_status read_state(const pawl_checkpoint *k, int ema, const pawl_stack *s, float *last)
+{
+    pawl_state weights = {0};
+    PAWL_TRY(require_average(k, ema));
+    pawl_status status = pawl_stack_state(s, &weights);
+    if (status == PAWL_OK) status = pawl_trained_state(pawl_adapter_model(s->adapter), s->adapter, last, prefix_of(ema), &weights);
+    if (status == PAWL_OK) status = pawl_checkpoint_read(k, &weights);
+    pawl_state_close(&weights);
+    return status;
+}
+
+static pawl_status read_stack(const pawl_checkpoint *k, int ema, pawl_stack *s)
+{
+    const size_t numbers = (size_t)pawl_trained_count(pawl_adapter_model(s->adapter), s->adapter);
+    s->count = pawl_finished_in(k);
+    PAWL_TRY(pawl_alloc((void **)&s->flats, (size_t)(s->count + 1) * numbers * sizeof *s->flats, "adapters"));
+    PAWL_TRY(read_state(k, ema, s, s->flats + (size_t)s->count * numbers));
+    s->count++;
+    return PAWL_OK;
+}
+
+pawl_status pawl_count_finished(const char *path, int *count)
 {
     pawl_checkpoint *k;
-    pawl_state weights = {0};
     PAWL_TRY(pawl_checkpoint_open(path, &k));
-    pawl_status s = require_average(k, ema);
-    if (s == PAWL_OK) s = pawl_trained_state(m, a, flat, prefix_of(ema), &weights);
-    if (s == PAWL_OK) s = pawl_checkpoint_read(k, &weights);
-    pawl_state_close(&weights);
+    *count = pawl_finished_in(k);
     pawl_checkpoint_close(k);
-    return s;
+    return PAWL_OK;
 }
 
 pawl_status pawl_load_adapter(const char *path, int ema, const pawl_adapter *a, float *flat)
 {
-    if (!is_adapter_folder(path)) return read_state(path, ema, pawl_adapter_model(a), a, flat);
-    PAWL_TRY(refuse_average(path, ema));
-    return pawl_peft_load(a, path, flat);
+    pawl_checkpoint *k;
+    if (is_adapter_folder(path)) {
+        PAWL_TRY(refuse_average(path, ema));
+        return pawl_peft_load(a, path, flat);
+    }
+    PAWL_TRY(pawl_checkpoint_open(path, &k));
+    const pawl_status s = read_state(k, ema, &(pawl_stack){.adapter = a}, flat);
+    pawl_checkpoint_close(k);
+    return s;
+}
+
+pawl_status pawl_load_stack(const char *path, int ema, const pawl_adapter *a, pawl_stack *s)
+{
+    pawl_checkpoint *k;
+    *s = (pawl_stack){.adapter = a};
+    if (is_adapter_folder(path)) {
+        s->count = 1;
+        PAWL_TRY(pawl_alloc((void **)&s->flats, (size_t)pawl_trained_count(pawl_adapter_model(a), a) * sizeof *s->flats, "an adapter"));
+        return pawl_load_adapter(path, ema, a, s->flats);
+    }
+    PAWL_TRY(pawl_checkpoint_open(path, &k));
+    const pawl_status status = read_stack(k, ema, s);
+    pawl_checkpoint_close(k);
+    return status;
 }
 
 /* One of: a Hugging Face directory; a checkpoint of all weights; an adapter over another source. */
@@ -294,7 +333,7 @@ struct pawl_source {
     pawl_checkpoint *checkpoint;
     pawl_state names; /* of the checkpoint's tensors, with shapes */
     pawl_adapter *adapter;
-    float *adapter_weights;
+    pawl_stack stack; /* the adapter of the last stage, on those of finished ones */
     pawl_source *under;
 };
 
@@ -305,7 +344,7 @@ void pawl_source_close(pawl_source *s)
     pawl_hf_reader_close(s->hf);
     pawl_checkpoint_close(s->checkpoint);
     pawl_state_close(&s->names);
-    pawl_free(s->adapter_weights);
+    pawl_free(s->stack.flats);
     pawl_adapter_close(s->adapter);
     pawl_free(s);
 }
@@ -321,16 +360,14 @@ pawl_status pawl_source_read(void *self, int tensor, float *to)
         return pawl_checkpoint_read(s->checkpoint, &only);
     }
     PAWL_TRY(pawl_source_read(s->under, tensor, to));
-    pawl_adapter_merge(s->adapter, s->adapter_weights, tensor, to);
+    pawl_stack_merge(&s->stack, tensor, to);
     return PAWL_OK;
 }
 
 static pawl_status open_adapter(pawl_source *s, const char *path, int ema, const json_t *settings)
 {
     PAWL_TRY(pawl_adapter_open(s->m, settings, path, &s->adapter));
-    const size_t bytes = (size_t)pawl_trained_count(s->m, s->adapter) * sizeof(float);
-    PAWL_TRY(pawl_alloc((void **)&s->adapter_weights, bytes, "an adapter"));
-    return pawl_load_adapter(path, ema, s->adapter, s->adapter_weights);
+    return pawl_load_stack(path, ema, s->adapter, &s->stack);
 }
 
 static pawl_status open_source(const char *path, pawl_which which, const pawl_model *m, int depth, pawl_source **out);

@@ -201,6 +201,11 @@ void pawl_adapter_close(pawl_adapter *a)
     pawl_free(a);
 }
 
+int pawl_adapter_is_dora(const pawl_adapter *a)
+{
+    return a->dora;
+}
+
 const pawl_model *pawl_adapter_model(const pawl_adapter *a)
 {
     return a->m;
@@ -296,12 +301,13 @@ static void fill_uniform(float *to, int64_t count, float bound, uint64_t seed, u
     }
 }
 
-void pawl_adapter_init(const pawl_adapter *a, uint64_t seed, float *flat)
+void pawl_adapter_init(const pawl_adapter *a, uint64_t seed, int n, float *flat)
 {
     memset(flat, 0, (size_t)a->flat * sizeof *flat);
     for (int i = 0; i < a->count; i++) {
         const pawl_adapted *t = &a->items[i];
         /* kaiming_uniform with a = sqrt(5): sqrt(6 / (1 + 5)) / sqrt(fan in) */
-        fill_uniform(flat + t->a, t->r * t->module.in, (float)(1 / sqrt((double)t->module.in)), seed, (uint64_t)i);
+        fill_uniform(flat + t->a, t->r * t->module.in, (float)(1 / sqrt((double)t->module.in)), seed,
+                     (uint64_t)n << 32 | (uint64_t)i);
     }
 }

@@ -154,9 +154,11 @@ void pawl_adapter_close(pawl_adapter *a);
 const pawl_model *pawl_adapter_model(const pawl_adapter *a);
 /* Settings that open the same adapter again; json_decref them. */
 PAWL_MUST pawl_status pawl_adapter_json(const pawl_adapter *a, json_t **out);
-/* Initial weights, counted from seed: A uniform within 1/sqrt(I), B zero. DoRA's magnitudes are those of the base, and
- * set by pawl_adapter_measure. */
-void pawl_adapter_init(const pawl_adapter *a, uint64_t seed, float *flat);
+/* Whether it is DoRA's: a length of each row apart from its direction. */
+int pawl_adapter_is_dora(const pawl_adapter *a);
+/* Initial weights of the n-th adapter of a run (0: the first), counted from seed: A uniform within 1/sqrt(I), B zero. DoRA's magnitudes
+ * are those of the base, and set by pawl_adapter_measure. */
+void pawl_adapter_init(const pawl_adapter *a, uint64_t seed, int n, float *flat);
 
 /* Works an adapter into one of the model's weights, the i-th tensor of pawl_model_state, where it has a part in that:
  * w + s b a, with DoRA m (w + s b a) / ||w + s b a||. */
@@ -170,6 +172,27 @@ PAWL_MUST pawl_status pawl_trained_state(const pawl_model *m, const pawl_adapter
                                          pawl_state *out);
 int pawl_trained_extents(const pawl_model *m, const pawl_adapter *a, const pawl_extent **out);
 int64_t pawl_adapter_rank(const pawl_adapter *a); /* the largest of its modules */
+
+/* Adapters of one layout that were finished one after the other and stay applied (decision 0037): what lies under the present one are
+ * the base's weights with these worked in, in this order. flats: their flat runs, one behind the other. */
+typedef struct pawl_stack {
+    const pawl_adapter *adapter;
+    float *flats; /* [count, pawl_trained_count] */
+    int count;
+} pawl_stack;
+const float *pawl_stack_at(const pawl_stack *s, int i);
+/* As pawl_adapter_merge of each. */
+void pawl_stack_merge(const pawl_stack *s, int tensor, float *w);
+/* Their tensors under their names in a checkpoint, PAWL_STACK_PREFIX "1/..." and so on; they do not change any more. */
+#define PAWL_STACK_PREFIX "model/finished/"
+PAWL_MUST pawl_status pawl_stack_state(const pawl_stack *s, pawl_state *out);
+/* O-LoRA's penalty, strength sum_i |A_i A^T|_1 over the stack's A_i and the A of `weights`, the whole flat run of the present adapter:
+ * grads, which begin at number `first` of it, += its gradient by the numbers [first, end); sums [pawl_adapter_rank] += its value, that
+ * of rows that begin among them. Local. Source: Wang et al. 2023. */
+PAWL_MUST pawl_status pawl_stack_overlap(const pawl_stack *s, pawl_device *d, const float *weights, float strength, int64_t first,
+                                         int64_t end, float *grads, double *sums);
+/* One adapter that adds what all of the stack add: of their ranks together. Close and pawl_free them. Errors: EUSAGE with DoRA; EMEM. */
+PAWL_MUST pawl_status pawl_stack_join(const pawl_stack *s, pawl_adapter **adapter, float **weights);
 
 /* Initial weights, counted from seed: normal(0, initializer_range), norms 1, biases 0. The second is a pawl_weight_read of them. */
 void pawl_model_init(const pawl_model *m, uint64_t seed, float *flat);
@@ -189,6 +212,13 @@ void pawl_frozen_close(pawl_frozen *f);
 size_t pawl_frozen_bytes(const pawl_model *m, pawl_code code, pawl_dtype type); /* the plan */
 /* Puts the i-th tensor of pawl_model_state into `to`, in the host's memory, as f32. */
 typedef pawl_status (*pawl_weight_read)(void *self, int tensor, float *to);
+/* A source with a stack worked in: pawl_stacked_read is a pawl_weight_read. */
+typedef struct pawl_stacked {
+    pawl_weight_read read;
+    void *self;
+    const pawl_stack *stack;
+} pawl_stacked;
+pawl_status pawl_stacked_read(void *stacked, int tensor, float *to);
 size_t pawl_frozen_fill_bytes(const pawl_model *m, const pawl_device *d, pawl_code code, pawl_dtype type); /* what filling takes meanwhile: the plan */
 /* Takes all weights from a source, tensor by tensor; those that are kept in few bits are never all there as f32. */
 PAWL_MUST pawl_status pawl_frozen_fill(pawl_frozen *f, pawl_weight_read read, void *self);

@@ -14,7 +14,7 @@ pawl_script(e2e_campaign 3600 ${PAWL_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/e2e/campa
 pawl_script(e2e_kill_again 900 ${CMAKE_COMMAND} -E env PAWL_KILL_SEED=21 ${PAWL_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/e2e/kill.py)
 set_tests_properties(e2e_campaign e2e_kill_again PROPERTIES LABELS long)
 
-foreach(name methods methods_oracle)
+foreach(name methods methods_oracle lora_stages)
   pawl_script(e2e_${name} 600 ${PAWL_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/e2e/${name}.py)
 endforeach()
 # Three stages with replay, killed. The methods beside it stand here, as keys of the run.

@@ -335,7 +335,7 @@ static void adapters_begin_as_nothing(void **state)
 {
     (void)state;
     problem p = open_problem(kinds[3], 1);
-    pawl_adapter_init(p.a, 8, p.flat);
+    pawl_adapter_init(p.a, 8, 0, p.flat);
     free(p.norms);
     assert_int_equal(pawl_adapter_measure(p.a, p.d, p.base, p.flat), PAWL_OK);
     naive_norms(&p);
@@ -352,9 +352,9 @@ static void adapters_begin_as_nothing(void **state)
     }
     assert_true(fabs(squares / (2 * R * D) - 1.0 / (3 * D)) < 0.3 / (3 * D)); /* uniform within 1/sqrt(D) */
     float *again = malloc((size_t)p.a->flat * sizeof *again);
-    pawl_adapter_init(p.a, 8, again);
+    pawl_adapter_init(p.a, 8, 0, again);
     assert_memory_equal(again + p.a->items[1].a, p.flat + p.a->items[1].a, R * D * sizeof *again);
-    pawl_adapter_init(p.a, 9, again);
+    pawl_adapter_init(p.a, 9, 0, again);
     assert_memory_not_equal(again + p.a->items[1].a, p.flat + p.a->items[1].a, R * D * sizeof *again);
     free(again);
     close_problem(&p);

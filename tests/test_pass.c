@@ -284,7 +284,7 @@ static void adapters_have_parts_too(void **unused)
         const pawl_over over = {.adapter = a, .base = base, .work = work, .seed = 4, .first_row = 7};
         const int64_t count = pawl_trained_count(s.model, a);
         float *weights = floats(count), *plain = floats(count), *grads = floats(count), losses[MOST];
-        pawl_adapter_init(a, 3, weights);
+        pawl_adapter_init(a, 3, 0, weights);
         for (int64_t i = 0; i < count; i++) weights[i] += 0.01f * (float)(i % 7);
         recorder r = {.m = s.model, .a = a, .weights = weights, .grads = grads, .failing = -1};
         usual_batch(&s);

@@ -127,7 +127,7 @@ static void adapters_give_the_same_bits(void **unused)
         const int tensors = pawl_trained_extents(s.model, a, &extents);
         const int64_t count = pawl_trained_count(s.model, a);
         float *weights = floats(count);
-        pawl_adapter_init(a, 3, weights);
+        pawl_adapter_init(a, 3, 0, weights);
         for (int64_t k = 0; k < count; k++) weights[k] += 0.01f * (float)(k % 7);
         answer plain = with_adapter(&s, a, base, weights, 0);
         for (int level = 1; level < LEVELS; level++) {

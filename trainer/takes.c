@@ -99,6 +99,18 @@ static pawl_status snapshot(const pawl_planned *w, size_t *bytes)
     return PAWL_OK;
 }
 
+static pawl_status finished(const pawl_planned *w, size_t *bytes)
+{
+    *bytes = pawl_finished_bytes(w->p);
+    return PAWL_OK;
+}
+
+static pawl_status reading_again(const pawl_planned *w, size_t *bytes)
+{
+    *bytes = pawl_finished_read_bytes(w->p);
+    return PAWL_OK;
+}
+
 static pawl_status replay(const pawl_planned *w, size_t *bytes)
 {
     *bytes = pawl_course_memory_bytes(w->p);
@@ -155,6 +167,8 @@ static const struct taking {
     {"scratch", STEPS, scratch},
     {"batch", STEPS, batch},
     {"checkpoint snapshot", STEPS, snapshot},
+    {"finished adapters", STEPS, finished},
+    {"reading the base", STEPS, reading_again},
     {"replay memory", STEPS, replay},
     {"methods", STEPS, methods},
     {"parent_kl", STEPS, parent},

@@ -67,6 +67,10 @@ typedef struct pawl_parts {
     json_t *adapter_settings;    /* for lineage, and to compare with on resume */
     json_t *adapter_start;       /* lineage of the adapter it begins as; NULL: of initial weights, or a parent's */
     pawl_code base_code;         /* how the linear weights under the adapter are kept */
+    int adapters_before;         /* finished when the run begins: a parent's, whose last one this run does not go on with */
+    /* Fills what is under the adapter with the base's weights, and `over` worked in (lora_stages); also at a stage's begin. Local. */
+    pawl_status (*fill_base)(void *self, pawl_frozen *base, const pawl_stack *over);
+    void *fill_self;
     int live;                    /* 1: progress is one line that is written over, on a terminal */
     json_t *parent;       /* {path, root_sha256} of parent_checkpoint; NULL: none */
     int goes_on;          /* 1: what is trained begins as parent_checkpoint has trained it: all weights, or its adapter */
@@ -158,6 +162,8 @@ pawl_frozen *pawl_trainer_base(pawl_trainer *t);
 /* Takes over a checkpoint of the same run: state, counters, lineage. The same FIXED configuration, data and tokenizer are
  * required. Collective. Errors: EUSAGE listing what differs; EDATA. */
 PAWL_MUST pawl_status pawl_trainer_resume(pawl_trainer *t, const char *path);
+/* Adapters of finished stages that a checkpoint holds beside the last one's. */
+int pawl_finished_in(const pawl_checkpoint *k);
 /* Says that the weights are of another run's checkpoint (parent_checkpoint), which the first checkpoint names as its
  * parent. Collective. */
 PAWL_MUST pawl_status pawl_trainer_continue(pawl_trainer *t, const char *path);

@@ -124,7 +124,7 @@ static pawl_status open_bench(bench *b, int threads)
     lay_out(b);
     fill_batch(b);
     if (!b->adapter) pawl_model_init(b->model, 42, b->weights);
-    else pawl_adapter_init(b->adapter, 42, b->weights);
+    else pawl_adapter_init(b->adapter, 42, 0, b->weights);
     return b->adapter ? pawl_adapter_measure(b->adapter, b->device, b->base, b->weights) : PAWL_OK;
 }
 

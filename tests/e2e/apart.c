@@ -181,6 +181,14 @@ static int64_t blocks_of(int64_t count)
     return (count + PAWL_SUM_BLOCK - 1) / PAWL_SUM_BLOCK;
 }
 
+static pawl_overlap overlap_at(const char *op, const pawl_overlap *o)
+{
+    pawl_overlap r = *o;
+    r.a = real_of(op, "a", o->a, (size_t)(o->rows * o->width) * sizeof *o->a);
+    r.kept = real_of(op, "kept", o->kept, (size_t)(o->kept_rows * o->width) * sizeof *o->kept);
+    return r;
+}
+
 static pawl_attend attend_at(const char *op, const pawl_attend *a)
 {
     pawl_attend r = *a;
@@ -338,6 +346,8 @@ ROW(mix, (pawl_device *d, float by_y, float *y, float by_x, const float *x, int6
 ROW(lerp, (pawl_device *d, float *a, const float *b, float part, int64_t count), (AT(a, count), AT(b, count), part, count))
 ROW(anchor, (pawl_device *d, float *g, const float *w, const float *anchor, const float *importance, float strength, int64_t count, double *blocks),
     (AT(g, count), AT(w, count), AT(anchor, count), AT(importance, count), strength, count, AT(blocks, blocks_of(count))))
+ROW(overlap_add, (pawl_device *d, const pawl_overlap *o, int64_t first, int64_t count, float *g, double *sums),
+    (&(pawl_overlap[]){overlap_at(op_name, o)}[0], first, count, AT(g, count), AT(sums, o->rows)))
 ROW(path, (pawl_device *d, float *path, const float *g, const float *before, const float *after, int64_t count),
     (AT(path, count), AT(g, count), AT(before, count), AT(after, count), count))
 ROW(synapses, (pawl_device *d, float *importance, float *path, const float *w, const float *start, float xi, int64_t count),
@@ -361,7 +371,7 @@ static const pawl_ops apart_ops = {
     OP(linear) OP(linear_dx) OP(linear_dw) OP(dropout) OP(add_noise) OP(low_rank_norms) OP(scale_columns) OP(add_columns) OP(column_dots)
     OP(embedding) OP(embedding_dw) OP(rmsnorm) OP(rmsnorm_backward) OP(layernorm) OP(layernorm_backward) OP(head_norm) OP(head_norm_backward)
     OP(rope) OP(attention) OP(attention_backward) OP(attention_cached) OP(swiglu) OP(swiglu_backward) OP(activate) OP(activate_backward)
-    OP(head_loss) OP(adamw) OP(sgd) OP(lion) OP(adamw_8bit) OP(adafactor) OP(muon_momentum) OP(mix) OP(lerp) OP(anchor) OP(path) OP(synapses)
+    OP(head_loss) OP(adamw) OP(sgd) OP(lion) OP(adamw_8bit) OP(adafactor) OP(muon_momentum) OP(mix) OP(lerp) OP(anchor) OP(overlap_add) OP(path) OP(synapses)
     OP(magnitudes) OP(dot) OP(sum_squares) OP(cast) OP(add) OP(quantise) OP(dequantise) OP(scale) OP(zero) OP(copy)
 #undef OP
 };

@@ -38,7 +38,7 @@ const pawl_field pawl_freeze_rows[] = {PAWL_FREEZE_FIELDS(PAWL_ROW_F) PAWL_ROW_E
 #undef PAWL_SECTION
 
 #define PAWL_SECTION pawl_continual_config
-const pawl_field pawl_continual_rows[] = {PAWL_CONTINUAL_FIELDS(PAWL_ROW_L, PAWL_ROW_R, PAWL_ROW_F) PAWL_ROW_END};
+const pawl_field pawl_continual_rows[] = {PAWL_CONTINUAL_FIELDS(PAWL_ROW_L, PAWL_ROW_R, PAWL_ROW_F, PAWL_ROW_C) PAWL_ROW_END};
 #undef PAWL_SECTION
 
 #define SAY(...) snprintf(why, room, __VA_ARGS__)

@@ -61,6 +61,9 @@ extern const pawl_field pawl_stage_rows[];
 #define PAWL_REPTILE_FIELDS(F)                                                                                                 \
     F(i64, every,   "50", 1, 1e12, "steps", FIXED, "an outer step every so many steps of a stage")                             \
     F(f64, epsilon, "0.5", 0, 1, "", FIXED, "its length: share of the way since the last one")
+#define PAWL_OLORA_FIELDS(F)                                                                                                   \
+    F(f64, lambda,  "0.5", 0, 1e6, "", FIXED, "strength: times the sum of |A_i A^T| over the adapters of finished stages")     \
+    F(f64, lambda2, "0",   0, 1e6, "", FIXED, "times the sum of squares of the present adapter")
 #define PAWL_FREEZE_FIELDS(F)                                                                                                  \
     F(flag, embeddings, "true", 0, 1, "", FIXED, "token and position embeddings do not change (nor a head that is one of them)") \
     F(i64, layers, "0", 0, 1e6, "layers", FIXED, "so many of the lowest layers do not change")
@@ -74,12 +77,17 @@ typedef struct pawl_agem_config { PAWL_AGEM_FIELDS(PAWL_MEMBER_F) } pawl_agem_co
 typedef struct pawl_sfa_config { PAWL_SFA_FIELDS(PAWL_MEMBER_F) } pawl_sfa_config;
 typedef struct pawl_wise_config { PAWL_WISE_FIELDS(PAWL_MEMBER_F) } pawl_wise_config;
 typedef struct pawl_reptile_config { PAWL_REPTILE_FIELDS(PAWL_MEMBER_F) } pawl_reptile_config;
+typedef struct pawl_olora_config { PAWL_OLORA_FIELDS(PAWL_MEMBER_F) } pawl_olora_config;
 typedef struct pawl_freeze_config { PAWL_FREEZE_FIELDS(PAWL_MEMBER_F) } pawl_freeze_config;
-extern const pawl_field pawl_ewc_rows[], pawl_si_rows[], pawl_mas_rows[], pawl_l2sp_rows[], pawl_agem_rows[], pawl_sfa_rows[], pawl_wise_rows[], pawl_reptile_rows[], pawl_freeze_rows[];
+extern const pawl_field pawl_ewc_rows[], pawl_si_rows[], pawl_mas_rows[], pawl_l2sp_rows[], pawl_agem_rows[], pawl_sfa_rows[], pawl_wise_rows[], pawl_reptile_rows[], pawl_olora_rows[], pawl_freeze_rows[];
+
+/* Adapters of stages (finished.h). */
+extern const char *const pawl_lora_stages_names[]; /* "same", "merge", "orthogonal", NULL */
+enum { PAWL_LORA_SAME, PAWL_LORA_MERGE, PAWL_LORA_ORTHOGONAL };
 
 /* clang-format off */
 /* One row a method, in its owner's words; a record that is null is off. */
-#define PAWL_CONTINUAL_FIELDS(L, R, F)                                                                                            \
+#define PAWL_CONTINUAL_FIELDS(L, R, F, C)                                                                                            \
     L(stages,       pawl_stage_config, PAWL_STAGES_MAX, pawl_stage_rows, FIXED, "what is learnt one after the other, in one run; empty: datasets, in a stage named main") \
     L(general_data, pawl_dataset_config, PAWL_DATASETS_MAX, pawl_dataset_rows, FIXED, "text that stands for what the base knew: measured, and what val_set_size leaves of it enters the memory before the first stage") \
     R(der,          pawl_der_config, pawl_der_rows, FIXED, "rows of the memory are also learnt towards what the model said of them when they came in (DER, DER++)") \
@@ -94,6 +102,8 @@ extern const pawl_field pawl_ewc_rows[], pawl_si_rows[], pawl_mas_rows[], pawl_l
     R(sfa,          pawl_sfa_config, pawl_sfa_rows, FIXED, "average with the weights of the stage's begin again and again")    \
     R(wise,         pawl_wise_config, pawl_wise_rows, FIXED, "at a stage's end, interpolate between the weights of its begin and its end") \
     R(reptile,      pawl_reptile_config, pawl_reptile_rows, FIXED, "outer steps over inner ones; with replay, those of MER")   \
+    C(lora_stages,  "same", pawl_lora_stages_names, FIXED, "adapters: same (one through all stages), merge (each stage ends with its adapter worked into what is under the next one), orthogonal (O-LoRA: merge, and A held orthogonal to those of finished stages)") \
+    R(olora,        pawl_olora_config, pawl_olora_rows, FIXED, "the penalty of lora_stages: orthogonal; null: at its defaults") \
     R(freeze,       pawl_freeze_config, pawl_freeze_rows, FIXED, "parts that no step changes") \
     R(forgetting_budget, pawl_budget_config, pawl_budget_rows, FREE, "what earlier domains may lose: judged at the end of every stage, against what is held out of them") \
     R(parent_kl,    pawl_drift_config, pawl_drift_rows, FIXED, "every evaluation also measures the KL divergence from the model of the run's start, on held-out texts") \
@@ -101,7 +111,7 @@ extern const pawl_field pawl_ewc_rows[], pawl_si_rows[], pawl_mas_rows[], pawl_l
     F(i64, probe_rows, "16", 1, 1e9, "rows", FIXED, "held-out rows of a domain in a probe, evenly spread over them")
 /* clang-format on */
 typedef struct pawl_continual_config {
-    PAWL_CONTINUAL_FIELDS(PAWL_MEMBER_L, PAWL_MEMBER_R, PAWL_MEMBER_F)
+    PAWL_CONTINUAL_FIELDS(PAWL_MEMBER_L, PAWL_MEMBER_R, PAWL_MEMBER_F, PAWL_MEMBER_C)
 } pawl_continual_config;
 extern const pawl_field pawl_continual_rows[];
 

@@ -5,13 +5,14 @@
 #include "trainer/continual/slices.h"
 
 /* Gradients: what is frozen is 0 first, then the loss' own is projected, then SI keeps it, then penalties are added. */
-const pawl_method *const pawl_method_table[] = {&pawl_method_der, &pawl_method_lwf, &pawl_freeze, &pawl_agem,
-                                                &pawl_si,         &pawl_ewc,        &pawl_mas,    &pawl_l2sp,
-                                                &pawl_sfa,        &pawl_reptile,    &pawl_wise,   NULL};
+const pawl_method *const pawl_method_table[] = {&pawl_method_der, &pawl_method_lwf, &pawl_freeze, &pawl_agem,    &pawl_si,   &pawl_ewc, &pawl_mas,
+                                                &pawl_l2sp,       &pawl_olora,      &pawl_sfa,    &pawl_reptile, &pawl_wise, NULL};
 
 static int is_on(const pawl_method *m, const pawl_parts *p)
 {
-    return p->continual && *(const int32_t *)((const char *)p->continual + m->present) != 0;
+    if (!p->continual) return 0;
+    const int32_t value = *(const int32_t *)((const char *)p->continual + m->present);
+    return m->when ? value == m->when : value != 0;
 }
 
 static int runs_of(const pawl_method *m)

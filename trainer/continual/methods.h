@@ -15,6 +15,7 @@ typedef struct pawl_moment {
     const pawl_parts *p;
     pawl_stepper *stepper; /* weights, gradients, ranges: stepper->hold; scratch for passes */
     pawl_memory *memory;   /* NULL: none */
+    const struct pawl_finished *finished; /* NULL: one adapter for all stages, or none */
     const pawl_stream *stream;
     const pawl_stage *stage; /* the present one */
     int stage_index;         /* counted over the finished runs that this one continues, too */
@@ -26,7 +27,8 @@ typedef struct pawl_moment {
 
 typedef struct pawl_method {
     const char *name;
-    size_t present; /* where pawl_continual_config says whether it is on */
+    size_t present; /* where pawl_continual_config says whether it is on, ... */
+    int32_t when;   /* ... by this value; 0: by any but 0 */
     /* What it keeps for every number that is trained: a run for each of these names (ended by NULL), which are in checkpoints, and
      * `more` that are not. Then its self is a pawl_slices, opened and closed for it, and in its states. NULL: its self is its own. */
     const char *const *kept;
@@ -72,7 +74,7 @@ typedef struct pawl_method {
     pawl_status (*remember)(void *self, const pawl_moment *m);  /* the memory has taken the stage's rows. Collective */
 } pawl_method;
 
-extern const pawl_method pawl_method_der, pawl_method_lwf, pawl_freeze, pawl_agem, pawl_si, pawl_ewc, pawl_mas, pawl_l2sp, pawl_sfa, pawl_reptile,
+extern const pawl_method pawl_method_der, pawl_method_lwf, pawl_freeze, pawl_agem, pawl_si, pawl_ewc, pawl_mas, pawl_l2sp, pawl_olora, pawl_sfa, pawl_reptile,
     pawl_wise;
 extern const pawl_method *const pawl_method_table[]; /* ended by NULL */
 

@@ -22,6 +22,7 @@ static pawl_status list_state(pawl_trainer *t)
     pawl_state_close(&c->state);
     PAWL_TRY(append(pawl_stepper_state(t->stepper), &c->state));
     pawl_status s = pawl_stepper_names(t->stepper, &names);
+    if (s == PAWL_OK && c->finished) s = pawl_stack_state(&c->finished->stack, &c->state);
     if (s == PAWL_OK) s = pawl_methods_state(&c->methods, &names, &c->state);
     pawl_state_close(&names);
     if (s == PAWL_OK) s = pawl_drift_state(c->drift, &c->state);
@@ -91,6 +92,7 @@ pawl_status pawl_course_place(pawl_trainer *t, const pawl_checkpoint *k)
                (long long)step, s->name, (long long)s->first_step, (long long)s->end_step);
     t->evaluated = number_or(run, "evaluated", t->evaluated);
     pawl_optim_since(pawl_stepper_optim(t->stepper), s->since);
+    if (c->finished) PAWL_TRY(pawl_finished_place(c->finished, k));
     PAWL_TRY(list_state(t));
     return pawl_checkpoint_read(k, &c->state);
 }
@@ -99,6 +101,7 @@ pawl_status pawl_course_resume(pawl_trainer *t, const pawl_checkpoint *k)
 {
     pawl_course *c = t->course;
     if (c->memory) PAWL_TRY(pawl_memory_read(c->memory, k));
+    if (c->finished) PAWL_TRY(pawl_finished_lay(c->finished, t->stepper));
     PAWL_TRY(pawl_agree(t->p->comm, pawl_course_call(t, PAWL_HOOK_RESUME)));
     return pawl_course_saver(t);
 }
@@ -161,10 +164,24 @@ static pawl_status take_over_record(pawl_trainer *t, const pawl_checkpoint *k)
     return PAWL_OK;
 }
 
+/* Where the parent's adapter goes on: those that it stands on. */
+static pawl_status take_over_adapters(pawl_trainer *t, const pawl_checkpoint *k)
+{
+    pawl_finished *f = t->course->finished;
+    pawl_state state = {0};
+    if (t->p->adapters_before == 0) return PAWL_OK;
+    PAWL_TRY(pawl_finished_place(f, k));
+    pawl_status s = pawl_stack_state(&f->stack, &state);
+    if (s == PAWL_OK) s = pawl_checkpoint_read(k, &state);
+    pawl_state_close(&state);
+    return s;
+}
+
 pawl_status pawl_course_continue(pawl_trainer *t, const pawl_checkpoint *k)
 {
     PAWL_TRY(pawl_agree(t->p->comm, require_tokenizer(t, k)));
     PAWL_TRY(pawl_agree(t->p->comm, take_over_record(t, k)));
+    PAWL_TRY(pawl_agree(t->p->comm, take_over_adapters(t, k)));
     if (t->course->memory) {
         PAWL_TRY(pawl_memory_read(t->course->memory, k));
         PAWL_TRY(pawl_agree(t->p->comm, pawl_course_require_domains(t)));

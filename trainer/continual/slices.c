@@ -95,7 +95,7 @@ pawl_status pawl_slices_anchor(pawl_slices *s, const float *weights, float *grad
     const int64_t blocks = blocks_of(s);
     memset(s->blocks, 0, (size_t)blocks * sizeof *s->blocks);
     for (pawl_slice x = {.part = -1}; pawl_slice_next(s, &x);)
-        PAWL_TRY(pawl_anchor(s->p->device, grads + x.at, weights + x.at, anchor + x.at,
+        PAWL_TRY(pawl_anchor(s->p->device, grads + x.at, weights + x.at, anchor ? anchor + x.at : NULL,
                              importance ? importance + x.at : NULL, (float)strength, x.count, x.blocks));
     for (int64_t i = 0; i < blocks; i++) *penalty += s->blocks[i];
     return PAWL_OK;

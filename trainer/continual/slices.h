@@ -36,7 +36,7 @@ typedef struct pawl_slice {
 int pawl_slice_next(const pawl_slices *s, pawl_slice *x);
 
 /* grads += the gradient of (strength / 2) sum importance (weights - anchor)^2, whose value over the range is added to
- * *penalty; importance NULL: 1. Local. */
+ * *penalty; importance NULL: 1; anchor NULL: 0. Local. */
 PAWL_MUST pawl_status pawl_slices_anchor(pawl_slices *s, const float *weights, float *grads, const float *anchor,
                                          const float *importance, double strength, double *penalty);
 /* to = from over the range. Local. */

@@ -1,6 +1,7 @@
 #include "trainer/continual/stages.h"
 
 #include "trainer/continual/controller.h"
+#include "trainer/continual/finished.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -65,7 +66,7 @@ void pawl_stream_of(const pawl_parts *p, pawl_stream *out)
                               .first_step = at,
                               .optim = *p->optim,
                               .replay_ratio = ratio_of(c, s),
-                              .forget = s && s->reset_optimizer && i > 0};
+                              .forget = i > 0 && (s->reset_optimizer || pawl_adapter_a_stage(p))};
         snprintf(stage->name, sizeof stage->name, "%s", s ? s->name : "main");
         if (s) override_optim(&stage->optim, s);
         stage->since = since = stage->forget ? at : since;

@@ -19,6 +19,7 @@ static void update_moment(pawl_trainer *t)
     c->methods.now = (pawl_moment){.p = t->p,
                                    .stepper = t->stepper,
                                    .memory = c->memory,
+                                   .finished = c->finished,
                                    .stream = &c->stream,
                                    .stage = pawl_course_stage(t),
                                    .stage_index = c->before + c->stage,
@@ -145,6 +146,7 @@ static pawl_status find_until(const pawl_trainer *t, int *out)
 static pawl_status open_rest(pawl_trainer *t)
 {
     pawl_course *c = t->course;
+    PAWL_TRY(pawl_finished_open(t->p, &c->finished));
     update_moment(t);
     PAWL_TRY(pawl_methods_open(&c->methods));
     PAWL_TRY(open_losses(t));
@@ -175,6 +177,7 @@ void pawl_course_close(pawl_trainer *t)
     pawl_methods_close(&c->methods);
     pawl_drift_close(c->drift);
     pawl_memory_close(c->memory);
+    pawl_finished_close(c->finished);
     pawl_state_close(&c->state);
     pawl_text_close(&c->taken_over);
     pawl_free(c->losses);
@@ -232,6 +235,13 @@ static pawl_status absorb(pawl_trainer *t, int first, int end, int all)
 
 /* ---- where stages begin and end ---- */
 
+/* The saver is opened anew, since there is one finished adapter more to be saved. */
+static pawl_status begin_adapter(pawl_trainer *t)
+{
+    PAWL_TRY(pawl_finished_push(t->course->finished, t->stepper));
+    return pawl_course_saver(t);
+}
+
 static pawl_status remember(pawl_trainer *t)
 {
     const pawl_memory *m = t->course->memory;
@@ -261,6 +271,7 @@ pawl_status pawl_course_begin(pawl_trainer *t, int *stopped)
     int first, end;
     if (c->taken_over.bytes) pawl_screen_line(t->p, "%s", c->taken_over.data);
     PAWL_TRY(pawl_agree(t->p->comm, pawl_stepper_begin(t->stepper)));
+    if (t->p->adapters_before > 0) PAWL_TRY(begin_adapter(t));
     PAWL_TRY(record_parent(t));
     pawl_data_general(t->p->data, &first, &end);
     if (c->memory && end > first) PAWL_TRY(absorb(t, first, end, 1));
@@ -345,6 +356,7 @@ pawl_status pawl_course_advance(pawl_trainer *t)
     c->ratio = pawl_stream_first_ratio(s);
     if (s->forget) pawl_optim_forget(pawl_stepper_optim(t->stepper));
     pawl_optim_since(pawl_stepper_optim(t->stepper), s->since);
+    if (c->finished) PAWL_TRY(begin_adapter(t));
     return pawl_course_call(t, PAWL_HOOK_BEGIN_STAGE);
 }
 

@@ -2,6 +2,7 @@
 #ifndef PAWL_TRAINER_CONTINUAL_STREAM_H
 #define PAWL_TRAINER_CONTINUAL_STREAM_H
 
+#include "trainer/continual/finished.h"
 #include "trainer/continual/methods.h"
 
 /* How far a stage is. A checkpoint made on a stop at a stage's last step says which of its ends' parts are done. */
@@ -21,6 +22,7 @@ typedef struct pawl_course {
     double ratio;             /* share of replayed rows now */
     pawl_memory_inputs memory_in;
     pawl_memory *memory; /* NULL: none */
+    pawl_finished *finished; /* NULL: one adapter for all stages, or none */
     pawl_methods methods;
     int general_known;    /* a run that begins continues one that has measured general data */
     pawl_text taken_over; /* lines about what methods took over from it; shown when the run begins */

@@ -1,0 +1,79 @@
+/* O-LoRA: loss + lambda sum_i |A_i A^T|_1 + lambda2 (|A|^2 + |B|^2), over each module's A and the A_i of finished
+ * stages, which stay applied and do not change (finished.h). |.|_1 is the sum over all pairs of their rows: adapters
+ * whose rows do not overlap read different directions of what comes in. Source: Wang et al. 2023 (arXiv 2310.14152),
+ * with the absolute values of their program; there lambda2 is on norms that are not squared. */
+#include "trainer/continual/finished.h"
+#include "trainer/continual/slices.h"
+
+const char *const pawl_lora_stages_names[] = {"same", "merge", "orthogonal", NULL};
+
+#define PAWL_SECTION pawl_olora_config
+const pawl_field pawl_olora_rows[] = {PAWL_OLORA_FIELDS(PAWL_ROW_F) PAWL_ROW_END};
+#undef PAWL_SECTION
+
+typedef struct olora {
+    pawl_slices slices; /* no runs: it keeps nothing */
+    pawl_olora_config config;
+    int64_t rank;
+    pawl_arena arena;
+    double *sums; /* [rank] */
+} olora;
+
+static void lay_out(olora *o)
+{
+    o->sums = pawl_take_bytes(&o->arena, (size_t)o->rank * sizeof *o->sums);
+}
+
+static olora olora_of(const pawl_parts *p)
+{
+    const pawl_continual_config *c = p->continual;
+    olora o = {.config = c->olora.value, .rank = pawl_adapter_rank(p->adapter), .arena = {.name = "methods"}};
+    if (!c->olora.present) pawl_fields_default(pawl_olora_rows, &o.config);
+    return o;
+}
+
+static size_t bytes(const pawl_parts *p, int64_t first, int64_t end)
+{
+    olora o = olora_of(p);
+    lay_out(&o);
+    return o.arena.used + pawl_slices_bytes(p, first, end, 0);
+}
+
+static pawl_status olora_open(const pawl_moment *m, void **self)
+{
+    olora *o;
+    PAWL_TRY(pawl_alloc((void **)&o, sizeof *o, "olora"));
+    *self = o;
+    *o = olora_of(m->p);
+    lay_out(o);
+    PAWL_TRY(pawl_arena_open(&o->arena));
+    lay_out(o);
+    return pawl_slices_open(m, 0, &o->slices);
+}
+
+static void olora_close(void *self)
+{
+    olora *o = self;
+    pawl_slices_close(&o->slices);
+    pawl_arena_close(&o->arena);
+}
+
+/* A row's products need all of it, wherever the range begins: the weights are whole on every rank under an adapter. */
+static pawl_status gradient(void *self, const pawl_moment *m, const float *weights, float *grads, double *penalty)
+{
+    olora *o = self;
+    for (int64_t r = 0; r < o->rank; r++) o->sums[r] = 0;
+    PAWL_TRY(pawl_stack_overlap(&m->finished->stack, m->p->device, m->stepper->hold.weights, (float)o->config.lambda,
+                                o->slices.first, o->slices.end, grads, o->sums));
+    for (int64_t r = 0; r < o->rank; r++) *penalty += o->sums[r];
+    if (o->config.lambda2 == 0) return PAWL_OK;
+    return pawl_slices_anchor(&o->slices, weights, grads, NULL, NULL, 2 * o->config.lambda2, penalty);
+}
+
+const pawl_method pawl_olora = {.name = "olora",
+                                .present = offsetof(pawl_continual_config, lora_stages),
+                                .when = PAWL_LORA_ORTHOGONAL,
+                                .bytes = bytes,
+                                .open = olora_open,
+                                .close = olora_close,
+                                .gradient = gradient};
