@@ -3,7 +3,7 @@
 include(CheckCSourceRuns)
 check_c_source_runs("int main(void) { __builtin_cpu_init(); return !(__builtin_cpu_supports(\"fma\") && __builtin_cpu_supports(\"avx2\")); }"
   PAWL_HAVE_FMA)
-set(shim_flags -include ${CMAKE_CURRENT_SOURCE_DIR}/cuda_on_cpu/shim_cuda.h -O2 -ffp-contract=off -fno-strict-aliasing
+set(shim_flags -include ${CMAKE_CURRENT_SOURCE_DIR}/cuda_on_cpu/shim_cuda.h -std=gnu++17 -O2 -ffp-contract=off -fno-strict-aliasing
   -Wall -Wextra -Wshadow $<$<BOOL:${PAWL_WERROR}>:-Werror>)
 if(PAWL_HAVE_FMA)
   list(APPEND shim_flags -mavx2 -mfma)

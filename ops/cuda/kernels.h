@@ -12,6 +12,7 @@
 #ifndef PAWL_OPS_CUDA_KERNELS_H
 #define PAWL_OPS_CUDA_KERNELS_H
 
+#include "ops/dynamic_rule.h"
 #include "ops/ops.h"
 
 #ifdef __cplusplus
@@ -41,6 +42,74 @@ void pawl_cuda_lion(pawl_stream s, float *w, const float *g, float *m, int64_t c
 void pawl_cuda_muon_momentum(pawl_stream s, const float *g, float *m, float *out, int64_t count, const pawl_muon_step *k);
 void pawl_cuda_mix(pawl_stream s, float by_y, float *y, float by_x, const float *x, int64_t count);
 void pawl_cuda_lerp(pawl_stream s, float *a, const float *b, float part, int64_t count);
+
+/* signed_levels, levels: as pawl_dynamic_fill makes them, in device memory. */
+void pawl_cuda_adamw_8bit(pawl_stream s, float *w, const float *g, const pawl_moments_8bit *moments, int64_t count,
+                          const pawl_adamw_step *k, const pawl_dynamic *signed_levels, const pawl_dynamic *levels);
+
+/* ---- adafactor.cu ---- */
+/* two: room for two numbers beside the scratch that every backend has. */
+void pawl_cuda_adafactor(pawl_stream s, float *w, const float *g, float *row, float *col, int64_t rows, int64_t cols,
+                         void *scratch, const pawl_adafactor_step *k, double *two);
+
+/* ---- sums.cu ---- */
+void pawl_cuda_dot(pawl_stream s, const float *x, const float *y, int64_t count, double *blocks);
+void pawl_cuda_sum_squares(pawl_stream s, const float *x, int64_t count, double *blocks);
+void pawl_cuda_anchor(pawl_stream s, float *g, const float *w, const float *anchor, const float *importance, float strength,
+                      int64_t count, double *blocks);
+void pawl_cuda_path(pawl_stream s, float *path, const float *g, const float *before, const float *after, int64_t count);
+void pawl_cuda_synapses(pawl_stream s, float *importance, float *path, const float *w, const float *start, float xi, int64_t count);
+void pawl_cuda_magnitudes(pawl_stream s, float *g, int squared, int64_t count);
+
+/* ---- embedding.cu ---- */
+void pawl_cuda_embedding(pawl_stream s, pawl_tensor table, pawl_tensor ids, pawl_tensor out);
+void pawl_cuda_embedding_dw(pawl_stream s, pawl_tensor dout, pawl_tensor ids, pawl_tensor dtable);
+
+/* ---- noise.cu ---- */
+void pawl_cuda_dropout(pawl_stream s, const pawl_drop *how, pawl_tensor x, pawl_put put, pawl_tensor y);
+void pawl_cuda_add_noise(pawl_stream s, const pawl_noise *how, pawl_tensor x);
+
+/* ---- quant.cu ---- */
+void pawl_cuda_quantise(pawl_stream s, pawl_tensor w, const pawl_coded *q, int64_t first);
+void pawl_cuda_dequantise(pawl_stream s, const pawl_coded *q, int64_t first, pawl_tensor w);
+
+/* ---- norm.cu ---- */
+/* What the gradients of norms of `rows` rows (of heads: rows times heads) of `width` numbers need. */
+size_t pawl_cuda_norm_scratch_bytes(int64_t rows, int64_t width);
+void pawl_cuda_rmsnorm(pawl_stream s, pawl_tensor residual, pawl_tensor x, pawl_tensor w, float eps, pawl_tensor sum,
+                       pawl_tensor y, pawl_tensor rstd);
+void pawl_cuda_rmsnorm_backward(pawl_stream s, pawl_tensor dy, pawl_tensor sum, pawl_tensor w, pawl_tensor rstd, pawl_put put,
+                                pawl_tensor dsum, pawl_tensor dw, void *scratch);
+void pawl_cuda_layernorm(pawl_stream s, pawl_tensor residual, pawl_tensor x, pawl_tensor w, pawl_tensor bias, float eps,
+                         pawl_tensor sum, pawl_tensor y, pawl_tensor mean, pawl_tensor rstd);
+void pawl_cuda_layernorm_backward(pawl_stream s, pawl_tensor dy, pawl_tensor sum, pawl_tensor w, pawl_tensor mean,
+                                  pawl_tensor rstd, pawl_put put, pawl_tensor dsum, pawl_tensor dw, pawl_tensor dbias,
+                                  void *scratch);
+void pawl_cuda_head_norm(pawl_stream s, pawl_tensor x, pawl_tensor w, float eps, int64_t first, int64_t heads, pawl_tensor y,
+                         pawl_tensor rstd);
+void pawl_cuda_head_norm_backward(pawl_stream s, pawl_tensor x, pawl_tensor w, pawl_tensor rstd, int64_t first, int64_t heads,
+                                  pawl_put put, pawl_tensor dy, pawl_tensor dw, void *scratch);
+
+/* ---- attention.cu ---- */
+void pawl_cuda_attention(pawl_stream s, const pawl_attend *a, pawl_tensor qkv, pawl_tensor out, pawl_tensor lse);
+size_t pawl_cuda_attention_scratch_bytes(int64_t positions, int64_t heads);
+void pawl_cuda_attention_backward(pawl_stream s, const pawl_attend *a, pawl_tensor dout, pawl_tensor qkv, pawl_tensor out,
+                                  pawl_tensor lse, pawl_tensor dqkv, void *scratch);
+void pawl_cuda_attention_cached(pawl_stream s, const pawl_attend *a, pawl_tensor q, pawl_tensor keys, pawl_tensor values,
+                                int64_t first, int64_t last, pawl_tensor out);
+
+/* ---- columns.cu ---- */
+/* What sums over `rows` rows need for each of `width` columns. */
+size_t pawl_cuda_column_scratch_bytes(int64_t rows, int64_t width);
+/* sums[o] = (put) the sum over n of x[n, first + o]: a bias's gradient.   lo? x [N,W]  sums [O] */
+void pawl_cuda_column_sums(pawl_stream s, pawl_tensor x, int64_t first, pawl_put put, pawl_tensor sums, void *scratch);
+void pawl_cuda_column_dots(pawl_stream s, pawl_tensor x, int64_t first, pawl_tensor y, pawl_put put, pawl_tensor sums,
+                           void *scratch);
+/* y[n, first + o] = (put) bias[o]: what a product is then added to.   bias [O]  lo? y [N,W] */
+void pawl_cuda_add_bias(pawl_stream s, pawl_tensor bias, pawl_put put, pawl_tensor y, int64_t first);
+void pawl_cuda_scale_columns(pawl_stream s, pawl_tensor x, int64_t first, pawl_tensor gain, pawl_tensor y);
+void pawl_cuda_add_columns(pawl_stream s, pawl_tensor x, pawl_tensor gain, pawl_tensor y, int64_t first);
+void pawl_cuda_low_rank_norms(pawl_stream s, pawl_tensor w, pawl_tensor a, pawl_tensor b, float scale, pawl_tensor norms);
 
 #ifdef __cplusplus
 }

@@ -1,6 +1,7 @@
 /* The update rules over flat arrays: a number has the same bits wherever its array begins, for ranks cut these. */
 #include "ops/adamw_rule.h"
 #include "ops/cuda/numbers.h"
+#include "ops/dynamic_rule.h"
 #include "ops/lion_rule.h"
 #include "ops/muon_rule.h"
 #include "ops/sgd_rule.h"
@@ -87,6 +88,45 @@ void pawl_cuda_muon_momentum(pawl_stream s, const float *g, float *m, float *out
 {
     EACH(muon_momentum_kernel, 4, on_sixteen(g, m, out), count, s, g, m, out, count, (float)k->momentum,
          (float)k->grad_scale, k->nesterov);
+}
+
+/* Magnitudes are in the order of their bits. */
+static __device__ __forceinline__ float greatest_magnitude(float x)
+{
+    const int most = pawl_block_reduce<PAWL_DYNAMIC_BLOCK / PAWL_WARP, pawl_greater>((int)(pawl_float_bits(x) & 0x7fffffffu));
+    return pawl_bits_float((uint32_t)most);
+}
+
+/* A block of zeros has codes of 0 beside a scale of 0. */
+static __device__ __forceinline__ void encode_dynamic(const pawl_dynamic *d, float x, bool is_there, int32_t mirror, uint8_t *code,
+                                                      float *scale)
+{
+    const float most = greatest_magnitude(x);
+    if (threadIdx.x == 0) *scale = most;
+    if (is_there) *code = (uint8_t)(most == 0.0f ? d->zero : pawl_dynamic_code(d, x / most, mirror));
+}
+
+/* A thread to a number, a block of threads to a block that shares its scales. */
+static __global__ void adamw_8bit_kernel(float *w, const float *g, pawl_moments_8bit moments, int64_t count,
+                                         const pawl_dynamic *signed_levels, const pawl_dynamic *levels, pawl_adamw_numbers k)
+{
+    const int64_t i = first_of<1>();
+    const bool is_there = i < count;
+    float *m_scale = moments.m_scale + blockIdx.x, *v_scale = moments.v_scale + blockIdx.x, m = 0, v = 0;
+    if (is_there) {
+        m = signed_levels->level[moments.m[i]] * *m_scale;
+        v = levels->level[moments.v[i]] * *v_scale;
+        w[i] = pawl_adamw_rule(w[i], g[i], &m, &v, k);
+    }
+    encode_dynamic(signed_levels, m, is_there, 254, moments.m + i, m_scale); /* begins with a barrier: all have read */
+    encode_dynamic(levels, v, is_there, 255, moments.v + i, v_scale);
+}
+
+void pawl_cuda_adamw_8bit(pawl_stream s, float *w, const float *g, const pawl_moments_8bit *moments, int64_t count,
+                          const pawl_adamw_step *k, const pawl_dynamic *signed_levels, const pawl_dynamic *levels)
+{
+    PAWL_LAUNCH(adamw_8bit_kernel, blocks_of(count, PAWL_DYNAMIC_BLOCK), PAWL_DYNAMIC_BLOCK, 0, s, w, g, *moments, count,
+                signed_levels, levels, pawl_adamw_prepare(k));
 }
 
 template <int V> static __global__ void mix_kernel(float by_y, float *y, float by_x, const float *x, int64_t count)

@@ -5,11 +5,17 @@
 #include "tests/cuda_on_cpu/kernel_check.h"
 
 /* The last one is all NULL. */
-extern const struct CMUnitTest shim_tests[], elementwise_tests[], optimizer_tests[];
+extern const struct CMUnitTest shim_tests[], elementwise_tests[], optimizer_tests[], norm_tests[], column_tests[],
+    embedding_tests[], quant_tests[], sum_tests[], attention_tests[];
 
 /* Numbers of flat arrays: none, one, about a warp, about a block of threads that take four each. */
 static const int64_t counts[] = {0, 1, 3, 31, 257, 1023, 1025, 5000};
 enum { COUNTS = sizeof counts / sizeof *counts };
+
+/* Each of them, on 16 bytes and off it. */
+#define EVERY_COUNT(n)                                                                                                 \
+    for (int i_ = 0; i_ < COUNTS; i_++)                                                                                \
+        BOTH_PLACES for (int64_t n = counts[i_], once_ = 1; once_; once_ = 0)
 
 static UNUSED float *array_of(int64_t count)
 {

@@ -103,8 +103,16 @@ void keep_order(int order)
     }
 }
 
-static float number_of(const result *r, const void *at, int64_t i)
+double *doubles(const char *name, int64_t count, int poisoned)
 {
+    const pawl_tensor t = {.dtype = PAWL_F64, .ndim = 1, .dim = {count}, .data = bytes_of((size_t)count * sizeof(double), 0)};
+    if (!poisoned) memset(t.data, 0, (size_t)count * sizeof(double));
+    return changed(name, t).data;
+}
+
+static double number_of(const result *r, const void *at, int64_t i)
+{
+    if (r->t.dtype == PAWL_F64) return ((const double *)at)[i];
     return r->t.dtype == PAWL_BF16 ? pawl_bf16_widen_rule(((const uint16_t *)at)[i]) : ((const float *)at)[i];
 }
 

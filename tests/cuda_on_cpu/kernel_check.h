@@ -40,6 +40,7 @@ pawl_tensor output(const char *name, int low, int64_t rows, int64_t columns);
 pawl_tensor changed(const char *name, pawl_tensor t);
 /* The same of arrays that are no tensors of floats: bytes are compared. */
 void *output_bytes(const char *name, size_t bytes);
+double *doubles(const char *name, int64_t count, int poisoned); /* or 0 */
 void *scratch_of(size_t bytes);
 
 void keep_cpu(void);
@@ -48,8 +49,8 @@ void compare(const char *file, int line, double tolerance);
 void end_case(void);
 void begin_order(int order);
 
-/* tolerance: relative L2 of each result; 0: the same bits (where the CPU fuses). For bf16 results a few numbers may be rounded
- * the other way: BF16 times that. */
+/* tolerance: relative L2 of each result; 0: the same bits (where the CPU fuses). With a tolerance a few numbers of bf16 may be
+ * rounded the other way. */
 #define AGREE(tolerance, on_cpu, on_cuda)                                                                              \
     do {                                                                                                               \
         assert_done(on_cpu);                                                                                           \

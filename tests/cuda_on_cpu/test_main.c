@@ -2,7 +2,9 @@
 #include "ops/cuda/kernels_list.h"
 #include "tests/cuda_on_cpu/cases.h"
 
-static const struct CMUnitTest *const parts[] = {shim_tests, elementwise_tests, optimizer_tests};
+static const struct CMUnitTest *const parts[] = {shim_tests,   elementwise_tests, optimizer_tests, norm_tests,
+                                                column_tests, embedding_tests,   quant_tests,     sum_tests,
+                                                attention_tests};
 
 #define NAME(kernel) #kernel,
 static const char *const kernels[] = {PAWL_CUDA_KERNELS(NAME)};
@@ -23,6 +25,14 @@ static int open_cpu(void **state)
     return 0;
 }
 
+/* After a case that failed, too. */
+static int forget_case(void **state)
+{
+    (void)state;
+    end_case();
+    return 0;
+}
+
 static int close_cpu(void **state)
 {
     (void)state;
@@ -37,7 +47,10 @@ int main(int argc, char **argv)
     struct CMUnitTest tests[TESTS_MOST] = {{NULL, NULL, NULL, NULL, NULL}};
     int count = 0;
     for (size_t p = 0; p < sizeof parts / sizeof *parts; p++)
-        for (const struct CMUnitTest *t = parts[p]; t->name && count < TESTS_MOST - 1; t++) tests[count++] = *t;
+        for (const struct CMUnitTest *t = parts[p]; t->name && count < TESTS_MOST - 1; t++) {
+            tests[count] = *t;
+            tests[count++].teardown_func = forget_case;
+        }
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
     else

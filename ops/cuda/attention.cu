@@ -1,0 +1,392 @@
+/* Attention in f32, without tensor cores: what serves where cuDNN does not, and what cuDNN is compared with.
+ *
+ * A block has 32 rows of its own, four to a warp, and passes 32 others by at a time, one to a lane: so a lane has four
+ * scores, and what is added up for the own rows is in registers, 32 columns apart. Forward, and for the queries' gradients, the
+ * own rows are queries and the others keys; for the gradients of keys and values it is the other way round, and the
+ * queries of all heads that share the keys pass by. Every sum runs in an order that the shape alone decides, and nothing is
+ * added by two blocks: that costs seven products in the backward pass where five would do.
+ * Sources: Dao et al. 2022, algorithms 1 and 4. */
+#include "ops/cuda/numbers.h"
+#include "ops/softmax_rule.h"
+
+enum { TILE = PAWL_WARP, OWN = 4, BLOCK_ROWS = OWN * PAWL_THREADS / PAWL_WARP, SCORES = TILE + 1 };
+
+static const float lowest = -1e30f; /* below every score, and still a number */
+
+/* A call. Tensors are of bf16 where `low`. */
+struct attend_of {
+    pawl_attend over;
+    int low;
+    const void *qkv, *out, *dout;
+    const float *lse, *mean;
+};
+
+static __device__ __forceinline__ float number(const void *at, int64_t i, int is_low)
+{
+    return is_low ? get((const bf16 *)at, i) : get((const float *)at, i);
+}
+
+static __device__ __forceinline__ void put_number(void *at, int64_t i, int is_low, float x)
+{
+    if (is_low)
+        put((bf16 *)at, i, x);
+    else
+        put((float *)at, i, x);
+}
+
+static __device__ __forceinline__ int64_t qkv_stride(const pawl_attend &o)
+{
+    return (o.heads + 2 * o.kv_heads) * o.head_dim;
+}
+
+/* The earliest key that a query sees. */
+static __device__ __forceinline__ int64_t sees(const pawl_attend &o, int64_t n)
+{
+    const int64_t window = o.window > 0 ? n - o.window + 1 : 0, start = o.starts[n];
+    return start > window ? start : window;
+}
+
+/* Rows side by side in shared memory, `columns` apart; zeros beyond the head's columns and beyond the last row. M: 32
+ * columns are zeroed or read so many times. */
+template <int M>
+static __device__ __forceinline__ void lay(const void *at, int is_low, int64_t stride, int64_t count, int64_t width, int columns,
+                                           float *rows)
+{
+    for (int r = pawl_warp(); r < TILE; r += PAWL_THREADS / PAWL_WARP)
+        for (int m = 0; m < M; m++) {
+            const int c = pawl_lane() + PAWL_WARP * m;
+            rows[r * columns + c] = r < count && c < width ? number(at, r * stride + c, is_low) : 0.0f;
+        }
+}
+
+/* The products of this warp's rows with this lane's. */
+static __device__ __forceinline__ some<OWN> against(const float *own, int own_columns, const float *other, int64_t width)
+{
+    some<OWN> s = {};
+    for (int64_t c = 0; c < width; c += 4) {
+        float x[4];
+        for (int j = 0; j < 4; j++) x[j] = other[c + j];
+        for (int i = 0; i < OWN; i++) {
+            const some<4> y = take<4>(own, i * own_columns + c, (i + 1) * own_columns);
+            for (int j = 0; j < 4; j++) s.x[i] = pawl_fma(y.x[j], x[j], s.x[i]);
+        }
+    }
+    return s;
+}
+
+template <int M> struct sums {
+    float x[OWN][M];
+};
+
+/* sums += scores times the rows that passed by. scores: this warp's, a row of SCORES to each own row. */
+template <int M>
+static __device__ __forceinline__ void add_rows(const float *scores, const float *rows, int columns, sums<M> *to)
+{
+    for (int j = 0; j < TILE; j++) {
+        float x[M];
+        for (int m = 0; m < M; m++) x[m] = rows[j * columns + pawl_lane() + PAWL_WARP * m];
+        for (int i = 0; i < OWN; i++) {
+            const float p = scores[i * SCORES + j];
+            for (int m = 0; m < M; m++) to->x[i][m] = pawl_fma(p, x[m], to->x[i][m]);
+        }
+    }
+}
+
+static __device__ __forceinline__ void keep_scores(const some<OWN> &s, float *scores)
+{
+    for (int i = 0; i < OWN; i++) scores[i * SCORES + pawl_lane()] = s.x[i];
+}
+
+template <int M>
+static __device__ __forceinline__ void put_sums(const sums<M> &from, int64_t own, int64_t end, int64_t stride, int64_t width,
+                                                void *at, int is_low)
+{
+    for (int i = 0; i < OWN; i++)
+        for (int m = 0; m < M; m++) {
+            const int c = pawl_lane() + PAWL_WARP * m;
+            if (own + i < end && c < width) put_number(at, (own + i) * stride + c, is_low, from.x[i][m]);
+        }
+}
+
+/* Which rows a block has: of row `row`, head `head`, positions [first, ...), of which this warp's are from `own` on. */
+struct place {
+    int64_t row, head, first, own, begin, end; /* begin, end: of the row */
+};
+
+static __device__ __forceinline__ place place_of(const pawl_attend &o, int64_t heads)
+{
+    const int64_t tiles = (o.tokens + BLOCK_ROWS - 1) / BLOCK_ROWS, at = blockIdx.x / tiles;
+    place p;
+    p.row = at / heads;
+    p.head = at % heads;
+    p.begin = p.row * o.tokens;
+    p.end = p.begin + o.tokens;
+    p.first = p.begin + blockIdx.x % tiles * BLOCK_ROWS;
+    p.own = p.first + OWN * pawl_warp();
+    return p;
+}
+
+/* The earliest key of the block's queries. Every warp looks at all of them. */
+static __device__ __forceinline__ int64_t first_key(const pawl_attend &o, const place &p)
+{
+    const int64_t n = p.first + pawl_lane() < p.end ? p.first + pawl_lane() : p.first;
+    return p.end - pawl_warp_reduce<pawl_greater>(p.end - sees(o, n));
+}
+
+/* Where its parts of the shared memory are. */
+template <int M> struct desk {
+    enum { COLUMNS = PAWL_WARP * M, OTHER = COLUMNS + 1 }; /* odd: lanes read one column without waiting for each other */
+    float *own, *own_too, *other, *other_too, *scores, *scores_too;
+};
+
+template <int M> static __device__ __forceinline__ desk<M> desk_of(int own_kinds, int other_kinds)
+{
+    typedef desk<M> d;
+    desk<M> k;
+    k.own = (float *)pawl_dynamic_shared();
+    k.own_too = k.own + BLOCK_ROWS * d::COLUMNS;
+    k.other = k.own + own_kinds * BLOCK_ROWS * d::COLUMNS;
+    k.other_too = k.other + TILE * d::OTHER;
+    k.scores = k.other + other_kinds * TILE * d::OTHER;
+    k.scores_too = k.scores + BLOCK_ROWS * SCORES;
+    return k;
+}
+
+template <int M> static size_t desk_bytes(int own_kinds, int other_kinds, int score_kinds)
+{
+    typedef desk<M> d;
+    return (size_t)(own_kinds * BLOCK_ROWS * d::COLUMNS + other_kinds * TILE * d::OTHER + score_kinds * BLOCK_ROWS * SCORES) *
+           sizeof(float);
+}
+
+static __device__ __forceinline__ const void *from_number(const void *at, int64_t i, int is_low)
+{
+    return (const char *)at + i * (is_low ? 2 : 4);
+}
+
+/* The running softmax of an own row: its score becomes an exponential over the new maximum; returns the factor to it. */
+static __device__ __forceinline__ float absorb(float *score, float *most, float *sum)
+{
+    const float top = pawl_greater::of(pawl_warp_reduce<pawl_greater>(*score), *most);
+    const float shrink = pawl_softmax_rule(*most, top);
+    *score = pawl_softmax_rule(*score, top);
+    *sum = *sum * shrink + pawl_warp_reduce<pawl_plus>(*score);
+    *most = top;
+    return shrink;
+}
+
+template <int M> static __global__ void __launch_bounds__(PAWL_THREADS) attend_kernel(attend_of a, void *out, float *lse)
+{
+    const pawl_attend &o = a.over;
+    const int64_t K = o.head_dim, stride = qkv_stride(o);
+    const place p = place_of(o, o.heads);
+    const desk<M> d = desk_of<M>(1, 1);
+    const int64_t kv = p.head / (o.heads / o.kv_heads), last = p.first + BLOCK_ROWS < p.end ? p.first + BLOCK_ROWS : p.end;
+    const float *own = d.own + OWN * pawl_warp() * desk<M>::COLUMNS;
+    float *scores = d.scores + OWN * pawl_warp() * SCORES, most[OWN], sum[OWN];
+    int64_t from[OWN];
+    sums<M> to = {};
+    for (int i = 0; i < OWN; i++) {
+        most[i] = lowest;
+        sum[i] = 0;
+        from[i] = p.own + i < p.end ? sees(o, p.own + i) : p.end;
+    }
+    lay<M>(from_number(a.qkv, p.first * stride + p.head * K, a.low), a.low, stride, p.end - p.first, K, desk<M>::COLUMNS, d.own);
+    for (int64_t key = first_key(o, p); key < last; key += TILE) {
+        const void *keys = from_number(a.qkv, key * stride + (o.heads + kv) * K, a.low);
+        __syncthreads();
+        lay<M>(keys, a.low, stride, last - key, K, desk<M>::OTHER, d.other);
+        __syncthreads();
+        some<OWN> s = against(own, desk<M>::COLUMNS, d.other + pawl_lane() * desk<M>::OTHER, K);
+        const int64_t j = key + pawl_lane();
+        for (int i = 0; i < OWN; i++) {
+            s.x[i] = j >= from[i] && j <= p.own + i ? o.scale * s.x[i] : -INFINITY;
+            const float shrink = absorb(&s.x[i], &most[i], &sum[i]);
+            for (int m = 0; m < M; m++) to.x[i][m] *= shrink;
+        }
+        keep_scores(s, scores);
+        __syncthreads();
+        lay<M>(from_number(keys, o.kv_heads * K, a.low), a.low, stride, last - key, K, desk<M>::OTHER, d.other);
+        __syncthreads();
+        add_rows<M>(scores, d.other, desk<M>::OTHER, &to);
+    }
+    for (int i = 0; i < OWN; i++) {
+        for (int m = 0; m < M; m++) to.x[i][m] *= 1.0f / sum[i];
+        if (pawl_lane() == 0 && p.own + i < p.end) lse[(p.own + i) * o.heads + p.head] = most[i] + pawl_log_rule(sum[i]);
+    }
+    put_sums<M>(to, p.own, p.end, o.heads * K, K, (void *)from_number(out, p.head * K, a.low), a.low);
+}
+
+/* mean[n, h] = the output's product with its gradient. A warp to each. */
+static __global__ void attend_mean_kernel(attend_of a, float *mean)
+{
+    const int64_t i = (int64_t)blockIdx.x * (PAWL_THREADS / PAWL_WARP) + pawl_warp(), K = a.over.head_dim;
+    if (i >= a.over.rows * a.over.tokens * a.over.heads) return;
+    float sum = 0;
+    for (int64_t c = pawl_lane(); c < K; c += PAWL_WARP) sum = pawl_fma(number(a.dout, i * K + c, a.low), number(a.out, i * K + c, a.low), sum);
+    sum = pawl_warp_reduce<pawl_plus>(sum);
+    if (pawl_lane() == 0) mean[i] = sum;
+}
+
+/* A score's product as its probability; and the gradient of the score, by that of the probability. */
+static __device__ __forceinline__ float gradient_of(float *score, float dp, bool seen, float scale, float lse, float mean)
+{
+    *score = seen ? pawl_softmax_rule(scale * *score, lse) : 0.0f;
+    return scale * pawl_softmax_backward_rule(*score, dp, mean);
+}
+
+template <int M> static __global__ void __launch_bounds__(PAWL_THREADS) attend_queries_kernel(attend_of a, void *dqkv)
+{
+    const pawl_attend &o = a.over;
+    const int64_t K = o.head_dim, stride = qkv_stride(o), head_stride = o.heads * K;
+    const place p = place_of(o, o.heads);
+    const desk<M> d = desk_of<M>(2, 2);
+    const int64_t kv = p.head / (o.heads / o.kv_heads), last = p.first + BLOCK_ROWS < p.end ? p.first + BLOCK_ROWS : p.end;
+    const int at = OWN * pawl_warp() * desk<M>::COLUMNS, lane = pawl_lane() * desk<M>::OTHER;
+    float *scores = d.scores + OWN * pawl_warp() * SCORES, lse[OWN], mean[OWN];
+    int64_t from[OWN];
+    sums<M> to = {};
+    for (int i = 0; i < OWN; i++) {
+        const int64_t n = p.own + i;
+        from[i] = n < p.end ? sees(o, n) : p.end;
+        lse[i] = n < p.end ? a.lse[n * o.heads + p.head] : 0.0f;
+        mean[i] = n < p.end ? a.mean[n * o.heads + p.head] : 0.0f;
+    }
+    lay<M>(from_number(a.qkv, p.first * stride + p.head * K, a.low), a.low, stride, p.end - p.first, K, desk<M>::COLUMNS, d.own);
+    lay<M>(from_number(a.dout, p.first * head_stride + p.head * K, a.low), a.low, head_stride, p.end - p.first, K, desk<M>::COLUMNS,
+           d.own_too);
+    for (int64_t key = first_key(o, p); key < last; key += TILE) {
+        const void *keys = from_number(a.qkv, key * stride + (o.heads + kv) * K, a.low);
+        __syncthreads();
+        lay<M>(keys, a.low, stride, last - key, K, desk<M>::OTHER, d.other);
+        lay<M>(from_number(keys, o.kv_heads * K, a.low), a.low, stride, last - key, K, desk<M>::OTHER, d.other_too);
+        __syncthreads();
+        some<OWN> s = against(d.own + at, desk<M>::COLUMNS, d.other + lane, K),
+                  ds = against(d.own_too + at, desk<M>::COLUMNS, d.other_too + lane, K);
+        const int64_t j = key + pawl_lane();
+        for (int i = 0; i < OWN; i++)
+            ds.x[i] = gradient_of(&s.x[i], ds.x[i], j >= from[i] && j <= p.own + i, o.scale, lse[i], mean[i]);
+        keep_scores(ds, scores);
+        pawl_warp_barrier();
+        add_rows<M>(scores, d.other, desk<M>::OTHER, &to);
+    }
+    put_sums<M>(to, p.own, p.end, stride, K, (void *)from_number(dqkv, p.head * K, a.low), a.low);
+}
+
+template <int M> static __global__ void __launch_bounds__(PAWL_THREADS) attend_keys_kernel(attend_of a, void *dqkv)
+{
+    const pawl_attend &o = a.over;
+    const int64_t K = o.head_dim, stride = qkv_stride(o), head_stride = o.heads * K, group = o.heads / o.kv_heads;
+    const place p = place_of(o, o.kv_heads);
+    const desk<M> d = desk_of<M>(2, 2);
+    const int64_t keys = (o.heads + p.head) * K, values = keys + o.kv_heads * K;
+    const int64_t last_key = p.first + BLOCK_ROWS - 1 < p.end - 1 ? p.first + BLOCK_ROWS - 1 : p.end - 1;
+    const int at = OWN * pawl_warp() * desk<M>::COLUMNS, lane = pawl_lane() * desk<M>::OTHER;
+    float *scores = d.scores + OWN * pawl_warp() * SCORES, *dscores = d.scores_too + OWN * pawl_warp() * SCORES;
+    sums<M> dkeys = {}, dvalues = {};
+    lay<M>(from_number(a.qkv, p.first * stride + keys, a.low), a.low, stride, p.end - p.first, K, desk<M>::COLUMNS, d.own);
+    lay<M>(from_number(a.qkv, p.first * stride + values, a.low), a.low, stride, p.end - p.first, K, desk<M>::COLUMNS, d.own_too);
+    for (int64_t head = p.head * group; head < (p.head + 1) * group; head++)
+        for (int64_t first = p.first; first < p.end; first += TILE) {
+            const int64_t n = first + pawl_lane(), from = n < p.end ? sees(o, n) : p.end;
+            if (!pawl_ballot(from <= last_key)) continue; /* every warp looks at the same queries */
+            const float lse = n < p.end ? a.lse[n * o.heads + head] : 0.0f, mean = n < p.end ? a.mean[n * o.heads + head] : 0.0f;
+            __syncthreads();
+            lay<M>(from_number(a.qkv, first * stride + head * K, a.low), a.low, stride, p.end - first, K, desk<M>::OTHER, d.other);
+            lay<M>(from_number(a.dout, first * head_stride + head * K, a.low), a.low, head_stride, p.end - first, K,
+                   desk<M>::OTHER, d.other_too);
+            __syncthreads();
+            some<OWN> s = against(d.own + at, desk<M>::COLUMNS, d.other + lane, K),
+                      ds = against(d.own_too + at, desk<M>::COLUMNS, d.other_too + lane, K);
+            for (int i = 0; i < OWN; i++)
+                ds.x[i] = gradient_of(&s.x[i], ds.x[i], p.own + i >= from && p.own + i <= n, o.scale, lse, mean);
+            pawl_warp_barrier();
+            keep_scores(s, scores);
+            keep_scores(ds, dscores);
+            pawl_warp_barrier();
+            add_rows<M>(scores, d.other_too, desk<M>::OTHER, &dvalues);
+            add_rows<M>(dscores, d.other, desk<M>::OTHER, &dkeys);
+        }
+    put_sums<M>(dkeys, p.own, p.end, stride, K, (void *)from_number(dqkv, keys, a.low), a.low);
+    put_sums<M>(dvalues, p.own, p.end, stride, K, (void *)from_number(dqkv, values, a.low), a.low);
+}
+
+/* As M how many times 32 columns a head has, rounded up to a power of two. */
+#define BY_COLUMNS(head_dim, ...)                                                                                      \
+    do {                                                                                                               \
+        if ((head_dim) <= 32) {                                                                                        \
+            enum { M = 1 };                                                                                            \
+            __VA_ARGS__;                                                                                               \
+        } else if ((head_dim) <= 64) {                                                                                 \
+            enum { M = 2 };                                                                                            \
+            __VA_ARGS__;                                                                                               \
+        } else if ((head_dim) <= 128) {                                                                                \
+            enum { M = 4 };                                                                                            \
+            __VA_ARGS__;                                                                                               \
+        } else {                                                                                                       \
+            enum { M = 8 };                                                                                            \
+            __VA_ARGS__;                                                                                               \
+        }                                                                                                              \
+    } while (0)
+
+static int64_t blocks_for(const pawl_attend *o, int64_t heads)
+{
+    return o->rows * heads * blocks_of(o->tokens, BLOCK_ROWS);
+}
+
+void pawl_cuda_attention(pawl_stream s, const pawl_attend *o, pawl_tensor qkv, pawl_tensor out, pawl_tensor lse)
+{
+    const attend_of a = {*o, low(qkv), qkv.data, nullptr, nullptr, nullptr, nullptr};
+    BY_COLUMNS(o->head_dim, PAWL_LAUNCH(attend_kernel<M>, blocks_for(o, o->heads), PAWL_THREADS, desk_bytes<M>(1, 1, 1), s, a,
+                                        out.data, data<float>(lse)));
+}
+
+size_t pawl_cuda_attention_scratch_bytes(int64_t positions, int64_t heads)
+{
+    return (size_t)(positions * heads) * sizeof(float);
+}
+
+void pawl_cuda_attention_backward(pawl_stream s, const pawl_attend *o, pawl_tensor dout, pawl_tensor qkv, pawl_tensor out,
+                                  pawl_tensor lse, pawl_tensor dqkv, void *scratch)
+{
+    float *mean = (float *)scratch;
+    const attend_of a = {*o, low(qkv), qkv.data, out.data, dout.data, data<float>(lse), mean};
+    PAWL_LAUNCH(attend_mean_kernel, blocks_of(o->rows * o->tokens * o->heads, PAWL_THREADS / PAWL_WARP), PAWL_THREADS, 0, s, a, mean);
+    BY_COLUMNS(o->head_dim, PAWL_LAUNCH(attend_queries_kernel<M>, blocks_for(o, o->heads), PAWL_THREADS, desk_bytes<M>(2, 2, 1), s,
+                                        a, dqkv.data);
+               PAWL_LAUNCH(attend_keys_kernel<M>, blocks_for(o, o->kv_heads), PAWL_THREADS, desk_bytes<M>(2, 2, 2), s, a,
+                           dqkv.data));
+}
+
+/* One query against a cache. A block to a head: a thread to a key, then a thread to a column of the values. */
+static __global__ void attend_cached_kernel(pawl_attend o, const float *q, const float *keys, const float *values, int64_t first,
+                                            int64_t last, float *out)
+{
+    enum { WARPS = PAWL_THREADS / PAWL_WARP };
+    PAWL_SHARED(float, p, PAWL_THREADS);
+    const int64_t K = o.head_dim, stride = o.kv_heads * K, head = blockIdx.x, kv = head / (o.heads / o.kv_heads) * K;
+    const int c = (int)threadIdx.x;
+    float most = lowest, sum = 0, to = 0;
+    for (int64_t key = first; key <= last; key += PAWL_THREADS) {
+        const int64_t j = key + threadIdx.x, left = last - key + 1, count = left < (int64_t)blockDim.x ? left : (int64_t)blockDim.x;
+        float score = 0;
+        for (int64_t i = 0; i < K && j <= last; i++) score = pawl_fma(q[head * K + i], keys[j * stride + kv + i], score);
+        score = j <= last ? o.scale * score : -INFINITY;
+        const float top = pawl_greater::of(pawl_block_reduce<WARPS, pawl_greater>(score), most);
+        const float shrink = pawl_softmax_rule(most, top);
+        p[threadIdx.x] = pawl_softmax_rule(score, top);
+        sum = sum * shrink + pawl_block_reduce<WARPS, pawl_plus>(p[threadIdx.x]); /* its barriers make p whole */
+        most = top;
+        to *= shrink;
+        for (int64_t i = 0; i < count && c < K; i++) to = pawl_fma(p[i], values[(key + i) * stride + kv + c], to);
+        __syncthreads();
+    }
+    if (c < K) out[head * K + c] = to / sum;
+}
+
+void pawl_cuda_attention_cached(pawl_stream s, const pawl_attend *a, pawl_tensor q, pawl_tensor keys, pawl_tensor values,
+                                int64_t first, int64_t last, pawl_tensor out)
+{
+    PAWL_LAUNCH(attend_cached_kernel, a->heads, PAWL_THREADS, 0, s, *a, data<float>(q), data<float>(keys), data<float>(values),
+                first, last, data<float>(out));
+}
