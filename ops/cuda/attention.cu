@@ -82,6 +82,7 @@ template <int M> struct sums {
 template <int M>
 static __device__ __forceinline__ void add_rows(const float *scores, const float *rows, int columns, sums<M> *to)
 {
+    PAWL_UNROLL(4)
     for (int j = 0; j < TILE; j++) {
         float x[M];
         for (int m = 0; m < M; m++) x[m] = rows[j * columns + pawl_lane() + PAWL_WARP * m];
@@ -175,7 +176,7 @@ static __device__ __forceinline__ float absorb(float *score, float *most, float 
     return shrink;
 }
 
-template <int M> static __global__ void __launch_bounds__(PAWL_THREADS) attend_kernel(attend_of a, void *out, float *lse)
+template <int M> static __global__ void __launch_bounds__(PAWL_THREADS, 2) attend_kernel(attend_of a, void *out, float *lse)
 {
     const pawl_attend &o = a.over;
     const int64_t K = o.head_dim, stride = qkv_stride(o);
@@ -235,7 +236,7 @@ static __device__ __forceinline__ float gradient_of(float *score, float dp, bool
     return scale * pawl_softmax_backward_rule(*score, dp, mean);
 }
 
-template <int M> static __global__ void __launch_bounds__(PAWL_THREADS) attend_queries_kernel(attend_of a, void *dqkv)
+template <int M> static __global__ void __launch_bounds__(PAWL_THREADS, 2) attend_queries_kernel(attend_of a, void *dqkv)
 {
     const pawl_attend &o = a.over;
     const int64_t K = o.head_dim, stride = qkv_stride(o), head_stride = o.heads * K;
@@ -273,7 +274,7 @@ template <int M> static __global__ void __launch_bounds__(PAWL_THREADS) attend_q
     put_sums<M>(to, p.own, p.end, stride, K, (void *)from_number(dqkv, p.head * K, a.low), a.low);
 }
 
-template <int M> static __global__ void __launch_bounds__(PAWL_THREADS) attend_keys_kernel(attend_of a, void *dqkv)
+template <int M> static __global__ void __launch_bounds__(PAWL_THREADS, 2) attend_keys_kernel(attend_of a, void *dqkv)
 {
     const pawl_attend &o = a.over;
     const int64_t K = o.head_dim, stride = qkv_stride(o), head_stride = o.heads * K, group = o.heads / o.kv_heads;

@@ -31,6 +31,10 @@ static inline void pawl_launch(void (*kernel)(Parameters...), int64_t blocks, in
 /* An array that the threads of a block share. */
 #define PAWL_SHARED(type, name, count) __shared__ type name[count]
 
+/* Before a loop: so many turns of it at a time, where that is left to the compiler too many registers are asked for. */
+#define PAWL_UNROLL_(text) _Pragma(#text)
+#define PAWL_UNROLL(turns) PAWL_UNROLL_(unroll turns)
+
 /* As many bytes as the launch said, on 16. */
 static __device__ __forceinline__ void *pawl_dynamic_shared(void)
 {

@@ -6,7 +6,7 @@
 
 /* The last one is all NULL. */
 extern const struct CMUnitTest shim_tests[], elementwise_tests[], optimizer_tests[], norm_tests[], column_tests[],
-    embedding_tests[], quant_tests[], sum_tests[], attention_tests[];
+    embedding_tests[], quant_tests[], sum_tests[], attention_tests[], head_tests[];
 
 /* Numbers of flat arrays: none, one, about a warp, about a block of threads that take four each. */
 static const int64_t counts[] = {0, 1, 3, 31, 257, 1023, 1025, 5000};

@@ -52,6 +52,8 @@ static inline int atomicAdd(int *at, int by)
     static const char name##_key = 0;                                                                                  \
     type(&name)[count] = *(type(*)[count])pawl_shim_shared(&name##_key, sizeof(type) * (count))
 
+#define PAWL_UNROLL(turns)
+
 static inline void *pawl_dynamic_shared(void)
 {
     return pawl_shim_dynamic();

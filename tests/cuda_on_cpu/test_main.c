@@ -4,7 +4,7 @@
 
 static const struct CMUnitTest *const parts[] = {shim_tests,   elementwise_tests, optimizer_tests, norm_tests,
                                                 column_tests, embedding_tests,   quant_tests,     sum_tests,
-                                                attention_tests};
+                                                attention_tests, head_tests};
 
 #define NAME(kernel) #kernel,
 static const char *const kernels[] = {PAWL_CUDA_KERNELS(NAME)};
