@@ -65,6 +65,11 @@ void *output_bytes(const char *name, size_t bytes)
     return changed(name, tensor_of(PAWL_U8, 0, (int64_t)bytes)).data;
 }
 
+int32_t *output_ids(const char *name, int64_t count)
+{
+    return changed(name, tensor_of(PAWL_I32, 0, count)).data;
+}
+
 void *scratch_of(size_t bytes)
 {
     return bytes_of(bytes, 0);
@@ -137,7 +142,7 @@ void compare(const char *file, int line, double tolerance)
         const result *r = &at_hand.results[i];
         if (memcmp(r->first, r->cpu, pawl_tensor_bytes(r->t)) == 0) continue;
         if (tolerance == 0 && at_hand.fused) fail_msg("%s:%d: %s is not the CPU's to the bit (%g)", file, line, r->name, apart_of(r));
-        if (r->t.dtype == PAWL_U8) fail_msg("%s:%d: the bytes of %s differ", file, line, r->name);
+        if (r->t.dtype == PAWL_U8 || r->t.dtype == PAWL_I32) fail_msg("%s:%d: the bytes of %s differ", file, line, r->name);
         /* of numbers that differ in the last bits of f32 some are rounded to the other bf16: 2^-8 for one in thousands */
         const double most = tolerance == 0 ? 1e-5 : tolerance, limit = r->t.dtype == PAWL_BF16 ? most + 1e-3 : most;
         const double apart = apart_of(r);

@@ -40,6 +40,7 @@ pawl_tensor output(const char *name, int low, int64_t rows, int64_t columns);
 pawl_tensor changed(const char *name, pawl_tensor t);
 /* The same of arrays that are no tensors of floats: bytes are compared. */
 void *output_bytes(const char *name, size_t bytes);
+int32_t *output_ids(const char *name, int64_t count);
 double *doubles(const char *name, int64_t count, int poisoned); /* or 0 */
 void *scratch_of(size_t bytes);
 
