@@ -85,6 +85,7 @@ check(status == 0 and "left as it was" in text, "forget says that the old checkp
 check(run(0, "verify", clean)[0] == 0, "the new checkpoint is whole")
 check(run(0, "memory", "forget", clean, "--document", document, "-o", clean + "2")[0] == 10, "in which there is nothing of the document any more")
 more = train(2, "more", stages=[stage("prose", 3)], parent_checkpoint=clean, model=None)
+check([e.get("document") for e in more["lineage"].get("erasures", [])] == [document], f"its lineage says what was forgotten {more['lineage'].get('erasures')}")
 rows = [m["replay_rows"] for m in steps(os.path.join(where, "more"))]
 check(rows == [2, 2, 2], f"a run that continues draws from the finished run's memory at once {rows}")
 check([d["domain"] for d in pawl_json("memory", "stats", os.path.join(where, "more"))["domains"]] == ["prose", "law", "code"], "and carries it on")

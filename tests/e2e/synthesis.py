@@ -175,6 +175,8 @@ for rows, status, words in (([{"prompt": "a"}, "{"], 20, "lines.jsonl:2:1: error
     refused(status, words, "train", prompts=write_lines("lines.jsonl", rows))
 refused(20, "not-there.jsonl", "train", prompts=at("not-there.jsonl"))
 refused(10, "synthesis.domain: 'notes' is the domain of a dataset", "train", domain="notes")
+status, out, err = run(0, "train", child("bad", start=f"parent_checkpoint: {at('one')}\n", domain="notes"), "datasets.0.domain=other")
+check(status == 10 and "synthesis.domain: 'notes' is a domain that parent_checkpoint has learnt" in err, f"what a parent has learnt is not mixed with what a model writes {err[-300:]}")
 check_config = ("config", "check")
 refused(10, "synthesis: its rows go into the memory: expected replay", *check_config, more=dict(replay="null", der="null"))
 refused(10, "synthesis.rows: expected at most the 60 rows", *check_config, rows=61)

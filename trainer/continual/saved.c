@@ -157,10 +157,33 @@ static pawl_status take_over_record(pawl_trainer *t, const pawl_checkpoint *k)
     t->course->before = (int)json_array_size(stages);
     json_object_set_new(t->lineage, "stages", stages);
     if (evaluations) json_object_set_new(t->lineage, "evaluations", evaluations);
-    json_t *gates = json_deep_copy(json_object_get(lineage, "gates"));
-    if (gates) json_object_set_new(t->lineage, "gates", gates);
-    json_t *written = json_deep_copy(json_object_get(lineage, "synthesis"));
-    if (written) json_object_set_new(t->lineage, "synthesis", written);
+    static const char *const others[] = {"gates", "synthesis", "erasures"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        json_t *record = json_deep_copy(json_object_get(lineage, others[i]));
+        if (record) json_object_set_new(t->lineage, others[i], record);
+    }
+    return PAWL_OK;
+}
+
+/* What a model writes is not told apart from what was learnt where both are of one domain: one that the parent has learnt is refused. */
+static pawl_status require_written_domain(const pawl_trainer *t)
+{
+    const pawl_memory *m = t->course->memory;
+    const char *domain = t->p->continual->synthesis.value.domain;
+    int known = 0, written = 0;
+    size_t i;
+    json_t *entry;
+    if (!t->p->continual->synthesis.present) return PAWL_OK;
+    for (int d = 0; d < pawl_memory_domains(m); d++) known |= strcmp(pawl_memory_domain(m, d), domain) == 0;
+    json_array_foreach(json_object_get(t->lineage, "synthesis"), i, entry)
+    {
+        const char *name = json_string_value(json_object_get(entry, "domain"));
+        written |= name && strcmp(name, domain) == 0;
+    }
+    PAWL_CHECK(!known || written, PAWL_EUSAGE,
+               "synthesis.domain: '%s' is a domain that parent_checkpoint has learnt: what the model writes is a domain of its own, give it "
+               "another name",
+               domain);
     return PAWL_OK;
 }
 
@@ -185,6 +208,7 @@ pawl_status pawl_course_continue(pawl_trainer *t, const pawl_checkpoint *k)
     if (t->course->memory) {
         PAWL_TRY(pawl_memory_read(t->course->memory, k));
         PAWL_TRY(pawl_agree(t->p->comm, pawl_course_require_domains(t)));
+        PAWL_TRY(pawl_agree(t->p->comm, require_written_domain(t)));
     }
     return pawl_agree(t->p->comm, pawl_course_carry(t, k));
 }
