@@ -215,7 +215,7 @@ typedef struct pawl_prompt {
     int32_t source, end; /* its file; the token that ends an answer to it beside the tokenizer's own end, or -1 */
 } pawl_prompt;
 typedef struct pawl_prompts pawl_prompts;
-/* Rows {"prompt": a text or a list of messages} or {"messages": [...]} of path (as a dataset's), in its order; "": one prompt, with which a
+/* Rows {"prompt": a text or a list of messages}, or conversations as datasets of type chat have them, of path (as a dataset's), in its order; "": one prompt, with which a
  * text begins. tokenizer_spec: where t was opened, for its chat template. Prompts of more than `longest` tokens are an error. Rank 0 reads.
  * Collective. Errors: EDATA as FILE:LINE:COL; EUSAGE for chats without a template; EIO. When pawl_stop_asked meanwhile, there may be none. */
 PAWL_MUST pawl_status pawl_prompts_open(pawl_comm *c, const pawl_data_config *cfg, const char *path, const char *tokenizer_spec,

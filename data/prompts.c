@@ -76,29 +76,32 @@ static pawl_status open_renderer(reading *r)
     return pawl_answer_end(r->renderer, r->t, &r->answer_end);
 }
 
-static pawl_status encode_messages(reading *r, json_t *messages)
+/* A row as chats have it, tools and all. */
+static pawl_status encode_chat(reading *r, const json_t *row, int32_t *end)
 {
     PAWL_TRY(open_renderer(r));
+    *end = r->answer_end;
+    return pawl_encode_question(r->renderer, r->t, row, &r->encoding);
+}
+
+static pawl_status encode_messages(reading *r, json_t *messages, int32_t *end)
+{
     json_t *row = json_pack("{s:O}", "messages", messages);
     PAWL_CHECK(row, PAWL_EMEM, "no memory for a prompt");
-    const pawl_status s = pawl_encode_question(r->renderer, r->t, row, &r->encoding);
+    const pawl_status s = encode_chat(r, row, end);
     json_decref(row);
     return s;
 }
 
 static pawl_status encode_row(reading *r, const json_t *row, int32_t *end)
 {
-    json_t *prompt = json_object_get(row, "prompt"), *messages = json_object_get(row, "messages");
+    json_t *prompt = json_object_get(row, "prompt");
     char keys[200];
-    if (json_is_array(prompt)) messages = prompt;
     *end = -1;
-    if (json_is_array(messages)) {
-        PAWL_TRY(encode_messages(r, messages));
-        *end = r->answer_end;
-        return PAWL_OK;
-    }
     if (json_is_string(prompt))
         return pawl_encode(r->t, json_string_value(prompt), json_string_length(prompt), PAWL_WITH_SPECIALS, &r->encoding);
+    if (json_is_array(prompt)) return encode_messages(r, prompt, end);
+    if (json_is_array(json_object_get(row, "messages")) || json_is_array(json_object_get(row, "conversations"))) return encode_chat(r, row, end);
     PAWL_CHECK(json_is_object(row), PAWL_EDATA, "expected an object with 'prompt' or 'messages', found %s", pawl_json_kind(row));
     pawl_row_keys(row, keys, sizeof keys);
     return PAWL_FAIL(PAWL_EDATA, "expected 'prompt', a text or a list of messages, or 'messages', a list; found %s", keys[0] ? keys : "no key");

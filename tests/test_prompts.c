@@ -45,7 +45,7 @@ static void rows_become_prompts(pawl_comm *c)
     open_case(c, &k);
     CHECK_OK(read_prompts(c, &k, "some.jsonl",
                           "{\"prompt\": \"Once upon\", \"id\": 1}\n\n{\"messages\": [{\"role\": \"user\", \"content\": \"Who?\"}]}\n"
-                          "{\"prompt\": [{\"role\": \"user\", \"content\": \"Why?\"}]}\n{\"prompt\": \"\"}\n", &p));
+                          "{\"conversations\": [{\"from\": \"human\", \"value\": \"Why?\"}]}\n{\"prompt\": \"\"}\n", &p));
     CHECK(p && pawl_prompts_count(p) == 4);
     static const char *const texts[] = {"Once upon", "<|im_start|>user\nWho?<|im_end|>\n<|im_start|>assistant\n",
                                         "<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\n"};

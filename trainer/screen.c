@@ -123,12 +123,14 @@ void pawl_screen_step(const pawl_parts *p, const pawl_step_report *r, int64_t st
     if (step == steps) end_live_line();
 }
 
-/* Of rows that the model writes itself: on a terminal alone. */
+/* Of rows that the model writes itself; where stderr is no terminal, a line for every tenth of them. */
 void pawl_screen_writing(const pawl_parts *p, int64_t done, int64_t rows)
 {
-    if (p->comm->rank != 0 || !p->live) return;
-    fprintf(stderr, "\rwritten %lld of %lld rows\033[K", (long long)done, (long long)rows);
-    live_line = 1;
+    static int64_t told = -1;
+    if (p->comm->rank != 0 || (!p->live && done * 10 / rows == told)) return;
+    told = done * 10 / rows;
+    fprintf(stderr, "%swritten %lld of %lld rows%s", p->live ? "\r" : "", (long long)done, (long long)rows, p->live ? "\033[K" : "\n");
+    live_line = p->live;
 }
 
 void pawl_screen_evaluating(const pawl_parts *p)

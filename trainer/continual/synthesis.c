@@ -11,9 +11,9 @@ const pawl_field pawl_synthesis_rows[] = {PAWL_SYNTHESIS_FIELDS(PAWL_ROW_F, PAWL
 #undef PAWL_SECTION
 
 typedef struct made_row {
-    int64_t at, tokens, prompt, learnt; /* its ids; how many; of them the prompt's; where what is learnt begins */
-    int64_t number;                     /* i */
-    int64_t bytes;                      /* of text, of what is learnt */
+    int64_t at, tokens, learnt; /* its ids; how many; where in it what is learnt begins */
+    int64_t number;             /* i */
+    int64_t bytes;              /* of text, of what is learnt */
     uint8_t document[PAWL_DOCUMENT_BYTES];
 } made_row;
 
@@ -277,8 +277,7 @@ static pawl_status list_rows(synthesis *y)
         int64_t *place = next + 2 * (i % size), tokens = y->all_lengths[place[0]++];
         made_row *r = &y->made[y->count];
         if (!tokens) continue;
-        const int64_t prompt = prompt_of(y, i).count;
-        *r = (made_row){.at = place[1], .tokens = tokens, .prompt = prompt, .learnt = y->cfg->train_on_prompts ? 1 : prompt, .number = i};
+        *r = (made_row){.at = place[1], .tokens = tokens, .learnt = y->cfg->train_on_prompts ? 1 : prompt_of(y, i).count, .number = i};
         place[1] += tokens;
         y->count++;
         PAWL_TRY_OUT(describe(y, r));
