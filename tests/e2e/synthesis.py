@@ -99,7 +99,8 @@ def behind(row):
     return [x for x in row["ids"][prompt:] if x < 256]
 
 
-train(3, "greedy", rows=5, temperature=0)
+train(3, "greedy", rows=5, temperature=0, more=dict(replay="{ratio: 0.25, capacity: 60, domains: {notes: {capacity: 0}}}"))
+check({d["domain"]: d["rows"] for d in pawl_json("memory", "stats", at("greedy"))["domains"]} == {"synthetic": 5, "notes": 0}, "and no row of the run's own data is kept where it may not be")
 greedy = {r["documents"][0]["line"]: behind(r) for r in written("greedy")}
 check(len(greedy) >= 4 and all(tokens == generated(RECORDED[line - 1], "--temperature", "0") for line, tokens in greedy.items()),
       f"greedily: the tokens of pawl generate for {len(greedy)} prompts")
