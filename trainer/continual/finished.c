@@ -37,9 +37,12 @@ size_t pawl_finished_bytes(const pawl_parts *p)
     return f.arena.used;
 }
 
+/* Beside what filling takes, the piece of the base's files that is mapped at a time: when a run begins there is room for it yet. */
 size_t pawl_finished_read_bytes(const pawl_parts *p)
 {
-    return pawl_finished_bytes(p) ? pawl_frozen_fill_bytes(p->model, p->device, p->base_code, pawl_run_type(p)) : 0;
+    enum { MAPPED = 8 << 20 };
+    if (pawl_finished_bytes(p) == 0) return 0;
+    return MAPPED + pawl_frozen_fill_bytes(p->model, p->device, p->base_code, pawl_run_type(p));
 }
 
 static pawl_status take(pawl_finished *f)
