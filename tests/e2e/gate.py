@@ -65,6 +65,7 @@ outcome = {}
 for ranks in (1, 3):
     status, text, err, out = train(ranks, f"warn{ranks}", general=True, extra="forgetting_budget: {mean: 0.01, worst: 0.02, action: warn, baseline: best}\neval_steps: 5\n")
     check(status == 0, f"{ranks} ranks: warn ends with 0 ({status}) {err[-300:] if status else ''}")
+    check("stage s_three exceeds forgetting_budget (mean 0.01 worst 0.02): mean +" in text, "and people see it")
     lineage = pawl_json("show", out)["lineage"]
     outcome[ranks] = (state(out), lineage["gates"])
 expected = oracle(lineage, "best", general=True)
@@ -95,6 +96,7 @@ check(status == 0 and pawl_json("show", out)["stage"] == "s_three", f"with a lar
 raised = state(out)
 status, text, err, out = train(2, "within", extra="forgetting_budget: {worst: 1000, mean: 1000}\n")
 check(state(out) == raised, "a run that was stopped by its budget and went on has the bits of one that was not")
+check(text.count(" is within forgetting_budget (mean 1000 worst 1000): ") == 2, "what was judged is told where it is within the budget, too")
 check(status == 0 and [g["verdict"] for g in gates(out)] == ["pass"] * 3 and gates(out)[0]["mean"] is None, "within the budget: 0; before a second stage there is nothing to forget")
 
 # rollback: LATEST names the newest that is within it.
@@ -131,6 +133,7 @@ check("other texts" in text and text.split("other texts")[1].split("\n")[0].ends
 status, text, err, child = train(2, "child2", stages=("two",), parent_checkpoint=parent, extra=budget)
 verdict = pawl_json("show", child)["lineage"]["gates"][-1]
 check(status == 0 and verdict["rises"] == {} and verdict["not_measured"] == ["one"] and verdict["verdict"] == "pass", "what it does not measure is said")
+check("stage s_two: forgetting_budget has nothing to judge; not measured: one" in text, "a budget that looks at nothing does not look like one that is held")
 alone = os.path.join(HERE, "alone.txt")
 with open(alone, "w") as f: f.write("one document, and it is learnt\n" * 20)
 status, text, err, child = train(1, "child3", stages=("one",), steps=2, extra=budget + f"general_data: [{{path: {alone}, domain: alone, type: text}}]\n")

@@ -1,4 +1,5 @@
 /* forgetting_budget in a run: its verdict in lineage and metrics, and the way back. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -27,6 +28,46 @@ static const json_t *verdict_here(const pawl_trainer *t)
     return here ? last : NULL;
 }
 
+/* A rise that is no number has no limit. */
+static double rise_of(const json_t *verdict, const char *key)
+{
+    const json_t *x = json_object_get(verdict, key);
+    return json_is_number(x) ? json_number_value(x) : INFINITY;
+}
+
+static const char *text_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "";
+}
+
+static void add_unmeasured(const json_t *verdict, pawl_text *out)
+{
+    const json_t *names = json_object_get(verdict, "not_measured");
+    for (size_t i = 0; i < json_array_size(names); i++)
+        pawl_text_add(out, "%s%s", i ? ", " : "; not measured: ", json_string_value(json_array_get(names, i)));
+}
+
+/* What was judged, whatever the verdict: a budget that looks at nothing must not look like one that is held. */
+static void show(const pawl_trainer *t)
+{
+    const json_t *v = verdict_here(t), *mean = json_object_get(v, "mean_budget"),
+                 *worst = json_object_get(v, "worst_budget");
+    char budget[96] = "";
+    pawl_text rest = {0};
+    if (json_is_number(mean)) snprintf(budget, sizeof budget, " mean %g", json_number_value(mean));
+    if (json_is_number(worst))
+        snprintf(budget + strlen(budget), sizeof budget - strlen(budget), " worst %g", json_number_value(worst));
+    add_unmeasured(v, &rest);
+    if (json_object_size(json_object_get(v, "rises")))
+        pawl_screen_line(t->p, "gate     stage %s %s forgetting_budget (%s): mean %+.4f, worst %+.4f nats per token (%s)%s",
+                         text_of(v, "stage"), exceeded(v) ? "exceeds" : "is within", budget + 1, rise_of(v, "mean"),
+                         rise_of(v, "worst"), text_of(v, "worst_domain"), rest.bytes ? rest.data : "");
+    else if (rest.bytes)
+        pawl_screen_line(t->p, "gate     stage %s: forgetting_budget has nothing to judge%s", text_of(v, "stage"), rest.data);
+    pawl_text_close(&rest);
+}
+
 /* Where what was judged, and the verdict; a budget that was changed since then makes another one. */
 pawl_status pawl_gate_record(pawl_trainer *t)
 {
@@ -52,6 +93,7 @@ pawl_status pawl_gate_record(pawl_trainer *t)
         return PAWL_FAIL(PAWL_EMEM, "no memory for the verdict of forgetting_budget");
     }
     json_object_set_new(verdict, "stage", json_string(pawl_course_stage(t)->name));
+    if (!pawl_gate_stops(t)) show(t); /* a run that it stops says so at its end */
     return pawl_record_event(t, "gate", verdict);
 }
 
@@ -65,30 +107,6 @@ int pawl_gate_stops(const pawl_trainer *t)
 {
     const pawl_budget_config *c = budget_of(t);
     return c && c->action != PAWL_GATE_WARN && exceeded(verdict_here(t));
-}
-
-static double number_of(const json_t *object, const char *key)
-{
-    return json_number_value(json_object_get(object, key));
-}
-
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
-}
-
-static void show(const pawl_trainer *t)
-{
-    const json_t *v = verdict_here(t), *mean = json_object_get(v, "mean_budget"),
-                 *worst = json_object_get(v, "worst_budget");
-    char budget[96] = "";
-    if (json_is_number(mean)) snprintf(budget, sizeof budget, " mean %g", json_number_value(mean));
-    if (json_is_number(worst))
-        snprintf(budget + strlen(budget), sizeof budget - strlen(budget), " worst %g", json_number_value(worst));
-    pawl_screen_line(
-        t->p, "gate     stage %s exceeds forgetting_budget (%s): mean %+.4f, worst %+.4f nats per token (%s)",
-        text_of(v, "stage"), budget + 1, number_of(v, "mean"), number_of(v, "worst"), text_of(v, "worst_domain"));
 }
 
 /* The checkpoint's own digest is the last word of a run that went back to it. */
