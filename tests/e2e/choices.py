@@ -103,6 +103,18 @@ check(table.startswith("accuracy") and any(r["kind"] == "R" and r["measure"] == 
 with open(os.path.join(outs[0], "report.html")) as f:
     check("Retention matrix of accuracy" in f.read(), "the report has its heat map")
 
+# A run that goes on with fewer questions and the same text: its accuracy does not compare with what was found before, its loss does.
+with open(f"{HERE}/fewer.jsonl", "w") as f:
+    f.writelines(json.dumps(r) + "\n" for r in plain[:10])
+fewer = write("fewer", [dict(path=TEXTS["one"], type="text", domain="one"), dict(path=f"{HERE}/fewer.jsonl", type="choices", domain="one")])
+with open(fewer) as f:
+    text = f.read().replace(f"base_model: {MODEL}", f"parent_checkpoint: {outs[0]}").replace("name: one", "name: three").replace("name: two", "name: four")
+with open(fewer, "w") as f:
+    f.write(text)
+status, _, err = run(1, "train", fewer)
+before = {by: [row[0] for row in pawl_json("retention", f"{HERE}/fewer", "--by", by)["matrix"][:2]] for by in ("accuracy", "loss")} if not status else err
+check(status == 0 and before["accuracy"][0] is None and before["loss"] == [e["one"]["loss"] for e in ends[1:]], f"other questions are not compared, the same texts are {before}")
+
 # Refused, each in a sentence with its place.
 bad = [('{"question": "q", "choices": ["a"], "answer": 0}', "two choices at least"), ('{"question": "q", "choices": ["a", "b"], "answer": 2}', "answer"),
        ('{"question": "q", "choices": ["a", "b"], "answer": "C"}', "'C'"), ('{"question": "q", "choices": ["a", 7], "answer": 0}', "choices[1]"),

@@ -65,6 +65,7 @@ PAWL_MUST pawl_status pawl_retention_read(const char *path, pawl_retention *out)
 typedef struct pawl_measure {
     const char *name;
     int higher_is_better;
+    const char *counted; /* the key of a score that says over how much it is taken */
 } pawl_measure;
 extern const pawl_measure pawl_measures[];
 /* NULL: there is none of that name. */

@@ -14,8 +14,13 @@ static const char *text_of(const json_t *object, const char *key)
 
 /* ---- measures ---- */
 
-const pawl_measure pawl_measures[] = {
-    {"loss", 0}, {"perplexity", 0}, {"bits_per_byte", 0}, {"accuracy", 1}, {"accuracy_norm", 1}, {"kl", 0}, {NULL, 0}};
+const pawl_measure pawl_measures[] = {{"loss", 0, "tokens"},
+                                      {"perplexity", 0, "tokens"},
+                                      {"bits_per_byte", 0, "tokens"},
+                                      {"accuracy", 1, "questions"},
+                                      {"accuracy_norm", 1, "questions"},
+                                      {"kl", 0, "kl_tokens"},
+                                      {NULL, 0, NULL}};
 
 const pawl_measure *pawl_measure_named(const char *name)
 {
@@ -108,10 +113,12 @@ static const json_t *score_of(const json_t *entry, const char *domain)
     return json_object_get(json_object_get(entry, "scores"), domain);
 }
 
-/* A later run may hold out other texts of a domain than those that went before it: its losses do not compare with theirs. */
-static int same_texts(const json_t *score, const json_t *newest)
+/* A later run may hold out other texts of a domain than those that went before it: what it measures does not
+ * compare with theirs; nor does its accuracy on other questions. */
+static int same_texts(const json_t *score, const json_t *newest, const char *measure)
 {
-    const json_t *a = json_object_get(score, "tokens"), *b = json_object_get(newest, "tokens");
+    const char *counted = pawl_measure_named(measure)->counted;
+    const json_t *a = json_object_get(score, counted), *b = json_object_get(newest, counted);
     return !a || !b || json_equal(a, b);
 }
 
@@ -166,7 +173,7 @@ static pawl_status fill(const json_t *lineage, const char *measure, pawl_retenti
         const int row = row_of(entry, i, last_old, &start);
         if (row < 0 || row > r->stages) continue;
         for (int j = 0; j < r->columns; j++) {
-            if (!same_texts(score_of(entry, r->names[j]), newest[j])) continue;
+            if (!same_texts(score_of(entry, r->names[j]), newest[j], measure)) continue;
             double *cell = &r->R[(size_t)row * (size_t)r->columns + (size_t)j];
             const double x = measured(entry, r->names[j], measure);
             if (!isnan(x) && (!start || isnan(*cell))) *cell = x;
@@ -269,7 +276,7 @@ double pawl_retention_first(const json_t *lineage, const char *domain, const jso
     json_array_foreach((json_t *)(uintptr_t)all, i, entry)
     {
         const json_t *score = score_of(entry, domain), *loss = json_object_get(score, "loss");
-        if (is_probe(entry) && loss && same_texts(score, score_of(probe, domain))) return json_is_number(loss) ? json_number_value(loss) : INFINITY;
+        if (is_probe(entry) && loss && same_texts(score, score_of(probe, domain), "loss")) return json_is_number(loss) ? json_number_value(loss) : INFINITY;
     }
     return NAN;
 }
@@ -284,7 +291,7 @@ json_t *pawl_retention_other_texts(const json_t *lineage)
         const json_t *newest = newest_score(lineage, domain, 0);
         int other = 0;
         json_array_foreach(json_object_get(lineage, "evaluations"), i, entry) if (!is_probe(entry) && score_of(entry, domain)) other |=
-            !same_texts(score_of(entry, domain), newest);
+            !same_texts(score_of(entry, domain), newest, "loss");
         if (other) json_array_append_new(out, json_string(domain));
     }
     json_decref(columns);
@@ -302,7 +309,7 @@ double pawl_retention_best(const json_t *lineage, const char *measure, const cha
     json_array_foreach((json_t *)(uintptr_t)all, i, entry)
     {
         const double x = measured(entry, domain, measure);
-        if (!is_probe(entry) && same_texts(score_of(entry, domain), newest) && is_since(entry, i, last_old, learnt) && !isnan(x) && !(x >= best)) best = x;
+        if (!is_probe(entry) && same_texts(score_of(entry, domain), newest, measure) && is_since(entry, i, last_old, learnt) && !isnan(x) && !(x >= best)) best = x;
     }
     return best;
 }
@@ -318,7 +325,7 @@ static gap gap_of(const json_t *lineage, const char *measure, const char *domain
     json_t *entry;
     json_array_foreach((json_t *)(uintptr_t)all, i, entry)
     {
-        if (!same_texts(score_of(entry, domain), newest[is_probe(entry)])) continue;
+        if (!same_texts(score_of(entry, domain), newest[is_probe(entry)], measure)) continue;
         if (is_probe(entry))
             follow(&probes, measured(entry, domain, measure), entry);
         else if (is_since(entry, i, last_old, learnt))
