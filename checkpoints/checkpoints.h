@@ -37,7 +37,7 @@ typedef struct pawl_checkpoint pawl_checkpoint; /* a checked manifest */
 
 /* tensors: what every checkpoint holds, under their paths in the file without the leading slash ("model/...",
  * "optimizer/adamw/m/...", "memory/...", "method/..."), the same list on all ranks; data stay the caller's and are copied
- * at pawl_save_begin. Items with `frozen` set are written once, straight from the caller's memory, which must stay as it
+ * at pawl_save_begin. Items with `frozen` set are in the host's memory and written once, straight from it; it must stay as it
  * is while the saver is open; later checkpoints refer to the file they lie in.
  * Of a sharded tensor a rank holds item.first and item.count, and writes what it holds.
  * Memory for the snapshot (this rank's chunks of what is not frozen) is taken here. Rank 0's process holds the lock of
@@ -76,9 +76,9 @@ PAWL_MUST pawl_status pawl_save_finish(pawl_saver *s, double phase_seconds, int 
 typedef struct pawl_save_result { int64_t step; double seconds; uint64_t bytes_written; pawl_digest weights, state, root; } pawl_save_result;
 pawl_save_result pawl_save_last(const pawl_saver *s);
 
-/* Digests over tensors in memory, as a manifest states them: SHA-256 over "name NUL dtype NUL digest" in byte order of the
+/* Local. Digests over tensors in memory, as a manifest states them: SHA-256 over "name NUL dtype NUL digest" in byte order of the
  * names, the digest as its 32 bytes. weights_sha256 is over items under "model/", state_sha256 over all. */
-void pawl_state_digests(const pawl_state *tensors, pawl_digest *weights, pawl_digest *state);
+PAWL_MUST pawl_status pawl_state_digests(const pawl_state *tensors, pawl_digest *weights, pawl_digest *state);
 /* Collective, while no save is under way. The same of what a saver saves, when no rank holds all of it. */
 PAWL_MUST pawl_status pawl_saver_digests(pawl_saver *s, pawl_digest *weights, pawl_digest *state);
 

@@ -51,11 +51,19 @@ static void add_transfer(pawl_saver *s, const pawl_stored *t, int64_t chunk, paw
 {
     const int rank = s->comm->rank, n = s->transfer_count;
     if (part.first >= part.end || from == to || (from != rank && to != rank)) return;
+    const size_t bytes = (size_t)(part.end - part.first);
+    const int apart = from == rank && !pawl_device_shares_memory(t->item.device);
+    char *out = s->outgoing ? s->outgoing + s->outgoing_bytes : NULL;
     s->transfer_count++;
+    if (apart) s->outgoing_bytes += bytes;
     if (!s->transfers) return;
     char *here = (char *)t->item.tensor.data + (part.first - pawl_held_of(&t->item).first);
+    if (apart) {
+        s->sent[n] = (struct pawl_sent){.device = t->item.device, .from = here};
+        here = out;
+    }
     s->transfers[n] = (pawl_transfer){.data = to == rank ? there + (part.first - chunk * PAWL_CHUNK_BYTES) : here,
-                                      .bytes = (size_t)(part.end - part.first),
+                                      .bytes = bytes,
                                       .from = from,
                                       .to = to};
 }
@@ -89,6 +97,7 @@ static size_t list_transfers(pawl_saver *s, const pawl_held *held, const pawl_sh
 static void list_all(pawl_saver *s, const pawl_held *held)
 {
     s->transfer_count = 0;
+    s->outgoing_bytes = 0;
     (void)list_transfers(s, held, &s->changing, s->snapshot.base);
     s->changing_transfers = s->transfer_count;
     s->edge_bytes = list_transfers(s, held, &s->frozen, s->edges);
@@ -98,6 +107,8 @@ pawl_status pawl_transfers_plan(pawl_saver *s, const pawl_held *held)
 {
     list_all(s, held);
     PAWL_TRY(pawl_alloc((void **)&s->edges, s->edge_bytes, "chunks that several ranks hold"));
+    PAWL_TRY(pawl_alloc((void **)&s->outgoing, s->outgoing_bytes, "chunks that several ranks hold"));
+    PAWL_TRY(pawl_alloc((void **)&s->sent, (size_t)s->transfer_count * sizeof *s->sent, "the list of what ranks exchange"));
     PAWL_TRY(pawl_alloc((void **)&s->transfers, (size_t)s->transfer_count * sizeof *s->transfers,
                         "the list of what ranks exchange"));
     list_all(s, held);
@@ -105,25 +116,34 @@ pawl_status pawl_transfers_plan(pawl_saver *s, const pawl_held *held)
 }
 
 /* What this rank holds of chunk c, to its place in the chunk at `to`. */
-static void copy_part(const pawl_stored *t, int64_t c, char *to)
+static pawl_status copy_part(const pawl_stored *t, int64_t c, char *to)
 {
     const pawl_held h = pawl_held_of(&t->item);
     const int64_t at = c * PAWL_CHUNK_BYTES, first = larger(h.first, at);
     const int64_t end = smaller(h.end, at + (int64_t)pawl_stored_chunk_bytes(t, c));
-    if (first < end) memcpy(to + (first - at), (const char *)t->item.tensor.data + (first - h.first), (size_t)(end - first));
+    if (first >= end) return PAWL_OK;
+    return pawl_download(t->item.device, to + (first - at), (const char *)t->item.tensor.data + (first - h.first), (size_t)(end - first));
 }
 
-void pawl_edges_copy(pawl_saver *s)
+pawl_status pawl_outgoing_copy(pawl_saver *s)
+{
+    for (int i = 0; i < s->changing_transfers; i++)
+        if (s->sent[i].device) PAWL_TRY(pawl_download(s->sent[i].device, s->transfers[i].data, s->sent[i].from, s->transfers[i].bytes));
+    return PAWL_OK;
+}
+
+pawl_status pawl_edges_copy(pawl_saver *s)
 {
     char *to = s->edges;
     for (int i = 0; i < s->count; i++) {
         const pawl_stored *t = &s->tensors[i];
         for (int64_t c = 0; c < t->chunk_count && t->item.frozen; c++) {
             if (!pawl_share_has(&s->frozen, t, c) || holds_chunk(t, c)) continue;
-            copy_part(t, c, to);
+            PAWL_TRY(copy_part(t, c, to));
             to += pawl_stored_chunk_bytes(t, c);
         }
     }
+    return PAWL_OK;
 }
 
 const char *pawl_frozen_chunk(const pawl_stored *t, int64_t c, const char **edge)
@@ -134,16 +154,17 @@ const char *pawl_frozen_chunk(const pawl_stored *t, int64_t c, const char **edge
     return at;
 }
 
-void pawl_snapshot_copy(pawl_saver *s)
+pawl_status pawl_snapshot_copy(pawl_saver *s)
 {
     char *to = s->snapshot.base;
-    pawl_edges_copy(s);
+    PAWL_TRY(pawl_edges_copy(s));
     for (int i = 0; i < s->count; i++) {
         const pawl_stored *t = &s->tensors[i];
         for (int64_t c = 0; c < t->chunk_count && !t->item.frozen; c++) {
             if (!pawl_share_has(&s->changing, t, c)) continue;
-            copy_part(t, c, to);
+            PAWL_TRY(copy_part(t, c, to));
             to += pawl_stored_chunk_bytes(t, c);
         }
     }
+    return PAWL_OK;
 }

@@ -82,16 +82,16 @@ static pawl_status find_tensor(const pawl_checkpoint *k, const pawl_named *wante
     return PAWL_OK;
 }
 
-/* The bytes [first, end) of t that lie in chunk c, to `to`. A chunk that is not wanted whole is read aside, for its digest. */
-static pawl_status read_part(pawl_files *f, const pawl_stored *t, int64_t c, pawl_held want, char *to, char **aside)
+/* The bytes [first, end) of t that lie in chunk c, to `to`, in d's memory. A chunk that is not wanted whole is read aside, for its
+ * digest; and so is one that goes where the host cannot write. */
+static pawl_status read_part(pawl_files *f, const pawl_stored *t, int64_t c, pawl_held want, pawl_device *d, char *to, char **aside)
 {
     const int64_t at = c * PAWL_CHUNK_BYTES, end = at + (int64_t)pawl_stored_chunk_bytes(t, c);
-    if (want.first <= at && end <= want.end) return pawl_files_read_chunk(f, t, c, to + (at - want.first));
+    if (want.first <= at && end <= want.end && pawl_device_shares_memory(d)) return pawl_files_read_chunk(f, t, c, to + (at - want.first));
     if (!*aside) PAWL_TRY(pawl_alloc((void **)aside, PAWL_CHUNK_BYTES, "a chunk of a checkpoint"));
     PAWL_TRY(pawl_files_read_chunk(f, t, c, *aside));
     const int64_t from = want.first > at ? want.first : at, till = want.end < end ? want.end : end;
-    memcpy(to + (from - want.first), *aside + (from - at), (size_t)(till - from));
-    return PAWL_OK;
+    return pawl_upload(d, to + (from - want.first), *aside + (from - at), (size_t)(till - from));
 }
 
 static pawl_status read_tensor(pawl_files *f, const pawl_named *into, char **aside)
@@ -102,7 +102,7 @@ static pawl_status read_tensor(pawl_files *f, const pawl_named *into, char **asi
     if (want.first >= want.end) return PAWL_OK;
     PAWL_TRY(pawl_files_turn_to(f, t));
     for (int64_t c = want.first / PAWL_CHUNK_BYTES; c * PAWL_CHUNK_BYTES < want.end; c++)
-        PAWL_TRY(read_part(f, t, c, want, into->tensor.data, aside));
+        PAWL_TRY(read_part(f, t, c, want, into->device, into->tensor.data, aside));
     return PAWL_OK;
 }
 

@@ -136,6 +136,8 @@ void pawl_saver_close(pawl_saver *s)
     pawl_share_close(&s->frozen);
     pawl_free(s->votes);
     pawl_free(s->transfers);
+    pawl_free(s->sent);
+    pawl_free(s->outgoing);
     pawl_free(s->edges);
     pawl_free(s->placing);
     pawl_free(s->chunks);
@@ -222,7 +224,7 @@ pawl_status pawl_saver_resume(pawl_saver *s, const pawl_checkpoint *from)
     if (s->comm->rank == 0) name_in_folder(s, from, step_name);
     PAWL_TRY(pawl_bcast(s->comm, step_name, sizeof step_name, 0));
     if (!step_name[0]) return PAWL_OK;
-    pawl_edges_copy(s);
+    PAWL_TRY(pawl_agree(s->comm, pawl_edges_copy(s)));
     PAWL_TRY(pawl_transfers(s->comm, s->transfers + s->changing_transfers, s->transfer_count - s->changing_transfers));
     hash_frozen(s);
     PAWL_TRY(gather_digests(s, &s->frozen));
@@ -262,8 +264,7 @@ pawl_status pawl_save_begin(pawl_saver *s, const pawl_save *what)
     s->is_best = what->is_best;
     s->step = what->step;
     forget_references(s, s->step_name); /* a step that is saved again replaces that file */
-    pawl_snapshot_copy(s);
-    if (take_texts(s, what) == PAWL_OK)
+    if (pawl_snapshot_copy(s) == PAWL_OK && take_texts(s, what) == PAWL_OK)
         pawl_save_thread_start(s, PAWL_SAVE_LAYOUT);
     else
         pawl_save_thread_fail(s, PAWL_SAVE_LAYOUT); /* all ranks hear of it at the next poll */
@@ -272,6 +273,7 @@ pawl_status pawl_save_begin(pawl_saver *s, const pawl_save *what)
 
 pawl_status pawl_save_share(pawl_saver *s)
 {
+    if (s->outgoing_bytes) PAWL_TRY(pawl_outgoing_copy(s));
     return pawl_transfers(s->comm, s->transfers, s->transfer_count);
 }
 
@@ -280,7 +282,7 @@ pawl_status pawl_saver_digests(pawl_saver *s, pawl_digest *weights, pawl_digest 
 {
     pawl_sums sums = {0};
     PAWL_CHECK(s->phase == PAWL_SAVE_IDLE, PAWL_EBUG, "digests were asked for while a save is under way");
-    pawl_snapshot_copy(s);
+    PAWL_TRY(pawl_snapshot_copy(s));
     PAWL_TRY(pawl_save_share(s));
     const char *at = s->snapshot.base;
     for (int i = 0; i < s->count; i++) {

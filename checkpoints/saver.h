@@ -46,6 +46,12 @@ struct pawl_saver {
     size_t edge_bytes;
     pawl_transfer *transfers; /* what of chunks other ranks hold, that this one writes, and the other way round */
     int transfer_count, changing_transfers; /* those of what changes come first */
+    struct pawl_sent {    /* [transfers] of what this rank sends: where it is, when the host cannot read that; ... */
+        pawl_device *device;
+        const char *from;
+    } *sent;
+    char *outgoing;       /* ... and where it is brought down to */
+    size_t outgoing_bytes;
     pawl_placing *placing;
     size_t placing_bytes;
     pawl_save_vote *votes; /* [size], for pawl_save_finish */
@@ -78,9 +84,10 @@ PAWL_MUST pawl_status pawl_held_gather(pawl_saver *s, pawl_held **out);
 /* Finds out what has to travel before a snapshot is whole. Local. */
 PAWL_MUST pawl_status pawl_transfers_plan(pawl_saver *s, const pawl_held *held);
 /* What this rank holds of the chunks that it writes: of what changes to the snapshot, of frozen ones that it holds in part to the
- * edges. Local. */
-void pawl_snapshot_copy(pawl_saver *s);
-void pawl_edges_copy(pawl_saver *s);
+ * edges; and what others write of what is on a device, on its way to them. Local. Errors: the device's. */
+PAWL_MUST pawl_status pawl_snapshot_copy(pawl_saver *s);
+PAWL_MUST pawl_status pawl_edges_copy(pawl_saver *s);
+PAWL_MUST pawl_status pawl_outgoing_copy(pawl_saver *s);
 /* Chunk c of a frozen tensor, which this rank writes. *edge: the next of the edges; start it at s->edges and ask for every such
  * chunk in the order of the list. */
 const char *pawl_frozen_chunk(const pawl_stored *t, int64_t c, const char **edge);

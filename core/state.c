@@ -20,6 +20,13 @@ pawl_extent pawl_extent_matrix(int64_t first, int64_t rows, int64_t cols)
                          .cols = cols};
 }
 
+pawl_status pawl_state_append(pawl_state *s, const pawl_named *item)
+{
+    PAWL_TRY(pawl_state_add(s, "", item->name, item->tensor));
+    s->items[s->count - 1] = *item;
+    return PAWL_OK;
+}
+
 pawl_status pawl_state_add(pawl_state *s, const char *prefix, const char *name, pawl_tensor t)
 {
     if (s->count == s->room) {
@@ -33,6 +40,7 @@ pawl_status pawl_state_add(pawl_state *s, const char *prefix, const char *name, 
     item->tensor = t;
     item->frozen = 0;
     item->sharded = 0;
+    item->device = NULL;
     item->first = 0;
     item->count = pawl_tensor_count(t);
     s->count++;

@@ -12,12 +12,15 @@ extern "C" {
 
 enum { PAWL_NAME_MAX = 192 };
 
+struct pawl_device; /* ops/ops.h; nothing here looks inside */
+
 typedef struct pawl_named {
     char name[PAWL_NAME_MAX]; /* "model.layers.0.self_attn.q_proj.weight", or a path such as "optimizer/adamw/m/..." */
     pawl_tensor tensor; /* its whole shape */
     int frozen; /* 1: does not change during the run, so a checkpoint may refer to an earlier file for it */
     int64_t first, count; /* of its numbers, those that this process holds, at tensor.data; all of them as a rule */
     int sharded; /* 1: ranks hold ranges of it, which together are all of it; 0: every rank holds the same */
+    struct pawl_device *device; /* whose memory tensor.data is in; NULL: the host's */
 } pawl_named;
 
 typedef struct pawl_state {
@@ -45,8 +48,10 @@ typedef struct pawl_extent {
 pawl_extent pawl_extent_vector(int64_t first, int64_t count);
 pawl_extent pawl_extent_matrix(int64_t first, int64_t rows, int64_t cols);
 
-/* Appends a tensor under prefix + name. Errors: EMEM; EBUG when the name is too long. */
+/* Appends a tensor of the host's under prefix + name. Errors: EMEM; EBUG when the name is too long. */
 PAWL_MUST pawl_status pawl_state_add(pawl_state *s, const char *prefix, const char *name, pawl_tensor t);
+/* Appends an item of another list, as it is. Errors: EMEM. */
+PAWL_MUST pawl_status pawl_state_append(pawl_state *s, const pawl_named *item);
 /* The item of that name, or NULL. */
 pawl_named *pawl_state_find(const pawl_state *s, const char *name);
 size_t pawl_state_bytes(const pawl_state *s);

@@ -189,7 +189,7 @@ static pawl_digest digest_of(const pawl_memory *alone)
     pawl_state state = {0};
     pawl_digest weights, all;
     CHECK_OK(pawl_memory_state(alone, &state));
-    pawl_state_digests(&state, &weights, &all);
+    CHECK(pawl_state_digests(&state, &weights, &all) == PAWL_OK);
     pawl_state_close(&state);
     return all;
 }

@@ -330,9 +330,9 @@ static pawl_status digests(pawl_trainer *t, pawl_digest digest[2])
     pawl_state common = {0};
     pawl_status s = PAWL_OK;
     for (int i = 0; i < state->count && s == PAWL_OK; i++)
-        if (!state->items[i].sharded) s = pawl_state_add(&common, "", state->items[i].name, state->items[i].tensor);
+        if (!state->items[i].sharded) s = pawl_state_append(&common, &state->items[i]);
+    if (s == PAWL_OK) s = pawl_state_digests(&common, &digest[0], &digest[1]);
     s = pawl_agree(t->p->comm, s);
-    if (s == PAWL_OK) pawl_state_digests(&common, &digest[0], &digest[1]);
     const int all = common.count == state->count;
     pawl_state_close(&common);
     if (s == PAWL_OK) s = pawl_same(t->p->comm, digest, 2 * sizeof *digest, "the digest of weights and optimizer state");

@@ -5,22 +5,14 @@
 
 #include "core/log.h"
 
-static pawl_status append(const pawl_state *from, pawl_state *to)
-{
-    for (int i = 0; i < from->count; i++) {
-        PAWL_TRY(pawl_state_add(to, "", from->items[i].name, from->items[i].tensor));
-        to->items[to->count - 1] = from->items[i];
-    }
-    return PAWL_OK;
-}
-
 /* All but the memory, which is of another size at every stage's end. */
 static pawl_status list_state(pawl_trainer *t)
 {
     pawl_course *c = t->course;
     pawl_state names = {0};
     pawl_state_close(&c->state);
-    PAWL_TRY(append(pawl_stepper_state(t->stepper), &c->state));
+    const pawl_state *steps = pawl_stepper_state(t->stepper);
+    for (int i = 0; i < steps->count; i++) PAWL_TRY(pawl_state_append(&c->state, &steps->items[i]));
     pawl_status s = pawl_stepper_names(t->stepper, &names);
     if (s == PAWL_OK && c->finished) s = pawl_stack_state(&c->finished->stack, &c->state);
     if (s == PAWL_OK) s = pawl_methods_state(&c->methods, &names, &c->state);

@@ -107,9 +107,9 @@ static pawl_status digest_weights(synthesis *y, const float *weights)
     pawl_state state = {0};
     pawl_digest unused;
     PAWL_TRY(pawl_model_state(y->t->p->model, (float *)(uintptr_t)weights, "model/", &state));
-    pawl_state_digests(&state, &y->model, &unused);
+    const pawl_status s = pawl_state_digests(&state, &y->model, &unused);
     pawl_state_close(&state);
-    return PAWL_OK;
+    return s;
 }
 
 static pawl_status open_model(synthesis *y)
@@ -469,8 +469,9 @@ size_t pawl_synthesis_bytes(const pawl_parts *p)
     const pawl_synthesis_config *c = &p->continual->synthesis.value;
     const size_t longest = (size_t)pawl_run_longest(p), rows_here = (size_t)(c->rows + p->comm->size - 1) / (size_t)p->comm->size,
                  ids = p->tokenizer ? (size_t)pawl_tokenizer_size(p->tokenizer) : (size_t)pawl_model_settings(p->model)->vocab_size;
-    const size_t model = p->adapter ? model_bytes(p) : 0;
+    const int apart = !pawl_device_shares_memory(p->device);
+    const size_t model = (p->adapter || apart ? model_bytes(p) : 0) + (p->adapter && apart ? model_bytes(p) : 0);
     const size_t candidate = 2 * sizeof(double);
-    return model + pawl_decoder_bytes(p->model, (int64_t)longest) + ids * candidate +
+    return model + pawl_decoder_bytes(p->model, p->device, (int64_t)longest) + ids * candidate +
            (rows_here + (size_t)c->rows) * longest * sizeof(int32_t);
 }
