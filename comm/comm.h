@@ -72,12 +72,17 @@ typedef struct pawl_owners pawl_owners;
 /* Rank r keeps [cuts[r], cuts[r + 1]); cuts [size + 1] rise from 0 to the length of the run. Local. */
 PAWL_MUST pawl_status pawl_owners_open(pawl_comm *c, const int64_t *cuts, pawl_owners **out);
 void pawl_owners_close(pawl_owners *o);
+/* From now on what is gathered is in d's memory (before: the host's). Takes staging where that is not shared, of so many bytes. Local. */
+PAWL_MUST pawl_status pawl_owners_stage(pawl_owners *o, pawl_device *d);
+size_t pawl_owners_staging_bytes(const pawl_owners *o, pawl_device *d); /* the plan */
 void pawl_owner_range(const pawl_owners *o, int rank, int64_t *first, int64_t *end);
 /* Collective. Numbers [first, first + count) of the flat run to all ranks, from those that keep them: mine begins at this rank's
- * own first number, to at number `first`. mine may lie in `to`. No memory is taken. */
+ * own first number, to at number `first`; both in the memory of the device of pawl_owners_stage. mine may lie in `to`. No
+ * memory is taken. */
 PAWL_MUST pawl_status pawl_owners_gather(pawl_owners *o, int64_t first, int64_t count, const float *mine, float *to);
 
 /* ---- The sum of a step's gradients ----
+ * Gradients and sums are in the device's memory. Where the host does not share it, messages go through staging buffers of its own.
  * Lanes [0, lanes) are dealt to ranks in contiguous runs; the tree over them joins neighbours level by level, an odd
  * one out passes up. A rank adds the whole subtrees that it owns; what is left is exchanged piece by piece, the owner
  * of a piece finishes the tree, and the pieces are gathered. Any number of ranks up to `lanes` gives the same bits. */
@@ -91,8 +96,9 @@ typedef struct pawl_reduction pawl_reduction;
 PAWL_MUST pawl_status pawl_reduction_open(pawl_comm *c, pawl_device *d, int kind, int lanes, int64_t count,
                                           const pawl_owners *owners, pawl_reduction **out);
 void pawl_reduction_close(pawl_reduction *r);
-/* The plan: bytes of gradient buffers and exchange buffers for this rank. Exchange takes at most 32 MiB up to 1024 senders. */
-size_t pawl_reduction_bytes(const pawl_comm *c, int kind, int lanes, int64_t count, const pawl_owners *owners);
+/* The plan: bytes of gradient buffers and exchange buffers for this rank. Exchange takes at most 32 MiB up to 1024 senders, and as
+ * much again for staging where d's memory is not shared. */
+size_t pawl_reduction_bytes(const pawl_comm *c, pawl_device *d, int kind, int lanes, int64_t count, const pawl_owners *owners);
 /* Starts a step: no lane is summed yet. */
 void pawl_reduction_begin(pawl_reduction *r);
 /* The buffer for the gradients of this rank's next lane, not cleared: the first slot of a lane sets, later ones add.
@@ -121,7 +127,7 @@ PAWL_MUST pawl_status pawl_rounds_open(pawl_comm *c, pawl_device *d, int64_t few
 void pawl_rounds_slots(pawl_rounds *r, int64_t slots);
 void pawl_rounds_close(pawl_rounds *r);
 /* The plan: this rank's range of the sum, of the nodes of the tree that wait for others, and exchange (at most 32 MiB). */
-size_t pawl_rounds_bytes(const pawl_comm *c, int64_t fewest, int64_t slots, int lanes, const pawl_owners *owners);
+size_t pawl_rounds_bytes(const pawl_comm *c, pawl_device *d, int64_t fewest, int64_t slots, int lanes, const pawl_owners *owners);
 /* A turn begins; rounds and turns of a step come in order, from 0. Local. */
 void pawl_rounds_turn(pawl_rounds *r, int64_t round, int64_t turn);
 /* Collective, on every rank in every turn, for the same parts in the same order. This rank's gradients of numbers

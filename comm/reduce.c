@@ -5,8 +5,6 @@
  * want the sum, the owner sends the piece on. The pieces of one round are on their way while those of the round before are
  * added. Every number is added in the order of the tree, whoever adds it.
  * Fast: one buffer a rank, MPI's all-reduce, in messages that shared memory likes (performance.md, section 5). */
-#include <string.h>
-
 #include "comm/pieces.h"
 
 enum { FAST_COUNT = 1 << 18, INVARIANT = 0, INBOXES = 2 };
@@ -17,10 +15,11 @@ struct pawl_reduction {
     const pawl_owners *owners;   /* who keeps which range of the sum; NULL: equal ranges, and all get all of it */
     int kind, lanes, first, end; /* this rank's lanes are [first, end) */
     int64_t count, piece;
-    pawl_arena arena;
+    pawl_arena arena, here;        /* the device's, and the host's */
     float *buffer[PAWL_NODES_MAX]; /* [buffers][count] */
     float *inbox[INBOXES];         /* [nodes of all other ranks][piece] */
     pawl_summed *have;             /* [nodes of all ranks] */
+    float *staged;                 /* fast, where memory is not shared: [FAST_COUNT] */
     pawl_posted posted;
     int buffers;
 
@@ -66,7 +65,11 @@ static void lay_out(pawl_reduction *r)
     r->buffers = r->kind == INVARIANT ? pawl_nodes_alive(r->lanes, r->first, r->end) : 1;
     for (int i = 0; i < r->buffers; i++)
         r->buffer[i] = pawl_take_bytes(&r->arena, (size_t)r->count * sizeof(float));
-    if (r->kind != INVARIANT || size == 1) return;
+    if (size == 1) return;
+    if (r->kind != INVARIANT) {
+        if (!pawl_device_shares_memory(r->device)) r->staged = pawl_take_bytes(&r->here, FAST_COUNT * sizeof *r->staged);
+        return;
+    }
     const int mine = nodes_of(r, r->comm->rank, nodes);
     for (int rank = 0; rank < size; rank++) {
         int64_t first, end;
@@ -76,16 +79,17 @@ static void lay_out(pawl_reduction *r)
     }
     r->piece = pawl_piece_count(foreign, longest);
     for (int i = 0; i < INBOXES; i++) r->inbox[i] = pawl_take_bytes(&r->arena, (size_t)(foreign * r->piece) * sizeof(float));
-    r->have = pawl_take_bytes(&r->arena, (size_t)(foreign + mine) * sizeof *r->have);
-    pawl_posted_lay_out(&r->posted, &r->arena, foreign + (int64_t)(mine + 2) * size);
+    r->have = pawl_take_bytes(&r->here, (size_t)(foreign + mine) * sizeof *r->have);
+    pawl_posted_lay_out(&r->posted, &r->here, foreign + (int64_t)(mine + 2) * size,
+                        (foreign + (int64_t)(mine + 1) * size) * r->piece);
 }
 
-size_t pawl_reduction_bytes(const pawl_comm *c, int kind, int lanes, int64_t count, const pawl_owners *owners)
+size_t pawl_reduction_bytes(const pawl_comm *c, pawl_device *d, int kind, int lanes, int64_t count, const pawl_owners *owners)
 {
     pawl_comm like = *c;
-    pawl_reduction r = {.comm = &like, .kind = kind, .lanes = lanes, .count = count, .owners = owners};
+    pawl_reduction r = {.comm = &like, .device = d, .kind = kind, .lanes = lanes, .count = count, .owners = owners, .posted = {.device = d}};
     lay_out(&r);
-    return r.arena.used;
+    return r.arena.used + r.here.used;
 }
 
 pawl_status pawl_reduction_open(pawl_comm *c, pawl_device *d, int kind, int lanes, int64_t count, const pawl_owners *owners,
@@ -98,12 +102,13 @@ pawl_status pawl_reduction_open(pawl_comm *c, pawl_device *d, int kind, int lane
     PAWL_CHECK(kind == INVARIANT || !owners, PAWL_EUSAGE, "reduction: fast gives all of the sum to every rank: use it with zero_stage 0");
     PAWL_TRY(pawl_alloc((void **)&r, sizeof *r, "the reduction"));
     *r = (pawl_reduction){
-        .comm = c, .device = d, .kind = kind, .lanes = lanes, .count = count, .owners = owners, .posted = {.comm = c}};
-    r->arena.name = "gradients";
-    lay_out(r);
-    pawl_status s = pawl_arena_open(&r->arena);
+        .comm = c, .device = d, .kind = kind, .lanes = lanes, .count = count, .owners = owners, .posted = {.comm = c, .device = d}};
+    r->arena.name = r->here.name = "gradients";
+    lay_out(r); /* measures */
+    pawl_status s = pawl_arena_open_on(d, PAWL_ON_DEVICE, &r->arena);
+    if (s == PAWL_OK && r->here.used) s = pawl_arena_open_on(d, PAWL_ON_HOST, &r->here);
     if (s != PAWL_OK) {
-        pawl_free(r);
+        pawl_reduction_close(r);
         return s;
     }
     lay_out(r);
@@ -115,7 +120,8 @@ pawl_status pawl_reduction_open(pawl_comm *c, pawl_device *d, int kind, int lane
 void pawl_reduction_close(pawl_reduction *r)
 {
     if (!r) return;
-    pawl_arena_close(&r->arena);
+    pawl_arena_close_on(r->device, PAWL_ON_DEVICE, &r->arena);
+    pawl_arena_close_on(r->device, PAWL_ON_HOST, &r->here);
     pawl_free(r);
 }
 
@@ -185,8 +191,7 @@ static pawl_status sum_piece(pawl_reduction *r, int64_t round)
         }
     }
     PAWL_TRY(pawl_tree_sum(r->device, (pawl_node){0, r->lanes}, r->have, have, count, &sum));
-    if (sum != r->buffer[0] + at) memcpy(r->buffer[0] + at, sum, (size_t)count * sizeof(float));
-    return PAWL_OK;
+    return sum != r->buffer[0] + at ? pawl_piece_copy(r->device, r->buffer[0] + at, sum, count) : PAWL_OK;
 }
 
 /* Every rank's piece of a round to all. */
@@ -228,7 +233,10 @@ static pawl_status all_reduce(pawl_reduction *r)
     float *g = r->buffer[0];
     for (int64_t at = 0; at < r->count; at += FAST_COUNT) {
         const int n = (int)(r->count - at < FAST_COUNT ? r->count - at : FAST_COUNT);
-        PAWL_TRY(pawl_mpi_status(MPI_Allreduce(MPI_IN_PLACE, g + at, n, MPI_FLOAT, MPI_SUM, pawl_mpi(r->comm)), "MPI_Allreduce"));
+        float *here = pawl_host_side(r->device, g + at, r->staged);
+        PAWL_TRY(pawl_download(r->device, here, g + at, (size_t)n * sizeof *g));
+        PAWL_TRY(pawl_mpi_status(MPI_Allreduce(MPI_IN_PLACE, here, n, MPI_FLOAT, MPI_SUM, pawl_mpi(r->comm)), "MPI_Allreduce"));
+        PAWL_TRY(pawl_upload(r->device, g + at, here, (size_t)n * sizeof *g));
     }
     r->comm->bytes_sent += (uint64_t)r->count * sizeof(float);
     return PAWL_OK;

@@ -3,8 +3,6 @@
  * What is complete of a round's tree after a turn are the largest nodes over the lanes up to there: a stack, which this
  * rank keeps for its own range. A turn's lanes are leaves that come in from their ranks, a piece at a time; they are
  * joined with the stack, and the root is added to the sum of the rounds before. */
-#include <string.h>
-
 #include "comm/pieces.h"
 
 enum { INBOXES = 2 };
@@ -16,7 +14,7 @@ struct pawl_rounds {
     int64_t fewest;                   /* slots of a step */
     int64_t slots, first, end, piece; /* [first, end): this rank's range */
     int lanes, depth;                 /* depth: nodes on the stack at most */
-    pawl_arena arena;
+    pawl_arena arena, here;       /* the device's, and the host's */
     float *sum;                   /* [range] */
     float *stack[PAWL_NODES_MAX]; /* [depth][range]; with one round the first is the sum */
     float *inbox[INBOXES];        /* [other ranks][piece] */
@@ -94,17 +92,17 @@ static void lay_out(pawl_rounds *r)
     r->piece = pawl_piece_count(size - 1, longest);
     for (int i = 0; i < INBOXES; i++)
         r->inbox[i] = pawl_take_bytes(&r->arena, (size_t)((size - 1) * r->piece) * sizeof(float));
-    r->have = pawl_take_bytes(&r->arena, (size_t)(r->depth + size) * sizeof *r->have);
-    r->turn = pawl_take_bytes(&r->arena, (size_t)size * sizeof *r->turn);
-    pawl_posted_lay_out(&r->posted, &r->arena, (int64_t)INBOXES * 2 * size);
+    r->have = pawl_take_bytes(&r->here, (size_t)(r->depth + size) * sizeof *r->have);
+    r->turn = pawl_take_bytes(&r->here, (size_t)size * sizeof *r->turn);
+    pawl_posted_lay_out(&r->posted, &r->here, (int64_t)INBOXES * 2 * size, 2 * (size - 1) * r->piece);
 }
 
-size_t pawl_rounds_bytes(const pawl_comm *c, int64_t fewest, int64_t slots, int lanes, const pawl_owners *owners)
+size_t pawl_rounds_bytes(const pawl_comm *c, pawl_device *d, int64_t fewest, int64_t slots, int lanes, const pawl_owners *owners)
 {
     pawl_comm like = *c;
-    pawl_rounds r = {.comm = &like, .fewest = fewest, .slots = slots, .lanes = lanes, .owners = owners};
+    pawl_rounds r = {.comm = &like, .device = d, .fewest = fewest, .slots = slots, .lanes = lanes, .owners = owners, .posted = {.device = d}};
     lay_out(&r);
-    return r.arena.used;
+    return r.arena.used + r.here.used;
 }
 
 pawl_status pawl_rounds_open(pawl_comm *c, pawl_device *d, int64_t fewest, int64_t slots, int lanes, const pawl_owners *owners,
@@ -121,11 +119,13 @@ pawl_status pawl_rounds_open(pawl_comm *c, pawl_device *d, int64_t fewest, int64
                        .lanes = lanes,
                        .owners = owners,
                        .arena = {.name = "gradients"},
-                       .posted = {.comm = c}};
-    lay_out(r);
-    const pawl_status s = pawl_arena_open(&r->arena);
+                       .here = {.name = "gradients"},
+                       .posted = {.comm = c, .device = d}};
+    lay_out(r); /* measures */
+    pawl_status s = pawl_arena_open_on(d, PAWL_ON_DEVICE, &r->arena);
+    if (s == PAWL_OK) s = pawl_arena_open_on(d, PAWL_ON_HOST, &r->here);
     if (s != PAWL_OK) {
-        pawl_free(r);
+        pawl_rounds_close(r);
         return s;
     }
     lay_out(r);
@@ -141,7 +141,8 @@ void pawl_rounds_slots(pawl_rounds *r, int64_t slots)
 void pawl_rounds_close(pawl_rounds *r)
 {
     if (!r) return;
-    pawl_arena_close(&r->arena);
+    pawl_arena_close_on(r->device, PAWL_ON_DEVICE, &r->arena);
+    pawl_arena_close_on(r->device, PAWL_ON_HOST, &r->here);
     pawl_free(r);
 }
 
@@ -198,8 +199,7 @@ static pawl_status put_away(pawl_rounds *r, int place, float *from, int64_t offs
     const int root = is_root(r, r->after[place]);
     float *to = (root ? r->sum : r->stack[place]) + offset;
     if (root && r->round > 0) return pawl_add(r->device, to, from, count);
-    if (to != from) memcpy(to, from, (size_t)count * sizeof *to);
-    return PAWL_OK;
+    return to != from ? pawl_piece_copy(r->device, to, from, count) : PAWL_OK;
 }
 
 static pawl_status sum_piece(pawl_rounds *r, int64_t number)

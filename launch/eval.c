@@ -53,11 +53,35 @@ static pawl_status print_scores(const pawl_parts *p, const pawl_score *scores, i
     return PAWL_OK;
 }
 
+/* Of a whole model on a device, low being those of a bf16 run. */
+typedef struct evaluated {
+    pawl_arena arena;
+    float *weights;
+    uint16_t *low;
+} evaluated;
+
+static void lay_out(const pawl_opened *o, evaluated *w)
+{
+    int64_t first, count;
+    pawl_low_stretch(o->model, NULL, &first, &count);
+    w->weights = pawl_take_bytes(&w->arena, (size_t)pawl_model_count(o->model) * sizeof *w->weights);
+    if (o->config.train.bf16) w->low = pawl_take_bytes(&w->arena, (size_t)count * sizeof *w->low);
+}
+
+/* Local. */
+static pawl_status load(const pawl_opened *o, const char *path, pawl_which which, evaluated *w)
+{
+    w->arena.name = "weights";
+    lay_out(o, w);
+    PAWL_TRY(pawl_arena_open_on(o->device, PAWL_ON_DEVICE, &w->arena));
+    lay_out(o, w);
+    PAWL_TRY(pawl_load_weights(path, which, o->model, o->device, w->weights));
+    return w->low ? pawl_low_round(o->model, NULL, o->device, w->weights, w->low) : PAWL_OK;
+}
+
 static pawl_status evaluate(pawl_comm *c, pawl_opened *o, const char *path, const request *r, int *stopped)
 {
-    float *weights = NULL;
-    uint16_t *low = NULL; /* of a bf16 run */
-    int64_t first, count;
+    evaluated w = {.weights = NULL};
     pawl_score *scores = NULL;
     pawl_evaluator *e = NULL;
     json_t *told = r->choices ? json_object() : NULL;
@@ -65,16 +89,12 @@ static pawl_status evaluate(pawl_comm *c, pawl_opened *o, const char *path, cons
     const int domains = pawl_data_domains(o->data, PAWL_HELD_OUT);
     pawl_watch("loading the weights", (double)o->config.comm.phase_seconds);
     status = domains > 0 ? PAWL_OK : PAWL_FAIL(PAWL_EUSAGE, "there is nothing to evaluate: set val_set_size above 0, or name test_datasets");
-    if (status == PAWL_OK) status = pawl_alloc((void **)&weights, (size_t)pawl_model_count(o->model) * sizeof(float), "the weights");
     if (status == PAWL_OK) status = pawl_alloc((void **)&scores, (size_t)domains * sizeof *scores, "scores");
-    if (status == PAWL_OK) status = pawl_load_weights(path, r->which, o->model, weights);
+    if (status == PAWL_OK) status = load(o, path, r->which, &w);
     if (status == PAWL_OK) status = pawl_evaluator_open(&o->parts, &e);
-    pawl_low_stretch(o->model, NULL, &first, &count);
-    if (status == PAWL_OK && o->config.train.bf16) status = pawl_alloc((void **)&low, (size_t)count * sizeof *low, "the weights in bf16");
-    if (status == PAWL_OK && low) status = pawl_low_round(o->model, NULL, o->parts.device, weights, low);
     PAWL_TRY_OUT(pawl_agree(c, status));
     pawl_evaluator_tell(e, told);
-    PAWL_TRY_OUT(pawl_evaluate(e, &(pawl_pass){.weights = weights, .low = low}, scores, stopped));
+    PAWL_TRY_OUT(pawl_evaluate(e, &(pawl_pass){.weights = w.weights, .low = w.low}, scores, stopped));
     if (!*stopped && c->rank == 0)
         status = told ? print_choices(told, r->as_json) : print_scores(&o->parts, scores, r->as_json);
     if (!*stopped) PAWL_TRY_OUT(pawl_agree(c, status));
@@ -82,8 +102,7 @@ out:
     json_decref(told);
     pawl_evaluator_close(e);
     pawl_free(scores);
-    pawl_free(low);
-    pawl_free(weights);
+    pawl_arena_close_on(o->device, PAWL_ON_DEVICE, &w.arena);
     return status;
 }
 

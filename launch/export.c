@@ -18,7 +18,7 @@ static pawl_status save(const char *path, const pawl_loaded *l, pawl_dtype dtype
 static pawl_status write_model(const char *path, pawl_which which, pawl_dtype dtype, const char *dir)
 {
     pawl_loaded l;
-    PAWL_TRY(pawl_load_model(path, which, &l));
+    PAWL_TRY(pawl_load_model(path, which, NULL, &l));
     pawl_status s = save(path, &l, dtype, dir);
     if (s == PAWL_OK)
         printf("%s: %.2f M parameters as %s\n", dir, (double)pawl_model_parameters(l.model) / 1e6, pawl_dtype_name(dtype));

@@ -153,11 +153,13 @@ typedef struct pawl_which {
 } pawl_which;
 typedef struct pawl_loaded {
     pawl_model *model;
+    pawl_device *device; /* in whose memory the weights are; NULL: the host's */
+    pawl_arena arena;
     float *weights;
     char tokenizer_spec[1024];
     pawl_tokenizer *tokenizer;
 } pawl_loaded;
-PAWL_MUST pawl_status pawl_load_model(const char *path, pawl_which which, pawl_loaded *out);
+PAWL_MUST pawl_status pawl_load_model(const char *path, pawl_which which, pawl_device *d, pawl_loaded *out);
 void pawl_unload_model(pawl_loaded *l);
 /* The configuration of the run that made path; NULL for what no run of ours made. */
 PAWL_MUST pawl_status pawl_run_configuration(const char *path, json_t **out);
@@ -167,8 +169,8 @@ PAWL_MUST pawl_status pawl_chat_export(const char *path, const char *dir);
  * the tokenizer's own. *turn_end: the token that ends an answer there, or -1. Local. Errors: as pawl_renderer_open's. */
 PAWL_MUST pawl_status pawl_chat_question(const char *path, const pawl_loaded *l, const char *question, pawl_encoding *out,
                                          int32_t *turn_end);
-/* The weights of path into flat, laid out as m; the architecture must be the same. */
-PAWL_MUST pawl_status pawl_load_weights(const char *path, pawl_which which, const pawl_model *m, float *flat);
+/* The weights of path into flat, zeros at first, in d's memory (NULL: the host's), laid out as m; the architecture must be the same. */
+PAWL_MUST pawl_status pawl_load_weights(const char *path, pawl_which which, const pawl_model *m, pawl_device *d, float *flat);
 /* The same tensor by tensor: pawl_source_read is a pawl_weight_read. */
 typedef struct pawl_source pawl_source;
 PAWL_MUST pawl_status pawl_source_open(const char *path, pawl_which which, const pawl_model *m, pawl_source **out);

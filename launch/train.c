@@ -141,14 +141,30 @@ static pawl_status load_base(job *j)
     return base ? fill_base(j, base, &(pawl_stack){.adapter = j->o.adapter}) : PAWL_OK;
 }
 
-static pawl_status begin_adapter(job *j)
+static pawl_status fill_adapter(const job *j, float *weights)
 {
     const pawl_run_config *c = &j->o.config;
-    float *weights = pawl_trainer_weights(j->trainer);
     if (c->adapter.lora_model_dir[0]) return pawl_load_adapter(c->adapter.lora_model_dir, 0, j->o.adapter, weights);
     if (j->o.adapter_goes_on) return pawl_load_adapter(c->checkpoint.parent_checkpoint, 0, j->o.adapter, weights);
     pawl_adapter_init(j->o.adapter, (uint64_t)c->train.seed, 0, weights);
-    return pawl_adapter_measure(j->o.adapter, j->o.device, pawl_trainer_base(j->trainer), weights);
+    return PAWL_OK;
+}
+
+/* All of it at once, in the host's memory: adapters are small. */
+static pawl_status begin_adapter(job *j)
+{
+    const pawl_run_config *c = &j->o.config;
+    pawl_device *d = j->o.device;
+    float *weights = pawl_trainer_weights(j->trainer), *room = NULL;
+    const size_t bytes = (size_t)pawl_trained_count(j->o.model, j->o.adapter) * sizeof *weights;
+    const int anew = !c->adapter.lora_model_dir[0] && !j->o.adapter_goes_on;
+    if (!pawl_device_shares_memory(d)) PAWL_TRY(pawl_alloc((void **)&room, bytes, "an adapter"));
+    float *here = pawl_host_side(d, weights, room);
+    pawl_status s = fill_adapter(j, here);
+    if (s == PAWL_OK) s = pawl_upload(d, weights, here, bytes);
+    if (s == PAWL_OK && anew) s = pawl_adapter_measure(j->o.adapter, d, pawl_trainer_base(j->trainer), weights);
+    pawl_free(room);
+    return s;
 }
 
 static pawl_status read_weights(job *j, const char *start)

@@ -417,15 +417,36 @@ pawl_status pawl_source_open(const char *path, pawl_which which, const pawl_mode
     return open_source(path, which, m, 0, out);
 }
 
-pawl_status pawl_load_weights(const char *path, pawl_which which, const pawl_model *m, float *flat)
+/* Tensor by tensor; through `room`, which holds the largest, where the host does not reach their places. */
+static pawl_status read_all(pawl_source *s, pawl_device *d, float *flat, float *room)
 {
-    pawl_source *s;
+    const pawl_extent *extents;
+    const int count = pawl_model_extents(s->m, &extents);
+    for (int i = 0; i < count; i++) {
+        float *to = flat + extents[i].first, *here = pawl_host_side(d, to, room);
+        PAWL_TRY(pawl_source_read(s, i, here));
+        PAWL_TRY(pawl_upload(d, to, here, (size_t)extents[i].count * sizeof *here));
+    }
+    return PAWL_OK;
+}
+
+static pawl_status take_room(const pawl_model *m, const pawl_device *d, float **out)
+{
     const pawl_extent *extents;
     const int count = pawl_model_extents(m, &extents);
+    int64_t most = 0;
+    for (int i = 0; i < count; i++) most = extents[i].count > most ? extents[i].count : most;
+    return pawl_device_shares_memory(d) ? PAWL_OK : pawl_alloc((void **)out, (size_t)most * sizeof **out, "one tensor of the weights");
+}
+
+pawl_status pawl_load_weights(const char *path, pawl_which which, const pawl_model *m, pawl_device *d, float *flat)
+{
+    pawl_source *s;
+    float *room = NULL;
     PAWL_TRY(pawl_source_open(path, which, m, &s));
-    memset(flat, 0, (size_t)pawl_model_count(m) * sizeof *flat);
-    pawl_status status = PAWL_OK;
-    for (int i = 0; i < count && status == PAWL_OK; i++) status = pawl_source_read(s, i, flat + extents[i].first);
+    pawl_status status = take_room(m, d, &room);
+    if (status == PAWL_OK) status = read_all(s, d, flat, room);
+    pawl_free(room);
     pawl_source_close(s);
     return status;
 }
@@ -456,13 +477,16 @@ static pawl_status load(const char *given, pawl_which which, pawl_loaded *l)
     PAWL_TRY(find_tokenizer(path, base, l->tokenizer_spec));
     PAWL_TRY(pawl_tokenizer_open(l->tokenizer_spec, &l->tokenizer));
     PAWL_TRY(pawl_model_open(&config, &l->model));
-    PAWL_TRY(pawl_alloc((void **)&l->weights, (size_t)pawl_model_count(l->model) * sizeof(float), "the weights"));
-    return pawl_load_weights(path, (pawl_which){base, which.ema}, l->model, l->weights);
+    l->arena = (pawl_arena){.name = "weights", .used = (size_t)pawl_model_count(l->model) * sizeof(float)};
+    PAWL_TRY(pawl_arena_open_on(l->device, PAWL_ON_DEVICE, &l->arena));
+    l->weights = (float *)(void *)l->arena.base;
+    return pawl_load_weights(path, (pawl_which){base, which.ema}, l->model, l->device, l->weights);
 }
 
-pawl_status pawl_load_model(const char *path, pawl_which which, pawl_loaded *out)
+pawl_status pawl_load_model(const char *path, pawl_which which, pawl_device *d, pawl_loaded *out)
 {
     memset(out, 0, sizeof *out);
+    out->device = d;
     pawl_status s = load(path, which, out);
     if (s != PAWL_OK) pawl_unload_model(out);
     return s;
@@ -472,6 +496,6 @@ void pawl_unload_model(pawl_loaded *l)
 {
     pawl_model_close(l->model);
     pawl_tokenizer_close(l->tokenizer);
-    pawl_free(l->weights);
+    pawl_arena_close_on(l->device, PAWL_ON_DEVICE, &l->arena);
     memset(l, 0, sizeof *l);
 }

@@ -92,9 +92,9 @@ static pawl_status take(pawl_decoder *g)
     return fill_tables(g);
 }
 
-size_t pawl_decoder_bytes(const pawl_model *m, int64_t max_tokens)
+size_t pawl_decoder_bytes(const pawl_model *m, pawl_device *d, int64_t max_tokens)
 {
-    pawl_decoder g = {.m = m, .room = max_tokens};
+    pawl_decoder g = {.m = m, .d = d, .room = max_tokens};
     g.sets = m->has & PAWL_POSITION_TABLE ? 0 : pawl_rope_sets(&m->config, max_tokens);
     lay_out(&g);
     return g.arena.used + g.here.used;

@@ -337,7 +337,7 @@ typedef struct pawl_decoder pawl_decoder;
 PAWL_MUST pawl_status pawl_decoder_open(const pawl_model *m, pawl_device *d, const float *weights, int64_t max_tokens,
                                         pawl_decoder **out);
 void pawl_decoder_close(pawl_decoder *g);
-size_t pawl_decoder_bytes(const pawl_model *m, int64_t max_tokens); /* the plan, where memory is shared */
+size_t pawl_decoder_bytes(const pawl_model *m, pawl_device *d, int64_t max_tokens); /* the plan */
 const pawl_model *pawl_decoder_model(const pawl_decoder *g);
 /* Forgets what was fed: another text begins. */
 void pawl_decoder_restart(pawl_decoder *g);

@@ -23,13 +23,14 @@ int64_t pawl_norm_blocks(const pawl_extent *parts, int part_count, int64_t first
 
 pawl_status pawl_norm_squares(pawl_optim *o, const float *grads, double *blocks)
 {
+    double *const there = pawl_device_shares_memory(o->device) ? blocks : o->blocks, *at = there;
     for (int i = 0; i < o->part_count; i++) {
         const pawl_piece *p = &o->pieces[i];
         if (p->count == 0) continue;
-        PAWL_TRY(pawl_sum_squares(o->device, grads + (p->of->first + p->first - o->first), p->count, blocks));
-        blocks += blocks_of(p->count);
+        PAWL_TRY(pawl_sum_squares(o->device, grads + (p->of->first + p->first - o->first), p->count, at));
+        at += blocks_of(p->count);
     }
-    return PAWL_OK;
+    return pawl_download(o->device, blocks, there, (size_t)(at - there) * sizeof *at);
 }
 
 double pawl_blocks_join(const pawl_extent *parts, int part_count, const double *blocks)
@@ -53,7 +54,7 @@ pawl_status pawl_grad_norm(pawl_optim *o, const float *grads, double *norm)
     PAWL_CHECK(pawl_norm_blocks(o->parts, o->part_count, o->first, o->end) ==
                    pawl_norm_blocks(o->parts, o->part_count, 0, INT64_MAX),
                PAWL_EBUG, "the norm of a whole gradient, from a part of it");
-    PAWL_TRY(pawl_norm_squares(o, grads, o->blocks));
-    *norm = pawl_norm_join(o->parts, o->part_count, o->blocks);
+    PAWL_TRY(pawl_norm_squares(o, grads, o->blocks_here));
+    *norm = pawl_norm_join(o->parts, o->part_count, o->blocks_here);
     return PAWL_OK;
 }

@@ -1,6 +1,6 @@
 #include "optim/optim.h"
 
-#include <string.h>
+#include <stdio.h>
 
 #include "optim/rules.h"
 
@@ -67,7 +67,7 @@ static void lay_out(pawl_optim *o)
 {
     const int64_t blocks = pawl_norm_blocks(o->parts, o->part_count, 0, INT64_MAX) +
                            pawl_norm_blocks(o->parts, o->part_count, o->first, o->end);
-    o->pieces = pawl_take_bytes(&o->arena, (size_t)o->part_count * sizeof *o->pieces);
+    o->pieces = pawl_take_bytes(&o->here, (size_t)o->part_count * sizeof *o->pieces);
     for (int i = 0; i < o->part_count; i++) {
         pawl_piece here, *p = o->pieces ? &o->pieces[i] : &here;
         find_piece(o, &o->parts[i], p);
@@ -75,14 +75,15 @@ static void lay_out(pawl_optim *o)
     }
     o->blocks = pawl_take_bytes(&o->arena, (size_t)blocks * sizeof *o->blocks);
     o->scratch = pawl_take_bytes(&o->arena, o->scratch_bytes);
+    o->blocks_here = pawl_device_shares_memory(o->device) ? o->blocks : pawl_take_bytes(&o->here, (size_t)blocks * sizeof *o->blocks);
 }
 
-size_t pawl_optim_bytes(const pawl_optim_config *c, const pawl_extent *parts, int part_count, int64_t first,
+size_t pawl_optim_bytes(const pawl_optim_config *c, pawl_device *d, const pawl_extent *parts, int part_count, int64_t first,
                         int64_t end)
 {
-    pawl_optim o = {.config = *c, .parts = parts, .part_count = part_count, .first = first, .end = end};
+    pawl_optim o = {.config = *c, .device = d, .parts = parts, .part_count = part_count, .first = first, .end = end};
     lay_out(&o);
-    return o.arena.used;
+    return o.arena.used + o.here.used;
 }
 
 pawl_status pawl_optim_open(const pawl_optim_config *c, pawl_device *d, const pawl_extent *parts, int part_count,
@@ -91,11 +92,12 @@ pawl_status pawl_optim_open(const pawl_optim_config *c, pawl_device *d, const pa
     pawl_optim *o;
     PAWL_TRY(pawl_alloc((void **)&o, sizeof *o, "the optimizer"));
     *o = (pawl_optim){.config = *c, .device = d, .parts = parts, .part_count = part_count, .first = first, .end = end};
-    o->arena.name = "optimizer";
-    lay_out(o);
-    pawl_status s = pawl_arena_open(&o->arena);
+    o->arena.name = o->here.name = "optimizer";
+    lay_out(o); /* measures */
+    pawl_status s = pawl_arena_open_on(d, PAWL_ON_DEVICE, &o->arena);
+    if (s == PAWL_OK) s = pawl_arena_open_on(d, PAWL_ON_HOST, &o->here);
     if (s != PAWL_OK) {
-        pawl_free(o);
+        pawl_optim_close(o);
         return s;
     }
     lay_out(o);
@@ -106,7 +108,8 @@ pawl_status pawl_optim_open(const pawl_optim_config *c, pawl_device *d, const pa
 void pawl_optim_close(pawl_optim *o)
 {
     if (!o) return;
-    pawl_arena_close(&o->arena);
+    pawl_arena_close_on(o->device, PAWL_ON_DEVICE, &o->arena);
+    pawl_arena_close_on(o->device, PAWL_ON_HOST, &o->here);
     pawl_free(o);
 }
 
@@ -143,7 +146,9 @@ static pawl_status list_piece(const pawl_optim_config *c, const pawl_piece *p, c
 pawl_status pawl_optim_state(const pawl_optim *o, const pawl_state *names, pawl_state *out)
 {
     PAWL_CHECK(names->count == o->part_count, PAWL_EBUG, "%d names for %d tensors", names->count, o->part_count);
+    const int first = out->count;
     for (int i = 0; i < o->part_count; i++) PAWL_TRY(list_piece(&o->config, &o->pieces[i], names->items[i].name, out));
+    for (int i = first; i < out->count; i++) out->items[i].device = o->device;
     return PAWL_OK;
 }
 
@@ -190,7 +195,16 @@ void pawl_optim_since(pawl_optim *o, int64_t step)
     o->since = step;
 }
 
-void pawl_optim_forget(pawl_optim *o)
+/* The bytes of a run of state: zeros, whatever the type, from places that are all aligned. */
+static pawl_status clear_bytes(pawl_device *d, void *at, size_t bytes)
+{
+    const size_t whole = bytes / sizeof(float), rest = bytes % sizeof(float);
+    const char zeros[sizeof(float)] = {0};
+    PAWL_TRY(pawl_zero(d, at, (int64_t)whole));
+    return pawl_upload(d, (char *)at + whole * sizeof(float), zeros, rest);
+}
+
+pawl_status pawl_optim_forget(pawl_optim *o)
 {
     for (int i = 0; i < o->part_count; i++) {
         const pawl_piece *p = &o->pieces[i];
@@ -198,9 +212,10 @@ void pawl_optim_forget(pawl_optim *o)
             int64_t first, count;
             const pawl_tensor whole = p->rule->runs[j].shape(&o->config, p->of);
             pawl_run_part(&p->rule->runs[j], whole, p, &first, &count);
-            if (count > 0) memset(p->state[j], 0, (size_t)count * pawl_dtype_bytes(whole.dtype));
+            if (count > 0) PAWL_TRY(clear_bytes(o->device, p->state[j], (size_t)count * pawl_dtype_bytes(whole.dtype)));
         }
     }
+    return PAWL_OK;
 }
 
 void pawl_optim_freeze(pawl_optim *o, int part)

@@ -88,13 +88,14 @@ enum { PAWL_8BIT_BLOCK = 256, PAWL_8BIT_LEAST = 4096 };
 /* Ranges of about equal length for that many ranks: rank r's is [cuts[r], cuts[r+1]), which may be empty; cuts [ranks+1]. */
 void pawl_optim_cuts(const pawl_optim_config *c, const pawl_extent *parts, int part_count, int64_t count, int ranks, int64_t *cuts);
 
-/* parts: the tensors of the flat run, in its order; they stay the caller's and must last. [first, end): between two cuts, or all. */
+/* Weights, gradients and state are in d's memory, here and below; blocks of sums that are handed out are the host's.
+ * parts: the tensors of the flat run, in its order; they stay the caller's and must last. [first, end): between two cuts, or all. */
 typedef struct pawl_optim pawl_optim;
 PAWL_MUST pawl_status pawl_optim_open(const pawl_optim_config *c, pawl_device *d, const pawl_extent *parts, int part_count,
                                       int64_t first, int64_t end, pawl_optim **out);
 void pawl_optim_close(pawl_optim *o);
 int pawl_optim_is_muon(const pawl_optim_config *c); /* whether pawl_muon updates matrices: its products are to be reserved */
-size_t pawl_optim_bytes(const pawl_optim_config *c, const pawl_extent *parts, int part_count, int64_t first, int64_t end); /* the plan */
+size_t pawl_optim_bytes(const pawl_optim_config *c, pawl_device *d, const pawl_extent *parts, int part_count, int64_t first, int64_t end); /* the plan */
 /* Appends the state as "optimizer/RULE/KIND/TENSOR", names being the tensors' in the order of parts. Shapes are whole; first, count
  * and data of an item say what of it lies in the range, count 0: nothing. The same list for every range but for that.
  * The second: without the numbers, for a plan (data NULL). */
@@ -118,7 +119,7 @@ PAWL_MUST pawl_status pawl_optim_begin(pawl_optim *o, const float *weights);
 /* Says at which step the moments began: bias corrections count from there. 0 at first. */
 void pawl_optim_since(pawl_optim *o, int64_t step);
 /* Forgets the moments; the average of weights stays. */
-void pawl_optim_forget(pawl_optim *o);
+PAWL_MUST pawl_status pawl_optim_forget(pawl_optim *o);
 /* From now on steps leave a tensor and its state as they are. */
 void pawl_optim_freeze(pawl_optim *o, int part);
 /* One update of the range's weights by its grads, clipped by the norm of all. step counts from 0 and fixes the bias corrections. */

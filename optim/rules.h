@@ -50,9 +50,10 @@ struct pawl_optim {
     int part_count;
     int64_t first, end; /* of the flat run */
     int64_t since;      /* the step at which the moments began */
-    pawl_arena arena;
-    pawl_piece *pieces; /* [part_count], of count 0 where nothing is held */
-    double *blocks;     /* partial sums of squares, of this range and then of all */
+    pawl_arena arena, here; /* the device's, and the host's */
+    pawl_piece *pieces;     /* [part_count], of count 0 where nothing is held; the host's */
+    double *blocks;         /* partial sums of squares, of this range and then of all, ... */
+    double *blocks_here;    /* ... and where the host reads them */
     size_t scratch_bytes;
     void *scratch; /* what the hungriest rule needs for one tensor */
 };

@@ -109,8 +109,9 @@ static pawl_hold hold_of(const pawl_parts *p)
 static size_t sum_bytes(const pawl_hold *h)
 {
     const pawl_parts *p = h->p;
-    return h->stage >= 2 ? pawl_rounds_bytes(p->comm, pawl_cut_of(p->train, p->reduce).slots, h->cut.slots, h->cut.lanes, h->owners)
-                         : pawl_reduction_bytes(p->comm, p->reduce->reduction, h->cut.lanes, h->count, h->owners);
+    const size_t staging = h->owners ? pawl_owners_staging_bytes(h->owners, p->device) : 0;
+    return staging + (h->stage >= 2 ? pawl_rounds_bytes(p->comm, p->device, pawl_cut_of(p->train, p->reduce).slots, h->cut.slots, h->cut.lanes, h->owners)
+                         : pawl_reduction_bytes(p->comm, p->device, p->reduce->reduction, h->cut.lanes, h->count, h->owners));
 }
 
 static pawl_status measure(pawl_hold *h, pawl_hold_sizes *out)
@@ -127,7 +128,7 @@ static pawl_status measure(pawl_hold *h, pawl_hold_sizes *out)
                              .low = h->low_arena.used,
                              .gathered = h->gathered_arena.used,
                              .gradients = h->grads_arena.used + h->norm_arena.used + sum_bytes(h),
-                             .optimizer = pawl_optim_bytes(p->optim, extents, extent_count, h->first, h->end),
+                             .optimizer = pawl_optim_bytes(p->optim, p->device, extents, extent_count, h->first, h->end),
                              .snapshot = s == PAWL_OK ? pawl_saver_bytes(p->comm, &like) : 0};
     pawl_state_close(&like);
     return s;
@@ -212,9 +213,9 @@ static void count_blocks(pawl_hold *h)
 }
 
 /* An arena with nothing in it is none. */
-static pawl_status open_arena(pawl_arena *a)
+static pawl_status open_arena(const pawl_hold *h, pawl_arena *a)
 {
-    return a->used ? pawl_arena_open(a) : PAWL_OK;
+    return a->used ? pawl_arena_open_on(h->p->device, PAWL_ON_DEVICE, a) : PAWL_OK;
 }
 
 static pawl_status take(pawl_hold *h)
@@ -222,11 +223,12 @@ static pawl_status take(pawl_hold *h)
     const pawl_parts *p = h->p;
     PAWL_TRY(deal_ranges(h));
     lay_out(h);
-    PAWL_TRY(pawl_arena_open(&h->weights_arena));
-    PAWL_TRY(open_arena(&h->low_arena));
-    PAWL_TRY(open_arena(&h->gathered_arena));
-    PAWL_TRY(open_arena(&h->grads_arena));
-    PAWL_TRY(open_arena(&h->norm_arena));
+    if (h->owners) PAWL_TRY(pawl_owners_stage(h->owners, p->device));
+    PAWL_TRY(pawl_arena_open_on(p->device, PAWL_ON_DEVICE, &h->weights_arena));
+    PAWL_TRY(open_arena(h, &h->low_arena));
+    PAWL_TRY(open_arena(h, &h->gathered_arena));
+    PAWL_TRY(open_arena(h, &h->grads_arena));
+    if (h->norm_arena.used) PAWL_TRY(pawl_arena_open(&h->norm_arena));
     lay_out(h);
     count_blocks(h);
     if (h->stage >= 2) return pawl_rounds_open(p->comm, p->device, pawl_cut_of(p->train, p->reduce).slots, h->cut.slots, h->cut.lanes, h->owners, &h->rounds);
@@ -247,10 +249,11 @@ void pawl_hold_close(pawl_hold *h)
     pawl_reduction_close(h->reduction);
     pawl_rounds_close(h->rounds);
     pawl_owners_close(h->owners);
-    pawl_arena_close(&h->weights_arena);
-    pawl_arena_close(&h->low_arena);
-    pawl_arena_close(&h->gathered_arena);
-    pawl_arena_close(&h->grads_arena);
+    pawl_device *d = h->p ? h->p->device : NULL;
+    pawl_arena_close_on(d, PAWL_ON_DEVICE, &h->weights_arena);
+    pawl_arena_close_on(d, PAWL_ON_DEVICE, &h->low_arena);
+    pawl_arena_close_on(d, PAWL_ON_DEVICE, &h->gathered_arena);
+    pawl_arena_close_on(d, PAWL_ON_DEVICE, &h->grads_arena);
     pawl_arena_close(&h->norm_arena);
 }
 
@@ -275,25 +278,41 @@ static int held_part(const pawl_hold *h, const pawl_extent *e, int64_t *first, i
     return *first < *end;
 }
 
+/* Room for one tensor, where the host cannot read it into its place. */
+size_t pawl_hold_fill_bytes(const pawl_parts *p)
+{
+    const pawl_extent *extents;
+    const int count = pawl_trained_extents(p->model, p->adapter, &extents);
+    int64_t most = 0;
+    for (int i = 0; i < count && !pawl_device_shares_memory(p->device); i++) most = extents[i].count > most ? extents[i].count : most;
+    return (size_t)most * sizeof(float);
+}
+
 /* A tensor of which this rank holds a part is read into the buffer of its part, and what is held copied. */
+static pawl_status fill_tensor(pawl_hold *h, pawl_weight_read read, void *self, int i, const pawl_extent *e, float *room)
+{
+    const int64_t base = h->stage == 3 ? h->first : 0;
+    int64_t first, end;
+    if (!held_part(h, e, &first, &end)) return PAWL_OK;
+    float *to = h->weights + (first - base), *whole = to;
+    if (end - first < e->count) whole = h->gathered[buffer_of(h->p, part_of(h->p, e->first))];
+    whole = pawl_host_side(h->p->device, whole, room);
+    PAWL_TRY(read(self, i, whole));
+    return pawl_upload(h->p->device, to, whole + (first - e->first), (size_t)(end - first) * sizeof *to);
+}
+
 pawl_status pawl_hold_fill(pawl_hold *h, pawl_weight_read read, void *self)
 {
     const pawl_extent *extents;
     const int count = pawl_trained_extents(h->p->model, h->p->adapter, &extents);
-    const int64_t base = h->stage == 3 ? h->first : 0;
-    for (int i = 0; i < count; i++) {
-        const pawl_extent *e = &extents[i];
-        int64_t first, end;
-        if (!held_part(h, e, &first, &end)) continue;
-        if (end - first == e->count) {
-            PAWL_TRY(read(self, i, h->weights + (first - base)));
-            continue;
-        }
-        float *whole = h->gathered[buffer_of(h->p, part_of(h->p, e->first))];
-        PAWL_TRY(read(self, i, whole));
-        memcpy(h->weights + (first - base), whole + (first - e->first), (size_t)(end - first) * sizeof *whole);
-    }
-    return PAWL_OK;
+    const size_t bytes = pawl_hold_fill_bytes(h->p);
+    float *room = NULL;
+    pawl_status status = PAWL_OK;
+    if (bytes) PAWL_TRY(pawl_alloc((void **)&room, bytes, "one tensor of the weights"));
+    for (int i = 0; i < count; i++) PAWL_TRY_OUT(fill_tensor(h, read, self, i, &extents[i], room));
+out:
+    pawl_free(room);
+    return status;
 }
 
 static void share_weights(const pawl_hold *h, pawl_state *out)
@@ -319,6 +338,7 @@ pawl_status pawl_hold_state(const pawl_hold *h, const pawl_optim *o, pawl_state 
     (void)pawl_trained_extents(p->model, p->adapter, &extents);
     pawl_status s = pawl_trained_state(p->model, p->adapter, h->stage == 3 ? NULL : h->weights, "model/", out);
     const int weights = out->count;
+    for (int i = 0; i < weights; i++) out->items[i].device = p->device;
     if (s == PAWL_OK && h->stage == 3) share_weights(h, out);
     if (s == PAWL_OK) s = pawl_trained_state(p->model, p->adapter, NULL, "", &names);
     if (s == PAWL_OK)

@@ -12,6 +12,7 @@
 
 #include "trainer/trainer.h"
 
+/* Weights and gradients are in the device's memory; blocks of the norm, lengths and offsets in the host's. */
 enum { PAWL_HELD_BELOW, PAWL_HELD_BLOCK, PAWL_HELD_ABOVE, PAWL_HELD_PARTS }; /* buffers of parts */
 
 typedef struct pawl_hold {
@@ -43,7 +44,8 @@ PAWL_MUST pawl_status pawl_hold_measure(const pawl_parts *p, pawl_hold_sizes *ou
 
 PAWL_MUST pawl_status pawl_hold_open(const pawl_parts *p, pawl_hold *out);
 void pawl_hold_close(pawl_hold *h);
-/* Fills the weights that this rank holds, tensor by tensor. Local. */
+/* Fills the weights that this rank holds, tensor by tensor; what that takes meanwhile. Local. */
+size_t pawl_hold_fill_bytes(const pawl_parts *p);
 PAWL_MUST pawl_status pawl_hold_fill(pawl_hold *h, pawl_weight_read read, void *self);
 /* Every tensor of a checkpoint, as this rank holds it: weights, and what o holds (NULL: what it would, for the plan). */
 PAWL_MUST pawl_status pawl_hold_state(const pawl_hold *h, const pawl_optim *o, pawl_state *out);

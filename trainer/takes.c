@@ -27,7 +27,9 @@ static pawl_status base_weights(const pawl_planned *w, size_t *bytes)
 
 static pawl_status reading(const pawl_planned *w, size_t *bytes)
 {
+    const size_t weights_too = pawl_hold_fill_bytes(w->p);
     *bytes = w->p->adapter ? pawl_frozen_fill_bytes(w->p->model, w->p->device, w->p->base_code, pawl_run_type(w->p)) : 0;
+    if (weights_too > *bytes) *bytes = weights_too;
     return PAWL_OK;
 }
 

@@ -154,7 +154,7 @@ typedef struct pawl_trainer pawl_trainer;
 /* Takes the memory of the plan and opens output_dir/checkpoints. Collective. */
 PAWL_MUST pawl_status pawl_trainer_open(const pawl_parts *p, pawl_trainer **out);
 void pawl_trainer_close(pawl_trainer *t);
-/* The flat weights that are trained (NULL in zero_stage 3, where each rank has a range of them), and those under an adapter (NULL
+/* The flat weights that are trained, in the device's memory (NULL in zero_stage 3, where each rank has a range of them), and those under an adapter (NULL
  * without one), for the one who fills them; the former also tensor by tensor, whoever has them. Local. */
 float *pawl_trainer_weights(pawl_trainer *t);
 PAWL_MUST pawl_status pawl_trainer_fill(pawl_trainer *t, pawl_weight_read read, void *self);

@@ -1,7 +1,5 @@
 #include "trainer/continual/lwf.h"
 
-#include <string.h>
-
 #include "trainer/continual/slices.h"
 #include "trainer/continual/soft.h"
 
@@ -13,10 +11,10 @@ typedef struct lwf {
     const pawl_parts *p;
     const pawl_lwf_config *config;
     int64_t k, tokens, count, first; /* of the flat run: its length, where this rank's range begins */
-    pawl_arena arena;
+    pawl_arena arena, here; /* the device's, and the host's */
     float *weights; /* [count], the teacher's */
     uint16_t *low;  /* of bf16 runs */
-    float *losses;  /* [micro * T] */
+    float *losses;  /* [micro * T]; from here on the host's */
     int32_t *ids;   /* [micro * T, k] */
     float *logp;
     int teaches; /* in the present stage */
@@ -30,9 +28,9 @@ static void lay_out(lwf *l)
     pawl_low_stretch(p->model, p->adapter, &low_first, &low_count);
     l->weights = pawl_take_bytes(&l->arena, (size_t)l->count * sizeof *l->weights);
     l->low = p->train->bf16 ? pawl_take_bytes(&l->arena, (size_t)low_count * sizeof *l->low) : NULL;
-    l->losses = pawl_take_bytes(&l->arena, N * sizeof *l->losses);
-    l->ids = pawl_take_bytes(&l->arena, N * (size_t)l->k * sizeof *l->ids);
-    l->logp = pawl_take_bytes(&l->arena, N * (size_t)l->k * sizeof *l->logp);
+    l->losses = pawl_take_bytes(&l->here, N * sizeof *l->losses);
+    l->ids = pawl_take_bytes(&l->here, N * (size_t)l->k * sizeof *l->ids);
+    l->logp = pawl_take_bytes(&l->here, N * (size_t)l->k * sizeof *l->logp);
 }
 
 static lwf lwf_of(const pawl_parts *p)
@@ -41,7 +39,7 @@ static lwf lwf_of(const pawl_parts *p)
     const int64_t V = pawl_model_settings(p->model)->vocab_size;
     l.k = l.config->top_k < V ? l.config->top_k : V;
     l.tokens = pawl_run_longest(p);
-    l.arena.name = "methods";
+    l.arena.name = l.here.name = "methods";
     return l;
 }
 
@@ -50,7 +48,7 @@ static size_t bytes(const pawl_parts *p, int64_t first, int64_t end)
     (void)first, (void)end;
     lwf l = lwf_of(p);
     lay_out(&l);
-    return l.arena.used;
+    return l.arena.used + l.here.used;
 }
 
 static pawl_status lwf_open(const pawl_moment *m, void **self)
@@ -61,14 +59,17 @@ static pawl_status lwf_open(const pawl_moment *m, void **self)
     *l = lwf_of(m->p);
     l->first = m->stepper->hold.first;
     lay_out(l);
-    PAWL_TRY(pawl_arena_open(&l->arena));
+    PAWL_TRY(pawl_arena_open_on(m->p->device, PAWL_ON_DEVICE, &l->arena));
+    PAWL_TRY(pawl_arena_open(&l->here));
     lay_out(l);
     return PAWL_OK;
 }
 
 static void lwf_close(void *self)
 {
-    pawl_arena_close(&((lwf *)self)->arena);
+    lwf *l = self;
+    pawl_arena_close_on(l->p->device, PAWL_ON_DEVICE, &l->arena);
+    pawl_arena_close(&l->here);
 }
 
 /* The teacher's weights, this rank's range of them; they do not change inside a stage. */
@@ -88,7 +89,7 @@ static pawl_status round_teacher(lwf *l, const pawl_moment *m)
 static pawl_status begin_stage(void *self, const pawl_moment *m)
 {
     lwf *l = self;
-    memcpy(l->weights, m->stepper->hold.weights, (size_t)l->count * sizeof *l->weights);
+    PAWL_TRY(pawl_copy(m->p->device, l->weights, m->stepper->hold.weights, l->count));
     return round_teacher(l, m);
 }
 

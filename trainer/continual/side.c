@@ -22,11 +22,11 @@ size_t pawl_side_bytes(const pawl_parts *p, int64_t slots)
     const int64_t count = pawl_trained_count(p->model, p->adapter), all = whole_rounds(slots, lanes_of(p));
     int64_t cuts[PAWL_RANKS_MOST + 1];
     pawl_owners *owners = NULL;
-    if (p->reduce->zero_stage == 0) return pawl_reduction_bytes(p->comm, 0, lanes_of(p), count, NULL);
+    if (p->reduce->zero_stage == 0) return pawl_reduction_bytes(p->comm, p->device, 0, lanes_of(p), count, NULL);
     pawl_optim_cuts(p->optim, extents, extent_count, count, p->comm->size, cuts);
     if (pawl_owners_open(p->comm, cuts, &owners) != PAWL_OK) return 0;
-    const size_t bytes = p->reduce->zero_stage == 1 ? pawl_reduction_bytes(p->comm, 0, lanes_of(p), count, owners)
-                                                    : pawl_rounds_bytes(p->comm, all, all, lanes_of(p), owners);
+    const size_t bytes = p->reduce->zero_stage == 1 ? pawl_reduction_bytes(p->comm, p->device, 0, lanes_of(p), count, owners)
+                                                    : pawl_rounds_bytes(p->comm, p->device, all, all, lanes_of(p), owners);
     pawl_owners_close(owners);
     return bytes;
 }

@@ -4,7 +4,7 @@
 
 static pawl_slices slices_of(const pawl_parts *p, int64_t first, int64_t end, int runs)
 {
-    pawl_slices s = {.p = p, .first = first, .end = end, .count = runs, .arena = {.name = "methods"}};
+    pawl_slices s = {.p = p, .first = first, .end = end, .count = runs, .arena = {.name = "methods"}, .here = {.name = "methods"}};
     s.extent_count = pawl_trained_extents(p->model, p->adapter, &s.extents);
     return s;
 }
@@ -14,14 +14,15 @@ static void lay_out(pawl_slices *s)
     for (int i = 0; i < s->count; i++)
         s->run[i] = pawl_take_bytes(&s->arena, (size_t)(s->end - s->first) * sizeof(float));
     const int64_t blocks = pawl_norm_blocks(s->extents, s->extent_count, s->first, s->end);
-    s->blocks = pawl_take_bytes(&s->arena, (size_t)(blocks + 1) * sizeof(double));
+    s->blocks = s->blocks_here = pawl_take_bytes(&s->arena, (size_t)(blocks + 1) * sizeof(double));
+    if (!pawl_device_shares_memory(s->p->device)) s->blocks_here = pawl_take_bytes(&s->here, (size_t)(blocks + 1) * sizeof(double));
 }
 
 size_t pawl_slices_bytes(const pawl_parts *p, int64_t first, int64_t end, int runs)
 {
     pawl_slices s = slices_of(p, first, end, runs);
     lay_out(&s);
-    return s.arena.used;
+    return s.arena.used + s.here.used;
 }
 
 pawl_status pawl_slices_open(const pawl_moment *m, int runs, pawl_slices *out)
@@ -30,14 +31,17 @@ pawl_status pawl_slices_open(const pawl_moment *m, int runs, pawl_slices *out)
     *out = slices_of(m->p, h->first, h->end, runs);
     out->hold = h;
     lay_out(out);
-    PAWL_TRY(pawl_arena_open(&out->arena));
+    PAWL_TRY(pawl_arena_open_on(m->p->device, PAWL_ON_DEVICE, &out->arena));
+    if (out->here.used) PAWL_TRY(pawl_arena_open_on(m->p->device, PAWL_ON_HOST, &out->here));
     lay_out(out);
     return PAWL_OK;
 }
 
 void pawl_slices_close(pawl_slices *s)
 {
-    pawl_arena_close(&s->arena);
+    pawl_device *d = s->p ? s->p->device : NULL;
+    pawl_arena_close_on(d, PAWL_ON_DEVICE, &s->arena);
+    pawl_arena_close_on(d, PAWL_ON_HOST, &s->here);
 }
 
 int pawl_slice_next(const pawl_slices *s, pawl_slice *x)
@@ -72,6 +76,7 @@ pawl_status pawl_list_range(const pawl_parts *p, const char *prefix, const float
         PAWL_TRY(pawl_state_add(out, prefix, names->items[i].name, whole));
         pawl_named *item = &out->items[out->count - 1];
         item->sharded = p->reduce->zero_stage > 0;
+        item->device = p->device;
         item->first = from < to ? from - e->first : 0;
         item->count = from < to ? to - from : 0;
     }
@@ -93,11 +98,13 @@ pawl_status pawl_slices_anchor(pawl_slices *s, const float *weights, float *grad
                                const float *importance, double strength, double *penalty)
 {
     const int64_t blocks = blocks_of(s);
-    memset(s->blocks, 0, (size_t)blocks * sizeof *s->blocks);
+    memset(s->blocks_here, 0, (size_t)blocks * sizeof *s->blocks);
+    PAWL_TRY(pawl_upload(s->p->device, s->blocks, s->blocks_here, (size_t)blocks * sizeof *s->blocks));
     for (pawl_slice x = {.part = -1}; pawl_slice_next(s, &x);)
         PAWL_TRY(pawl_anchor(s->p->device, grads + x.at, weights + x.at, anchor ? anchor + x.at : NULL,
                              importance ? importance + x.at : NULL, (float)strength, x.count, x.blocks));
-    for (int64_t i = 0; i < blocks; i++) *penalty += s->blocks[i];
+    PAWL_TRY(pawl_download(s->p->device, s->blocks_here, s->blocks, (size_t)blocks * sizeof *s->blocks));
+    for (int64_t i = 0; i < blocks; i++) *penalty += s->blocks_here[i];
     return PAWL_OK;
 }
 
@@ -112,12 +119,13 @@ pawl_status pawl_slices_dot(pawl_slices *s, const float *x, const float *y, doub
     pawl_status status = PAWL_OK;
     for (pawl_slice at = {.part = -1}; status == PAWL_OK && pawl_slice_next(s, &at);)
         status = pawl_dot(s->p->device, x + at.at, y + at.at, at.count, at.blocks);
+    if (status == PAWL_OK) status = pawl_download(s->p->device, s->blocks_here, s->blocks, (size_t)blocks_of(s) * sizeof *s->blocks);
     PAWL_TRY(pawl_agree(s->p->comm, status));
     if (h->stage == 0) {
-        *out = pawl_blocks_join(s->extents, s->extent_count, s->blocks);
+        *out = pawl_blocks_join(s->extents, s->extent_count, s->blocks_here);
         return PAWL_OK;
     }
-    PAWL_TRY(pawl_allgather_blocks(s->p->comm, s->blocks, h->lengths, h->offsets, h->blocks));
+    PAWL_TRY(pawl_allgather_blocks(s->p->comm, s->blocks_here, h->lengths, h->offsets, h->blocks));
     *out = pawl_blocks_join(s->extents, s->extent_count, h->blocks);
     return PAWL_OK;
 }

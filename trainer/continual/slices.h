@@ -12,15 +12,15 @@ typedef struct pawl_slices {
     const pawl_extent *extents;
     int extent_count, count; /* count: runs */
     int64_t first, end;
-    pawl_arena arena;
-    float *run[PAWL_SLICES_MOST]; /* [end - first] each, zero at first */
-    double *blocks;               /* sums over the range's blocks (pawl_norm_blocks) */
+    pawl_arena arena, here;       /* the device's, and the host's where that is another */
+    float *run[PAWL_SLICES_MOST]; /* [end - first] each, zero at first; the device's */
+    double *blocks, *blocks_here; /* sums over the range's blocks (pawl_norm_blocks), and where the host reads them */
 } pawl_slices;
 
 size_t pawl_slices_bytes(const pawl_parts *p, int64_t first, int64_t end, int runs);
 PAWL_MUST pawl_status pawl_slices_open(const pawl_moment *m, int runs, pawl_slices *out);
 void pawl_slices_close(pawl_slices *s);
-/* Appends what lies in [first, end) of the flat run, whose numbers begin at data (NULL: none, for a plan), tensor by tensor as prefix +
+/* Appends what lies in [first, end) of the flat run, whose numbers begin at data (the device's; NULL: none, for a plan), tensor by tensor as prefix +
  * name; names: the trained tensors', in the order of the flat run. */
 PAWL_MUST pawl_status pawl_list_range(const pawl_parts *p, const char *prefix, const float *data, int64_t first, int64_t end,
                                       const pawl_state *names, pawl_state *out);

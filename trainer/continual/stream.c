@@ -354,7 +354,7 @@ pawl_status pawl_course_advance(pawl_trainer *t)
     c->credit = PAWL_CREDIT_START;
     const pawl_stage *s = pawl_course_stage(t);
     c->ratio = pawl_stream_first_ratio(s);
-    if (s->forget) pawl_optim_forget(pawl_stepper_optim(t->stepper));
+    if (s->forget) PAWL_TRY(pawl_optim_forget(pawl_stepper_optim(t->stepper)));
     pawl_optim_since(pawl_stepper_optim(t->stepper), s->since);
     if (c->finished) PAWL_TRY(begin_adapter(t));
     return pawl_course_call(t, PAWL_HOOK_BEGIN_STAGE);
