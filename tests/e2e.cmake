@@ -5,7 +5,13 @@ foreach(name malloc calloc realloc free aligned_alloc posix_memalign strdup mmap
   target_link_options(counted_pawl PRIVATE -Wl,--wrap=${name})
 endforeach()
 target_link_options(counted_pawl PRIVATE -rdynamic)
-foreach(name ranks passes zero optim stop saves commands plan bad data kill gguf lora merge finetune peaks profile allocations report memory stages synthesis)
+# pawl on a device whose memory the host cannot touch (apart.c).
+pawl_program(apart_pawl SOURCES ${CMAKE_CURRENT_LIST_DIR}/e2e/apart.c ${PROJECT_SOURCE_DIR}/launch/main.c)
+target_sources(test_apart PRIVATE ${CMAKE_CURRENT_LIST_DIR}/e2e/apart.c)
+foreach(program apart_pawl test_apart)
+  target_link_options(${program} PRIVATE -Wl,--wrap=pawl_device_open_cpu -rdynamic)
+endforeach()
+foreach(name apart ranks passes zero optim stop saves commands plan bad data kill gguf lora merge finetune peaks profile allocations report memory stages synthesis)
   pawl_script(e2e_${name} 600 ${PAWL_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/e2e/${name}.py)
 endforeach()
 

@@ -85,16 +85,16 @@ static void give_apart(pawl_device *d, pawl_side_of side, void *given, size_t by
     munmap(b.given, b.bytes);
 }
 
-static void refuse(const char *op, const char *argument, const char *why)
+static void refuse(const char *op, const char *name, const char *why)
 {
     void *frames[24];
-    fprintf(stderr, "apart: %s: %s %s\n", op, argument, why);
+    fprintf(stderr, "apart: %s: %s %s\n", op, name, why);
     backtrace_symbols_fd(frames, backtrace(frames, 24), STDERR_FILENO);
     abort();
 }
 
 /* Where the bytes at a given address are. */
-static void *real_of(const char *op, const char *argument, const void *given, size_t bytes)
+static void *real_of(const char *op, const char *name, const void *given, size_t bytes)
 {
     const char *at = given;
     void *real = NULL;
@@ -103,11 +103,11 @@ static void *real_of(const char *op, const char *argument, const void *given, si
     for (int i = 0; i < taken.count && !real; i++) {
         const block *b = &taken.block[i];
         if (at < b->given || at >= b->given + b->bytes) continue;
-        if (bytes > (size_t)(b->given + b->bytes - at)) refuse(op, argument, "reaches beyond its block");
+        if (bytes > (size_t)(b->given + b->bytes - at)) refuse(op, name, "reaches beyond its block");
         real = b->real + (at - b->given);
     }
     pthread_mutex_unlock(&taken.mutex);
-    if (!real) refuse(op, argument, "is not in the device's memory");
+    if (!real) refuse(op, name, "is not in the device's memory");
     return real;
 }
 
@@ -170,9 +170,9 @@ static void parallel_apart(pawl_device *d, int64_t count, void (*body)(void *sel
 
 /* ---- ops: arguments at their real addresses ---- */
 
-static pawl_tensor tensor_at(const char *op, const char *argument, pawl_tensor t)
+static pawl_tensor tensor_at(const char *op, const char *name, pawl_tensor t)
 {
-    t.data = real_of(op, argument, t.data, t.data ? pawl_tensor_bytes(t) : 0);
+    t.data = real_of(op, name, t.data, t.data ? pawl_tensor_bytes(t) : 0);
     return t;
 }
 
