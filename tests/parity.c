@@ -34,10 +34,10 @@ typedef struct fixture {
     pawl_activations *acts;
     pawl_safetensors *io;
     json_t *expected;
-    pawl_arena arena;
-    float *weights, *grads, *losses, *logits;
-    uint16_t *low;         /* weights rounded */
-    float *plain;          /* the model's own weights, to merge an adapter into */
+    pawl_arena there, here; /* in the memory of the device, and the host's */
+    float *weights, *grads, *merged, *logits; /* the device's; merged: the model's own weights with an adapter in them */
+    uint16_t *low;                            /* weights rounded; the device's */
+    float *losses, *flat, *plain, *logits_here; /* the host's; flat: of weights or gradients on their way; plain: as merged */
     pawl_adapter *adapter; /* NULL: all weights are trained, which are `weights`; else `weights` are the adapter's */
     pawl_frozen *base;
     pawl_adapter_work *work;
@@ -106,6 +106,13 @@ static int64_t fill_batch(fixture *f, const int64_t *ids, const int64_t *labels)
     return trained;
 }
 
+/* A flat run where the host reads it. */
+static pawl_status bring(const fixture *f, const float *there, float **here)
+{
+    *here = pawl_host_side(f->device, there, f->flat);
+    return pawl_download(f->device, *here, there, (size_t)pawl_trained_count(f->model, f->adapter) * sizeof **here);
+}
+
 /* Mean loss of the batch, and its gradients. */
 static pawl_status compute(fixture *f, int64_t trained, double *loss)
 {
@@ -157,12 +164,14 @@ static pawl_status distance(const fixture *f, const char *name, pawl_tensor ours
 }
 
 /* The greatest distance between the tensors of a flat run and those of a file. */
-static pawl_status compare_flat(const fixture *f, float *flat, const char *file, double *most)
+static pawl_status compare_flat(const fixture *f, const float *there, const char *file, double *most)
 {
+    float *flat;
     char path[PATH_MAX];
     pawl_safetensors *s;
     pawl_hf_tensors all = {.state = {.items = NULL}};
     pawl_status status;
+    PAWL_TRY(bring(f, there, &flat));
     PAWL_TRY(pawl_path_join(path, sizeof path, f->dir, file));
     PAWL_TRY(pawl_safetensors_open(path, &s));
     PAWL_TRY_OUT(f->adapter ? pawl_trained_state(f->model, f->adapter, flat, "", &all.state)
@@ -197,7 +206,8 @@ static pawl_status one_batch(fixture *f, distances *out)
     const int64_t trained = fill_batch(f, ids.data, labels.data);
     PAWL_TRY(pawl_low_round(f->model, NULL, f->device, f->weights, f->low));
     PAWL_TRY(pawl_model_logits(f->model, f->device, f->acts, &f->batch, NULL, f->weights, f->low, f->logits));
-    grow(&out->logits, relative(f->logits, logits.data, pawl_tensor_count(logits)));
+    PAWL_TRY(pawl_download(f->device, f->logits_here, f->logits, pawl_tensor_bytes(logits)));
+    grow(&out->logits, relative(f->logits_here, logits.data, pawl_tensor_count(logits)));
     PAWL_TRY(compute(f, trained, &loss));
     PAWL_TRY(number(f, f->expected, "loss", &expected));
     grow(&out->loss, relative_number(loss, expected));
@@ -257,13 +267,17 @@ static pawl_status trajectory(fixture *f, const json_t *steps, distances *out)
 static void lay_out(fixture *f)
 {
     const size_t flat = (size_t)pawl_model_count(f->model) * sizeof(float), N = (size_t)(f->rows * f->tokens);
-    f->weights = pawl_take_bytes(&f->arena, flat);
-    f->grads = pawl_take_bytes(&f->arena, flat);
-    f->low = pawl_take_bytes(&f->arena, flat / 2);
-    f->plain = pawl_take_bytes(&f->arena, flat);
-    f->losses = pawl_take_bytes(&f->arena, N * sizeof(float));
-    f->logits = pawl_take_bytes(&f->arena, N * (size_t)pawl_model_settings(f->model)->vocab_size * sizeof(float));
-    pawl_batch_lay_out(&f->arena, &f->batch, f->rows, f->tokens);
+    const size_t logits = N * (size_t)pawl_model_settings(f->model)->vocab_size * sizeof(float);
+    f->weights = pawl_take_bytes(&f->there, flat);
+    f->grads = pawl_take_bytes(&f->there, flat);
+    f->merged = pawl_take_bytes(&f->there, flat);
+    f->low = pawl_take_bytes(&f->there, flat / 2);
+    f->logits = pawl_take_bytes(&f->there, logits);
+    f->flat = pawl_take_bytes(&f->here, flat);
+    f->plain = pawl_take_bytes(&f->here, flat);
+    f->logits_here = pawl_take_bytes(&f->here, logits);
+    f->losses = pawl_take_bytes(&f->here, N * sizeof(float));
+    pawl_batch_lay_out(&f->here, &f->batch, f->rows, f->tokens);
 }
 
 static pawl_status read_inputs(fixture *f)
@@ -288,14 +302,16 @@ static pawl_status open_model(fixture *f)
     PAWL_TRY(pawl_model_open(&c, &f->model));
     pawl_shapes shapes = pawl_model_shapes(f->model, f->rows, f->tokens);
     shapes.type = type;
-    const pawl_capacity room = {.rows = f->rows, .tokens = f->tokens, .train = 1, .type = type};
+    const pawl_capacity room = {.rows = f->rows, .tokens = f->tokens, .train = 1, .type = type, .device = f->device};
     PAWL_TRY(pawl_device_reserve(f->device, &shapes));
     PAWL_TRY(pawl_activations_open(f->model, &room, &f->acts));
-    f->arena.name = "a fixture";
+    f->there.name = f->here.name = "a fixture";
     lay_out(f);
-    PAWL_TRY(pawl_arena_open(&f->arena));
+    PAWL_TRY(pawl_arena_open_on(f->device, PAWL_ON_DEVICE, &f->there));
+    PAWL_TRY(pawl_arena_open_on(f->device, PAWL_ON_HOST, &f->here));
     lay_out(f);
-    return pawl_hf_load(f->model, path, f->weights);
+    PAWL_TRY(pawl_hf_load(f->model, path, f->flat));
+    return pawl_upload(f->device, f->weights, f->flat, (size_t)pawl_model_count(f->model) * sizeof(float));
 }
 
 /* ---- an adapter over the same model ---- */
@@ -313,7 +329,7 @@ static pawl_status open_adapter(fixture *f, const char *dir)
 {
     char model[PATH_MAX];
     json_t *settings = NULL;
-    const pawl_capacity room = {.rows = f->rows, .tokens = f->tokens, .train = 1, .type = type};
+    const pawl_capacity room = {.rows = f->rows, .tokens = f->tokens, .train = 1, .type = type, .device = f->device};
     PAWL_TRY(pawl_peft_settings(dir, &settings));
     const pawl_status status = pawl_adapter_open(f->model, settings, dir, &f->adapter);
     json_decref(settings);
@@ -326,19 +342,22 @@ static pawl_status open_adapter(fixture *f, const char *dir)
     PAWL_TRY(fill_base(f, model));
     PAWL_CHECK(pawl_trained_count(f->model, f->adapter) <= pawl_model_count(f->model), PAWL_EDATA,
                "%s: the adapter is larger than the model", dir);
-    return pawl_peft_load(f->adapter, dir, f->weights);
+    PAWL_TRY(pawl_peft_load(f->adapter, dir, f->flat));
+    return pawl_upload(f->device, f->weights, f->flat, (size_t)pawl_trained_count(f->model, f->adapter) * sizeof(float));
 }
 
 /* The same loss from weights that the adapter has been worked into. */
 static pawl_status merged(fixture *f, int64_t trained, double *loss)
 {
     pawl_adapter *a = f->adapter;
-    float *weights = f->weights, *grads = f->grads;
+    float *weights = f->weights, *grads = f->grads, *here;
     const pawl_extent *parts;
     const int count = pawl_model_extents(f->model, &parts);
-    for (int i = 0; i < count; i++) pawl_adapter_merge(a, f->weights, i, f->plain + parts[i].first);
+    PAWL_TRY(bring(f, f->weights, &here));
+    for (int i = 0; i < count; i++) pawl_adapter_merge(a, here, i, f->plain + parts[i].first);
+    PAWL_TRY(pawl_upload(f->device, f->merged, f->plain, (size_t)pawl_model_count(f->model) * sizeof *here));
     f->adapter = NULL;
-    f->weights = f->plain;
+    f->weights = f->merged;
     f->grads = NULL;
     const pawl_status status = compute(f, trained, loss);
     f->adapter = a;
@@ -373,7 +392,8 @@ static void close_fixture(fixture *f)
     pawl_adapter_work_close(f->work);
     pawl_frozen_close(f->base);
     pawl_adapter_close(f->adapter);
-    pawl_arena_close(&f->arena);
+    pawl_arena_close_on(f->device, PAWL_ON_DEVICE, &f->there);
+    pawl_arena_close_on(f->device, PAWL_ON_HOST, &f->here);
     pawl_activations_close(f->acts);
     pawl_model_close(f->model);
     pawl_safetensors_close(f->io);

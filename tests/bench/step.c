@@ -39,10 +39,11 @@ typedef struct bench {
     pawl_capacity room;
     pawl_activations *activations;
     pawl_optim *optim;
-    pawl_arena arena;
+    pawl_arena there, here; /* in the device's memory, and the host's */
     pawl_batch batch;
-    float *weights, *grads, *losses;
-    uint16_t *low; /* bf16: the weights as products read them */
+    float *losses;
+    float *weights, *grads; /* the device's */
+    uint16_t *low;          /* bf16: the weights as products read them; the device's */
     pawl_dtype type;
     const char *settings; /* of an adapter, as JSON; NULL: all weights are trained */
     pawl_code code;
@@ -56,11 +57,11 @@ typedef struct bench {
 static void lay_out(bench *b)
 {
     const size_t bytes = (size_t)pawl_trained_count(b->model, b->adapter) * sizeof(float);
-    b->weights = pawl_take_bytes(&b->arena, bytes);
-    b->grads = pawl_take_bytes(&b->arena, bytes);
-    if (b->type == PAWL_BF16) b->low = pawl_take_bytes(&b->arena, bytes / 2);
-    b->losses = pawl_take_bytes(&b->arena, (size_t)(b->shape->rows * b->shape->tokens) * sizeof(float));
-    pawl_batch_lay_out(&b->arena, &b->batch, b->shape->rows, b->shape->tokens);
+    b->weights = pawl_take_bytes(&b->there, bytes);
+    b->grads = pawl_take_bytes(&b->there, bytes);
+    if (b->type == PAWL_BF16) b->low = pawl_take_bytes(&b->there, bytes / 2);
+    b->losses = pawl_take_bytes(&b->here, (size_t)(b->shape->rows * b->shape->tokens) * sizeof(float));
+    pawl_batch_lay_out(&b->here, &b->batch, b->shape->rows, b->shape->tokens);
 }
 
 static void fill_batch(bench *b)
@@ -101,6 +102,20 @@ static pawl_status open_adapter(bench *b)
     return PAWL_OK;
 }
 
+static pawl_status fill_weights(bench *b)
+{
+    const size_t bytes = (size_t)pawl_trained_count(b->model, b->adapter) * sizeof(float);
+    float *room = NULL;
+    if (!pawl_device_shares_memory(b->device)) PAWL_TRY(pawl_alloc((void **)&room, bytes, "weights on their way"));
+    float *here = pawl_host_side(b->device, b->weights, room);
+    if (!b->adapter) pawl_model_init(b->model, 42, here);
+    else pawl_adapter_init(b->adapter, 42, 0, here);
+    const pawl_status s = pawl_upload(b->device, b->weights, here, bytes);
+    pawl_free(room);
+    if (s != PAWL_OK || !b->adapter) return s;
+    return pawl_adapter_measure(b->adapter, b->device, b->base, b->weights);
+}
+
 static pawl_status open_bench(bench *b, int threads)
 {
     const struct setting *s = b->shape;
@@ -113,19 +128,18 @@ static pawl_status open_bench(bench *b, int threads)
     pawl_shapes most = pawl_model_shapes(b->model, s->rows, s->tokens);
     most.type = b->type;
     PAWL_TRY(pawl_device_reserve(b->device, &most));
-    b->room = (pawl_capacity){.rows = s->rows, .tokens = s->tokens, .train = 1, .recompute = b->recompute, .type = b->type};
+    b->room = (pawl_capacity){.rows = s->rows, .tokens = s->tokens, .train = 1, .recompute = b->recompute, .type = b->type, .device = b->device};
     PAWL_TRY(pawl_activations_open(b->model, &b->room, &b->activations));
     PAWL_TRY(open_adapter(b));
     const int count = pawl_trained_extents(b->model, b->adapter, &extents);
     PAWL_TRY(pawl_optim_open(&o, b->device, extents, count, 0, pawl_trained_count(b->model, b->adapter), &b->optim));
-    b->arena.name = "benchmark";
+    b->there.name = b->here.name = "benchmark";
     lay_out(b);
-    PAWL_TRY(pawl_arena_open(&b->arena));
+    PAWL_TRY(pawl_arena_open_on(b->device, PAWL_ON_DEVICE, &b->there));
+    PAWL_TRY(pawl_arena_open_on(b->device, PAWL_ON_HOST, &b->here));
     lay_out(b);
     fill_batch(b);
-    if (!b->adapter) pawl_model_init(b->model, 42, b->weights);
-    else pawl_adapter_init(b->adapter, 42, 0, b->weights);
-    return b->adapter ? pawl_adapter_measure(b->adapter, b->device, b->base, b->weights) : PAWL_OK;
+    return fill_weights(b);
 }
 
 enum { PASS, NORM, UPDATE, PHASES };
@@ -282,7 +296,8 @@ int main(int argc, char **argv)
     pawl_adapter_work_close(b.work);
     pawl_frozen_close(b.base);
     pawl_adapter_close(b.adapter);
-    pawl_arena_close(&b.arena);
+    pawl_arena_close_on(b.device, PAWL_ON_DEVICE, &b.there);
+    pawl_arena_close_on(b.device, PAWL_ON_HOST, &b.here);
     pawl_device_close(b.device);
     pawl_model_close(b.model);
     return s;
