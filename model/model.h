@@ -177,7 +177,8 @@ int64_t pawl_adapter_rank(const pawl_adapter *a); /* the largest of its modules 
  * the base's weights with these worked in, in this order. flats: their flat runs, one behind the other. */
 typedef struct pawl_stack {
     const pawl_adapter *adapter;
-    float *flats; /* [count, pawl_trained_count] */
+    float *flats;       /* [count, pawl_trained_count] */
+    const float *there; /* the same in the device's memory, for pawl_stack_overlap; NULL: that is the host's */
     int count;
 } pawl_stack;
 const float *pawl_stack_at(const pawl_stack *s, int i);
@@ -188,7 +189,7 @@ void pawl_stack_merge(const pawl_stack *s, int tensor, float *w);
 PAWL_MUST pawl_status pawl_stack_state(const pawl_stack *s, pawl_state *out);
 /* O-LoRA's penalty, strength sum_i |A_i A^T|_1 over the stack's A_i and the A of `weights`, the whole flat run of the present adapter:
  * grads, which begin at number `first` of it, += its gradient by the numbers [first, end); sums [pawl_adapter_rank] += its value, that
- * of rows that begin among them. Local. Source: Wang et al. 2023. */
+ * of rows that begin among them. All three are the device's. Local. Source: Wang et al. 2023. */
 PAWL_MUST pawl_status pawl_stack_overlap(const pawl_stack *s, pawl_device *d, const float *weights, float strength, int64_t first,
                                          int64_t end, float *grads, double *sums);
 /* One adapter that adds what all of the stack add: of their ranks together. Close and pawl_free them. Errors: EUSAGE with DoRA; EMEM. */

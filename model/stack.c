@@ -43,12 +43,13 @@ pawl_status pawl_stack_overlap(const pawl_stack *s, pawl_device *d, const float 
                                int64_t end, float *grads, double *sums)
 {
     const pawl_adapter *a = s->adapter;
+    const float *kept = s->there ? s->there : s->flats;
     for (int i = 0; i < a->count; i++) {
         const pawl_adapted *t = &a->items[i];
         const int64_t from = t->a > first ? t->a : first, all = t->r * t->module.in,
                       to = t->a + all < end ? t->a + all : end;
         for (int k = 0; k < s->count && from < to; k++) {
-            const pawl_overlap o = {weights + t->a, pawl_stack_at(s, k) + t->a, t->r, t->r, t->module.in, strength};
+            const pawl_overlap o = {weights + t->a, kept + (int64_t)k * a->flat + t->a, t->r, t->r, t->module.in, strength};
             PAWL_TRY(pawl_overlap_add(d, &o, from - t->a, to - from, grads + (from - first), sums));
         }
     }

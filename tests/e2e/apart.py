@@ -48,6 +48,8 @@ stages = ("\n  - {name: one, max_steps: 3, datasets: [{path: %s, type: text, dom
 course = dict(max_steps=None, learning_rate="3e-3", stages=stages, replay="{ratio: 0.25, capacity: 20}", ewc="{lambda: 10, samples: 4, fisher: 'true'}",
               der="{alpha: 0.3, beta: 0.5, top_k: 8, ratio: 0.25}", lwf="{lambda: 0.5, top_k: 4}", si="{c: 0.1}", agem="{rows: 2}")
 whole = both("stages with methods", 2, **course)
+both("an adapter a stage", 2, max_steps=None, learning_rate="3e-3", stages=stages, lora_stages="orthogonal", olora="{lambda: 0.5, lambda2: 0.1}",
+     **dict(lora, adapter="lora", load_in_4bit=None, peft_use_dora=None))
 cut = at("cut")
 yaml = write_run(where, "cut.yaml", output=cut, **course)
 for program, ranks, words in ((APART, 3, ("--until", "one")), (PAWL, 1, ())):
@@ -60,5 +62,5 @@ for what in (base, adapter):
     check(said[0][:2] == said[1][:2] and said[0][0] == 0, f"generate {os.path.basename(what)}: the same text")
     yaml = at(os.path.basename(what) + ".yaml")
     said = [run(2, "eval", yaml, "--checkpoint", what, "--json", program=p) for p in (PAWL, APART)]
-    check(said[0][:2] == said[1][:2] and said[0][0] == 0, f"eval {os.path.basename(what)}: the same losses" + said[1][2][-500:])
+    check(said[0][:2] == said[1][:2] and said[0][0] == 0, f"eval {os.path.basename(what)}: the same losses" + said[1][2][-500:] * (said[0][:2] != said[1][:2]))
 done()

@@ -21,12 +21,13 @@ static void lay_out(pawl_finished *f)
 {
     const size_t numbers = (size_t)f->most * (size_t)pawl_trained_count(f->p->model, f->p->adapter);
     f->stack.flats = f->most ? pawl_take_bytes(&f->arena, numbers * sizeof(float)) : NULL;
+    if (f->most && !pawl_device_shares_memory(f->p->device)) f->stack.there = pawl_take_bytes(&f->there, numbers * sizeof(float));
 }
 
 static pawl_finished finished_of(const pawl_parts *p)
 {
     return (pawl_finished){
-        .p = p, .arena = {.name = "finished adapters"}, .most = most_of(p), .stack = {.adapter = p->adapter}};
+        .p = p, .arena = {.name = "finished adapters"}, .there = {.name = "finished adapters"}, .most = most_of(p), .stack = {.adapter = p->adapter}};
 }
 
 size_t pawl_finished_bytes(const pawl_parts *p)
@@ -34,7 +35,7 @@ size_t pawl_finished_bytes(const pawl_parts *p)
     if (!pawl_adapter_a_stage(p)) return 0;
     pawl_finished f = finished_of(p);
     lay_out(&f);
-    return f.arena.used;
+    return f.arena.used + f.there.used;
 }
 
 /* Beside what filling takes, the piece of the base's files that is mapped at a time: when a run begins there is room for it yet. */
@@ -49,6 +50,7 @@ static pawl_status take(pawl_finished *f)
 {
     lay_out(f);
     if (f->most) PAWL_TRY(pawl_arena_open(&f->arena));
+    if (f->there.used) PAWL_TRY(pawl_arena_open_on(f->p->device, PAWL_ON_DEVICE, &f->there));
     lay_out(f);
     return PAWL_OK;
 }
@@ -65,6 +67,7 @@ void pawl_finished_close(pawl_finished *f)
 {
     if (!f) return;
     pawl_arena_close(&f->arena);
+    pawl_arena_close_on(f->p->device, PAWL_ON_DEVICE, &f->there);
     pawl_free(f);
 }
 
@@ -90,6 +93,16 @@ pawl_status pawl_finished_place(pawl_finished *f, const pawl_checkpoint *k)
     PAWL_CHECK(count <= f->most, PAWL_EDATA, "%s holds %d finished adapters, and this run can have %d",
                pawl_checkpoint_path(k), count, f->most);
     f->stack.count = count;
+    f->uploaded = 0;
+    return PAWL_OK;
+}
+
+pawl_status pawl_finished_bring(pawl_finished *f)
+{
+    const int64_t each = pawl_trained_count(f->p->model, f->p->adapter);
+    for (; f->stack.there && f->uploaded < f->stack.count; f->uploaded++)
+        PAWL_TRY(pawl_upload(f->p->device, (float *)(uintptr_t)(f->stack.there + f->uploaded * each), pawl_stack_at(&f->stack, f->uploaded),
+                             (size_t)each * sizeof(float)));
     return PAWL_OK;
 }
 
@@ -104,12 +117,21 @@ pawl_status pawl_finished_lay(const pawl_finished *f, pawl_stepper *s)
 /* zero_stage is at most 2: every rank has all of the adapter, and makes the same new one. */
 static pawl_status renew(pawl_finished *f, pawl_stepper *s)
 {
-    const size_t numbers = (size_t)s->hold.count;
+    pawl_device *d = f->p->device;
+    const size_t numbers = (size_t)s->hold.count, bytes = numbers * sizeof(float);
+    float *room = NULL;
+    pawl_status status = PAWL_OK;
     PAWL_ASSERT(f->stack.count < f->most && s->hold.stage < 3);
-    memcpy(f->stack.flats + (size_t)f->stack.count * numbers, s->hold.weights, numbers * sizeof(float));
+    PAWL_TRY(pawl_download(d, f->stack.flats + (size_t)f->stack.count * numbers, s->hold.weights, bytes));
     f->stack.count++;
-    pawl_adapter_init(f->p->adapter, (uint64_t)f->p->train->seed, f->stack.count, s->hold.weights);
-    return pawl_stepper_begin(s);
+    if (!pawl_device_shares_memory(d)) PAWL_TRY(pawl_alloc((void **)&room, bytes, "an adapter"));
+    float *here = pawl_host_side(d, s->hold.weights, room);
+    pawl_adapter_init(f->p->adapter, (uint64_t)f->p->train->seed, f->stack.count, here);
+    PAWL_TRY_OUT(pawl_upload(d, s->hold.weights, here, bytes));
+    PAWL_TRY_OUT(pawl_stepper_begin(s));
+out:
+    pawl_free(room);
+    return status;
 }
 
 pawl_status pawl_finished_push(pawl_finished *f, pawl_stepper *s)

@@ -10,8 +10,9 @@
 
 typedef struct pawl_finished {
     const pawl_parts *p;
-    pawl_arena arena;
-    int most; /* of adapters, by the last stage */
+    pawl_arena arena, there; /* the host's, and the device's where that is another */
+    int most;     /* of adapters, by the last stage */
+    int uploaded; /* so many are up to date there */
     pawl_stack stack;
 } pawl_finished;
 
@@ -25,6 +26,8 @@ void pawl_finished_close(pawl_finished *f);
 /* Makes room for those that a checkpoint holds; their tensors are then read as pawl_stack_state lists them. Local.
  * Errors: EDATA when they are more than the run can have. */
 PAWL_MUST pawl_status pawl_finished_place(pawl_finished *f, const pawl_checkpoint *k);
+/* Brings those that ops are to read into the device's memory, where that is another. Local. */
+PAWL_MUST pawl_status pawl_finished_bring(pawl_finished *f);
 /* What is under the adapter: the base with the stack worked in. Collective. */
 PAWL_MUST pawl_status pawl_finished_lay(const pawl_finished *f, pawl_stepper *s);
 /* The present adapter is finished, and a new one begins. Collective. */

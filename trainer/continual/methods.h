@@ -15,7 +15,7 @@ typedef struct pawl_moment {
     const pawl_parts *p;
     pawl_stepper *stepper; /* weights, gradients, ranges: stepper->hold; scratch for passes */
     pawl_memory *memory;   /* NULL: none */
-    const struct pawl_finished *finished; /* NULL: one adapter for all stages, or none */
+    struct pawl_finished *finished; /* NULL: one adapter for all stages, or none */
     const pawl_stream *stream;
     const pawl_stage *stage; /* the present one */
     int stage_index;         /* counted over the finished runs that this one continues, too */
