@@ -57,6 +57,7 @@ void pawl_cuda_dot(pawl_stream s, const float *x, const float *y, int64_t count,
 void pawl_cuda_sum_squares(pawl_stream s, const float *x, int64_t count, double *blocks);
 void pawl_cuda_anchor(pawl_stream s, float *g, const float *w, const float *anchor, const float *importance, float strength,
                       int64_t count, double *blocks);
+void pawl_cuda_overlap_add(pawl_stream s, const pawl_overlap *o, int64_t first, int64_t count, float *g, double *sums);
 void pawl_cuda_path(pawl_stream s, float *path, const float *g, const float *before, const float *after, int64_t count);
 void pawl_cuda_synapses(pawl_stream s, float *importance, float *path, const float *w, const float *start, float xi, int64_t count);
 void pawl_cuda_magnitudes(pawl_stream s, float *g, int squared, int64_t count);

@@ -11,7 +11,8 @@
     /* adafactor.cu */ X(adafactor_rows_kernel) X(adafactor_panels_kernel) X(adafactor_columns_kernel) \
         X(adafactor_mean_kernel) X(adafactor_updates_kernel) X(adafactor_rate_kernel) X(adafactor_step_kernel) \
         X(adafactor_vector_updates_kernel) X(adafactor_vector_step_kernel) \
-    /* sums.cu */ X(dot_kernel) X(anchor_kernel) X(path_kernel) X(synapses_kernel) X(magnitudes_kernel) \
+    /* sums.cu */ X(dot_kernel) X(anchor_kernel) X(overlap_kernel) X(path_kernel) X(synapses_kernel) \
+        X(magnitudes_kernel) \
     /* embedding.cu */ X(embedding_kernel) X(embedding_dw_kernel) \
     /* noise.cu */ X(dropout_kernel) X(noise_kernel) \
     /* quant.cu */ X(quantise_int8_kernel) X(quantise_nf4_kernel) X(dequantise_int8_kernel) X(dequantise_nf4_kernel) \

@@ -43,8 +43,9 @@ static __global__ void anchor_kernel(float *g, const float *w, const float *anch
     const int64_t end = end_of_block(count);
     double sum = 0;
     for (int64_t i = (int64_t)blockIdx.x * PAWL_SUM_BLOCK + (int64_t)threadIdx.x * V; i < end; i += SUM_THREADS * V) {
-        const some<V> of_w = take<V>(w, i, end), at = take<V>(anchor, i, end);
-        some<V> weight, of_g = take<V>(g, i, end);
+        const some<V> of_w = take<V>(w, i, end);
+        some<V> weight = {}, at = {}, of_g = take<V>(g, i, end);
+        if (anchor) at = take<V>(anchor, i, end);
         if (importance) weight = take<V>(importance, i, end);
         for (int j = 0; j < V; j++) {
             const float pull = pawl_anchor_rule(of_w.x[j], at.x[j], importance ? weight.x[j] : 1, strength);
@@ -66,6 +67,31 @@ void pawl_cuda_anchor(pawl_stream s, float *g, const float *w, const float *anch
     else
         PAWL_LAUNCH(anchor_kernel<1>, blocks_of(count, PAWL_SUM_BLOCK), SUM_THREADS, 0, s, g, w, anchor, importance, strength,
                     count, blocks);
+}
+
+/* A block to a row of a, from the one that holds number `first` on; columns that are not among [first, end) are left alone. */
+static __global__ void overlap_kernel(pawl_overlap o, int64_t first, int64_t end, float *g, double *sums)
+{
+    const int64_t row = first / o.width + blockIdx.x, at = row * o.width;
+    const float *a = o.a + at;
+    double all = 0;
+    for (int64_t k = 0; k < o.kept_rows; k++) {
+        const float *kept = o.kept + k * o.width;
+        double along = 0;
+        for (int64_t i = threadIdx.x; i < o.width; i += PAWL_THREADS) along += (double)a[i] * (double)kept[i];
+        along = pawl_block_reduce<PAWL_THREADS / PAWL_WARP, pawl_plus>(along);
+        const float pull = pawl_overlap_rule(along, o.strength);
+        for (int64_t i = threadIdx.x; i < o.width; i += PAWL_THREADS)
+            if (at + i >= first && at + i < end) g[at + i - first] += pull * kept[i];
+        all += along < 0 ? -along : along;
+    }
+    if (threadIdx.x == 0 && first <= at) sums[row] += (double)o.strength * all;
+}
+
+void pawl_cuda_overlap_add(pawl_stream s, const pawl_overlap *o, int64_t first, int64_t count, float *g, double *sums)
+{
+    const int64_t end = first + count, rows = count > 0 ? (end + o->width - 1) / o->width - first / o->width : 0;
+    PAWL_LAUNCH(overlap_kernel, rows, PAWL_THREADS, 0, s, *o, first, end, g, sums);
 }
 
 template <int V>

@@ -1,4 +1,7 @@
-/* Every kernel of ops/cuda, compiled for the CPU, against the CPU backend; at the end each of them has to have run. */
+/* Every kernel of ops/cuda, compiled for the CPU, against the CPU backend; at the end each of them has to have run, and those
+ * of the sources are those of the list. */
+#include <glob.h>
+
 #include "ops/cuda/kernels_list.h"
 #include "tests/cuda_on_cpu/cases.h"
 
@@ -14,6 +17,46 @@ static void every_kernel_has_run(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++)
         if (pawl_shim_runs(kernels[i]) == 0) fail_msg("%s of ops/cuda/kernels_list.h has not run", kernels[i]);
+}
+
+static int is_listed(const char *name, size_t length)
+{
+    for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++)
+        if (strlen(kernels[i]) == length && strncmp(kernels[i], name, length) == 0) return 1;
+    return 0;
+}
+
+/* Behind each "__global__ void", and the bounds of a launch, there is a name. Returns how many there are. */
+static int names_in(const char *path)
+{
+    static char text[1 << 16];
+    FILE *file = fopen(path, "r");
+    int count = 0;
+    assert_non_null(file);
+    const size_t bytes = fread(text, 1, sizeof text - 1, file);
+    assert_int_equal(fclose(file), 0);
+    assert_true(bytes < sizeof text - 1);
+    text[bytes] = 0;
+    for (const char *at = text; (at = strstr(at, "__global__ void ")); count++) {
+        at += strlen("__global__ void ");
+        if (strncmp(at, "__launch_bounds__", 17) == 0) at = strchr(at, ')') + 2;
+        const size_t length = strcspn(at, "(");
+        if (!is_listed(at, length)) fail_msg("%s: %.*s is not in ops/cuda/kernels_list.h", path, (int)length, at);
+    }
+    return count;
+}
+
+static void every_kernel_is_listed(void **state)
+{
+    char pattern[512];
+    glob_t found;
+    int count = 0;
+    (void)state;
+    snprintf(pattern, sizeof pattern, "%s/ops/cuda/*.cu", getenv("PAWL_SOURCE") ? getenv("PAWL_SOURCE") : ".");
+    assert_int_equal(glob(pattern, 0, NULL, &found), 0);
+    for (size_t i = 0; i < found.gl_pathc; i++) count += names_in(found.gl_pathv[i]);
+    globfree(&found);
+    assert_int_equal(count, sizeof kernels / sizeof *kernels);
 }
 
 static int open_cpu(void **state)
@@ -51,9 +94,11 @@ int main(int argc, char **argv)
             tests[count] = *t;
             tests[count++].teardown_func = forget_case;
         }
-    if (argc > 1)
+    if (argc > 1) {
         cmocka_set_test_filter(argv[1]);
-    else
+    } else {
+        tests[count++] = (struct CMUnitTest)cmocka_unit_test(every_kernel_is_listed);
         tests[count++] = (struct CMUnitTest)cmocka_unit_test(every_kernel_has_run);
+    }
     return _cmocka_run_group_tests("cuda_on_cpu", tests, (size_t)count, open_cpu, close_cpu);
 }

@@ -85,7 +85,7 @@ static void layernorm_backward(void **state)
 }
 
 /* N, head size, heads before, heads, heads behind */
-static const int64_t heads[][5] = {{1, 1, 0, 1, 0}, {5, 33, 1, 2, 1}, {3, 64, 0, 4, 2}, {2, 256, 1, 1, 0}, {1400, 8, 0, 3, 1}};
+static const int64_t heads[][5] = {{1, 1, 0, 1, 0}, {5, 33, 1, 2, 1}, {3, 64, 0, 4, 2}, {2, 256, 1, 1, 0}, {1370, 8, 0, 3, 1}};
 
 static void head_norm(void **state)
 {
@@ -93,6 +93,7 @@ static void head_norm(void **state)
     for (int i = 0; i < 5; i++)
         BOTH_TYPES(low)
         {
+            if (heads[i][0] > 9 && (low || at_hand.shift)) continue;
             const int64_t N = heads[i][0], K = heads[i][1], first = heads[i][2], H = heads[i][3], W = (first + H + heads[i][4]) * K;
             const pawl_tensor x = values(low, N, W, 1), w = floats(0, K, 1), y = output("y", low, N, W),
                               rstd = output("rstd", 0, 0, N * H);
@@ -107,6 +108,7 @@ static void head_norm_backward(void **state)
     for (int i = 0; i < 5; i++)
         BOTH_TYPES(low)
         for (int put = 0; put < 3; put++) {
+            if (heads[i][0] > 9 && (put != 1 || low || at_hand.shift)) continue;
             const int64_t N = heads[i][0], K = heads[i][1], first = heads[i][2], H = heads[i][3], W = (first + H + heads[i][4]) * K;
             const pawl_tensor x = values(low, N, W, 1), w = floats(0, K, 1), y = values(low, N, W, 1), rstd = floats(0, N * H, 1),
                               dy = changed("dy", values(low, N, W, 1)),

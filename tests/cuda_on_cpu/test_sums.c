@@ -26,14 +26,30 @@ static void anchors(void **state)
 {
     (void)state;
     for (int i = 0; i < 6; i++)
-        BOTH_PLACES for (int weighed = 0; weighed < 2; weighed++)
+        BOTH_PLACES for (int kind = 0; kind < 3; kind++)
         {
             const int64_t n = lengths[i];
-            float *g = array_changed("g", n), *w = array_of(n), *anchor = array_of(n), *importance = weighed ? array_of(n) : NULL;
+            float *g = array_changed("g", n), *w = array_of(n), *anchor = kind < 2 ? array_of(n) : NULL,
+                  *importance = kind ? array_of(n) : NULL;
             double *blocks = doubles("blocks", blocks_of(n), 0);
             AGREE(1e-13, pawl_anchor(at_hand.cpu, g, w, anchor, importance, 0.3f, n, blocks),
                   pawl_cuda_anchor(NULL, g, w, anchor, importance, 0.3f, n, blocks));
         }
+}
+
+/* Whole matrices, and cuts that begin or end inside a row. */
+static void overlaps(void **state)
+{
+    static const int64_t of[][5] = {{1, 1, 1, 0, 1}, {3, 2, 33, 0, 99}, {4, 8, 300, 150, 700}, {5, 3, 64, 64, 64}, {2, 2, 40, 41, 3}, {2, 1, 7, 3, 0}};
+    (void)state;
+    for (int i = 0; i < 6; i++) {
+        const int64_t rows = of[i][0], kept_rows = of[i][1], width = of[i][2], first = of[i][3], count = of[i][4];
+        const pawl_overlap o = {array_of(rows * width), array_of(kept_rows * width), rows, kept_rows, width, 0.3f};
+        float *g = array_changed("g", count);
+        double *sums_ = doubles("sums", rows, 0);
+        AGREE(1e-13, pawl_overlap_add(at_hand.cpu, &o, first, count, g, sums_),
+              pawl_cuda_overlap_add(NULL, &o, first, count, g, sums_));
+    }
 }
 
 static void penalties(void **state)
@@ -55,4 +71,5 @@ static void penalties(void **state)
 }
 
 const struct CMUnitTest sum_tests[] = {cmocka_unit_test(sums), cmocka_unit_test(anchors), cmocka_unit_test(penalties),
+                                       cmocka_unit_test(overlaps),
                                        {NULL, NULL, NULL, NULL, NULL}};
