@@ -301,7 +301,6 @@ template <int M> static __global__ void __launch_bounds__(PAWL_THREADS, 2) atten
                       ds = against(d.own_too + at, desk<M>::COLUMNS, d.other_too + lane, K);
             for (int i = 0; i < OWN; i++)
                 ds.x[i] = gradient_of(&s.x[i], ds.x[i], p.own + i >= from && p.own + i <= n, o.scale, lse, mean);
-            pawl_warp_barrier();
             keep_scores(s, scores);
             keep_scores(ds, dscores);
             pawl_warp_barrier();

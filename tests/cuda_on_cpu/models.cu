@@ -21,6 +21,28 @@ void model_reverse_without_barrier(const float *x, float *y)
     PAWL_LAUNCH(reverse_kernel<false>, 1, MODEL_THREADS, 0, nullptr, x, y);
 }
 
+/* The same array for two things: without the barrier between them a warp that is ahead writes over what others still read. */
+template <bool BARRIER> static __global__ void twice_kernel(const float *x, float *y)
+{
+    PAWL_SHARED(float, all, MODEL_THREADS);
+    all[threadIdx.x] = x[threadIdx.x];
+    __syncthreads();
+    const float first = pawl_warp_reduce<pawl_plus>(all[blockDim.x - 1 - threadIdx.x]);
+    if (BARRIER) __syncthreads();
+    all[threadIdx.x] = -1;
+    y[threadIdx.x] = first;
+}
+
+void model_twice(const float *x, float *y)
+{
+    PAWL_LAUNCH(twice_kernel<true>, 1, MODEL_THREADS, 0, nullptr, x, y);
+}
+
+void model_twice_without_barrier(const float *x, float *y)
+{
+    PAWL_LAUNCH(twice_kernel<false>, 1, MODEL_THREADS, 0, nullptr, x, y);
+}
+
 static __global__ void one_side_kernel(unsigned half)
 {
     if (threadIdx.x < half)

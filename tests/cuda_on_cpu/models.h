@@ -10,6 +10,8 @@ enum { MODEL_THREADS = 96 };
 
 void model_reverse(const float *x, float *y);
 void model_reverse_without_barrier(const float *x, float *y);
+void model_twice(const float *x, float *y); /* y: sums of the opposite warp's x */
+void model_twice_without_barrier(const float *x, float *y);
 void model_two_barriers(void);
 void model_barrier_after_return(void);
 void model_lanes_that_do_not_come(int *y);

@@ -38,6 +38,7 @@ static int idle_count;
 static array arrays[ARRAYS_MOST];
 static int array_count;
 static uint64_t drawn; /* the state of the order; 0: none is drawn */
+static uint32_t held;  /* warps that wait until no other can go on */
 static int refused, refusal_expected;
 static char message[512];
 
@@ -304,9 +305,25 @@ static void open_barrier(void)
     for (unsigned i = 0; i < work->threads && !refused; i++) threads[i].state = READY;
 }
 
+/* In a drawn order some warps do not begin before the others can go no further, after each barrier anew: so that who runs
+ * ahead meets who has not begun. Returns whether there were any. */
+static int let_go(void)
+{
+    const uint32_t were = held;
+    held = 0;
+    return were != 0;
+}
+
+static void hold_some(void)
+{
+    held = drawn ? (uint32_t)draw() : 0;
+    if ((work->threads + LANES - 1) / LANES < 2) held = 0;
+}
+
 static void run_block(void)
 {
     unsigned ended = 0;
+    hold_some();
     for (unsigned i = 0; i < work->threads; i++) threads[i].state = FRESH;
     for (int i = 0; i < array_count; i++) arrays[i].in_use = 0;
     while (ended < work->threads && !refused) {
@@ -314,12 +331,14 @@ static void run_block(void)
         unsigned ran = 0;
         for (uint64_t i = 0; i < work->threads && !refused; i++) {
             thread *t = &threads[at_place(&o, i)];
-            if (t->state != FRESH && t->state != READY) continue;
+            if ((t->state != FRESH && t->state != READY) || held >> index_of(t) / LANES & 1) continue;
             resume(t);
             ran++;
             ended += t->state == ENDED;
         }
-        if (ran == 0) open_barrier();
+        if (ran > 0 || let_go()) continue;
+        open_barrier();
+        hold_some();
     }
     for (unsigned i = 0; i < work->threads && refused; i++)
         if (threads[i].state != FRESH && threads[i].state != ENDED) idle[idle_count++] = threads[i].fiber;

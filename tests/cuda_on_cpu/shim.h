@@ -2,7 +2,7 @@
  *
  * A kernel is compiled by g++ (shim_cuda.h in front of it). Its blocks run one after another, each thread of a block a
  * fiber that runs until it waits: for the block, or for lanes of its warp. Blocks and threads go in an order drawn from a
- * seed; shared memory is poisoned (all bits set: floats are NaN, indices far away) before each block. What a GPU would hang
+ * seed, some warps far ahead of others; shared memory is poisoned (all bits set: floats are NaN, indices far away) before each block. What a GPU would hang
  * on or leave undefined is refused with a message: threads of a block at different barriers, or some of them ended; lanes
  * that are waited for and never come; lanes that meet at different operations. For one OS thread at a time. */
 #ifndef PAWL_TESTS_CUDA_ON_CPU_SHIM_H
