@@ -8,6 +8,12 @@
 static const int64_t shapes[][2] = {{1, 1}, {3, 33}, {9, 64}, {5, 512}, {2, 520}, {3, 545}, {514, 520}, {4100, 8}};
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
+/* Of many rows one kind is enough, and long rows lie on 16 bytes or off it. */
+static int is_spared(int64_t rows, int64_t width, int kind, int low)
+{
+    return rows > 9 ? kind != 1 || low || at_hand.shift : width > 500 && at_hand.shift != (kind + low) % 2;
+}
+
 static void rmsnorm(void **state)
 {
     (void)state;
@@ -15,7 +21,7 @@ static void rmsnorm(void **state)
         BOTH_TYPES(low)
         for (int with = 0; with < 3; with++) { /* nothing added; added; added in place */
             const int64_t N = shapes[i][0], D = shapes[i][1];
-            if (N > 9 && (with != 1 || low || at_hand.shift)) continue;
+            if (is_spared(N, D, with, low)) continue;
             const pawl_tensor r = floats(N, D, 1), x = with ? floats(N, D, 1) : nothing, w = floats(0, D, 1),
                               sum = with == 2 ? changed("sum", r) : output("sum", 0, N, D), y = output("y", low, N, D),
                               rstd = output("rstd", 0, 0, N);
@@ -31,7 +37,7 @@ static void rmsnorm_backward(void **state)
         BOTH_PLACES for (int put = 0; put < 3; put++)
         { /* dw set, added to, not wanted */
             const int64_t N = shapes[i][0], D = shapes[i][1];
-            if (N > 9 && (put != 1 || at_hand.shift)) continue;
+            if (is_spared(N, D, put, 0)) continue;
             const pawl_tensor dy = floats(N, D, 1), sum = floats(N, D, 1), w = floats(0, D, 1), y = floats(N, D, 1),
                               rstd = floats(0, N, 1), dsum = changed("dsum", floats(N, D, 1)),
                               dw = put == 2 ? nothing : put ? changed("dw", floats(0, D, 1)) : output("dw", 0, 0, D);
@@ -50,7 +56,7 @@ static void layernorm(void **state)
         BOTH_TYPES(low)
         for (int with = 0; with < 2; with++) {
             const int64_t N = shapes[i][0], D = shapes[i][1];
-            if (N > 9 && (with != 1 || low || at_hand.shift)) continue;
+            if (is_spared(N, D, with, low)) continue;
             const pawl_tensor r = floats(N, D, 1), x = with ? floats(N, D, 1) : nothing, w = floats(0, D, 1), b = floats(0, D, 1),
                               sum = output("sum", 0, N, D), y = output("y", low, N, D), mean = output("mean", 0, 0, N),
                               rstd = output("rstd", 0, 0, N);
@@ -71,7 +77,7 @@ static void layernorm_backward(void **state)
         BOTH_PLACES for (int put = 0; put < 3; put++)
         {
             const int64_t N = shapes[i][0], D = shapes[i][1];
-            if (N > 9 && (put != 1 || at_hand.shift)) continue;
+            if (is_spared(N, D, put, 0)) continue;
             const pawl_tensor dy = floats(N, D, 1), sum = floats(N, D, 1), w = floats(0, D, 1), y = floats(N, D, 1),
                               mean = floats(0, N, 1), rstd = floats(0, N, 1), dsum = changed("dsum", floats(N, D, 1)),
                               dw = put == 2 ? nothing : put ? changed("dw", floats(0, D, 1)) : output("dw", 0, 0, D),
