@@ -19,21 +19,26 @@ extern "C" {
 
 /* clang-format off */
 extern const char *const pawl_reduction_names[]; /* "invariant", "fast", NULL */
+extern const char *const pawl_transport_names[]; /* in the order of pawl_transport, NULL */
 #define PAWL_COMM_FIELDS(F, C, T)                                                                                              \
-    C(reduction,            "invariant", pawl_reduction_names, FIXED, "invariant: the same bits at any number of ranks; fast: MPI's own sums") \
+    C(reduction,            "invariant", pawl_reduction_names, FIXED, "invariant: the same bits at any number of ranks; fast: NCCL's or MPI's own sums") \
     F(i64, reduction_lanes, "0",   0, 1024, "lanes",   FIXED, "lanes that the slots of a step are cut into; 0: min(8, slots)")  \
     F(i64, zero_stage,      "0",   0, 3,    "",         FREE,  "shared out over ranks: 1: optimizer state; 2: gradients, too; 3: weights, too") \
+    C(transport,            "auto", pawl_transport_names, FREE, "between ranks' GPUs; nccl, host: through the hosts and MPI, auto: nccl where it can be used") \
     F(i64, watchdog_seconds, "0",  0, 1e6,  "seconds", FREE,  "longest wait inside a step; 0: max(30, 5 x the median step)")    \
     F(i64, phase_seconds,   "600", 1, 1e6,  "seconds", FREE,  "longest wait in import, preparation and saving")
 /* clang-format on */
 typedef struct pawl_comm_config { PAWL_COMM_FIELDS(PAWL_MEMBER_F, PAWL_MEMBER_C, PAWL_MEMBER_T) } pawl_comm_config;
 extern const pawl_field pawl_comm_rows[];
 
+typedef enum pawl_transport { PAWL_TRANSPORT_AUTO, PAWL_TRANSPORT_NCCL, PAWL_TRANSPORT_HOST } pawl_transport;
+
 typedef struct pawl_comm {
     int rank, size;             /* in this communicator */
     int local_rank, local_size; /* on this machine */
     int machine;                /* the lowest rank on this machine: tells machines apart */
     void *handle;               /* MPI_Comm; only comm/ looks inside */
+    struct pawl_nccl *gpus;     /* between the ranks' GPUs; NULL: numbers of a device go through its host */
     uint64_t bytes_sent;        /* payload this rank has handed to other ranks */
 } pawl_comm;
 
@@ -42,6 +47,14 @@ PAWL_MUST pawl_status pawl_comm_open(pawl_comm **out);
 /* A communicator of one rank, without MPI (for commands that run alone). */
 PAWL_MUST pawl_status pawl_comm_open_alone(pawl_comm **out);
 void pawl_comm_close(pawl_comm *c);
+/* Collective. From now on numbers in the memory of d, which every rank has one of, go from GPU to GPU by NCCL where transport (an index
+ * into pawl_transport_names) says so and it can be; auto says in a line where it cannot. Nothing on one rank, or where d is
+ * no GPU. Errors: EUSAGE, where nccl is asked for and refused. */
+PAWL_MUST pawl_status pawl_comm_connect(pawl_comm *c, pawl_device *d, int transport);
+/* Before d is closed; what is under way is given up. Local. */
+void pawl_comm_disconnect(pawl_comm *c);
+/* How numbers of d go: "nccl 2.28.9", "mpi", ... */
+const char *pawl_comm_transport(const pawl_comm *c);
 
 /* Collective. The worst of every rank's status, the same on all ranks; on failure every rank then holds the failing
  * rank's record. All well: one 24-byte all-reduce, which also checks that all ranks came from the same line. */

@@ -1,1 +1,1 @@
-pawl_layer(comm SOURCES agree.c clock.c comm.c config.c lanes.c owners.c pieces.c reduce.c rounds.c together.c watch.c USES pawl_core pawl_ops LIBS MPI::MPI_C)
+pawl_layer(comm SOURCES agree.c clock.c comm.c config.c lanes.c nccl.c owners.c pieces.c reduce.c rounds.c together.c watch.c USES pawl_core pawl_ops LIBS MPI::MPI_C ${CMAKE_DL_LIBS})

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "comm/nccl.h"
 #include "core/span.h"
 
 int64_t pawl_piece_count(int64_t senders, int64_t longest)
@@ -12,9 +13,18 @@ int64_t pawl_piece_count(int64_t senders, int64_t longest)
     return n < longest ? n : longest;
 }
 
+static int by_nccl(const pawl_posted *p)
+{
+    return p->comm->gpus && !pawl_device_shares_memory(p->device);
+}
+
 void pawl_posted_lay_out(pawl_posted *p, pawl_arena *a, int64_t room, int64_t numbers)
 {
     p->room = (int)room;
+    if (by_nccl(p)) {
+        p->messages = pawl_take_bytes(a, (size_t)room * sizeof *p->messages);
+        return;
+    }
     p->requests = pawl_take_bytes(a, (size_t)room * sizeof(MPI_Request));
     if (pawl_device_shares_memory(p->device)) return;
     p->landings = pawl_take_bytes(a, (size_t)room * sizeof *p->landings);
@@ -73,6 +83,24 @@ pawl_status pawl_piece_copy(pawl_device *d, float *to, const float *from, int64_
     return PAWL_OK;
 }
 
+static pawl_status note(pawl_posted *p, struct pawl_message m)
+{
+    PAWL_ASSERT(p->count < p->room);
+    p->messages[p->count++] = m;
+    return PAWL_OK;
+}
+
+static pawl_status exchange(pawl_nccl *n, const struct pawl_message *list, int count)
+{
+    if (!count) return PAWL_OK;
+    PAWL_TRY(pawl_nccl_begin(n));
+    for (int i = 0; i < count; i++) {
+        const struct pawl_message *m = &list[i];
+        PAWL_TRY(m->to ? pawl_nccl_receive(n, m->to, m->count, m->peer) : pawl_nccl_send(n, m->from, m->count, m->peer));
+    }
+    return pawl_nccl_end(n);
+}
+
 static MPI_Request *next(pawl_posted *p)
 {
     PAWL_ASSERT(p->count < p->room);
@@ -82,12 +110,14 @@ static MPI_Request *next(pawl_posted *p)
 pawl_status pawl_post_receive(pawl_posted *p, float *data, int64_t count, int peer)
 {
     if (count <= 0) return PAWL_OK;
+    if (by_nccl(p)) return note(p, (struct pawl_message){.to = data, .count = count, .peer = peer});
     return pawl_mpi_status(MPI_Irecv(landing(p, data, count), (int)count, MPI_FLOAT, peer, 0, pawl_mpi(p->comm), next(p)), "MPI_Irecv");
 }
 
 pawl_status pawl_post_send(pawl_posted *p, const float *data, int64_t count, int peer)
 {
     if (count <= 0) return PAWL_OK;
+    if (by_nccl(p)) return note(p, (struct pawl_message){.from = data, .count = count, .peer = peer});
     const float *here;
     PAWL_TRY(bring_down(p, data, count, &here));
     p->comm->bytes_sent += (uint64_t)count * sizeof(float);
@@ -99,6 +129,7 @@ pawl_status pawl_posted_wait(pawl_posted *p)
     const int n = p->count;
     p->count = 0;
     if (!n) return PAWL_OK;
+    if (by_nccl(p)) return exchange(p->comm->gpus, p->messages, n);
     const int span = pawl_span_begin("exchange"), code = MPI_Waitall(n, p->requests, MPI_STATUSES_IGNORE);
     pawl_span_end(span);
     PAWL_TRY(pawl_mpi_status(code, "MPI_Waitall"));

@@ -17,12 +17,19 @@ enum {
 /* Numbers of a piece when `senders` send theirs at once and no rank has more than `longest`. */
 int64_t pawl_piece_count(int64_t senders, int64_t longest);
 
-/* Messages under way, of numbers in the memory of a device. Where the host does not share it they go by way of `staged`: what is
+/* Messages under way, of numbers in the memory of a device. By NCCL, where ranks have that (comm->gpus), they are on their way once they are
+ * waited for, which the host then does not: they are in order with ops. Else, where the host does not share it they go by way of `staged`: what is
  * sent is brought down when it is posted, what has come goes up when it was waited for. */
 typedef struct pawl_posted {
     pawl_comm *comm;
     pawl_device *device; /* NULL: the numbers are the host's */
     MPI_Request *requests;
+    struct pawl_message {
+        float *to; /* NULL: it is sent, from here */
+        const float *from;
+        int64_t count;
+        int peer;
+    } *messages; /* [room], by NCCL in place of requests */
     int room, count;
     float *staged;
     int64_t staged_room, staged_count;

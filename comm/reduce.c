@@ -4,7 +4,8 @@
  * the flat run; range by range in pieces, everyone sends its nodes' slices to the owner, who finishes the tree. Where all
  * want the sum, the owner sends the piece on. The pieces of one round are on their way while those of the round before are
  * added. Every number is added in the order of the tree, whoever adds it.
- * Fast: one buffer a rank, MPI's all-reduce, in messages that shared memory likes (performance.md, section 5). */
+ * Fast: one buffer a rank, NCCL's all-reduce, or MPI's, in messages that shared memory likes (performance.md, section 5). */
+#include "comm/nccl.h"
 #include "comm/pieces.h"
 
 enum { FAST_COUNT = 1 << 18, INVARIANT = 0, INBOXES = 2 };
@@ -87,7 +88,7 @@ static void lay_out(pawl_reduction *r)
 size_t pawl_reduction_bytes(const pawl_comm *c, pawl_device *d, int kind, int lanes, int64_t count, const pawl_owners *owners)
 {
     pawl_comm like = *c;
-    pawl_reduction r = {.comm = &like, .device = d, .kind = kind, .lanes = lanes, .count = count, .owners = owners, .posted = {.device = d}};
+    pawl_reduction r = {.comm = &like, .device = d, .kind = kind, .lanes = lanes, .count = count, .owners = owners, .posted = {.comm = &like, .device = d}};
     lay_out(&r);
     return r.arena.used + r.here.used;
 }
@@ -231,6 +232,7 @@ static pawl_status join_ranks(pawl_reduction *r)
 static pawl_status all_reduce(pawl_reduction *r)
 {
     float *g = r->buffer[0];
+    if (r->comm->gpus && !pawl_device_shares_memory(r->device)) return pawl_nccl_sum(r->comm->gpus, g, r->count);
     for (int64_t at = 0; at < r->count; at += FAST_COUNT) {
         const int n = (int)(r->count - at < FAST_COUNT ? r->count - at : FAST_COUNT);
         float *here = pawl_host_side(r->device, g + at, r->staged);

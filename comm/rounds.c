@@ -100,7 +100,7 @@ static void lay_out(pawl_rounds *r)
 size_t pawl_rounds_bytes(const pawl_comm *c, pawl_device *d, int64_t fewest, int64_t slots, int lanes, const pawl_owners *owners)
 {
     pawl_comm like = *c;
-    pawl_rounds r = {.comm = &like, .device = d, .fewest = fewest, .slots = slots, .lanes = lanes, .owners = owners, .posted = {.device = d}};
+    pawl_rounds r = {.comm = &like, .device = d, .fewest = fewest, .slots = slots, .lanes = lanes, .owners = owners, .posted = {.comm = &like, .device = d}};
     lay_out(&r);
     return r.arena.used + r.here.used;
 }

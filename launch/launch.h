@@ -95,6 +95,7 @@ typedef struct pawl_opened {
     pawl_tokenizer *tokenizer;
     pawl_model *model;
     pawl_device *device;
+    pawl_comm *connected;       /* whose ranks' devices have been joined; NULL: none */
     pawl_adapter *adapter;      /* NULL: all weights are trained */
     json_t *adapter_settings, *adapter_start; /* start: lineage of lora_model_dir */
     char adapter_base[1024];    /* where the weights under the adapter are read from */

@@ -81,7 +81,7 @@ static pawl_status open_model(const pawl_comm *c, pawl_opened *o, int threads)
 /* Ranks that compute with other instructions round otherwise, and their copies of the weights would drift apart. */
 static pawl_status same_device(pawl_comm *c, const pawl_device *d)
 {
-    char first[64] = "";
+    char first[128] = "";
     snprintf(first, sizeof first, "%s", pawl_device_describe(d));
     PAWL_TRY(pawl_bcast(c, first, sizeof first, 0));
     pawl_status mine = PAWL_OK;
@@ -175,6 +175,8 @@ pawl_status pawl_open_run(pawl_comm *c, pawl_opened *o, int *stopped)
     PAWL_TRY(pawl_agree(c, open_model(c, o, threads)));
     PAWL_TRY(same_device(c, o->device));
     PAWL_TRY(open_prompts(c, o));
+    PAWL_TRY(pawl_comm_connect(c, o->device, (int)o->config.comm.transport));
+    o->connected = c;
     PAWL_TRY(prepare_data(c, o, stopped));
     fill_parts(c, o);
     return PAWL_OK;
@@ -227,6 +229,7 @@ void pawl_close_run(pawl_opened *o)
 {
     pawl_data_close(o->data);
     pawl_prompts_close(o->prompts);
+    if (o->connected) pawl_comm_disconnect(o->connected);
     pawl_device_close(o->device);
     pawl_adapter_close(o->adapter);
     pawl_model_close(o->model);

@@ -28,6 +28,7 @@ typedef struct pawl_ops {
     void (*give)(pawl_device *d, pawl_side_of side, void *block, size_t bytes); /* block is not NULL */
     pawl_status (*upload)(pawl_device *d, void *to_device, const void *from_host, size_t bytes);
     pawl_status (*download)(pawl_device *d, void *to_host, const void *from_device, size_t bytes);
+    void *(*stream)(pawl_device *d);
     void (*parallel)(pawl_device *d, int64_t count, void (*body)(void *self, int64_t i), void *self);
 
     /* y and dy may be wider than w has rows: columns [first, first + O) are meant. */

@@ -109,6 +109,11 @@ pawl_status pawl_download(pawl_device *d, void *to_host, const void *from_device
     return PAWL_OK;
 }
 
+void *pawl_device_stream(pawl_device *d)
+{
+    return d->ops->stream(d);
+}
+
 void pawl_parallel(pawl_device *d, int64_t count, void (*body)(void *self, int64_t i), void *self)
 {
     d->ops->parallel(d, count, body, self);

@@ -105,6 +105,9 @@ void pawl_arena_close_on(pawl_device *d, pawl_side_of side, pawl_arena *a);
 PAWL_MUST pawl_status pawl_upload(pawl_device *d, void *to_device, const void *from_host, size_t bytes);
 PAWL_MUST pawl_status pawl_download(pawl_device *d, void *to_host, const void *from_device, size_t bytes);
 
+/* What a library is handed that puts work on the device beside ops: CUDA's stream, on which ops are in the order of the calls, or NULL. */
+void *pawl_device_stream(pawl_device *d);
+
 /* Runs body(self, i) for every i in [0, count), on the pool; returns when all are done. Which thread takes which i is
  * not defined, so body's results may not depend on it. The host's threads, over the host's memory, whatever the device. */
 void pawl_parallel(pawl_device *d, int64_t count, void (*body)(void *self, int64_t i), void *self);

@@ -16,7 +16,8 @@ endfunction()
 
 file(GLOB kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/ops/cuda/*.cu)
 add_library(pawl_cuda_on_cpu STATIC cuda_on_cpu/shim.c cuda_on_cpu/fiber.c)
-target_link_libraries(pawl_cuda_on_cpu PUBLIC pawl_flags pawl_core)
+target_link_libraries(pawl_cuda_on_cpu PUBLIC pawl_common) # and pawl_core, of whoever links it
+set_target_properties(pawl_cuda_on_cpu PROPERTIES POSITION_INDEPENDENT_CODE ON)
 pawl_on_cpu(pawl_cuda_on_cpu ${kernels})
 
 file(GLOB cases CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/cuda_on_cpu/test_*.c)

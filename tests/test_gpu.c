@@ -50,6 +50,21 @@ static void auto_takes_the_cpu_there(void **state)
     }
 }
 
+/* launch/test names the part that nvcc has made; without a GPU it says so, and with one it opens. */
+static void the_part_that_was_built_is_loaded(void **state)
+{
+    const pawl_cuda_place built = {.library = getenv("PAWL_CUDA_PART")};
+    pawl_device *d;
+    (void)state;
+    if (!built.library) skip();
+    if (open_on(&built, PAWL_DEVICE_CUDA, &d) == PAWL_OK) {
+        assert_memory_equal(pawl_device_describe(d), "cuda ", 5);
+        pawl_device_close(d);
+    } else if (!strstr(pawl_last_error()->what, "the NVIDIA driver shows no GPU")) {
+        fail_msg("%s", pawl_last_error()->what);
+    }
+}
+
 static void each_rank_of_a_machine_has_its_gpu(void **state)
 {
     const pawl_comm fifth = {.rank = 21, .size = 32, .local_rank = 5, .local_size = 8};
@@ -73,6 +88,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cuda_is_refused_where_it_cannot_be),
         cmocka_unit_test(auto_takes_the_cpu_there),
+        cmocka_unit_test(the_part_that_was_built_is_loaded),
         cmocka_unit_test(each_rank_of_a_machine_has_its_gpu),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,8 +15,8 @@ static const char *order_of_sums(const pawl_parts *p)
 
 static json_t *topology(const pawl_parts *p)
 {
-    return json_pack("{s:i,s:i,s:s,s:i,s:s,s:i,s:s}", "ranks", p->comm->size, "threads", pawl_device_threads(p->device), "device",
-                     pawl_device_describe(p->device), "lanes", pawl_cut_of(p->train, p->reduce).lanes, "reduction",
+    return json_pack("{s:i,s:i,s:s,s:s,s:i,s:s,s:i,s:s}", "ranks", p->comm->size, "threads", pawl_device_threads(p->device), "device",
+                     pawl_device_describe(p->device), "transport", pawl_comm_transport(p->comm), "lanes", pawl_cut_of(p->train, p->reduce).lanes, "reduction",
                      pawl_reduction_names[p->reduce->reduction], "zero_stage", (int)p->reduce->zero_stage, "sums", order_of_sums(p));
 }
 

@@ -100,6 +100,12 @@ static pawl_status copy_bytes_cpu(pawl_device *d, void *to, const void *from, si
     return PAWL_OK;
 }
 
+static void *stream_cpu(pawl_device *d)
+{
+    (void)d;
+    return NULL;
+}
+
 static const pawl_ops cpu_ops = {
     .name = "cpu",
     .close = close_cpu,
@@ -114,6 +120,7 @@ static const pawl_ops cpu_ops = {
     .give = give_cpu,
     .upload = copy_bytes_cpu,
     .download = copy_bytes_cpu,
+    .stream = stream_cpu,
     .parallel = parallel_cpu,
     .linear = linear_cpu,
     .linear_dx = linear_dx_cpu,

@@ -163,6 +163,12 @@ static double memory_rate_apart(pawl_device *d)
     return pawl_device_memory_rate(cpu_of(d));
 }
 
+static void *stream_apart(pawl_device *d)
+{
+    (void)d;
+    return NULL;
+}
+
 static void parallel_apart(pawl_device *d, int64_t count, void (*body)(void *self, int64_t i), void *self)
 {
     pawl_parallel(cpu_of(d), count, body, self);
@@ -366,7 +372,7 @@ ROW(copy, (pawl_device *d, float *to, const float *from, int64_t count), (AT(to,
 static const pawl_ops apart_ops = {
     .name = "apart", .close = close_apart, .scratch_bytes = scratch_bytes_apart, .reserve = reserve_apart, .threads = threads_apart,
     .describe = describe_apart, .gemm_rate = gemm_rate_apart, .memory_rate = memory_rate_apart, .take = take_apart, .give = give_apart,
-    .upload = upload_apart, .download = download_apart, .parallel = parallel_apart,
+    .upload = upload_apart, .download = download_apart, .stream = stream_apart, .parallel = parallel_apart,
 #define OP(op) .op = op##_apart,
     OP(linear) OP(linear_dx) OP(linear_dw) OP(dropout) OP(add_noise) OP(low_rank_norms) OP(scale_columns) OP(add_columns) OP(column_dots)
     OP(embedding) OP(embedding_dw) OP(rmsnorm) OP(rmsnorm_backward) OP(layernorm) OP(layernorm_backward) OP(head_norm) OP(head_norm_backward)

@@ -1,0 +1,28 @@
+/* comm/nccl.h - private to comm/: numbers from GPU to GPU by NCCL.
+ *
+ * What is asked for happens on the device's stream, after all that ops have put there and before all that they will: so the host
+ * does not wait, and nothing else has to say that a message has come. */
+#ifndef PAWL_COMM_NCCL_H
+#define PAWL_COMM_NCCL_H
+
+#include "comm/comm.h"
+
+typedef struct pawl_nccl pawl_nccl; /* pawl_comm's gpus */
+
+extern const char *pawl_nccl_library; /* what is loaded; tests put another in */
+
+/* Collective. Errors, the same on all ranks: EUSAGE where NCCL cannot be loaded, or with its words where it refuses (two ranks on one
+ * GPU, say). Waits as long as pawl_watch allows. */
+PAWL_MUST pawl_status pawl_nccl_open(pawl_comm *c, pawl_device *d, pawl_nccl **out);
+/* Not collective: what is under way is given up. */
+void pawl_nccl_close(pawl_nccl *n);
+
+/* Errors of what follows: ECOMM. Messages between begin and end are on their way together; between two ranks they arrive in the order in which they were posted. */
+PAWL_MUST pawl_status pawl_nccl_begin(pawl_nccl *n);
+PAWL_MUST pawl_status pawl_nccl_receive(pawl_nccl *n, float *data, int64_t count, int peer);
+PAWL_MUST pawl_status pawl_nccl_send(pawl_nccl *n, const float *data, int64_t count, int peer);
+PAWL_MUST pawl_status pawl_nccl_end(pawl_nccl *n);
+/* data becomes the sum over all ranks, in NCCL's order. */
+PAWL_MUST pawl_status pawl_nccl_sum(pawl_nccl *n, float *data, int64_t count);
+
+#endif

@@ -1,0 +1,101 @@
+/* ops/cuda/cuda.h - private to ops/cuda: the device of the CUDA backend, and what its files offer each other.
+ *
+ * One GPU, one stream: ops, uploads and downloads happen in the order of the calls. The host is ahead of the GPU by as much as the
+ * stream holds, and waits only for a download, or when memory is given back. */
+#ifndef PAWL_OPS_CUDA_CUDA_H
+#define PAWL_OPS_CUDA_CUDA_H
+
+#include <cuda_runtime.h>
+
+#include "ops/backend.h"
+#include "ops/cuda/gemm.h"
+#include "ops/cuda/kernels.h"
+#include "ops/dynamic_rule.h"
+
+/* Pinned memory through which everything goes up and down: a ring of pieces, each free again when its event has come. */
+enum { PAWL_STAGED_PIECES = 64 };
+typedef struct pawl_staging {
+    char *base;
+    size_t bytes, head;
+    struct { size_t first, end; cudaEvent_t done; } piece[PAWL_STAGED_PIECES];
+    unsigned oldest, newest; /* pieces [oldest, newest), counted without end, may be in use */
+} pawl_staging;
+
+/* What kernels are handed beside their arguments, in the GPU's memory. */
+typedef struct pawl_cuda_constants {
+    pawl_dynamic signed_levels, levels; /* of 8-bit moments */
+    double two[2];                      /* adafactor's own */
+} pawl_cuda_constants;
+
+typedef struct pawl_cuda {
+    pawl_device device; /* first */
+    int gpu;
+    struct cudaDeviceProp properties;
+    cudaStream_t stream;
+    pawl_plans *plans;
+    void *workspace; /* of products */
+    pawl_cuda_constants *constants;
+    pawl_arena scratch; /* carved anew by each op that needs any */
+    pawl_staging staging;
+    char description[128];
+} pawl_cuda;
+
+static inline pawl_cuda *pawl_cuda_of(pawl_device *d)
+{
+    return (pawl_cuda *)d;
+}
+
+static inline cudaStream_t pawl_stream_of(pawl_device *d)
+{
+    return ((pawl_cuda *)d)->stream;
+}
+
+/* EMEM for memory, EBUG for what else CUDA's runtime says. */
+PAWL_MUST pawl_status pawl_cuda_status(cudaError_t code, const char *call);
+/* What became of the kernels that op has launched, as far as is known. */
+PAWL_MUST pawl_status pawl_cuda_launched(const char *op);
+/* A scratch to be carved from the start; EBUG when more is needed than was reserved. */
+PAWL_MUST pawl_status pawl_cuda_scratch(pawl_cuda *c, const char *op, size_t bytes, pawl_arena *out);
+
+/* Where number i of a tensor is. */
+static inline void *pawl_cuda_at(pawl_tensor t, int64_t i)
+{
+    return (char *)t.data + i * (int64_t)pawl_dtype_bytes(t.dtype);
+}
+
+/* memory.c */
+PAWL_MUST pawl_status pawl_staging_open(pawl_staging *s);
+void pawl_staging_close(pawl_staging *s);
+pawl_status take_cuda(pawl_device *d, pawl_side_of side, size_t bytes, const char *what, void **out);
+void give_cuda(pawl_device *d, pawl_side_of side, void *block, size_t bytes);
+pawl_status upload_cuda(pawl_device *d, void *to_device, const void *from_host, size_t bytes);
+pawl_status download_cuda(pawl_device *d, void *to_host, const void *from_device, size_t bytes);
+
+/* rate.c */
+double gemm_rate_cuda(pawl_device *d, pawl_dtype type);
+double memory_rate_cuda(pawl_device *d);
+
+/* linear.c */
+size_t pawl_cuda_linear_scratch_bytes(const pawl_shapes *most);
+pawl_status linear_cuda(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_put put, int64_t first, pawl_tensor y);
+pawl_status linear_dx_cuda(pawl_device *d, pawl_tensor dy, int64_t first, pawl_tensor w, pawl_put put, pawl_tensor dx);
+pawl_status linear_dw_cuda(pawl_device *d, pawl_tensor dy, int64_t first, pawl_tensor x, pawl_put put, pawl_tensor dw, pawl_tensor dbias);
+
+/* head.c */
+size_t pawl_cuda_head_scratch_bytes(const pawl_shapes *most);
+pawl_status head_loss_cuda(pawl_device *d, const pawl_head *h);
+
+/* entries.c: the ops that are a launch each */
+extern const pawl_ops pawl_cuda_ops;
+size_t pawl_cuda_kernels_scratch_bytes(const pawl_shapes *most);
+
+/* device.c */
+void close_cuda(pawl_device *d);
+size_t scratch_bytes_cuda(const pawl_device *d, const pawl_shapes *most);
+pawl_status reserve_cuda(pawl_device *d, const pawl_shapes *most);
+int threads_cuda(const pawl_device *d);
+const char *describe_cuda(const pawl_device *d);
+void *stream_cuda(pawl_device *d);
+void parallel_cuda(pawl_device *d, int64_t count, void (*body)(void *self, int64_t i), void *self);
+
+#endif

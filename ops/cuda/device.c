@@ -1,0 +1,151 @@
+/* Opening a GPU, and the table of the CUDA backend. */
+#include <stdio.h>
+#include <string.h>
+
+#include "ops/cuda/cuda.h"
+
+enum { WORKSPACE_BYTES = 32 << 20 }; /* what cuBLASLt's best algorithms ask for on Hopper */
+
+pawl_status pawl_cuda_status(cudaError_t code, const char *call)
+{
+    if (code == cudaSuccess) return PAWL_OK;
+    if (code == cudaErrorMemoryAllocation) return PAWL_FAIL(PAWL_EMEM, "%s: no memory on the GPU", call);
+    return PAWL_FAIL(PAWL_EBUG, "%s failed: %s", call, cudaGetErrorString(code));
+}
+
+pawl_status pawl_cuda_launched(const char *op)
+{
+    const cudaError_t code = cudaGetLastError();
+    return code == cudaSuccess ? PAWL_OK : PAWL_FAIL(PAWL_EBUG, "%s: the GPU says: %s", op, cudaGetErrorString(code));
+}
+
+pawl_status pawl_cuda_scratch(pawl_cuda *c, const char *op, size_t bytes, pawl_arena *out)
+{
+    PAWL_CHECK(bytes <= c->scratch.size, PAWL_EBUG,
+               "%s needs %zu bytes of scratch and %zu are reserved: pawl_device_reserve was called for smaller shapes", op, bytes,
+               c->scratch.size);
+    *out = c->scratch;
+    out->used = 0;
+    return PAWL_OK;
+}
+
+void close_cuda(pawl_device *d)
+{
+    pawl_cuda *c = pawl_cuda_of(d);
+    if (c->stream) (void)cudaStreamSynchronize(c->stream);
+    pawl_plans_close(c->plans);
+    pawl_staging_close(&c->staging);
+    void *scratch = pawl_arena_release(&c->scratch);
+    if (scratch) (void)cudaFree(scratch);
+    if (c->workspace) (void)cudaFree(c->workspace);
+    if (c->constants) (void)cudaFree(c->constants);
+    if (c->stream) (void)cudaStreamDestroy(c->stream);
+    pawl_free(c);
+}
+
+/* One op at a time uses it. */
+size_t scratch_bytes_cuda(const pawl_device *d, const pawl_shapes *most)
+{
+    const size_t all[] = {pawl_cuda_linear_scratch_bytes(most), pawl_cuda_head_scratch_bytes(most), pawl_cuda_kernels_scratch_bytes(most)};
+    size_t bytes = 0;
+    (void)d;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) bytes = all[i] > bytes ? all[i] : bytes;
+    return bytes;
+}
+
+pawl_status reserve_cuda(pawl_device *d, const pawl_shapes *most)
+{
+    pawl_cuda *c = pawl_cuda_of(d);
+    pawl_arena grown = {.name = c->scratch.name, .used = scratch_bytes_cuda(d, most)};
+    void *block;
+    PAWL_CHECK(most->positions > 0 && most->width > 0 && most->vocab > 0, PAWL_EBUG, "pawl_device_reserve: a shape is 0");
+    if (grown.used <= c->scratch.size) return PAWL_OK;
+    PAWL_TRY(take_cuda(d, PAWL_ON_DEVICE, grown.used, "scratch", &block));
+    void *old = pawl_arena_release(&c->scratch);
+    if (old) give_cuda(d, PAWL_ON_DEVICE, old, 0);
+    pawl_arena_adopt(&grown, block);
+    c->scratch = grown;
+    return PAWL_OK;
+}
+
+int threads_cuda(const pawl_device *d)
+{
+    (void)d;
+    return 1;
+}
+
+const char *describe_cuda(const pawl_device *d)
+{
+    return ((const pawl_cuda *)d)->description;
+}
+
+void *stream_cuda(pawl_device *d)
+{
+    return pawl_stream_of(d);
+}
+
+void parallel_cuda(pawl_device *d, int64_t count, void (*body)(void *self, int64_t i), void *self)
+{
+    (void)d;
+    for (int64_t i = 0; i < count; i++) body(self, i);
+}
+
+static pawl_status count_gpus(int *gpus)
+{
+    const cudaError_t code = cudaGetDeviceCount(gpus);
+    PAWL_CHECK(code == cudaSuccess, PAWL_EUSAGE, "the NVIDIA driver shows no GPU: %s", cudaGetErrorString(code));
+    PAWL_CHECK(*gpus > 0, PAWL_EUSAGE, "this process sees no GPU: CUDA_VISIBLE_DEVICES hides them, or there is none");
+    return PAWL_OK;
+}
+
+/* Bits are promised within one such line only: the processor, and the library that chooses how products are added up. */
+static void describe(pawl_cuda *c)
+{
+    char products[48];
+    pawl_plans_describe(c->plans, products, sizeof products);
+    snprintf(c->description, sizeof c->description, "cuda %.48s sm_%d%d %s", c->properties.name, c->properties.major, c->properties.minor,
+             products);
+}
+
+static pawl_status fill_constants(pawl_cuda *c)
+{
+    pawl_cuda_constants *here;
+    PAWL_TRY(pawl_alloc((void **)&here, sizeof *here, "constants"));
+    pawl_dynamic_fill(&here->signed_levels, 1);
+    pawl_dynamic_fill(&here->levels, 0);
+    pawl_status s = pawl_cuda_status(cudaMalloc((void **)&c->constants, sizeof *here), "cudaMalloc");
+    if (s == PAWL_OK) s = upload_cuda(&c->device, c->constants, here, sizeof *here);
+    pawl_free(here);
+    return s;
+}
+
+static pawl_status fill(pawl_cuda *c)
+{
+    PAWL_TRY(pawl_cuda_status(cudaSetDevice(c->gpu), "cudaSetDevice"));
+    PAWL_TRY(pawl_cuda_status(cudaGetDeviceProperties(&c->properties, c->gpu), "cudaGetDeviceProperties"));
+    PAWL_CHECK(c->properties.major >= 8, PAWL_EUSAGE, "GPU %d, %s, is of compute capability %d.%d: 8.0 (Ampere) or later is needed", c->gpu,
+               c->properties.name, c->properties.major, c->properties.minor);
+    PAWL_TRY(pawl_cuda_status(cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags"));
+    PAWL_TRY(pawl_cuda_status(cudaMalloc(&c->workspace, WORKSPACE_BYTES), "cudaMalloc"));
+    PAWL_TRY(pawl_plans_open(c->stream, c->workspace, WORKSPACE_BYTES, &c->plans));
+    describe(c);
+    PAWL_TRY(pawl_staging_open(&c->staging));
+    return fill_constants(c);
+}
+
+static pawl_status open_gpu(int gpu, pawl_device **out)
+{
+    pawl_status status;
+    pawl_cuda *c;
+    PAWL_TRY(pawl_alloc((void **)&c, sizeof *c, "the CUDA backend"));
+    *c = (pawl_cuda){.device = {&pawl_cuda_ops, NULL}, .gpu = gpu, .scratch = {.name = "scratch"}};
+    PAWL_TRY_OUT(fill(c));
+    *out = &c->device;
+    return PAWL_OK;
+out:
+    close_cuda(&c->device);
+    return status;
+}
+
+__attribute__((visibility("default"))) const pawl_cuda_exports pawl_cuda_part = {
+    .version = PAWL_VERSION, .table_bytes = sizeof(pawl_ops), .count = count_gpus, .open = open_gpu};

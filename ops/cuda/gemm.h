@@ -1,0 +1,27 @@
+/* ops/cuda/gemm.h - private to ops/cuda: matrix products by cuBLASLt, with plans that are made once. */
+#ifndef PAWL_OPS_CUDA_GEMM_H
+#define PAWL_OPS_CUDA_GEMM_H
+
+#include <cublasLt.h>
+
+#include "ops/ops.h"
+
+/* c [m,n] = a [m,k] b [k,n] (+ bias [n]), or c += with add; row-major, as in ops/ops.h: a's element (i,p) is at a[i * lda + p], or
+ * a[p * lda + i] when a is transposed; b and c likewise. type: of a and b; out: of c and bias. Sums are f32. */
+typedef struct pawl_product {
+    int64_t m, n, k, lda, ldb, ldc;
+    int a_transposed, b_transposed, add, biased;
+    pawl_dtype type, out;
+} pawl_product;
+
+typedef struct pawl_plans pawl_plans;
+
+/* workspace: of the device, for one product at a time. */
+PAWL_MUST pawl_status pawl_plans_open(cudaStream_t stream, void *workspace, size_t bytes, pawl_plans **out);
+void pawl_plans_close(pawl_plans *p);
+/* "cublaslt 13.0". */
+void pawl_plans_describe(const pawl_plans *p, char *out, size_t room);
+/* Makes the plan of a product the first time. Asynchronous. Errors: EMEM; EBUG with what cuBLASLt says. */
+PAWL_MUST pawl_status pawl_plans_multiply(pawl_plans *p, const pawl_product *what, const void *a, const void *b, const void *bias, void *c);
+
+#endif

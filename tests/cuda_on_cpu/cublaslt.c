@@ -1,0 +1,239 @@
+/* cuBLASLt without a GPU: products of column-major matrices, by the definition, on the stand-in's streams. Sums are f32 and in one
+ * order; a bf16 result is rounded once. What the real one refuses, or computes wrongly without a word, is refused here. */
+#include <cublasLt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ops/bf16_rule.h"
+#include "tests/cuda_on_cpu/standin.h"
+
+enum { WORKSPACE_ASKED = 4096, BLOCK = 8 };
+
+struct standin_handle {
+    int open;
+};
+struct standin_product {
+    cublasOperation_t a, b;
+    cublasLtEpilogue_t epilogue;
+    const void *bias;
+};
+struct standin_layout {
+    cudaDataType type;
+    int64_t rows, cols, lead;
+};
+struct standin_preference {
+    size_t workspace;
+    uint32_t reduction, alignment[4];
+};
+
+/* What a product is, by value: descriptors may be gone when it runs. */
+typedef struct work {
+    struct standin_product how;
+    struct standin_layout a_layout, b_layout, out_layout;
+    const void *a, *b;
+    void *out;
+    float alpha, beta;
+} work;
+
+static size_t bytes_of(cudaDataType type)
+{
+    return type == CUDA_R_16BF ? 2 : 4;
+}
+
+static size_t extent(const struct standin_layout *l)
+{
+    return ((size_t)(l->cols - 1) * (size_t)l->lead + (size_t)l->rows) * bytes_of(l->type);
+}
+
+static float read(const void *from, cudaDataType type, int64_t i)
+{
+    return type == CUDA_R_16BF ? pawl_bf16_widen_rule(((const uint16_t *)from)[i]) : ((const float *)from)[i];
+}
+
+static void write(void *to, cudaDataType type, int64_t i, float x)
+{
+    if (type == CUDA_R_16BF) ((uint16_t *)to)[i] = pawl_bf16_narrow_rule(x);
+    else ((float *)to)[i] = x;
+}
+
+/* op(matrix) as f32, so that the numbers that are summed lie side by side: [outer, K]. */
+static float *spread(const void *from, const struct standin_layout *l, int along_rows)
+{
+    const int64_t outer = along_rows ? l->cols : l->rows, inner = along_rows ? l->rows : l->cols;
+    float *to = malloc((size_t)(outer * inner) * sizeof *to);
+    if (!to) abort();
+    for (int64_t o = 0; o < outer; o++)
+        for (int64_t i = 0; i < inner; i++) to[o * inner + i] = read(from, l->type, along_rows ? o * l->lead + i : i * l->lead + o);
+    return to;
+}
+
+static float dot(const float *a, const float *b, int64_t count)
+{
+    float sums[BLOCK] = {0}, sum = 0;
+    int64_t i = 0;
+    for (; i + BLOCK <= count; i += BLOCK)
+        for (int j = 0; j < BLOCK; j++) sums[j] += a[i + j] * b[i + j];
+    for (; i < count; i++) sum += a[i] * b[i];
+    for (int j = 0; j < BLOCK; j++) sum += sums[j];
+    return sum;
+}
+
+static void run_product(void *arg)
+{
+    const work *w = arg;
+    const int a_turned = w->how.a == CUBLAS_OP_T, b_turned = w->how.b == CUBLAS_OP_T;
+    const int64_t m = w->out_layout.rows, n = w->out_layout.cols, k = a_turned ? w->a_layout.rows : w->a_layout.cols;
+    float *a = spread(w->a, &w->a_layout, a_turned), *b = spread(w->b, &w->b_layout, !b_turned);
+    for (int64_t j = 0; j < n; j++)
+        for (int64_t i = 0; i < m; i++) {
+            const int64_t at = j * w->out_layout.lead + i;
+            float x = w->alpha * dot(a + i * k, b + j * k, k);
+            if (w->beta != 0) x += w->beta * read(w->out, w->out_layout.type, at);
+            if (w->how.epilogue == CUBLASLT_EPILOGUE_BIAS) x += read(w->how.bias, w->out_layout.type, i);
+            write(w->out, w->out_layout.type, at, x);
+        }
+    free(a);
+    free(b);
+}
+
+cublasStatus_t cublasLtCreate(cublasLtHandle_t *out)
+{
+    *out = calloc(1, sizeof **out);
+    return *out ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_ALLOC_FAILED;
+}
+
+cublasStatus_t cublasLtDestroy(cublasLtHandle_t h)
+{
+    free(h);
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+size_t cublasLtGetVersion(void)
+{
+    return 130000;
+}
+
+cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *out, cublasComputeType_t compute, cudaDataType scale)
+{
+    if (compute != CUBLAS_COMPUTE_32F || scale != CUDA_R_32F) return CUBLAS_STATUS_NOT_SUPPORTED;
+    *out = calloc(1, sizeof **out);
+    return *out ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_ALLOC_FAILED;
+}
+
+cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t d)
+{
+    free(d);
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+/* A value of another size than the attribute's is refused. */
+static cublasStatus_t set(void *to, size_t room, const void *value, size_t bytes)
+{
+    if (bytes != room) return CUBLAS_STATUS_INVALID_VALUE;
+    memcpy(to, value, bytes);
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t d, cublasLtMatmulDescAttributes_t which, const void *value, size_t bytes)
+{
+    switch (which) {
+    case CUBLASLT_MATMUL_DESC_TRANSA: return set(&d->a, sizeof d->a, value, bytes);
+    case CUBLASLT_MATMUL_DESC_TRANSB: return set(&d->b, sizeof d->b, value, bytes);
+    case CUBLASLT_MATMUL_DESC_EPILOGUE: return set(&d->epilogue, sizeof d->epilogue, value, bytes);
+    case CUBLASLT_MATMUL_DESC_BIAS_POINTER: return set(&d->bias, sizeof d->bias, value, bytes);
+    }
+    return CUBLAS_STATUS_INVALID_VALUE;
+}
+
+cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t *out, cudaDataType type, uint64_t rows, uint64_t cols, int64_t ld)
+{
+    if (!rows || !cols || ld < (int64_t)rows) return CUBLAS_STATUS_INVALID_VALUE;
+    *out = malloc(sizeof **out);
+    if (!*out) return CUBLAS_STATUS_ALLOC_FAILED;
+    **out = (struct standin_layout){type, (int64_t)rows, (int64_t)cols, ld};
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t l)
+{
+    free(l);
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t *out)
+{
+    *out = calloc(1, sizeof **out);
+    if (!*out) return CUBLAS_STATUS_ALLOC_FAILED;
+    for (int i = 0; i < 4; i++) (*out)->alignment[i] = 256;
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t p)
+{
+    free(p);
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p, cublasLtMatmulPreferenceAttributes_t which, const void *value,
+                                                    size_t bytes)
+{
+    switch (which) {
+    case CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES: return set(&p->workspace, sizeof p->workspace, value, bytes);
+    case CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK: return set(&p->reduction, sizeof p->reduction, value, bytes);
+    case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES:
+    case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES:
+    case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES:
+    case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES:
+        return set(&p->alignment[which - CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES], sizeof *p->alignment, value, bytes);
+    }
+    return CUBLAS_STATUS_INVALID_VALUE;
+}
+
+/* Whether op(a) op(b) has the result's shape. */
+static int fits(const struct standin_product *d, const struct standin_layout *a, const struct standin_layout *b, const struct standin_layout *out)
+{
+    const int64_t m = d->a == CUBLAS_OP_T ? a->cols : a->rows, ka = d->a == CUBLAS_OP_T ? a->rows : a->cols;
+    const int64_t n = d->b == CUBLAS_OP_T ? b->rows : b->cols, kb = d->b == CUBLAS_OP_T ? b->cols : b->rows;
+    return m == out->rows && n == out->cols && ka == kb && a->type == b->type && (a->type == CUDA_R_16BF || out->type == CUDA_R_32F);
+}
+
+/* Two of them: the second says that it is another, and wants workspace. */
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t h, cublasLtMatmulDesc_t d, cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
+                                              cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t out, cublasLtMatmulPreference_t p, int most,
+                                              cublasLtMatmulHeuristicResult_t results[], int *found)
+{
+    *found = 0;
+    if (!h || !fits(d, a, b, out) || memcmp(c, out, sizeof *c) != 0) return CUBLAS_STATUS_NOT_SUPPORTED;
+    for (int i = 0; i < 2 && i < most; i++) {
+        if (i == 1 && p->workspace < WORKSPACE_ASKED) break;
+        cublasLtMatmulAlgo_t algo = {.data = {(uint64_t)i + 1, p->alignment[0], p->alignment[1], p->alignment[2], p->alignment[3]}};
+        results[i] = (cublasLtMatmulHeuristicResult_t){algo, i ? WORKSPACE_ASKED : 0, CUBLAS_STATUS_SUCCESS, 1.0f};
+        *found = i + 1;
+    }
+    return *found ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
+}
+
+static int aligned(const void *at, uint64_t to)
+{
+    return to == 0 || (uintptr_t)at % to == 0;
+}
+
+cublasStatus_t cublasLtMatmul(cublasLtHandle_t h, cublasLtMatmulDesc_t d, const void *alpha, const void *a, cublasLtMatrixLayout_t a_layout,
+                              const void *b, cublasLtMatrixLayout_t b_layout, const void *beta, const void *c, cublasLtMatrixLayout_t c_layout,
+                              void *out, cublasLtMatrixLayout_t out_layout, const cublasLtMatmulAlgo_t *algo, void *workspace, size_t bytes,
+                              cudaStream_t stream)
+{
+    (void)c_layout;
+    if (!h || !fits(d, a_layout, b_layout, out_layout) || c != out) return CUBLAS_STATUS_INVALID_VALUE;
+    if (!algo || algo->data[0] < 1 || algo->data[0] > 2) return CUBLAS_STATUS_INVALID_VALUE;
+    if (algo->data[0] == 2 && (bytes < WORKSPACE_ASKED || !standin_on_device(workspace, bytes))) return CUBLAS_STATUS_INVALID_VALUE;
+    if (!aligned(a, algo->data[1]) || !aligned(b, algo->data[2]) || !aligned(c, algo->data[3]) || !aligned(out, algo->data[4]))
+        return CUBLAS_STATUS_INVALID_VALUE;
+    if (!standin_on_device(a, extent(a_layout)) || !standin_on_device(b, extent(b_layout)) || !standin_on_device(out, extent(out_layout)))
+        return CUBLAS_STATUS_INVALID_VALUE;
+    if (d->epilogue == CUBLASLT_EPILOGUE_BIAS && !standin_on_device(d->bias, (size_t)out_layout->rows * bytes_of(out_layout->type)))
+        return CUBLAS_STATUS_INVALID_VALUE;
+    const work w = {*d, *a_layout, *b_layout, *out_layout, a, b, out, *(const float *)alpha, *(const float *)beta};
+    standin_put(stream, run_product, &w, sizeof w);
+    return CUBLAS_STATUS_SUCCESS;
+}

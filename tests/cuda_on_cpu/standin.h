@@ -1,0 +1,24 @@
+/* tests/cuda_on_cpu/standin.h - what the stand-ins for NVIDIA's libraries offer each other and the tests.
+ *
+ * Work put on a stream runs late: when somebody waits for it, or when the dice say so. Which stream goes on first is drawn from a
+ * seed (PAWL_STANDIN_SEED), within what streams and events allow; so an order that nobody asked for is soon missed. Memory of
+ * the device is out of reach of the process but while such work runs: a host that touches it dies with a sentence. */
+#ifndef PAWL_STANDIN_H
+#define PAWL_STANDIN_H
+
+#include <cuda_runtime.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Puts run(a copy of arg) at the end of a stream. */
+void standin_put(cudaStream_t s, void (*run)(void *arg), const void *arg, size_t bytes);
+/* Whether the whole of a block is the device's memory, or pinned memory of the host. */
+int standin_on_device(const void *block, size_t bytes);
+int standin_is_pinned(const void *block, size_t bytes);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,35 @@
+# The CUDA backend as a whole, on stand-ins for NVIDIA's libraries: host code and kernels are those of ops/cuda. A program that loads
+# it in place of libpawl_cuda.so runs the whole CUDA path on a CPU (decision 0042).
+set(standin ${CMAKE_CURRENT_SOURCE_DIR}/cuda_on_cpu)
+file(GLOB host_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/ops/cuda/*.c)
+add_library(pawl_cuda_standin MODULE ${host_sources} ${standin}/runtime.c ${standin}/cublaslt.c ${standin}/nccl.c)
+target_include_directories(pawl_cuda_standin BEFORE PRIVATE ${standin}/include)
+target_compile_options(pawl_cuda_standin PRIVATE -O2)
+add_dependencies(pawl_cuda_standin pawl_cuda_on_cpu)
+target_link_libraries(pawl_cuda_standin PRIVATE pawl_common MPI::MPI_C ${CMAKE_DL_LIBS} $<TARGET_FILE:pawl_cuda_on_cpu>)
+set_target_properties(pawl_cuda_standin PROPERTIES LINKER_LANGUAGE CXX C_VISIBILITY_PRESET hidden POSITION_INDEPENDENT_CODE ON)
+
+# pawl, computing on it.
+pawl_program(standin_pawl SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/e2e/standin_pawl.c)
+pawl_loads_parts(test_gpu)
+foreach(program standin_pawl test_cuda_host test_nccl)
+  pawl_loads_parts(${program})
+  target_sources(${program} PRIVATE ${standin}/drained_mpi.c)
+  target_compile_definitions(${program} PRIVATE PAWL_STANDIN="$<TARGET_FILE:pawl_cuda_standin>")
+  add_dependencies(${program} pawl_cuda_standin)
+endforeach()
+
+# The same host code against NVIDIA's own headers, where they are installed: what the stand-ins' headers got wrong does not compile.
+find_path(CUDA_HEADERS cublasLt.h PATHS /usr/local/cuda/include)
+find_path(NCCL_HEADERS nccl.h PATHS /usr/local/cuda/include)
+if(CUDA_HEADERS)
+  add_library(pawl_cuda_headers OBJECT ${host_sources})
+  target_include_directories(pawl_cuda_headers SYSTEM PRIVATE ${CUDA_HEADERS})
+  target_link_libraries(pawl_cuda_headers PRIVATE pawl_common)
+  if(NCCL_HEADERS)
+    target_sources(pawl_cuda_headers PRIVATE ${standin}/nccl_abi.c)
+    target_include_directories(pawl_cuda_headers SYSTEM PRIVATE ${NCCL_HEADERS})
+  endif()
+endif()
+
+pawl_script(e2e_cuda_standin 600 ${PAWL_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/e2e/cuda_standin.py)

@@ -1,0 +1,61 @@
+"""The whole CUDA path without a GPU: pawl with the CUDA backend on stand-ins for NVIDIA's libraries (tests/cuda_on_cpu), beside pawl on
+the CPU backend. Losses agree; ranks, the order in which streams get on, and a resume change no bit; checkpoints go from one device
+to the other and back."""
+import glob, os
+from e2e import *
+
+STANDIN = os.path.join(TESTS, "standin_pawl")
+where = folder()
+data = [dict(path=texts(where, "texts", 4), domain="words", license="Apache-2.0")]
+counts = os.path.join(where, "counts")
+
+
+def train(name, ranks, *words, program=STANDIN, seed=1, **keys):
+    out = os.path.join(where, name)
+    yaml = write_run(where, name + ".yaml", output=out, datasets=data, **{"max_steps": 4, "save_steps": 2, "save_total_limit": 5, "sequence_len": 32,
+                     "global_batch_size": 4, "val_set_size": 0, "device": "cuda" if program == STANDIN else "cpu", **keys})
+    env = dict(ENV, PAWL_STANDIN_SEED=str(seed), PAWL_STANDIN_COUNTS=counts)
+    status, stdout, stderr = run(ranks, "train", yaml, *words, program=program, env=env)
+    check(status == 0, f"{name}: {ranks} ranks: exit 0" + stderr[-600:] * (status != 0))
+    return dict(weights=weights(stdout), state=state(out), losses=[m["loss"] for m in steps(out)], out=out, stdout=stdout) if status == 0 else None
+
+
+def near(a, b, bound, what):
+    worst = max(abs(x - y) / abs(y) for x, y in zip(a["losses"], b["losses"])) if a and b else None
+    check(worst is not None and len(a["losses"]) == len(b["losses"]) and worst < bound, f"{what}: losses differ by {worst}, at most {bound}")
+
+
+# Sums are made in another order than on the CPU, in f32: a few last places after some steps.
+cpu, one = train("cpu", 1, program=PAWL), train("one", 1)
+check("cuda stand-in" in one["stdout"], "the run says what it computes on")
+near(one, cpu, 1e-6, "f32 beside the CPU backend")
+for ranks, seed in ((2, 2), (4, 3)):
+    other = train(f"ranks{ranks}", ranks, seed=seed)
+    check(other and (other["weights"], other["state"]) == (one["weights"], one["state"]), f"{ranks} ranks, streams in another order: the same bits")
+short = dict(max_steps=2, save_steps=0)
+other = train("host", 2, transport="host", zero_stage=3, **short)
+check(other and other["losses"] == one["losses"][:2], "by way of the hosts, all shared out: the same losses")
+cpu16, low = train("cpu16", 1, program=PAWL, bf16="true", **short), train("low", 2, bf16="true", **short)
+near(low, cpu16, 1e-4, "bf16 beside the CPU backend")
+
+# A resume from the second step's checkpoint is the same run.
+step2 = os.path.join(one["out"], "checkpoints", "step-000000002")
+again = train("one", 2, "resume_from_checkpoint=" + step2, seed=4)
+check(again and (again["weights"], again["state"]) == (one["weights"], one["state"]), "resumed from step 2 on 2 ranks: the same bits")
+
+# From the CPU to the GPU, and back.
+there = train("cpu", 1, "device=cuda", "resume_from_checkpoint=" + os.path.join(cpu["out"], "checkpoints", "step-000000002"))
+near(there, cpu, 1e-6, "a CPU's checkpoint gone on with on the GPU")
+back = train("one", 1, "device=cpu", "resume_from_checkpoint=" + step2, program=PAWL)
+near(back, one, 1e-6, "a GPU's checkpoint gone on with on the CPU")
+
+ran = {}
+for path in glob.glob(counts + ".*"):
+    for line in open(path):
+        name, times = line.split()
+        ran[name] = ran.get(name, 0) + int(times)
+of_a_step = """adamw add attend attend_keys attend_mean attend_queries cast column_sums dot embedding embedding_dw head_rows norm
+    norm_backward rope swiglu swiglu_backward zero""".split()
+missing = [k for k in of_a_step if not ran.get(k + "_kernel")]
+check(not missing, f"{len(ran)} kernels have run, {missing} of those of a step have not")
+done()

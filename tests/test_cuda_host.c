@@ -1,0 +1,226 @@
+/* Runs: cmocka */
+/* The host side of the CUDA backend, on stand-ins for NVIDIA's libraries: memory, what goes up and down, products. */
+#include <math.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "ops/ops.h"
+
+static const pawl_cuda_place standin = {.library = PAWL_STANDIN};
+
+static void done(pawl_status s)
+{
+    if (s != PAWL_OK) fail_msg("%s [%s]", pawl_last_error()->what, pawl_last_error()->trail);
+}
+
+static pawl_device *open_device(void)
+{
+    pawl_device *d;
+    done(pawl_device_open_cuda(&standin, 0, &d));
+    return d;
+}
+
+static uint32_t roll(uint32_t *state)
+{
+    *state ^= *state << 13, *state ^= *state >> 17, *state ^= *state << 5;
+    return *state;
+}
+
+static float number(uint32_t *state)
+{
+    return (float)(int32_t)roll(state) * 0x1p-31f;
+}
+
+static void it_is_found_and_says_what_it_is(void **state)
+{
+    int gpus = 0;
+    pawl_device *d;
+    (void)state;
+    done(pawl_cuda_count(&standin, &gpus));
+    assert_int_equal(gpus, 1);
+    assert_int_equal(pawl_device_open_cuda(&standin, 1, &d), PAWL_EUSAGE);
+    d = open_device();
+    assert_string_equal(pawl_device_describe(d), "cuda stand-in sm_90 cublaslt 13.0.0");
+    assert_false(pawl_device_shares_memory(d));
+    assert_true(pawl_device_gemm_rate(d, PAWL_BF16) > 0 && pawl_device_gemm_rate(d, PAWL_F32) > 0 && pawl_device_memory_rate(d) > 0);
+    pawl_device_close(d);
+}
+
+/* Pieces of all sizes, up and down, more than the staging holds; what is taken is zeros. */
+static void what_goes_up_comes_down(void **state)
+{
+    enum { NUMBERS = 9 << 20 };
+    uint32_t dice = 1;
+    float *here = malloc(NUMBERS * sizeof *here), *there = malloc(NUMBERS * sizeof *there);
+    void *block;
+    pawl_device *d = open_device();
+    (void)state;
+    done(pawl_device_take(d, PAWL_ON_DEVICE, NUMBERS * sizeof *here, "a test", &block));
+    done(pawl_download(d, there, block, NUMBERS * sizeof *there));
+    for (int i = 0; i < NUMBERS; i++) assert_true(there[i] == 0);
+    for (int i = 0; i < NUMBERS; i++) here[i] = number(&dice);
+    for (int64_t at = 0, n; at < NUMBERS; at += n) { /* what is uploaded may be changed at once */
+        float some[5000];
+        n = 1 + roll(&dice) % 5000;
+        if (at > 1 << 18 || at + n > NUMBERS) n = NUMBERS - at;
+        if (n <= 5000) memcpy(some, here + at, (size_t)n * sizeof *some);
+        done(pawl_upload(d, (float *)block + at, n <= 5000 ? some : here + at, (size_t)n * sizeof *here));
+        if (n <= 5000) memset(some, 0xff, sizeof some);
+    }
+    done(pawl_scale(d, (pawl_tensor){.data = block, .ndim = 1, .dim = {NUMBERS}}, 2));
+    done(pawl_download(d, there, block, NUMBERS * sizeof *there));
+    for (int i = 0; i < NUMBERS; i++) assert_true(there[i] == 2 * here[i]);
+    pawl_device_give(d, PAWL_ON_DEVICE, block, NUMBERS * sizeof *here);
+    assert_int_equal(pawl_device_take(d, PAWL_ON_DEVICE, (size_t)1 << 40, "far too much", &block), PAWL_EMEM);
+    assert_non_null(strstr(pawl_last_error()->what, "far too much"));
+    pawl_device_close(d);
+    free(here);
+    free(there);
+}
+
+/* What the stand-in is there for: a host that reads the device's memory does not live. */
+static void a_host_that_touches_the_devices_memory_dies(void **state)
+{
+    void *block;
+    pawl_device *d = open_device();
+    (void)state;
+    done(pawl_device_take(d, PAWL_ON_DEVICE, 64, "a test", &block));
+    fflush(NULL);
+    const pid_t child = fork();
+    if (child == 0) {
+        signal(SIGSEGV, SIG_DFL);
+        _exit(*(volatile char *)block);
+    }
+    int how;
+    assert_int_equal(waitpid(child, &how, 0), child);
+    assert_true(WIFSIGNALED(how) && WTERMSIG(how) == SIGSEGV);
+    pawl_device_give(d, PAWL_ON_DEVICE, block, 64);
+    pawl_device_close(d);
+}
+
+/* ---- products against sums in double precision ---- */
+
+typedef struct operand {
+    pawl_tensor t; /* of the device */
+    double *is;    /* its numbers */
+} operand;
+
+static operand make(pawl_device *d, pawl_dtype type, int64_t rows, int64_t cols, uint32_t *dice)
+{
+    const int64_t n = rows * cols;
+    operand o = {.t = {.dtype = type, .ndim = 2, .dim = {rows, cols}}, .is = malloc((size_t)n * sizeof(double))};
+    float *f = calloc((size_t)n, sizeof *f);
+    uint16_t *h = calloc((size_t)n, sizeof *h);
+    for (int64_t i = 0; i < n; i++) f[i] = number(dice);
+    pawl_convert(f, PAWL_F32, h, PAWL_BF16, n);
+    if (type == PAWL_BF16) pawl_convert(h, PAWL_BF16, f, PAWL_F32, n);
+    for (int64_t i = 0; i < n; i++) o.is[i] = f[i];
+    done(pawl_device_take(d, PAWL_ON_DEVICE, pawl_tensor_bytes(o.t), "a test", &o.t.data));
+    done(pawl_upload(d, o.t.data, type == PAWL_BF16 ? (void *)h : f, pawl_tensor_bytes(o.t)));
+    free(f);
+    free(h);
+    return o;
+}
+
+static void unmake(pawl_device *d, operand *o)
+{
+    pawl_device_give(d, PAWL_ON_DEVICE, o->t.data, pawl_tensor_bytes(o->t));
+    free(o->is);
+}
+
+/* Every number of o is what is expected, to f32's or bf16's rounding of sums of `terms`. */
+static void expect(pawl_device *d, const operand *o, const double *expected, int64_t terms, const char *what)
+{
+    const int64_t n = pawl_tensor_count(o->t);
+    const double bound = (o->t.dtype == PAWL_BF16 ? 0x1p-7 : 0) + 0x1p-22 * (double)terms;
+    void *raw = malloc(pawl_tensor_bytes(o->t));
+    float *f = calloc((size_t)n, sizeof *f);
+    done(pawl_download(d, raw, o->t.data, pawl_tensor_bytes(o->t)));
+    pawl_convert(raw, o->t.dtype, f, PAWL_F32, n);
+    for (int64_t i = 0; i < n; i++)
+        if (!(fabs(f[i] - expected[i]) <= bound * fmax(1, fabs(expected[i]))))
+            fail_msg("%s: number %ld is %g, expected %g", what, (long)i, (double)f[i], expected[i]);
+    free(raw);
+    free(f);
+}
+
+typedef struct layer_case {
+    int64_t N, I, O, W, first; /* y and dy are [N,W], columns [first, first + O) */
+    pawl_dtype type, y, dx;
+    int biased;
+} layer_case;
+
+static void check_layer(pawl_device *d, const layer_case *c, pawl_put put, uint32_t *dice)
+{
+    operand x = make(d, c->type, c->N, c->I, dice), w = make(d, c->type, c->O, c->I, dice), dy = make(d, c->type, c->N, c->W, dice),
+            y = make(d, c->y, c->N, c->W, dice), dx = make(d, c->dx, c->N, c->I, dice), dw = make(d, PAWL_F32, c->O, c->I, dice),
+            bias = make(d, PAWL_F32, 1, c->O, dice);
+    const double keep = put == PAWL_ADD;
+    const pawl_tensor none = {.dtype = PAWL_F32}, b = {.data = bias.t.data, .dtype = PAWL_F32, .ndim = 1, .dim = {c->O}};
+    done(pawl_linear_part(d, x.t, w.t, c->biased ? b : none, put, c->first, y.t));
+    done(pawl_linear_part_dx(d, dy.t, c->first, w.t, put, dx.t));
+    done(pawl_linear_part_dw(d, dy.t, c->first, x.t, put, dw.t));
+    for (int64_t n = 0; n < c->N; n++)
+        for (int64_t o = 0; o < c->O; o++) {
+            double *at = &y.is[n * c->W + c->first + o], sum = keep * *at + c->biased * bias.is[o];
+            for (int64_t i = 0; i < c->I; i++) sum += x.is[n * c->I + i] * w.is[o * c->I + i];
+            *at = sum;
+        }
+    for (int64_t n = 0; n < c->N; n++)
+        for (int64_t i = 0; i < c->I; i++) {
+            double *at = &dx.is[n * c->I + i], sum = keep * *at;
+            for (int64_t o = 0; o < c->O; o++) sum += dy.is[n * c->W + c->first + o] * w.is[o * c->I + i];
+            *at = sum;
+        }
+    for (int64_t o = 0; o < c->O; o++)
+        for (int64_t i = 0; i < c->I; i++) {
+            double *at = &dw.is[o * c->I + i], sum = keep * *at;
+            for (int64_t n = 0; n < c->N; n++) sum += dy.is[n * c->W + c->first + o] * x.is[n * c->I + i];
+            *at = sum;
+        }
+    expect(d, &y, y.is, c->I, "y");
+    expect(d, &dx, dx.is, c->O, "dx");
+    expect(d, &dw, dw.is, c->N, "dw");
+    operand *all[] = {&x, &w, &dy, &y, &dx, &dw, &bias};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) unmake(d, all[i]);
+}
+
+static void products_are_those_of_the_definition(void **state)
+{
+    static const layer_case cases[] = {
+        {7, 5, 3, 3, 0, PAWL_F32, PAWL_F32, PAWL_F32, 1},
+        {64, 32, 48, 80, 16, PAWL_F32, PAWL_F32, PAWL_F32, 0},
+        {33, 24, 16, 40, 8, PAWL_BF16, PAWL_BF16, PAWL_F32, 1},
+        {64, 32, 48, 48, 0, PAWL_BF16, PAWL_F32, PAWL_BF16, 0},
+        {9, 17, 13, 31, 5, PAWL_BF16, PAWL_BF16, PAWL_BF16, 1}, /* nothing lies on 16 bytes */
+        {1, 64, 128, 128, 0, PAWL_BF16, PAWL_F32, PAWL_F32, 1},
+    };
+    uint32_t dice = 7;
+    pawl_device *d = open_device();
+    (void)state;
+    done(pawl_device_reserve(d, &(pawl_shapes){.positions = 64, .tokens = 64, .width = 64, .heads = 4, .kv_heads = 2, .head_dim = 16, .ff = 128,
+                                               .vocab = 128, .type = PAWL_BF16}));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int put = PAWL_SET; put <= PAWL_ADD; put++) check_layer(d, &cases[i], (pawl_put)put, &dice);
+    pawl_device_close(d);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(it_is_found_and_says_what_it_is),
+        cmocka_unit_test(what_goes_up_comes_down),
+        cmocka_unit_test(a_host_that_touches_the_devices_memory_dies),
+        cmocka_unit_test(products_are_those_of_the_definition),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
