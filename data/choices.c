@@ -3,6 +3,7 @@
 
 #include <limits.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "data/mixture.h"
@@ -48,6 +49,31 @@ static pawl_status read_prompt(const pawl_renderer *r, const json_t *row, pawl_q
 
 /* ---- what there is to choose from ---- */
 
+static int is_label(const json_t *label, const char *word)
+{
+    const char *text = json_string_value(label);
+    return text && strcmp(text, word) == 0;
+}
+
+static int64_t place_of_label(const json_t *labels, const char *word)
+{
+    for (size_t i = 0; i < json_array_size(labels); i++)
+        if (is_label(json_array_get(labels, i), word)) return (int64_t)i;
+    return -1;
+}
+
+/* NULL: there are none. */
+static pawl_status check_labels(const json_t *labels, const char *key)
+{
+    for (size_t i = 0; i < json_array_size(labels); i++) {
+        const json_t *label = json_array_get(labels, i);
+        PAWL_CHECK(json_is_string(label), PAWL_EDATA, "%s.label[%zu]: expected a text, found %s", key, i, pawl_json_kind(label));
+        PAWL_CHECK(place_of_label(labels, json_string_value(label)) == (int64_t)i, PAWL_EDATA,
+                   "%s.label[%zu]: '%.40s' is the label of an earlier choice, too", key, i, json_string_value(label));
+    }
+    return PAWL_OK;
+}
+
 static pawl_status read_choices(const pawl_renderer *r, const json_t *row, const json_t **labels, pawl_question *out)
 {
     const char *key = r->dataset->field_choices;
@@ -67,6 +93,7 @@ static pawl_status read_choices(const pawl_renderer *r, const json_t *row, const
     PAWL_CHECK(!*labels || json_array_size(*labels) == (size_t)out->count, PAWL_EDATA,
                "expected a label for each of the %lld choices under '%s', found %zu", (long long)out->count, key,
                json_array_size(*labels));
+    PAWL_TRY(check_labels(*labels, key));
     for (int64_t i = 0; i < out->count; i++) {
         const json_t *text = json_array_get(out->texts, (size_t)i);
         PAWL_CHECK(json_is_string(text) && json_string_length(text) > 0 && json_string_length(text) <= INT_MAX,
@@ -77,15 +104,6 @@ static pawl_status read_choices(const pawl_renderer *r, const json_t *row, const
 }
 
 /* ---- the answer ---- */
-
-static int64_t place_of_label(const json_t *labels, const char *word)
-{
-    for (size_t i = 0; i < json_array_size(labels); i++) {
-        const char *label = json_string_value(json_array_get(labels, i));
-        if (label && strcmp(label, word) == 0) return (int64_t)i;
-    }
-    return -1;
-}
 
 /* A letter from A, or an index from 0 in digits; -1: neither. */
 static int64_t place_of_word(const char *word)
@@ -112,7 +130,7 @@ static pawl_status read_answer(const pawl_renderer *r, const json_t *row, const 
     const char *key = r->dataset->field_answer;
     const json_t *answer = json_object_get(row, key);
     const char *word = json_string_value(answer);
-    char keys[320];
+    char keys[320], number[40];
     pawl_row_keys(row, keys, sizeof keys);
     PAWL_CHECK(answer, PAWL_EDATA,
                "expected a key '%s', found %s; set field_answer to the one that says which choice is right", key, keys);
@@ -120,14 +138,19 @@ static pawl_status read_answer(const pawl_renderer *r, const json_t *row, const 
                   : !word                ? -1
                   : labels               ? place_of_label(labels, word)
                                          : place_of_word(word);
+    snprintf(number, sizeof number, "%.15g", json_number_value(answer));
     PAWL_CHECK(out->answer >= 0 && out->answer < out->count, PAWL_EDATA,
                "%s: expected %s of one of the %lld choices, found %s%.40s%s", key,
                labels ? "the index from 0, or the label," : "the index from 0, or the letter from A,",
                (long long)out->count, word ? "'" : "",
                word                     ? word
-               : json_is_number(answer) ? "another number"
+               : json_is_number(answer) ? number
                                         : pawl_json_kind(answer),
                word ? "'" : "");
+    /* As a number among labels 1, 2, 3, 4 it may be the one or the other. */
+    const int64_t labelled = place_of_label(labels, word ? word : number);
+    PAWL_CHECK(labelled < 0 || labelled == out->answer, PAWL_EDATA,
+               "%s: %s is the index of one choice and the label of another: write the label as a text, \"%s\"", key, number, number);
     return PAWL_OK;
 }
 

@@ -103,8 +103,9 @@ static pawl_status encode_row(reading *r, const json_t *row, int32_t *end)
     if (json_is_array(prompt)) return encode_messages(r, prompt, end);
     if (json_is_array(json_object_get(row, "messages")) || json_is_array(json_object_get(row, "conversations"))) return encode_chat(r, row, end);
     PAWL_CHECK(json_is_object(row), PAWL_EDATA, "expected an object with 'prompt' or 'messages', found %s", pawl_json_kind(row));
+    PAWL_CHECK(!prompt, PAWL_EDATA, "expected a text or a list of messages under 'prompt', found %s", pawl_json_kind(prompt));
     pawl_row_keys(row, keys, sizeof keys);
-    return PAWL_FAIL(PAWL_EDATA, "expected 'prompt', a text or a list of messages, or 'messages', a list; found %s", keys[0] ? keys : "no key");
+    return PAWL_FAIL(PAWL_EDATA, "expected 'prompt', a text or a list of messages, or 'messages', a list; found %s", keys);
 }
 
 /* What was encoded last becomes a prompt; where that is nothing, the token that begins a document. */
@@ -136,8 +137,8 @@ static pawl_status take_row(reading *r, const pawl_piece *p, int32_t source)
 {
     json_error_t e;
     int32_t end;
-    json_t *row = json_loadb(p->text, p->bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, &e);
-    PAWL_CHECK(row, PAWL_EDATA, "expected a JSON object: %s", e.text);
+    json_t *row;
+    PAWL_TRY(pawl_row_parse(p->text, p->bytes, "a JSON object", &e, &row));
     pawl_status s = encode_row(r, row, &end);
     json_decref(row);
     return s == PAWL_OK ? append(r, p->line, source, end) : s;

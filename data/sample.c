@@ -44,6 +44,15 @@ pawl_status pawl_sample_add(pawl_sample *s, const char *text, size_t bytes, int 
     return learnt ? pawl_sample_train(s, first, (int64_t)s->text.bytes) : PAWL_OK;
 }
 
+/* Integers beyond 64 bits occur in real data, in members that are not read here. */
+pawl_status pawl_row_parse(const char *text, size_t bytes, const char *expected, json_error_t *e, json_t **out)
+{
+    *out = json_loadb(text, bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, e);
+    const int nul = !*out && json_error_code(e) == json_error_null_character;
+    PAWL_CHECK(*out, PAWL_EDATA, "expected %s: %s", expected, nul ? "\\u0000, which no text may hold" : e->text);
+    return PAWL_OK;
+}
+
 const char *pawl_json_kind(const json_t *value)
 {
     static const char *const names[] = {

@@ -27,6 +27,8 @@ PAWL_MUST pawl_status pawl_row_text(const json_t *row, const char *key, const ch
                                     const char **text, size_t *bytes);
 /* "'text', 'id', ..." of an object, for an error. */
 void pawl_row_keys(const json_t *row, char *out, size_t room);
+/* A row of that text; EDATA: it is none, *e says where. expected: "a JSON object" or the like, for the error. */
+PAWL_MUST pawl_status pawl_row_parse(const char *text, size_t bytes, const char *expected, json_error_t *e, json_t **out);
 /* "a string", "null", ... */
 const char *pawl_json_kind(const json_t *value);
 

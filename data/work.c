@@ -146,7 +146,7 @@ static pawl_status encode_choice(worker *w, int64_t i, pawl_choice *choice, int 
     PAWL_TRY(pawl_question_sample(&w->question, i, &w->sample, choice));
     PAWL_TRY(pawl_marked_encode_behind(w->recipe->tokenizer, &w->sample, &w->given, &w->marked, &given));
     const int64_t tokens = w->marked.encoding.count;
-    PAWL_CHECK(given > 0, PAWL_EDATA, "the prompt gives no token");
+    PAWL_CHECK(given > 0, PAWL_EDATA, "the prompt gives no token, and a choice is scored behind one: write a prompt");
     PAWL_CHECK(tokens > given, PAWL_EDATA, "choice %lld adds no token to the prompt", (long long)i);
     PAWL_CHECK(tokens - given < most, PAWL_EDATA,
                "choice %lld has %lld tokens and sequence_len is %lld, which leaves no room for a prompt", (long long)i,
@@ -186,15 +186,11 @@ typedef struct flaw {
 static pawl_status parse_row(const pawl_piece *p, pawl_reads reads, json_t **out, flaw *at)
 {
     json_error_t e;
-    /* Integers beyond 64 bits occur in real data, in members that are not read here. */
-    *out = json_loadb(p->text, p->bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, &e);
-    if (*out) return PAWL_OK;
+    const pawl_status s = pawl_row_parse(p->text, p->bytes, reads == PAWL_READS_LINES ? "one JSON object a line" : "JSON objects", &e, out);
+    if (s == PAWL_OK) return s;
     at->line = p->line + (e.line > 1 ? e.line - 1 : 0);
     at->column = (e.line > 1 ? 1 : p->column) + (e.column > 0 ? e.column - 1 : 0);
-    const int nul = json_error_code(&e) == json_error_null_character;
-    return PAWL_FAIL(PAWL_EDATA, "expected %s: %s",
-                     reads == PAWL_READS_LINES ? "one JSON object a line" : "JSON objects",
-                     nul ? "\\u0000, which no text may hold" : e.text);
+    return s;
 }
 
 static int64_t leading_blanks(const pawl_piece *p)

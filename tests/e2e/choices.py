@@ -121,6 +121,10 @@ bad = [('{"question": "q", "choices": ["a"], "answer": 0}', "two choices at leas
        ('{"question": "q", "choices": ["a", ""], "answer": 0}', "choices[1]"), ('{"choices": ["a", "b"], "answer": 0}', "'prompt'"),
        ('{"question": "q", "answer": 0}', "'choices'"), ('{"question": "q", "choices": ["a", "b"]}', "'answer'"),
        ('{"question": "q", "choices": {"text": ["a", "b"], "label": ["x"]}, "answer": "x"}', "label"),
+       ('{"question": "q", "choices": {"text": ["a", "b"], "label": [1, 2]}, "answer": 1}', "label[0]"),
+       ('{"question": "q", "choices": {"text": ["a", "b"], "label": ["A", "A"]}, "answer": "A"}', "earlier choice"),
+       ('{"question": "q", "choices": {"text": ["a", "b"], "label": ["1", "2"]}, "answer": 1}', "write the label as a text"),
+       ('{"question": "q", "choices": ["a", "b"], "answer": -1}', "found -1"),
        (json.dumps(dict(question="q", choices=["a", "zq " * 60], answer=0)), "leaves no room")]
 path = os.path.join(HERE, "bad.jsonl")
 with open(path, "w") as f:

@@ -171,6 +171,8 @@ def refused(status, words, *command, **more):
 
 for rows, status, words in (([{"prompt": "a"}, "{"], 20, "lines.jsonl:2:1: error: expected a JSON object"),
                             ([{"text": "b"}], 20, "lines.jsonl:1:1: error: expected 'prompt', a text or a list of messages, or 'messages', a list; found 'text'"),
+                            ([{"prompt": 3}], 20, "lines.jsonl:1:1: error: expected a text or a list of messages under 'prompt', found a number"),
+                            ([{"prompt": "a\0"}], 20, "\\u0000, which no text may hold"),
                             ([{"prompt": "a" * 64}], 20, "lines.jsonl:1:1: error: the prompt has 64 tokens, and a row has room for 63"),
                             ([{"messages": [{"role": "user", "content": "?"}]}], 10, "lines.jsonl:1:1: error: ")):
     refused(status, words, "train", prompts=write_lines("lines.jsonl", rows))
