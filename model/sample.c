@@ -51,10 +51,9 @@ static int by_weight(const void *a, const void *b)
 
 /* The smallest set of likeliest ids whose probability reaches top_p, drawn from in proportion.
  * Source: Holtzman et al. 2020. */
-static int32_t nucleus(const pawl_sampler *s, const float *logits, int64_t position, int64_t text)
+static int32_t nucleus(const pawl_sampler *s, const float *logits, double top, int64_t position, int64_t text)
 {
     const int32_t size = s->how.size;
-    const double top = logits[greedy(logits, size)];
     double sum = 0, kept = 0;
     int32_t n = 0;
     for (int32_t i = 0; i < size; i++) {
@@ -68,6 +67,18 @@ static int32_t nucleus(const pawl_sampler *s, const float *logits, int64_t posit
     int32_t i = 0;
     while (i + 1 < n && (left -= s->candidates[i].p) >= 0) i++;
     return s->candidates[i].id;
+}
+
+/* Of a model that has diverged there is nothing to choose from. */
+static pawl_status choose(const pawl_sampler *s, const float *logits, int64_t position, int64_t text, int32_t *id)
+{
+    *id = greedy(logits, s->how.size);
+    double sum = 0;
+    for (int32_t i = 0; i < s->how.size; i++) sum += (double)logits[i];
+    PAWL_CHECK(isfinite(sum), PAWL_EDATA, "the model has no finite numbers for the token at position %lld: it has diverged, use an earlier checkpoint",
+               (long long)position);
+    if (s->how.temperature > 0) *id = nucleus(s, logits, (double)logits[*id], position, text);
+    return PAWL_OK;
 }
 
 static int ends(const pawl_sampler *s, const pawl_model *m, int32_t end, int32_t id)
@@ -91,7 +102,8 @@ pawl_status pawl_write(pawl_decoder *d, pawl_sampler *s, const pawl_to_write *w,
         PAWL_TRY(pawl_decoder_step(d, w->ids[i], &logits));
     }
     while (n < w->prompt + w->most && goes_on(s)) {
-        const int32_t id = s->how.temperature > 0 ? nucleus(s, logits, n, w->number) : greedy(logits, s->how.size);
+        int32_t id;
+        PAWL_TRY(choose(s, logits, n, w->number, &id));
         if (ends(s, pawl_decoder_model(d), w->end, id)) {
             out->end = id;
             break;

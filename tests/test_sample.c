@@ -159,6 +159,21 @@ static void a_text_ends(void **state)
     close_author(&a);
 }
 
+/* A model that has diverged writes nothing. */
+static void no_numbers_are_no_text(void **state)
+{
+    (void)state;
+    for (int drawn = 0; drawn < 2; drawn++) {
+        author a = open_author(drawing(drawn, 1));
+        int32_t ids[T] = {1};
+        pawl_written w;
+        for (int64_t i = 0; i < a.s.count; i++) a.s.weights[i] = NAN;
+        assert_int_equal(pawl_write(a.d, a.sampler, &(pawl_to_write){.end = -1, .ids = ids, .prompt = 1, .most = 2}, &w), PAWL_EDATA);
+        assert_non_null(strstr(pawl_last_error()->what, "it has diverged"));
+        close_author(&a);
+    }
+}
+
 /* ---- frozen weights are read as they are kept ---- */
 
 static pawl_status give(void *self, int tensor, float *to)
@@ -220,6 +235,7 @@ int main(void)
         cmocka_unit_test(draws_are_in_proportion),
         cmocka_unit_test(a_text_is_its_number_and_seed),
         cmocka_unit_test(a_text_ends),
+        cmocka_unit_test(no_numbers_are_no_text),
         cmocka_unit_test(frozen_weights_are_read_as_they_are_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -76,6 +76,15 @@ check(pawl_json("plan", some)["bytes_per_rank"].get("parent_kl", 0) > 0, "the pl
 trained(2, written("child", 5, start=f"parent_checkpoint: {HERE}/some", names=("three", "four")))
 starts = [e["scores"]["held"]["kl"] for e in pawl_json("show", f"{HERE}/child")["lineage"]["evaluations"] if e["at"] == "start"]
 check(len(starts) == 2 and abs(starts[1]) < 1e-6 and ends("child")[-1]["kl"] > 1e-3, "a continued run begins at 0 again, and goes on from there")
+
+# From a start whose loss is no number no distance is told.
+broken = f"{HERE}/broken"
+shutil.copytree(f"{FIXTURES}/methods/model", broken)
+with open(f"{broken}/model.safetensors", "r+b") as f:
+    f.seek(-4, os.SEEK_END)
+    f.write(bytes([0, 0, 0xc0, 0x7f]))
+trained(1, written("nan", 5, start=f"base_model: {broken}\ntokenizer: bytes"))
+check([e.get("kl") for e in ends("nan")] == [None] * 3, f"of a model that is no numbers there is no divergence {[e.get('kl') for e in ends('nan')]}")
 status, out, err = run(0, "config", "check", written("bad", 5, held=False))
 check(status == 10 and "parent_kl: there is nothing to measure" in out + err, "parent_kl without anything held out is refused")
 done()

@@ -1,5 +1,6 @@
 #include "trainer/continual/drift.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -204,11 +205,13 @@ static pawl_status compare(void *self, int domain, int64_t first, const pawl_bat
     return PAWL_OK;
 }
 
+/* Of a model whose loss is no number the divergence is none, even from one that was no better. */
 static void add_up(void *self, int domain, int64_t first, const pawl_batch *b, pawl_row_result *results)
 {
     const pawl_drift *d = self;
     (void)domain, (void)first;
     for (int64_t i = 0; i < b->rows; i++) {
+        if (!isfinite(results[i].loss)) results[i].soft = NAN;
         for (int64_t t = 0; t < b->tokens; t++) results[i].soft += (double)d->soft.loss[i * b->tokens + t];
         results[i].soft_trained = results[i].trained;
     }
