@@ -95,8 +95,8 @@ double pawl_retention_best(const json_t *lineage, const char *measure, const cha
 
 /* What happened between the ends of stages, by a measure of which less is better. Of every domain that was learnt
  * before a later stage: peak, the best value since it was learnt and before the worst; worst, the worst since; final,
- * the last one. The stability gap is worst - peak; what was recovered of it (worst - final) / (worst - peak), NAN
- * without a gap. Sets them as an object {domain: {peak, worst, worst_step, worst_stage, final, gap, recovered}}, from
+ * the last one. The stability gap is worst - peak; what was recovered of it (worst - final) / (worst - peak), null
+ * without a gap; a difference that rounding makes (1e-6 of the value) is none. Sets them as an object {domain: {peak, worst, worst_step, worst_stage, final, gap, recovered}}, from
  * probes where there are any (they are of the same rows every time), else from evaluations. */
 PAWL_MUST pawl_status pawl_retention_gaps(const json_t *lineage, const char *measure, json_t **out);
 
