@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/fields.h"
+
 static _Thread_local pawl_error last = {.rank = -1};
 
 void (*pawl_abort_hook)(void) = abort;
@@ -43,6 +45,13 @@ static const char *short_path(const char *file)
     return tail;
 }
 
+/* Texts of data and names of files stand in sentences, and may not steer the terminal that they are shown on. */
+static void make_printable(char *what)
+{
+    for (int n; *what; what += n ? n : 1)
+        if ((n = pawl_unprintable(what)) != 0 && *what != '\n') memset(what, '?', (size_t)n);
+}
+
 /* The sentence is made before the record is cleared: one of its arguments may be the record's old sentence. */
 static void begin(pawl_status code, const char *file, int line, const char *where, const char *format, va_list args)
 {
@@ -51,6 +60,7 @@ static void begin(pawl_status code, const char *file, int line, const char *wher
     if (used >= sizeof what) used = sizeof what - 1;
     if (used) memcpy(what, where, used);
     vsnprintf(what + used, sizeof what - used, format, args);
+    make_printable(what);
     memset(&last, 0, sizeof last);
     last.code = code;
     last.rank = -1;

@@ -43,6 +43,8 @@ static void the_first_speaker_is_heard(void **unused)
     assert_int_equal(PAWL_FAIL_AT(PAWL_EUSAGE, "run.yaml", 3, 5, "expected a number"), PAWL_EUSAGE);
     assert_string_equal(pawl_last_error()->what, "run.yaml:3:5: error: expected a number");
     assert_int_equal(pawl_last_error()->located, 1);
+    (void)PAWL_FAIL(PAWL_EDATA, "found '%s'\nand '%s'", "\x1b[31m", "na\xc3\xafve\xe2\x80\xae");
+    assert_string_equal(pawl_last_error()->what, "found '?[31m'\nand 'na\xc3\xafve?" "?" "?'"); /* nothing of data steers a terminal */
 }
 
 /* ---- rows of configuration ---- */
