@@ -122,12 +122,20 @@ static pawl_status claim_output(job *j)
 
 /* ---- where the weights come from ---- */
 
+/* The run has only this place to read it from. */
+static pawl_status still_there(const job *j)
+{
+    PAWL_CHECK(pawl_path_exists(j->o.adapter_base), PAWL_EUSAGE,
+               "the base model %s is not there any more, and a stage begins by reading it: put it back and start the same command again", j->o.adapter_base);
+    return pawl_check_base(j->o.base, j->o.adapter_base, j->o.config.train.output_dir);
+}
+
 /* Asked for again at stages' begins, when the files must still be those that the run began with. */
 static pawl_status fill_base(void *self, pawl_frozen *base, const pawl_stack *over)
 {
     const job *j = self;
     pawl_source *source;
-    if (over->count) PAWL_TRY(pawl_check_base(j->o.base, j->o.adapter_base, j->o.config.train.output_dir));
+    if (over->count) PAWL_TRY(still_there(j));
     PAWL_TRY(pawl_source_open(j->o.adapter_base, (pawl_which){NULL, 0}, j->o.model, &source));
     pawl_stacked with = {pawl_source_read, source, over};
     const pawl_status s = pawl_frozen_fill(base, pawl_stacked_read, &with);

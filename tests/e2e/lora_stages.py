@@ -155,6 +155,18 @@ train(1, write("alone", ALL[2:], parent, **dict(keys, lora_stages="same", olora=
 check(close({k: evals(at("alone"))[0][k] for k in ("three",)}, {"three": stage_two["three"]}) and len(tensors(newest(at("alone")))) == 2 * len(modules),
       "one adapter for all stages begins anew on all that the parent is")
 
+# A base that is gone when a stage begins: nothing is lost.
+away = at("away")
+shutil.copytree(BASE, away)
+gone = write("gone", [(*TEXTS[0], 60), (*TEXTS[1], 1)], f"base_model: {away}\n", **dict(LORA, lora_stages="merge"))
+p = start(1, "train", gone)
+wait_for(lambda: count_lines(os.path.join(at("gone"), "metrics.jsonl")) > 1 or p.poll() is not None, pause=0.002)
+shutil.rmtree(away)
+err = p.communicate(timeout=60)[1]
+check(p.returncode == 10 and "put it back and start the same command again" in err, f"a base that is gone when a stage begins is asked for ({p.returncode}) {err[-200:]}")
+shutil.copytree(BASE, away)
+check(train(2, gone) == train(1, gone, f"output_dir={at('not-gone')}"), "and put back the run goes on, to the same bits")
+
 # Beside other methods, and in bf16.
 BESIDE = dict(LORA, lora_stages="merge", lora_dropout=0, lwf={}, agem={"rows": 2}, l2sp={}, sfa={"every": 2}, reptile={"every": 3}, wise={}, freeze={"layers": 1},
               replay={"ratio": 0.25, "capacity": 20}, der={"top_k": 4}, peft_use_rslora=True)
