@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/log.h"
 #include "launch/launch.h"
 
 /* The adapter at parent_checkpoint, where there is one. */
@@ -83,6 +84,16 @@ static int same_adapter(const json_t *a, const json_t *b)
     return same;
 }
 
+/* Of a parent's adapter that does not go on. */
+static void tell_new(const pawl_opened *o, const parent *p)
+{
+    if (!p->settings || o->adapter_goes_on || o->config.adapter.lora_model_dir[0]) return;
+    pawl_log(PAWL_LOG_INFO, "adapter: a new one begins over all that parent_checkpoint is, since %s%s",
+             same_adapter(p->settings, o->adapter_settings) ? "its own stands on finished ones, which lora_stages: same does not keep"
+                                                            : "its own has other settings",
+             o->config.continual.lora_stages == PAWL_LORA_ORTHOGONAL ? "; it is held off none of those before" : "");
+}
+
 /* On base_model; on what the parent's adapter stands on, when that adapter goes on; or on all that the parent is. With an adapter for
  * each stage the parent's goes on as a finished one; without, it does not where there are finished ones under it. */
 static void stand_on(pawl_opened *o, const parent *p)
@@ -92,6 +103,7 @@ static void stand_on(pawl_opened *o, const parent *p)
     o->adapter_goes_on = p->settings && !o->config.adapter.lora_model_dir[0] && same_adapter(p->settings, o->adapter_settings) &&
                          !(one && p->finished);
     o->adapters_before = o->adapter_goes_on && !one ? p->finished + 1 : 0;
+    tell_new(o, p);
     if (p->path) path = o->adapter_goes_on ? p->base_path : p->path;
     memcpy(o->adapter_base, path, strlen(path) + 1);
     if (p->path) o->base = json_incref(o->adapter_goes_on ? p->base : o->parent);

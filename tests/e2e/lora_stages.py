@@ -154,6 +154,8 @@ check(steps(at("child"))[0]["penalty"] > 0, "and is held off all of them")
 train(1, write("alone", ALL[2:], parent, **dict(keys, lora_stages="same", olora=None)))
 check(close({k: evals(at("alone"))[0][k] for k in ("three",)}, {"three": stage_two["three"]}) and len(tensors(newest(at("alone")))) == 2 * len(modules),
       "one adapter for all stages begins anew on all that the parent is")
+for how, why in ((dict(LORA, lora_r=4), "has other settings; it is held off none"), (dict(lora_stages="same", olora=None), "stands on finished ones")):
+    check(why in run(0, "plan", write("new", ALL[2:], parent, **dict(keys, **how)))[2], f"and it is said that a new one begins: {why}")
 
 # A base that is gone when a stage begins: nothing is lost.
 away = at("away")
