@@ -49,6 +49,21 @@ near(there, cpu, 1e-6, "a CPU's checkpoint gone on with on the GPU")
 back = train("one", 1, "device=cpu", "resume_from_checkpoint=" + step2, program=PAWL)
 near(back, one, 1e-6, "a GPU's checkpoint gone on with on the CPU")
 
+# Stages with a memory, soft targets and penalties; evaluation and generation.
+stages = "".join(f"\n  - {{name: {name}, max_steps: 2, datasets: [{{path: {path}, type: text, domain: {name}}}]}}"
+                 for name, path in (("law", os.path.join(SOURCE, "LICENSE")), ("words", data[0]["path"])))
+course = dict(max_steps=None, save_steps=0, stages=stages, replay="{ratio: 0.25, capacity: 20}", ewc="{lambda: 10, samples: 4, fisher: 'true'}",
+              der="{alpha: 0.3, beta: 0.5, top_k: 8, ratio: 0.25}", lwf="{lambda: 0.5, top_k: 4}", si="{c: 0.1}", agem="{rows: 2}")
+cpu_course, course = train("cpu_course", 1, program=PAWL, **course), train("course", 2, **course)
+near(course, cpu_course, 1e-6, "stages with methods on 2 ranks")
+yaml, told, texts_of = write_run(where, "eval.yaml", datasets=data, sequence_len=32, val_set_size=0.3), [], []
+for program, device in ((PAWL, "cpu"), (STANDIN, "cuda")):
+    status, stdout, stderr = run(1, "eval", yaml, "--checkpoint", course["out"], "--json", "device=" + device, program=program)
+    told.append(json.loads(stdout)["words"]["loss"] if status == 0 else stderr)
+    texts_of.append(run(0, "generate", course["out"], "--prompt", "The", "--max-tokens", "4", "--device", device, "--json", program=program)[:2])
+check(abs(told[0] - told[1]) < 1e-6 * told[0], f"eval: {told}")
+check(texts_of[0] == texts_of[1] and texts_of[0][0] == 0, f"generate: the same tokens, {texts_of[0]}")
+
 ran = {}
 for path in glob.glob(counts + ".*"):
     for line in open(path):
