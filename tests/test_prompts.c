@@ -101,7 +101,7 @@ static void what_is_wrong_is_said(pawl_comm *c)
         {"{\"prompt\": \"a\"}\n{\"prompt\": \"b\"\n", "bad.jsonl:2:1: error: expected a JSON object"},
         {"{\"prompt\": \"a\"}\n[1]\n", "bad.jsonl:2:1: error: expected an object with 'prompt' or 'messages'"},
         {"{\"text\": \"a\"}\n", "bad.jsonl:1:1: error: expected 'prompt', a text or a list of messages, or 'messages', a list; found 'text'"},
-        {"{\"prompt\": 3}\n", "bad.jsonl:1:1: error: expected 'prompt', a text"},
+        {"{\"prompt\": 3}\n", "bad.jsonl:1:1: error: expected a text or a list of messages under 'prompt', found a number"},
         {"{\"prompt\": \"12345678901234567890123456789012345678901\"}\n", "bad.jsonl:1:1: error: the prompt has 41 tokens, and a row has room for 40"},
         {"\n\n", "there is no prompt in it"}};
     data_case k;
