@@ -53,6 +53,20 @@ static void only_the_last_steps(void **state)
     assert_true(near(pawl_pace_median(&p), 0.5));
 }
 
+static void how_long_a_step_may_take(void **state)
+{
+    (void)state;
+    const pawl_comm_config by_default = {.phase_seconds = 600}, said = {.watchdog_seconds = 7, .phase_seconds = 600};
+    pawl_pace p = {0};
+    assert_true(near(pawl_pace_limit(&p, &by_default, 2), 600)); /* the first step */
+    pawl_pace_step(&p, 0, 2, 1);
+    assert_true(near(pawl_pace_limit(&p, &by_default, 2), 30));
+    for (int i = 1; i < 4; i++) pawl_pace_step(&p, 10 * i, 10 * i + 8, 1);
+    assert_true(near(pawl_pace_limit(&p, &by_default, 2), 40));
+    assert_true(near(pawl_pace_limit(&p, &by_default, 1), 600)); /* there is no one to give up */
+    assert_true(near(pawl_pace_limit(&p, &said, 1), 7) && near(pawl_pace_limit(&p, &said, 2), 7));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -60,6 +74,7 @@ int main(void)
         cmocka_unit_test(left),
         cmocka_unit_test(rate_since_last_told),
         cmocka_unit_test(only_the_last_steps),
+        cmocka_unit_test(how_long_a_step_may_take),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

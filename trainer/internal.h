@@ -146,6 +146,8 @@ typedef struct pawl_pace {
 void pawl_pace_step(pawl_pace *p, double began, double ended, int64_t tokens);
 /* Of the last steps; 0 before the first. */
 double pawl_pace_median(const pawl_pace *p);
+/* Seconds that a step may take before this rank gives the others up: watchdog_seconds, or by default a multiple of the median. */
+double pawl_pace_limit(const pawl_pace *p, const pawl_comm_config *r, int ranks);
 /* Seconds that so many steps will take, with what comes between them. */
 double pawl_pace_left(const pawl_pace *p, int64_t steps);
 /* Tokens a second of the steps since this was last asked. */

@@ -1,3 +1,4 @@
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +27,14 @@ double pawl_pace_median(const pawl_pace *p)
     memcpy(sorted, p->recent, (size_t)n * sizeof *sorted);
     qsort(sorted, (size_t)n, sizeof *sorted, compare_doubles);
     return sorted[n / 2];
+}
+
+double pawl_pace_limit(const pawl_pace *p, const pawl_comm_config *r, int ranks)
+{
+    if (r->watchdog_seconds > 0) return (double)r->watchdog_seconds;
+    /* The first step also makes the kernels; and a rank without others waits for none: if it is slow the machine is busy. */
+    if (p->steps == 0 || ranks == 1) return (double)r->phase_seconds;
+    return fmax(30, 5 * pawl_pace_median(p));
 }
 
 double pawl_pace_left(const pawl_pace *p, int64_t steps)

@@ -144,14 +144,6 @@ pawl_status pawl_trainer_continue(pawl_trainer *t, const char *path)
 
 /* ---- one step ---- */
 
-/* How long a step may take before this rank gives the others up. */
-static double step_limit(const pawl_trainer *t)
-{
-    if (t->p->reduce->watchdog_seconds > 0) return (double)t->p->reduce->watchdog_seconds;
-    if (t->pace.steps == 0) return (double)t->p->reduce->phase_seconds; /* the first step also makes the kernels */
-    return fmax(30, 5 * pawl_pace_median(&t->pace));
-}
-
 static pawl_status skip(pawl_trainer *t, const pawl_step_report *r)
 {
     enum { IN_A_ROW = 10 };
@@ -233,7 +225,7 @@ static pawl_status one_step(pawl_trainer *t)
     const pawl_parts *p = t->p;
     const double began = pawl_seconds();
     pawl_step_report r;
-    pawl_watch("a training step", step_limit(t));
+    pawl_watch("a training step", pawl_pace_limit(&t->pace, t->p->reduce, t->p->comm->size));
     const int span = pawl_profiler_step(t->profiler, t->step + 1);
     PAWL_TRY(compute_and_update(t, &r));
     t->step++;
