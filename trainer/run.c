@@ -1,5 +1,4 @@
 /* The loop: steps, and at every step boundary what all ranks decide alike - evaluation, saving, stopping. */
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
