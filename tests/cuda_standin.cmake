@@ -2,7 +2,8 @@
 # it in place of libpawl_cuda.so runs the whole CUDA path on a CPU (decision 0042).
 set(standin ${CMAKE_CURRENT_SOURCE_DIR}/cuda_on_cpu)
 file(GLOB host_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/ops/cuda/*.c)
-add_library(pawl_cuda_standin MODULE ${host_sources} ${standin}/runtime.c ${standin}/cublaslt.c ${standin}/nccl.c)
+add_library(pawl_cuda_standin MODULE ${host_sources} ${standin}/runtime_device.c ${standin}/runtime_memory.c ${standin}/runtime_streams.c
+            ${standin}/cublaslt.c ${standin}/nccl.c)
 target_include_directories(pawl_cuda_standin BEFORE PRIVATE ${standin}/include)
 target_compile_options(pawl_cuda_standin PRIVATE -O2)
 add_dependencies(pawl_cuda_standin pawl_cuda_on_cpu)

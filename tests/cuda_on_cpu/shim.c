@@ -42,7 +42,7 @@ static uint32_t held;  /* warps that wait until no other can go on */
 static int refused, refusal_expected;
 static char message[512];
 
-pawl_shim_dim pawl_shim_thread, pawl_shim_block, pawl_shim_threads, pawl_shim_blocks;
+pawl_shim_dim pawl_shim_thread, pawl_shim_block, pawl_shim_threads;
 void (*pawl_shim_take)(pawl_stream stream, pawl_shim_work *w);
 
 /* --- how often each has run --------------------------------------------------------------------------------- */
@@ -147,7 +147,6 @@ static uint64_t result_of(const thread *warp, int lane)
         return bits;
     case PAWL_SHIM_XOR: from = lane ^ t->by; break;
     case PAWL_SHIM_DOWN: from = lane + t->by < LANES ? lane + t->by : lane; break;
-    case PAWL_SHIM_INDEX: from = t->by % LANES; break;
     }
     return t->mask >> from & 1 ? warp[from].value : UINT64_MAX; /* undefined: a lane outside the mask */
 }
@@ -349,7 +348,6 @@ void pawl_shim_run(const pawl_shim_work *w)
     work = w;
     refused = 0;
     run_of(w->kernel)->count++;
-    pawl_shim_blocks.x = w->blocks;
     pawl_shim_threads.x = w->threads;
     if (w->threads < 1 || w->threads > THREADS_MOST || w->shared > DYNAMIC_MOST)
         refuse("%u threads, %zu bytes of shared memory: no GPU does that", w->threads, w->shared);

@@ -49,14 +49,14 @@ void pawl_shim_submit(pawl_stream stream, pawl_shim_work *w);
 void *pawl_shim_shared(const void *key, size_t bytes);
 void *pawl_shim_dynamic(void);
 void pawl_shim_barrier(const char *file, int line);
-typedef enum pawl_shim_op { PAWL_SHIM_SYNC, PAWL_SHIM_BALLOT, PAWL_SHIM_XOR, PAWL_SHIM_DOWN, PAWL_SHIM_INDEX } pawl_shim_op;
+typedef enum pawl_shim_op { PAWL_SHIM_SYNC, PAWL_SHIM_BALLOT, PAWL_SHIM_XOR, PAWL_SHIM_DOWN } pawl_shim_op;
 /* Waits for the lanes of mask, and returns what op makes of their values for this one. */
 uint64_t pawl_shim_warp(pawl_shim_op op, uint32_t mask, uint64_t value, int by, const char *file, int line);
 
 typedef struct pawl_shim_dim {
     unsigned x;
 } pawl_shim_dim;
-extern pawl_shim_dim pawl_shim_thread, pawl_shim_block, pawl_shim_threads, pawl_shim_blocks;
+extern pawl_shim_dim pawl_shim_thread, pawl_shim_block, pawl_shim_threads;
 
 #ifdef __cplusplus
 }

@@ -20,14 +20,12 @@
 #define threadIdx pawl_shim_thread
 #define blockIdx  pawl_shim_block
 #define blockDim  pawl_shim_threads
-#define gridDim   pawl_shim_blocks
 
 #define __syncthreads()                      pawl_shim_barrier(__FILE__, __LINE__)
 #define __syncwarp(mask)                     ((void)pawl_shim_warp(PAWL_SHIM_SYNC, mask, 0, 0, __FILE__, __LINE__))
 #define __ballot_sync(mask, condition)       ((uint32_t)pawl_shim_warp(PAWL_SHIM_BALLOT, mask, (condition) != 0, 0, __FILE__, __LINE__))
 #define __shfl_xor_sync(mask, value, lane)   pawl_shim_shuffle(PAWL_SHIM_XOR, mask, value, lane, __FILE__, __LINE__)
 #define __shfl_down_sync(mask, value, lanes) pawl_shim_shuffle(PAWL_SHIM_DOWN, mask, value, lanes, __FILE__, __LINE__)
-#define __shfl_sync(mask, value, lane)       pawl_shim_shuffle(PAWL_SHIM_INDEX, mask, value, lane, __FILE__, __LINE__)
 #define __popc(word)                         __builtin_popcount(word)
 
 template <class T> static inline T pawl_shim_shuffle(pawl_shim_op op, uint32_t mask, T value, int by, const char *file, int line)

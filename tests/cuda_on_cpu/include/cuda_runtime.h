@@ -1,5 +1,5 @@
 /* tests/cuda_on_cpu/include/cuda_runtime.h - the names of NVIDIA's runtime that pawl uses, for the stand-in that runs on a CPU
- * (runtime.c). Only what is used, with our own values: program and stand-in are compiled with this one header. */
+ * (runtime_*.c). Only what is used, with our own values: program and stand-in are compiled with this one header. */
 #ifndef PAWL_STANDIN_CUDA_RUNTIME_H
 #define PAWL_STANDIN_CUDA_RUNTIME_H
 

@@ -1,0 +1,32 @@
+/* tests/cuda_on_cpu/runtime.h - private to the stand-in for the runtime: what its files offer each other. standin.h is
+ * for the other stand-ins. */
+#ifndef PAWL_STANDIN_RUNTIME_H
+#define PAWL_STANDIN_RUNTIME_H
+
+#include <pthread.h>
+#include <stdint.h>
+
+#include "tests/cuda_on_cpu/shim.h"
+#include "tests/cuda_on_cpu/standin.h"
+
+enum { STANDIN_PAGE = 4096 };
+static const size_t STANDIN_DEVICE_BYTES = (size_t)1 << 31;
+
+/* Held by whoever touches streams or memory; the functions below want it held. */
+extern pthread_mutex_t standin_lock;
+/* Drawn from [0, sides). */
+uint32_t standin_roll(uint32_t sides);
+/* A line on stderr, from a signal handler, too. */
+void standin_say(const char *text);
+
+/* Work runs between these, and the device's memory can be reached; they nest. */
+void standin_open(void);
+void standin_shut(void);
+int standin_is_open(void);
+
+/* Runs all that is on all streams. */
+void standin_drain_all(void);
+/* Puts a launch on its stream: the shim's pawl_shim_take. */
+void standin_take_kernel(pawl_stream stream, pawl_shim_work *w);
+
+#endif

@@ -1,0 +1,236 @@
+/* The runtime's stand-in: streams, events, and kernels that wait on streams (standin.h). */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "tests/cuda_on_cpu/runtime.h"
+
+enum { STREAMS = 16 };
+
+typedef struct operation {
+    void (*run)(void *arg);
+    cudaEvent_t records, awaits; /* one of the three */
+    long ticket;                 /* of the event that is awaited */
+    struct operation *next;
+    char arg[];
+} operation;
+
+struct CUstream_st {
+    int used;
+    operation *first, *last;
+};
+struct CUevent_st {
+    long recorded, done; /* how many times it was put on a stream, and came to pass */
+    struct timespec when;
+};
+
+static struct CUstream_st streams[STREAMS]; /* the first is the default stream */
+
+static cudaStream_t of(cudaStream_t s)
+{
+    return s ? s : &streams[0];
+}
+
+static void put(cudaStream_t s, operation *o)
+{
+    s = of(s);
+    if (s->last)
+        s->last->next = o;
+    else
+        s->first = o;
+    s->last = o;
+}
+
+static operation *new_operation(size_t bytes)
+{
+    operation *o = calloc(1, sizeof *o + bytes);
+    if (!o) abort();
+    return o;
+}
+
+static int ready(const struct CUstream_st *s)
+{
+    return s->first && (!s->first->awaits || s->first->awaits->done >= s->first->ticket);
+}
+
+static void run_first(struct CUstream_st *s)
+{
+    operation *o = s->first;
+    if (o->run) o->run(o->arg);
+    if (o->records) {
+        o->records->done++;
+        clock_gettime(CLOCK_MONOTONIC, &o->records->when);
+    }
+    s->first = o->next;
+    if (!s->first) s->last = NULL;
+    free(o);
+}
+
+/* Runs one operation of a stream that is drawn among those that can go on; 0 when there is none. */
+static int run_one(void)
+{
+    int can[STREAMS], count = 0;
+    for (int i = 0; i < STREAMS; i++)
+        if (ready(&streams[i])) can[count++] = i;
+    if (!count) return 0;
+    run_first(&streams[can[standin_roll((uint32_t)count)]]);
+    return 1;
+}
+
+/* Until a stream is empty; streams that are not waited for go on as it happens. */
+static void drain(struct CUstream_st *s)
+{
+    if (!s->first) return;
+    standin_open();
+    while (s->first)
+        if (!run_one()) {
+            standin_say("stand-in: a stream waits for an event that nobody has recorded\n");
+            abort();
+        }
+    standin_shut();
+}
+
+void standin_drain_all(void)
+{
+    for (int i = 0; i < STREAMS; i++) drain(&streams[i]);
+}
+
+/* Now and then, work runs before anybody waits for it. */
+static void perhaps_run(void)
+{
+    if (standin_is_open() || standin_roll(256)) return;
+    standin_open();
+    for (uint32_t n = standin_roll(64); n > 0 && run_one(); n--) continue;
+    standin_shut();
+}
+
+void standin_put(cudaStream_t s, void (*run)(void *arg), const void *arg, size_t bytes)
+{
+    pthread_mutex_lock(&standin_lock);
+    operation *o = new_operation(bytes);
+    o->run = run;
+    if (bytes) memcpy(o->arg, arg, bytes);
+    put(s, o);
+    perhaps_run();
+    pthread_mutex_unlock(&standin_lock);
+}
+
+static void run_kernel(void *arg)
+{
+    pawl_shim_work *w = *(pawl_shim_work **)arg;
+    pawl_shim_run(w);
+    w->drop(w);
+}
+
+void standin_take_kernel(pawl_stream stream, pawl_shim_work *w)
+{
+    standin_put(stream, run_kernel, &w, sizeof w);
+}
+
+/* ---- the runtime's names ---- */
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned flags)
+{
+    (void)flags;
+    pthread_mutex_lock(&standin_lock);
+    int i = 1;
+    while (i < STREAMS && streams[i].used) i++;
+    if (i < STREAMS) streams[i].used = 1;
+    *out = i < STREAMS ? &streams[i] : NULL;
+    pthread_mutex_unlock(&standin_lock);
+    return *out ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t s)
+{
+    pthread_mutex_lock(&standin_lock);
+    drain(of(s));
+    pthread_mutex_unlock(&standin_lock);
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamQuery(cudaStream_t s)
+{
+    pthread_mutex_lock(&standin_lock);
+    standin_open();
+    for (uint32_t n = 1 + standin_roll(8); n > 0 && run_one(); n--)
+        continue; /* who asks again and again comes to an end */
+    standin_shut();
+    const int empty = of(s)->first == NULL;
+    pthread_mutex_unlock(&standin_lock);
+    return empty ? cudaSuccess : cudaErrorNotReady;
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t s)
+{
+    if (!s) return cudaErrorInvalidValue;
+    cudaStreamSynchronize(s);
+    s->used = 0;
+    return cudaSuccess;
+}
+
+cudaError_t cudaDeviceSynchronize(void)
+{
+    pthread_mutex_lock(&standin_lock);
+    standin_drain_all();
+    pthread_mutex_unlock(&standin_lock);
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned flags)
+{
+    (void)flags;
+    *out = calloc(1, sizeof **out);
+    return *out ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t e)
+{
+    cudaDeviceSynchronize();
+    free(e);
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s)
+{
+    pthread_mutex_lock(&standin_lock);
+    operation *o = new_operation(0);
+    o->records = e;
+    e->recorded++;
+    put(s, o);
+    pthread_mutex_unlock(&standin_lock);
+    return cudaSuccess;
+}
+
+/* An event that was never recorded holds nobody up. */
+cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned flags)
+{
+    (void)flags;
+    pthread_mutex_lock(&standin_lock);
+    operation *o = new_operation(0);
+    o->awaits = e;
+    o->ticket = e->recorded;
+    put(s, o);
+    pthread_mutex_unlock(&standin_lock);
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t e)
+{
+    pthread_mutex_lock(&standin_lock);
+    if (e->done < e->recorded) {
+        standin_open();
+        while (e->done < e->recorded && run_one()) continue;
+        standin_shut();
+    }
+    pthread_mutex_unlock(&standin_lock);
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t from, cudaEvent_t to)
+{
+    *milliseconds = (float)((double)(to->when.tv_sec - from->when.tv_sec) * 1e3 +
+                            (double)(to->when.tv_nsec - from->when.tv_nsec) * 1e-6);
+    return cudaSuccess;
+}
