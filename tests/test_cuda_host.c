@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "ops/ops.h"
+#include "ops/backend.h"
 
 static const pawl_cuda_place standin = {.library = PAWL_STANDIN};
 
@@ -52,6 +52,20 @@ static void it_is_found_and_says_what_it_is(void **state)
     assert_string_equal(pawl_device_describe(d), "cuda stand-in sm_90 cublaslt 13.0.0");
     assert_false(pawl_device_shares_memory(d));
     assert_true(pawl_device_gemm_rate(d, PAWL_BF16) > 0 && pawl_device_gemm_rate(d, PAWL_F32) > 0 && pawl_device_memory_rate(d) > 0);
+    pawl_device_close(d);
+}
+
+/* Where each entry of the table is; the name and shares_memory are not functions. */
+static void every_entry_of_the_table_is_there(void **state)
+{
+    const size_t word = sizeof(void (*)(void)), data = offsetof(pawl_ops, shares_memory);
+    pawl_device *d = open_device();
+    (void)state;
+    for (size_t at = offsetof(pawl_ops, close); at < sizeof(pawl_ops); at += word) {
+        void (*entry)(void);
+        memcpy(&entry, (const char *)d->ops + at, word);
+        if (at != data && !entry) fail_msg("entry number %zu of ops/backend.h is missing in the CUDA backend's table", at / word);
+    }
     pawl_device_close(d);
 }
 
@@ -218,6 +232,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_is_found_and_says_what_it_is),
+        cmocka_unit_test(every_entry_of_the_table_is_there),
         cmocka_unit_test(what_goes_up_comes_down),
         cmocka_unit_test(a_host_that_touches_the_devices_memory_dies),
         cmocka_unit_test(products_are_those_of_the_definition),

@@ -103,6 +103,7 @@ ENTRY(adafactor, (pawl_device *d, float *w, const float *g, float *row, float *c
 ENTRY(anchor, (pawl_device *d, float *g, const float *w, const float *anchor, const float *importance, float strength, int64_t count,
                double *blocks),
       g, w, anchor, importance, strength, count, blocks)
+ENTRY(overlap_add, (pawl_device *d, const pawl_overlap *o, int64_t first, int64_t count, float *g, double *sums), o, first, count, g, sums)
 ENTRY(path, (pawl_device *d, float *path, const float *g, const float *before, const float *after, int64_t count), path, g, before, after, count)
 ENTRY(synapses, (pawl_device *d, float *importance, float *path, const float *w, const float *start, float xi, int64_t count), importance, path,
       w, start, xi, count)
@@ -163,6 +164,7 @@ const pawl_ops pawl_cuda_ops = {
     .mix = mix_cuda,
     .lerp = lerp_cuda,
     .anchor = anchor_cuda,
+    .overlap_add = overlap_add_cuda,
     .path = path_cuda,
     .synapses = synapses_cuda,
     .magnitudes = magnitudes_cuda,
