@@ -1,7 +1,7 @@
 /* parity DIR... - runs fixture directories made by a reference implementation (tests/fixtures/hf/README.md) and prints,
  * for each, the greatest relative L2 distance of logits, loss, gradients and the weights after AdamW steps; where there
  * is an adapter, also of its loss, gradients and weights after AdamW steps, and of the loss once it is merged. With
- * PAWL_PARITY_TENSORS in the environment, those of every tensor. */
+ * PAWL_PARITY_TENSORS in the environment, those of every tensor. Computes on the device of tests/on_device.h. */
 #include <float.h>
 #include <limits.h>
 #include <math.h>
@@ -15,6 +15,7 @@
 #include "core/safetensors.h"
 #include "model/model.h"
 #include "optim/optim.h"
+#include "tests/on_device.h"
 
 enum { THREADS = 2 };
 
@@ -412,7 +413,7 @@ static pawl_status run(const char *dir, result *out)
     fixture f = {.dir = dir};
     char lora[PATH_MAX];
     pawl_status status;
-    PAWL_TRY_OUT(pawl_device_open_cpu(THREADS, "auto", &f.device));
+    PAWL_TRY_OUT(open_tested_device(THREADS, &f.device));
     PAWL_TRY_OUT(read_inputs(&f));
     PAWL_TRY_OUT(open_model(&f));
     PAWL_TRY_OUT(one_batch(&f, &out->full));

@@ -1,6 +1,6 @@
 /* smollm2 DIR EXPECTED.json - an imported real model against what the reference implementation computes with it
  * (tests/fixtures/smollm2/README.md): every tensor's digest, ids, losses, logits, gradients' norms, a greedy answer. A
- * line for each; exit 0 when all agree. */
+ * line for each; exit 0 when all agree. Computes on the device of tests/on_device.h. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +11,7 @@
 #include "core/safetensors.h"
 #include "data/data.h"
 #include "model/model.h"
+#include "tests/on_device.h"
 
 enum { THREADS = 2, TOKENS_MOST = 64 };
 
@@ -20,7 +21,9 @@ typedef struct real {
     pawl_device *device;
     pawl_model *model;
     pawl_tokenizer *tokenizer;
-    float *weights, *grads;
+    pawl_arena there, here; /* in the memory of the device, and the host's */
+    float *weights, *grads; /* the device's */
+    float *flat;            /* the host's: of either on their way */
     int failures;
 } real;
 
@@ -98,7 +101,9 @@ static pawl_status check_grads(real *r, const json_t *norms)
     json_t *norm;
     double most = 0;
     pawl_status status;
-    PAWL_TRY_OUT(pawl_hf_tensors_open(r->model, r->grads, &all));
+    float *here = pawl_host_side(r->device, r->grads, r->flat);
+    PAWL_TRY(pawl_download(r->device, here, r->grads, (size_t)pawl_model_count(r->model) * sizeof *here));
+    PAWL_TRY_OUT(pawl_hf_tensors_open(r->model, here, &all));
     json_object_foreach((json_t *)(uintptr_t)norms, name, norm)
     {
         const pawl_named *n = pawl_state_find(&all.state, name);
@@ -127,16 +132,18 @@ static void fill(pawl_batch *b, const json_t *ids)
 }
 
 typedef struct space {
-    pawl_arena arena;
+    pawl_arena there, here;
     pawl_batch batch;
-    float *losses, *logits;
+    float *logits;        /* the device's */
+    float *losses, *last; /* the host's; last: the logits behind the last token */
 } space;
 
 static void lay_out(space *s, int64_t tokens, int64_t vocabulary)
 {
-    s->losses = pawl_take_bytes(&s->arena, (size_t)tokens * sizeof(float));
-    s->logits = pawl_take_bytes(&s->arena, (size_t)(tokens * vocabulary) * sizeof(float));
-    pawl_batch_lay_out(&s->arena, &s->batch, 1, tokens);
+    s->logits = pawl_take_bytes(&s->there, (size_t)(tokens * vocabulary) * sizeof(float));
+    s->losses = pawl_take_bytes(&s->here, (size_t)tokens * sizeof(float));
+    s->last = pawl_take_bytes(&s->here, (size_t)vocabulary * sizeof(float));
+    pawl_batch_lay_out(&s->here, &s->batch, 1, tokens);
 }
 
 static pawl_status compute(real *r, const json_t *c, space *s, pawl_activations *a)
@@ -145,7 +152,8 @@ static pawl_status compute(real *r, const json_t *c, space *s, pawl_activations 
     double loss = 0;
     fill(&s->batch, json_object_get(c, "ids"));
     PAWL_TRY(pawl_model_logits(r->model, r->device, a, &s->batch, NULL, r->weights, NULL, s->logits));
-    check_logits(r, json_object_get(c, "last_logits_top10"), s->logits + (tokens - 1) * V);
+    PAWL_TRY(pawl_download(r->device, s->last, s->logits + (tokens - 1) * V, (size_t)V * sizeof *s->last));
+    check_logits(r, json_object_get(c, "last_logits_top10"), s->last);
     const pawl_pass pass = {.weights = r->weights,
                             .grads = r->grads,
                             .put = PAWL_SET,
@@ -162,20 +170,23 @@ static pawl_status check_case(real *r, const json_t *c)
 {
     const int64_t tokens = (int64_t)json_array_size(json_object_get(c, "ids"));
     const int64_t V = pawl_model_settings(r->model)->vocab_size;
-    space s = {.arena = {.name = "a text"}};
+    space s = {.there = {.name = "a text"}, .here = {.name = "a text"}};
+    const pawl_capacity room = {.rows = 1, .tokens = tokens, .train = 1, .device = r->device};
     pawl_activations *a = NULL;
     pawl_status status;
     PAWL_TRY_OUT(check_ids(r, json_string_value(json_object_get(c, "text")), json_object_get(c, "ids")));
     lay_out(&s, tokens, V);
-    PAWL_TRY_OUT(pawl_arena_open(&s.arena));
+    PAWL_TRY_OUT(pawl_arena_open_on(r->device, PAWL_ON_DEVICE, &s.there));
+    PAWL_TRY_OUT(pawl_arena_open_on(r->device, PAWL_ON_HOST, &s.here));
     lay_out(&s, tokens, V);
     const pawl_shapes shapes = pawl_model_shapes(r->model, 1, tokens);
     PAWL_TRY_OUT(pawl_device_reserve(r->device, &shapes));
-    PAWL_TRY_OUT(pawl_activations_open(r->model, &(pawl_capacity){.rows = 1, .tokens = tokens, .train = 1}, &a));
+    PAWL_TRY_OUT(pawl_activations_open(r->model, &room, &a));
     PAWL_TRY_OUT(compute(r, c, &s, a));
 out:
     pawl_activations_close(a);
-    pawl_arena_close(&s.arena);
+    pawl_arena_close_on(r->device, PAWL_ON_DEVICE, &s.there);
+    pawl_arena_close_on(r->device, PAWL_ON_HOST, &s.here);
     return status;
 }
 
@@ -221,17 +232,28 @@ static pawl_status check_answer(real *r)
 
 /* --- the whole ---------------------------------------------------------------------------------------------- */
 
+static void lay_out_weights(real *r)
+{
+    const size_t bytes = (size_t)pawl_model_count(r->model) * sizeof(float);
+    r->weights = pawl_take_bytes(&r->there, bytes);
+    r->grads = pawl_take_bytes(&r->there, bytes);
+    if (!pawl_device_shares_memory(r->device)) r->flat = pawl_take_bytes(&r->here, bytes);
+}
+
 static pawl_status open_all(real *r)
 {
     pawl_model_config c;
-    PAWL_TRY(pawl_device_open_cpu(THREADS, "auto", &r->device));
+    PAWL_TRY(open_tested_device(THREADS, &r->device));
     PAWL_TRY(pawl_hf_config(r->dir, &c));
     PAWL_TRY(pawl_model_open(&c, &r->model));
     PAWL_TRY(pawl_tokenizer_open(r->dir, &r->tokenizer));
-    const size_t bytes = (size_t)pawl_model_count(r->model) * sizeof(float);
-    PAWL_TRY(pawl_alloc((void **)&r->weights, bytes, "weights"));
-    PAWL_TRY(pawl_alloc((void **)&r->grads, bytes, "gradients"));
-    return pawl_hf_load(r->model, r->dir, r->weights);
+    lay_out_weights(r);
+    PAWL_TRY(pawl_arena_open_on(r->device, PAWL_ON_DEVICE, &r->there));
+    PAWL_TRY(pawl_arena_open_on(r->device, PAWL_ON_HOST, &r->here));
+    lay_out_weights(r);
+    float *here = pawl_host_side(r->device, r->weights, r->flat);
+    PAWL_TRY(pawl_hf_load(r->model, r->dir, here));
+    return pawl_upload(r->device, r->weights, here, (size_t)pawl_model_count(r->model) * sizeof *here);
 }
 
 static pawl_status run(real *r, const char *expected)
@@ -248,15 +270,15 @@ static pawl_status run(real *r, const char *expected)
 
 int main(int argc, char **argv)
 {
-    real r = {.dir = argc > 1 ? argv[1] : ""};
+    real r = {.dir = argc > 1 ? argv[1] : "", .there = {.name = "weights"}, .here = {.name = "weights"}};
     if (argc != 3) {
         fprintf(stderr, "usage: smollm2 DIR EXPECTED.json\n");
         return 10;
     }
     const pawl_status s = run(&r, argv[2]);
     if (s != PAWL_OK) printf("FAILED %s\n", pawl_last_error()->what);
-    pawl_free(r.weights);
-    pawl_free(r.grads);
+    pawl_arena_close_on(r.device, PAWL_ON_DEVICE, &r.there);
+    pawl_arena_close_on(r.device, PAWL_ON_HOST, &r.here);
     pawl_tokenizer_close(r.tokenizer);
     pawl_model_close(r.model);
     pawl_device_close(r.device);

@@ -5,14 +5,18 @@
  * Prints for each size the median milliseconds of both (every rank has one lane, so all of the tree is between ranks). And
  * what could be hidden behind computing: a message of that many numbers to the next rank and one from the rank before, posted, then
  * as much computing as they take, with a look at them (MPI_Testall) after each of HOOKS slices of it as a backward pass could, then
- * the wait for what is left. Milliseconds of each alone, and of both together (decision 0012). */
+ * the wait for what is left. Milliseconds of each alone, and of both together (decision 0012).
+ * Sums are of the memory of the device of tests/on_device.h; between GPUs they go by NCCL (PAWL_TEST_NCCL: another library of it), or with
+ * PAWL_TEST_TRANSPORT=host through the hosts. */
 #include <mpi.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "comm/comm.h"
+#include "comm/nccl.h"
 #include "core/arena.h"
 #include "core/log.h"
+#include "tests/on_device.h"
 
 enum { ROUNDS = 15, HOOKS = 60, PIECE = 1 << 18, PIECES = 1024 };
 
@@ -26,21 +30,26 @@ static pawl_status median(pawl_comm *c, pawl_device *d, int kind, int64_t count,
 {
     pawl_reduction *r;
     double all[ROUNDS];
+    float *room;
+    PAWL_TRY(pawl_agree(c, pawl_alloc((void **)&room, (size_t)count * sizeof *room, "a gradient")));
     PAWL_TRY(pawl_agree(c, pawl_reduction_open(c, d, kind, c->size, count, NULL, &r)));
     for (int i = 0; i < ROUNDS; i++) {
         pawl_put put;
         float *sum;
         pawl_reduction_begin(r);
-        float *g = pawl_reduction_lane(r, &put);
+        float *there = pawl_reduction_lane(r, &put), *g = pawl_host_side(d, there, room);
         for (int64_t k = 0; k < count; k++) g[k] = 1e-3f * (float)(k % 97);
+        PAWL_TRY(pawl_upload(d, there, g, (size_t)count * sizeof *g));
         PAWL_TRY(pawl_reduction_lane_done(r));
         PAWL_TRY(pawl_barrier(c));
         const double began = pawl_seconds();
         PAWL_TRY(pawl_reduction_end(r, &sum));
+        PAWL_TRY(pawl_download(d, room, sum, sizeof *room)); /* a GPU is behind its host */
         PAWL_TRY(pawl_barrier(c));
         all[i] = 1e3 * (pawl_seconds() - began);
     }
     pawl_reduction_close(r);
+    pawl_free(room);
     qsort(all, ROUNDS, sizeof *all, compare);
     *ms = all[ROUNDS / 2];
     return PAWL_OK;
@@ -113,11 +122,15 @@ static pawl_status measure(pawl_comm *c, double millions)
     const int64_t count = (int64_t)(millions * 1e6);
     pawl_device *d;
     double tree, fast;
-    PAWL_TRY(pawl_device_open_cpu(1, "auto", &d));
+    const char *transport = getenv("PAWL_TEST_TRANSPORT"), *nccl = getenv("PAWL_TEST_NCCL");
+    if (nccl) pawl_nccl_library = nccl;
+    PAWL_TRY(pawl_agree(c, open_tested_device(1, &d)));
+    PAWL_TRY(pawl_comm_connect(c, d, transport && strcmp(transport, "host") == 0 ? PAWL_TRANSPORT_HOST : PAWL_TRANSPORT_AUTO));
     PAWL_TRY(median(c, d, 0, count, &tree));
     PAWL_TRY(median(c, d, 1, count, &fast));
     if (c->rank == 0)
-        printf("%d ranks, %g M numbers: fixed tree %.2f ms, MPI_Allreduce %.2f ms, ratio %.2f\n", c->size, millions, tree, fast, tree / fast);
+        printf("%d ranks, %g M numbers, %s: fixed tree %.2f ms, all-reduce %.2f ms, ratio %.2f\n", c->size, millions, pawl_comm_transport(c), tree, fast, tree / fast);
+    pawl_comm_disconnect(c);
     pawl_device_close(d);
     return c->size > 1 ? overlap(c, millions) : PAWL_OK;
 }

@@ -1,11 +1,14 @@
 /* One training step on one rank - forward, backward, clipping, AdamW - on the reference shapes.
  *
- *     step --shape NAME --dtype fp32|bf16 [--seconds S] [--threads N] [--phases] [--cpu-time] [--recompute none|norms|block]
+ *     step --shape NAME --dtype fp32|bf16 [--seconds S] [--steps N] [--threads N] [--phases] [--cpu-time]
+ *          [--recompute none|norms|block] [--rows N] [--tokens N] [--optimizer RULE]
  *          [--lora R [--dropout P] [--dora] [--base f32|int8|nf4]]
  *
  * Prints the median: SHAPE DTYPE N tok/s G GFLOP/s P% of gemm, where model FLOPs are 6 N + 12 L d T a token (N: weights of
  * matrix products, head included; with an adapter on all linear modules 4 N and 6 of its own) and gemm is the library's own square product of that type on the same threads in the same run.
- * --cpu-time counts the processor's time rather than the clock's: with one thread, figures that busy neighbours do not spoil. */
+ * --steps: at least so many. --cpu-time counts the processor's time rather than the clock's: with one thread, figures that busy
+ * neighbours do not spoil. Computes on the device of tests/on_device.h; a GPU's update is waited for by the next pass, so that --phases
+ * counts it there. Shapes from 124M on are for GPUs; no file is read for them, weights are any. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +20,7 @@
 #include "core/rng.h"
 #include "model/model.h"
 #include "optim/optim.h"
+#include "tests/on_device.h"
 #include "tests/shape.h"
 
 static const struct setting {
@@ -27,13 +31,20 @@ static const struct setting {
     {"0.9M", {"llama", 256, 128, 352, 4, 4, 4, 0, 0, 0}, 128, 16},  {"2.8M", {"llama", 512, 192, 512, 6, 6, 6, 0, 0, 0}, 256, 8},
     {"5.9M", {"llama", 4096, 256, 688, 6, 8, 8, 0, 0, 0}, 256, 8},  {"15M", {"llama", 32000, 288, 768, 6, 6, 6, 0, 0, 0}, 256, 4},
     {"135M", {"llama", 49152, 576, 1536, 30, 9, 3, 1, 0, 0}, 512, 2}, {"gpt2", {"gpt2", 50257, 768, 3072, 12, 12, 12, 1, 0, 0}, 256, 4},
+    {"124M", {"gpt2", 50304, 768, 3072, 12, 12, 12, 1, 0, 0}, 1024, 32},
+    {"0.6B", {"qwen3", 151936, 1024, 3072, 28, 16, 8, 1, 128, 0}, 2048, 16},
+    {"1.7B", {"qwen3", 151936, 2048, 6144, 28, 16, 8, 1, 128, 0}, 2048, 8},
+    {"3B", {"llama", 128256, 3072, 8192, 28, 24, 8, 1, 128, 0}, 2048, 8},
+    {"8B", {"llama", 128256, 4096, 14336, 32, 32, 8, 0, 128, 0}, 4096, 2},
 };
 
 enum { STEPS_MOST = 1000 };
 
 typedef struct bench {
     const struct setting *shape;
-    double began; /* when the program did */
+    int64_t rows, tokens;  /* as asked for, or the shape's */
+    int optimizer;         /* index into pawl_optimizer_names */
+    double began;          /* when the program did */
     pawl_device *device;
     pawl_model *model;
     pawl_capacity room;
@@ -60,8 +71,8 @@ static void lay_out(bench *b)
     b->weights = pawl_take_bytes(&b->there, bytes);
     b->grads = pawl_take_bytes(&b->there, bytes);
     if (b->type == PAWL_BF16) b->low = pawl_take_bytes(&b->there, bytes / 2);
-    b->losses = pawl_take_bytes(&b->here, (size_t)(b->shape->rows * b->shape->tokens) * sizeof(float));
-    pawl_batch_lay_out(&b->here, &b->batch, b->shape->rows, b->shape->tokens);
+    b->losses = pawl_take_bytes(&b->here, (size_t)(b->rows * b->tokens) * sizeof(float));
+    pawl_batch_lay_out(&b->here, &b->batch, b->rows, b->tokens);
 }
 
 static void fill_batch(bench *b)
@@ -77,13 +88,22 @@ static void fill_batch(bench *b)
         b->batch.targets[n] = n % T == T - 1 ? PAWL_NOT_TRAINED : b->batch.ids[n + 1];
 }
 
-/* Some weights or others: speed does not depend on them. */
+/* Some weights or others: on a CPU speed does not depend on them, and a GPU takes less power for numbers that repeat soon. */
+enum { ANY = 65537 };
+
+static void any_numbers(float *to, int64_t count)
+{
+    static float any[ANY];
+    for (int i = 0; i < ANY && any[ANY - 1] == 0; i++) any[i] = 0.02f * (float)(int32_t)pawl_random_at(1, PAWL_FOR_TEST, 1, (uint64_t)i).word[0] * 0x1p-31f;
+    for (int64_t at = 0; at < count; at += ANY) memcpy(to + at, any, (size_t)(count - at < ANY ? count - at : ANY) * sizeof *to);
+}
+
 static pawl_status any_weights(void *self, int tensor, float *to)
 {
     const bench *b = self;
     const pawl_extent *extents;
     pawl_model_extents(b->model, &extents);
-    for (int64_t i = 0; i < extents[tensor].count; i++) to[i] = 0.02f * (float)(i % 17 - 8) / 8;
+    any_numbers(to, extents[tensor].count);
     return PAWL_OK;
 }
 
@@ -102,18 +122,43 @@ static pawl_status open_adapter(bench *b)
     return PAWL_OK;
 }
 
+/* Piece by piece: the host need not have room for a whole model. Vectors are ones. */
+static pawl_status fill_extent(bench *b, const pawl_extent *e, float *room, int64_t length)
+{
+    for (int64_t at = 0; at < e->count; at += length) {
+        const int64_t n = e->count - at < length ? e->count - at : length;
+        float *to = b->weights + e->first + at, *here = pawl_host_side(b->device, to, room);
+        any_numbers(here, n);
+        for (int64_t i = 0; i < n && !e->cols; i++) here[i] = 1;
+        PAWL_TRY(pawl_upload(b->device, to, here, (size_t)n * sizeof *here));
+    }
+    return PAWL_OK;
+}
+
+static pawl_status fill_model(bench *b, float *room, int64_t length)
+{
+    const pawl_extent *extents;
+    const int count = pawl_model_extents(b->model, &extents);
+    for (int i = 0; i < count; i++) PAWL_TRY(fill_extent(b, &extents[i], room, length));
+    return PAWL_OK;
+}
+
+static pawl_status fill_adapter(bench *b, float *room)
+{
+    float *here = pawl_host_side(b->device, b->weights, room);
+    pawl_adapter_init(b->adapter, 42, 0, here);
+    PAWL_TRY(pawl_upload(b->device, b->weights, here, (size_t)pawl_trained_count(b->model, b->adapter) * sizeof *here));
+    return pawl_adapter_measure(b->adapter, b->device, b->base, b->weights);
+}
+
 static pawl_status fill_weights(bench *b)
 {
-    const size_t bytes = (size_t)pawl_trained_count(b->model, b->adapter) * sizeof(float);
-    float *room = NULL;
-    if (!pawl_device_shares_memory(b->device)) PAWL_TRY(pawl_alloc((void **)&room, bytes, "weights on their way"));
-    float *here = pawl_host_side(b->device, b->weights, room);
-    if (!b->adapter) pawl_model_init(b->model, 42, here);
-    else pawl_adapter_init(b->adapter, 42, 0, here);
-    const pawl_status s = pawl_upload(b->device, b->weights, here, bytes);
+    const int64_t length = b->adapter ? pawl_trained_count(b->model, b->adapter) : ANY * 64;
+    float *room;
+    PAWL_TRY(pawl_alloc((void **)&room, (size_t)length * sizeof *room, "weights on their way"));
+    const pawl_status s = b->adapter ? fill_adapter(b, room) : fill_model(b, room, length);
     pawl_free(room);
-    if (s != PAWL_OK || !b->adapter) return s;
-    return pawl_adapter_measure(b->adapter, b->device, b->base, b->weights);
+    return s;
 }
 
 static pawl_status open_bench(bench *b, int threads)
@@ -123,12 +168,13 @@ static pawl_status open_bench(bench *b, int threads)
     pawl_optim_config o;
     const pawl_extent *extents;
     pawl_fields_default(pawl_optim_rows, &o);
+    o.optimizer = b->optimizer;
     PAWL_TRY(pawl_model_open(&c, &b->model));
-    PAWL_TRY(pawl_device_open_cpu(threads, "auto", &b->device));
-    pawl_shapes most = pawl_model_shapes(b->model, s->rows, s->tokens);
+    PAWL_TRY(open_tested_device(threads, &b->device));
+    pawl_shapes most = pawl_model_shapes(b->model, b->rows, b->tokens);
     most.type = b->type;
     PAWL_TRY(pawl_device_reserve(b->device, &most));
-    b->room = (pawl_capacity){.rows = s->rows, .tokens = s->tokens, .train = 1, .recompute = b->recompute, .type = b->type, .device = b->device};
+    b->room = (pawl_capacity){.rows = b->rows, .tokens = b->tokens, .train = 1, .recompute = b->recompute, .type = b->type, .device = b->device};
     PAWL_TRY(pawl_activations_open(b->model, &b->room, &b->activations));
     PAWL_TRY(open_adapter(b));
     const int count = pawl_trained_extents(b->model, b->adapter, &extents);
@@ -207,7 +253,13 @@ static pawl_status step(bench *b, int64_t at, double seconds[PHASES])
     return PAWL_OK;
 }
 
-static pawl_status measure(bench *b, double limit, int phases)
+/* The d of 12 L d T. */
+static int64_t attention_width(const struct shape *m)
+{
+    return m->head_dim ? m->heads * m->head_dim : m->width;
+}
+
+static pawl_status measure(bench *b, double limit, int64_t least, int phases)
 {
     static double all[PHASES + 1][STEPS_MOST];
     double part[PHASES];
@@ -215,7 +267,7 @@ static pawl_status measure(bench *b, double limit, int phases)
     PAWL_TRY(step(b, 0, part));
     const double first = pawl_seconds() - b->began, gemm_before = gemm_rate(b);
     for (int i = 1; i < 3; i++) PAWL_TRY(step(b, i, part));
-    for (const double began = pawl_seconds(); n < STEPS_MOST && (n < 5 || pawl_seconds() - began < limit); n++) {
+    for (const double began = pawl_seconds(); n < STEPS_MOST && (n < least || pawl_seconds() - began < limit); n++) {
         PAWL_TRY(step(b, n + 3, part));
         all[PHASES][n] = 0;
         for (int i = 0; i < PHASES; i++) all[PHASES][n] += all[i][n] = part[i];
@@ -224,12 +276,12 @@ static pawl_status measure(bench *b, double limit, int phases)
     for (int i = 0; i <= PHASES; i++) qsort(all[i], (size_t)n, sizeof(double), compare);
     const struct setting *s = b->shape;
     const double flops = (b->adapter ? 4.0 : 6.0) * (double)pawl_model_matmul_parameters(b->model) +
-                         (b->adapter ? 6.0 * (double)pawl_trained_parameters(b->model, b->adapter) : 0) + 12.0 * (double)(s->model.layers * s->model.width * s->tokens);
-    const double rate = (double)(s->rows * s->tokens) / all[PHASES][n / 2];
+                         (b->adapter ? 6.0 * (double)pawl_trained_parameters(b->model, b->adapter) : 0) + 12.0 * (double)(s->model.layers * attention_width(&s->model) * b->tokens);
+    const double rate = (double)(b->rows * b->tokens) / all[PHASES][n / 2];
     if (phases)
-        printf("%s: %d steps, median ms: pass %.2f, norm %.2f, update %.2f; gemm %.0f GFLOP/s; activations %.1f MiB; first step after %.2f s; %s\n", s->name, n, 1e3 * all[PASS][n / 2],
+        printf("%s: %d steps, median ms: pass %.2f, norm %.2f, update %.2f; gemm %.0f GFLOP/s; activations %.1f MiB; all %.1f MiB; first step after %.2f s; %s\n", s->name, n, 1e3 * all[PASS][n / 2],
                1e3 * all[NORM][n / 2], 1e3 * all[UPDATE][n / 2], gemm / 1e9,
-               (double)pawl_activations_bytes(b->model, &b->room) / 0x1p20, first, pawl_device_describe(b->device));
+               (double)pawl_activations_bytes(b->model, &b->room) / 0x1p20, (double)pawl_arena_use_of(NULL).peak / 0x1p20, first, pawl_device_describe(b->device));
     printf("%s %s %.0f tok/s %.1f GFLOP/s %.0f%% of gemm\n", s->name, b->type == PAWL_BF16 ? "bf16" : "fp32", rate, rate * flops / 1e9, 100 * rate * flops / gemm);
     return PAWL_OK;
 }
@@ -259,37 +311,64 @@ static void choose_adapter(bench *b, int argc, char **argv, char settings[256])
     b->code = strcmp(code, "nf4") == 0 ? PAWL_CODE_NF4 : strcmp(code, "int8") == 0 ? PAWL_CODE_INT8 : PAWL_CODE_NONE;
 }
 
+/* Where a word is in a list that ends with NULL; EUSAGE, with the list, when it is not. */
+static pawl_status word(const char *name, const char *const *list, const char *found, int *at)
+{
+    char known[256] = "";
+    for (*at = 0; list[*at]; ++*at) {
+        const size_t used = strlen(known);
+        if (strcmp(list[*at], found) == 0) return PAWL_OK;
+        snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", list[*at]);
+    }
+    return PAWL_FAIL(PAWL_EUSAGE, "step: %s: expected one of %s, found '%s'", name, known, found);
+}
+
+static pawl_status number(int argc, char **argv, const char *name, int64_t dflt, int64_t *out)
+{
+    const char *given = option(argc, argv, name, NULL);
+    *out = dflt;
+    PAWL_CHECK(!given || (pawl_parse_i64(given, out) && *out > 0), PAWL_EUSAGE, "step: %s: expected a number above 0, found '%s'", name, given);
+    return PAWL_OK;
+}
+
+typedef struct options {
+    int64_t threads, steps;
+    double seconds;
+} options;
+
+static pawl_status read_options(bench *b, options *o, int argc, char **argv)
+{
+    enum { SHAPES = sizeof shapes / sizeof *shapes };
+    static const char *const types[] = {"fp32", "bf16", NULL};
+    const char *names[SHAPES + 1] = {NULL}, *seconds = option(argc, argv, "--seconds", "8");
+    int shape, type, recompute;
+    for (int i = 0; i < SHAPES; i++) names[i] = shapes[i].name;
+    PAWL_TRY(word("--shape", names, option(argc, argv, "--shape", "0.9M"), &shape));
+    PAWL_TRY(word("--dtype", types, option(argc, argv, "--dtype", "fp32"), &type));
+    PAWL_TRY(word("--recompute", pawl_recompute_names, option(argc, argv, "--recompute", "none"), &recompute));
+    PAWL_TRY(word("--optimizer", pawl_optimizer_names, option(argc, argv, "--optimizer", "adamw"), &b->optimizer));
+    b->shape = &shapes[shape];
+    b->type = type ? PAWL_BF16 : PAWL_F32;
+    b->recompute = (pawl_recompute)recompute;
+    PAWL_TRY(number(argc, argv, "--rows", b->shape->rows, &b->rows));
+    PAWL_TRY(number(argc, argv, "--tokens", b->shape->tokens, &b->tokens));
+    PAWL_TRY(number(argc, argv, "--threads", sysconf(_SC_NPROCESSORS_ONLN), &o->threads));
+    PAWL_TRY(number(argc, argv, "--steps", 5, &o->steps));
+    PAWL_CHECK(o->steps <= STEPS_MOST, PAWL_EUSAGE, "step: --steps: at most %d", STEPS_MOST);
+    PAWL_CHECK(pawl_parse_f64(seconds, &o->seconds), PAWL_EUSAGE, "step: --seconds: expected a number, found '%s'", seconds);
+    if (has(argc, argv, "--cpu-time")) clock_used = CLOCK_PROCESS_CPUTIME_ID;
+    return PAWL_OK;
+}
+
 int main(int argc, char **argv)
 {
     char settings[256];
-    const char *name = option(argc, argv, "--shape", "0.9M"), *dtype = option(argc, argv, "--dtype", "fp32");
-    double seconds = 8;
-    int64_t threads = sysconf(_SC_NPROCESSORS_ONLN);
+    options o;
     bench b = {.began = pawl_seconds()};
-    if (!pawl_parse_f64(option(argc, argv, "--seconds", "8"), &seconds)) return PAWL_EUSAGE;
-    pawl_parse_i64(option(argc, argv, "--threads", ""), &threads);
-    b.type = strcmp(dtype, "bf16") == 0 ? PAWL_BF16 : PAWL_F32;
-    if (b.type == PAWL_F32 && strcmp(dtype, "fp32") != 0) {
-        fprintf(stderr, "step: --dtype: expected fp32 or bf16, found '%s'\n", dtype);
-        return PAWL_EUSAGE;
-    }
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        if (strcmp(shapes[i].name, name) == 0) b.shape = &shapes[i];
-    if (!b.shape) {
-        fprintf(stderr, "step: --shape: expected 0.9M, 2.8M, 5.9M, 15M, 135M or gpt2, found '%s'\n", name);
-        return PAWL_EUSAGE;
-    }
-    const char *recompute = option(argc, argv, "--recompute", "none");
-    while (pawl_recompute_names[b.recompute] && strcmp(pawl_recompute_names[b.recompute], recompute) != 0) b.recompute++;
-    if (!pawl_recompute_names[b.recompute]) {
-        fprintf(stderr, "step: --recompute: expected none, norms or block, found '%s'\n", recompute);
-        return PAWL_EUSAGE;
-    }
-    const int phases = has(argc, argv, "--phases");
-    if (has(argc, argv, "--cpu-time")) clock_used = CLOCK_PROCESS_CPUTIME_ID;
+    pawl_status s = read_options(&b, &o, argc, argv);
     choose_adapter(&b, argc, argv, settings);
-    pawl_status s = open_bench(&b, (int)threads);
-    if (s == PAWL_OK) s = measure(&b, seconds, phases);
+    if (s == PAWL_OK) s = open_bench(&b, (int)o.threads);
+    if (s == PAWL_OK) s = measure(&b, o.seconds, o.steps, has(argc, argv, "--phases"));
     if (s != PAWL_OK) pawl_show_error(pawl_last_error());
     pawl_optim_close(b.optim);
     pawl_activations_close(b.activations);
