@@ -23,6 +23,7 @@ endforeach()
 # The same host code against NVIDIA's own headers, where they are installed: what the stand-ins' headers got wrong does not compile.
 find_path(CUDA_HEADERS cublasLt.h PATHS /usr/local/cuda/include)
 find_path(NCCL_HEADERS nccl.h PATHS /usr/local/cuda/include)
+find_path(CUDNN_HEADERS cudnn.h PATHS /usr/local/cuda/include)
 if(CUDA_HEADERS)
   add_library(pawl_cuda_headers OBJECT ${host_sources})
   target_include_directories(pawl_cuda_headers SYSTEM PRIVATE ${CUDA_HEADERS})
@@ -31,6 +32,19 @@ if(CUDA_HEADERS)
     target_sources(pawl_cuda_headers PRIVATE ${standin}/nccl_abi.c)
     target_include_directories(pawl_cuda_headers SYSTEM PRIVATE ${NCCL_HEADERS})
   endif()
+  if(CUDNN_HEADERS)
+    target_sources(pawl_cuda_headers PRIVATE ${standin}/cudnn_abi.c)
+    target_include_directories(pawl_cuda_headers SYSTEM PRIVATE ${CUDNN_HEADERS})
+  endif()
 endif()
 
 pawl_script(e2e_cuda_standin 600 ${PAWL_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/e2e/cuda_standin.py)
+
+# cuDNN's own opinion of our graphs, where it is installed: it needs no GPU, but a library of the driver's name to load.
+find_library(CUDNN_LIBRARY NAMES libcudnn.so.9 PATHS /usr/local/cuda/lib64 /usr/local/cuda/lib)
+find_library(CUDA_STUB NAMES cuda PATHS /usr/local/cuda/lib64/stubs /usr/local/cuda/lib/stubs)
+pawl_program(cudnn_support SOURCES cudnn_support.c ${PROJECT_SOURCE_DIR}/ops/cuda/cudnn.c ${PROJECT_SOURCE_DIR}/ops/cuda/cudnn_graph.c)
+cmake_path(GET CUDA_STUB PARENT_PATH stub_folder)
+pawl_script(cudnn_support 60 ${CMAKE_COMMAND} -E env LD_LIBRARY_PATH=${stub_folder} $<TARGET_FILE:cudnn_support>
+  $<IF:$<BOOL:${CUDA_STUB}>,${CUDNN_LIBRARY},NOTFOUND> ${standin}/h200.json)
+set_tests_properties(cudnn_support PROPERTIES SKIP_RETURN_CODE 77)
