@@ -11,6 +11,14 @@ extern "C" {
 /* Adafactor's sums over columns are of this many rows at a time, in every backend. */
 enum { PAWL_ADAFACTOR_ROWS = 128 };
 
+/* What a device has that works by itself, beside the host. */
+typedef struct pawl_aside {
+    pawl_status (*begin)(pawl_device *d);
+    pawl_status (*end)(pawl_device *d, int mark);
+    pawl_status (*await)(pawl_device *d, int mark);
+    void (*ask)(pawl_device *d, pawl_status (*ask)(void *self), void *self);
+} pawl_aside;
+
 /* What computes has a row in timed.c, too. */
 typedef struct pawl_ops {
     const char *name;
@@ -29,6 +37,7 @@ typedef struct pawl_ops {
     pawl_status (*upload)(pawl_device *d, void *to_device, const void *from_host, size_t bytes);
     pawl_status (*download)(pawl_device *d, void *to_host, const void *from_device, size_t bytes);
     void *(*stream)(pawl_device *d);
+    const pawl_aside *aside; /* NULL: the device works while the host calls it, and in that order */
     void (*parallel)(pawl_device *d, int64_t count, void (*body)(void *self, int64_t i), void *self);
 
     /* y and dy may be wider than w has rows: columns [first, first + O) are meant. */

@@ -114,6 +114,33 @@ void *pawl_device_stream(pawl_device *d)
     return d->ops->stream(d);
 }
 
+int pawl_device_works_aside(const pawl_device *d)
+{
+    return d && d->ops->aside;
+}
+
+pawl_status pawl_aside_begin(pawl_device *d)
+{
+    return d->ops->aside ? d->ops->aside->begin(d) : PAWL_OK;
+}
+
+pawl_status pawl_aside_end(pawl_device *d, int mark)
+{
+    PAWL_ASSERT(mark >= 0 && mark < PAWL_MARKS);
+    return d->ops->aside ? d->ops->aside->end(d, mark) : PAWL_OK;
+}
+
+pawl_status pawl_aside_await(pawl_device *d, int mark)
+{
+    PAWL_ASSERT(mark >= 0 && mark < PAWL_MARKS);
+    return d->ops->aside ? d->ops->aside->await(d, mark) : PAWL_OK;
+}
+
+void pawl_device_ask(pawl_device *d, pawl_status (*ask)(void *self), void *self)
+{
+    if (d->ops->aside) d->ops->aside->ask(d, ask, self);
+}
+
 void pawl_parallel(pawl_device *d, int64_t count, void (*body)(void *self, int64_t i), void *self)
 {
     d->ops->parallel(d, count, body, self);

@@ -108,6 +108,20 @@ PAWL_MUST pawl_status pawl_download(pawl_device *d, void *to_host, const void *f
 /* What a library is handed that puts work on the device beside ops: CUDA's stream, on which ops are in the order of the calls, or NULL. */
 void *pawl_device_stream(pawl_device *d);
 
+/* ---- Beside the order of the calls (decision 0046) ----
+ * A GPU does two things at once where it is told to. What is asked for between begin and end is done aside: after all that was asked for
+ * before begin, in the order of the calls with what else is done aside, and beside all that is asked for after end. Allowed there are
+ * pawl_add, pawl_copy, and what others put on pawl_device_stream, which is another one meanwhile. What comes after an await of a mark
+ * comes after all that was done aside until the latest end with that mark. Where a device does nothing aside these calls change nothing. */
+enum { PAWL_MARKS = 4 };
+int pawl_device_works_aside(const pawl_device *d);
+PAWL_MUST pawl_status pawl_aside_begin(pawl_device *d);
+PAWL_MUST pawl_status pawl_aside_end(pawl_device *d, int mark);
+PAWL_MUST pawl_status pawl_aside_await(pawl_device *d, int mark);
+/* From now on, while the host waits for the device, it calls ask(self) many times a second, and gives up with the error that that
+ * returns; ask NULL: it only waits. Nothing where the host never waits. */
+void pawl_device_ask(pawl_device *d, pawl_status (*ask)(void *self), void *self);
+
 /* Runs body(self, i) for every i in [0, count), on the pool; returns when all are done. Which thread takes which i is
  * not defined, so body's results may not depend on it. The host's threads, over the host's memory, whatever the device. */
 void pawl_parallel(pawl_device *d, int64_t count, void (*body)(void *self, int64_t i), void *self);

@@ -7,7 +7,7 @@ pawl_program(bench_reduce DIR bench SOURCES ${CMAKE_CURRENT_LIST_DIR}/bench/redu
 set_target_properties(bench_reduce PROPERTIES OUTPUT_NAME reduce)
 pawl_loads_parts(bench_step) # tests/on_device.h
 pawl_loads_parts(bench_reduce)
-target_sources(bench_reduce PRIVATE ${CMAKE_CURRENT_LIST_DIR}/cuda_on_cpu/drained_mpi.c) # so that it runs on stand-ins, too
+target_sources(bench_reduce PRIVATE ${CMAKE_CURRENT_LIST_DIR}/cuda_on_cpu/patient_mpi.c) # so that it runs on stand-ins, too
 pawl_program(bench_tokenize DIR bench SOURCES ${CMAKE_CURRENT_LIST_DIR}/bench/tokenize.c)
 set_target_properties(bench_tokenize PROPERTIES OUTPUT_NAME tokenize)
 pawl_program(bench_memory DIR bench SOURCES ${CMAKE_CURRENT_LIST_DIR}/bench/memory.c)

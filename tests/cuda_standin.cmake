@@ -15,7 +15,7 @@ pawl_program(standin_pawl SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/e2e/standin_pawl.c
 pawl_loads_parts(test_gpu)
 foreach(program standin_pawl test_cuda_host test_nccl)
   pawl_loads_parts(${program})
-  target_sources(${program} PRIVATE ${standin}/drained_mpi.c)
+  target_sources(${program} PRIVATE ${standin}/patient_mpi.c)
   target_compile_definitions(${program} PRIVATE PAWL_STANDIN="$<TARGET_FILE:pawl_cuda_standin>")
   add_dependencies(${program} pawl_cuda_standin)
 endforeach()

@@ -1,7 +1,8 @@
 /* ops/cuda/cuda.h - private to ops/cuda: the device of the CUDA backend, and what its files offer each other.
  *
- * One GPU, one stream: ops, uploads and downloads happen in the order of the calls. The host is ahead of the GPU by as much as the
- * stream holds, and waits only for a download, or when memory is given back. */
+ * One GPU, one stream: ops, uploads and downloads happen in the order of the calls. What is done aside has a stream of its own. The host
+ * is ahead of the GPU by as much as the streams hold, and waits only for a download, or when memory is given back: always
+ * by pawl_cuda_await or pawl_cuda_settle (aside.c), since a peer that is gone may leave a stream without an end. */
 #ifndef PAWL_OPS_CUDA_CUDA_H
 #define PAWL_OPS_CUDA_CUDA_H
 
@@ -31,7 +32,11 @@ typedef struct pawl_cuda {
     pawl_device device; /* first */
     int gpu;
     struct cudaDeviceProp properties;
-    cudaStream_t stream;
+    cudaStream_t stream; /* where things are put: one of the next two */
+    cudaStream_t main_stream, aside_stream;
+    cudaEvent_t fork, rest, mark[PAWL_MARKS]; /* rest: when the host waits for all */
+    pawl_status (*ask)(void *self);           /* NULL: nobody is asked while the host waits */
+    void *asked;
     pawl_plans *plans;
     void *workspace; /* of products */
     pawl_cuda_constants *constants;
@@ -62,6 +67,15 @@ static inline void *pawl_cuda_at(pawl_tensor t, int64_t i)
 {
     return (char *)t.data + i * (int64_t)pawl_dtype_bytes(t.dtype);
 }
+
+/* aside.c */
+extern const pawl_aside pawl_cuda_aside;
+PAWL_MUST pawl_status pawl_cuda_aside_open(pawl_cuda *c);
+void pawl_cuda_aside_close(pawl_cuda *c);
+/* The host waits for an event, or for all that is on the device's streams. Errors: EBUG; what who is asked says. settle is for memory
+ * that is given back: whatever comes of it nothing is using it afterwards. */
+PAWL_MUST pawl_status pawl_cuda_await(pawl_cuda *c, cudaEvent_t e);
+void pawl_cuda_settle(pawl_cuda *c);
 
 /* memory.c */
 PAWL_MUST pawl_status pawl_staging_open(pawl_staging *s);

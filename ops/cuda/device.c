@@ -32,14 +32,14 @@ pawl_status pawl_cuda_scratch(pawl_cuda *c, const char *op, size_t bytes, pawl_a
 void close_cuda(pawl_device *d)
 {
     pawl_cuda *c = pawl_cuda_of(d);
-    if (c->stream) (void)cudaStreamSynchronize(c->stream);
+    if (c->rest) pawl_cuda_settle(c);
     pawl_plans_close(c->plans);
     pawl_staging_close(&c->staging);
     void *scratch = pawl_arena_release(&c->scratch);
     if (scratch) (void)cudaFree(scratch);
     if (c->workspace) (void)cudaFree(c->workspace);
     if (c->constants) (void)cudaFree(c->constants);
-    if (c->stream) (void)cudaStreamDestroy(c->stream);
+    pawl_cuda_aside_close(c);
     pawl_free(c);
 }
 
@@ -125,7 +125,7 @@ static pawl_status fill(pawl_cuda *c)
     PAWL_TRY(pawl_cuda_status(cudaGetDeviceProperties(&c->properties, c->gpu), "cudaGetDeviceProperties"));
     PAWL_CHECK(c->properties.major >= 8, PAWL_EUSAGE, "GPU %d, %s, is of compute capability %d.%d: 8.0 (Ampere) or later is needed", c->gpu,
                c->properties.name, c->properties.major, c->properties.minor);
-    PAWL_TRY(pawl_cuda_status(cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags"));
+    PAWL_TRY(pawl_cuda_aside_open(c));
     PAWL_TRY(pawl_cuda_status(cudaMalloc(&c->workspace, WORKSPACE_BYTES), "cudaMalloc"));
     PAWL_TRY(pawl_plans_open(c->stream, c->workspace, WORKSPACE_BYTES, &c->plans));
     describe(c);

@@ -128,6 +128,7 @@ const pawl_ops pawl_cuda_ops = {
     .upload = upload_cuda,
     .download = download_cuda,
     .stream = stream_cuda,
+    .aside = &pawl_cuda_aside,
     .parallel = parallel_cuda,
     .linear = linear_cuda,
     .linear_dx = linear_dx_cuda,

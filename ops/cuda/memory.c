@@ -17,11 +17,11 @@ pawl_status take_cuda(pawl_device *d, pawl_side_of side, size_t bytes, const cha
     return PAWL_OK;
 }
 
-/* Both calls wait for what still uses the block. */
+/* What still uses the block is waited for; both calls would, too, and ask nobody meanwhile. */
 void give_cuda(pawl_device *d, pawl_side_of side, void *block, size_t bytes)
 {
     (void)bytes;
-    (void)cudaStreamSynchronize(pawl_stream_of(d));
+    pawl_cuda_settle(pawl_cuda_of(d));
     if (side == PAWL_ON_HOST) (void)cudaFreeHost(block);
     else (void)cudaFree(block);
 }
@@ -46,9 +46,9 @@ void pawl_staging_close(pawl_staging *s)
     if (s->base) (void)cudaFreeHost(s->base);
 }
 
-static pawl_status await(const pawl_staging *s, unsigned number)
+static pawl_status await(pawl_cuda *c, unsigned number)
 {
-    return pawl_cuda_status(cudaEventSynchronize(s->piece[number % PAWL_STAGED_PIECES].done), "cudaEventSynchronize");
+    return pawl_cuda_await(c, c->staging.piece[number % PAWL_STAGED_PIECES].done);
 }
 
 /* Whether [first, end) is still read from or written to by a piece on its way. */
@@ -60,11 +60,12 @@ static int in_use(const pawl_staging *s, size_t first, size_t end)
 }
 
 /* The next piece, of at most PIECE_BYTES; waits for older ones where the ring is full. */
-static pawl_status claim(pawl_staging *s, size_t bytes, char **out)
+static pawl_status claim(pawl_cuda *c, size_t bytes, char **out)
 {
+    pawl_staging *s = &c->staging;
     const size_t size = (bytes + 63) / 64 * 64;
     if (s->head + size > s->bytes) s->head = 0;
-    while (s->newest - s->oldest == PAWL_STAGED_PIECES || in_use(s, s->head, s->head + size)) PAWL_TRY(await(s, s->oldest++));
+    while (s->newest - s->oldest == PAWL_STAGED_PIECES || in_use(s, s->head, s->head + size)) PAWL_TRY(await(c, s->oldest++));
     s->piece[s->newest % PAWL_STAGED_PIECES].first = s->head;
     s->piece[s->newest % PAWL_STAGED_PIECES].end = s->head + size;
     *out = s->base + s->head;
@@ -89,7 +90,7 @@ pawl_status upload_cuda(pawl_device *d, void *to_device, const void *from_host, 
     for (size_t at = 0, size; at < bytes; at += size) {
         char *staged;
         size = piece_at(bytes, at);
-        PAWL_TRY(claim(&c->staging, size, &staged));
+        PAWL_TRY(claim(c, size, &staged));
         memcpy(staged, (const char *)from_host + at, size);
         PAWL_TRY(pawl_cuda_status(cudaMemcpyAsync((char *)to_device + at, staged, size, cudaMemcpyHostToDevice, c->stream), "cudaMemcpyAsync"));
         PAWL_TRY(release_behind(&c->staging, c->stream));
@@ -104,10 +105,10 @@ typedef struct arrival {
     unsigned number; /* of its piece */
 } arrival;
 
-static pawl_status land(const pawl_staging *s, const arrival *a)
+static pawl_status land(pawl_cuda *c, const arrival *a)
 {
     if (!a->bytes) return PAWL_OK;
-    PAWL_TRY(await(s, a->number));
+    PAWL_TRY(await(c, a->number));
     memcpy(a->to, a->staged, a->bytes);
     return PAWL_OK;
 }
@@ -120,13 +121,13 @@ pawl_status download_cuda(pawl_device *d, void *to_host, const void *from_device
     for (size_t at = 0, size; at < bytes; at += size) {
         char *staged;
         size = piece_at(bytes, at);
-        PAWL_TRY(claim(&c->staging, size, &staged));
+        PAWL_TRY(claim(c, size, &staged));
         const arrival next = {(char *)to_host + at, staged, size, c->staging.newest};
         PAWL_TRY(pawl_cuda_status(cudaMemcpyAsync(staged, (const char *)from_device + at, size, cudaMemcpyDeviceToHost, c->stream),
                                   "cudaMemcpyAsync"));
         PAWL_TRY(release_behind(&c->staging, c->stream));
-        PAWL_TRY(land(&c->staging, &before));
+        PAWL_TRY(land(c, &before));
         before = next;
     }
-    return land(&c->staging, &before);
+    return land(c, &before);
 }

@@ -26,6 +26,10 @@ int standin_is_open(void);
 
 /* Runs all that is on all streams. */
 void standin_drain_all(void);
+/* Runs at most so much of what can go on; whether there was any. */
+int standin_get_on(uint32_t operations);
+/* What cudaGetLastError finds. */
+extern cudaError_t standin_last_error;
 /* Puts a launch on its stream: the shim's pawl_shim_take. */
 void standin_take_kernel(pawl_stream stream, pawl_shim_work *w);
 

@@ -10,7 +10,8 @@ enum { STREAMS = 16 };
 
 typedef struct operation {
     void (*run)(void *arg);
-    cudaEvent_t records, awaits; /* one of the three */
+    int (*poll)(void *arg);
+    cudaEvent_t records, awaits; /* one of the four */
     long ticket;                 /* of the event that is awaited */
     struct operation *next;
     char arg[];
@@ -54,9 +55,11 @@ static int ready(const struct CUstream_st *s)
     return s->first && (!s->first->awaits || s->first->awaits->done >= s->first->ticket);
 }
 
-static void run_first(struct CUstream_st *s)
+/* Whether it got on. */
+static int run_first(struct CUstream_st *s)
 {
     operation *o = s->first;
+    if (o->poll && !o->poll(o->arg)) return 0;
     if (o->run) o->run(o->arg);
     if (o->records) {
         o->records->done++;
@@ -65,6 +68,7 @@ static void run_first(struct CUstream_st *s)
     s->first = o->next;
     if (!s->first) s->last = NULL;
     free(o);
+    return 1;
 }
 
 /* Runs one operation of a stream that is drawn among those that can go on; 0 when there is none. */
@@ -73,9 +77,25 @@ static int run_one(void)
     int can[STREAMS], count = 0;
     for (int i = 0; i < STREAMS; i++)
         if (ready(&streams[i])) can[count++] = i;
-    if (!count) return 0;
-    run_first(&streams[can[standin_roll((uint32_t)count)]]);
-    return 1;
+    while (count) {
+        const uint32_t drawn = standin_roll((uint32_t)count);
+        if (run_first(&streams[can[drawn]])) return 1;
+        can[drawn] = can[--count];
+    }
+    return 0;
+}
+
+/* When nothing can go on: others are waited for, or it is a mistake. */
+static void wait_for_others(void)
+{
+    const struct timespec nap = {.tv_nsec = 50 * 1000};
+    int waits = 0;
+    for (int i = 0; i < STREAMS; i++) waits |= streams[i].first && streams[i].first->poll;
+    if (!waits) {
+        standin_say("stand-in: a stream waits for an event that nobody has recorded\n");
+        abort();
+    }
+    nanosleep(&nap, NULL);
 }
 
 /* Until a stream is empty; streams that are not waited for go on as it happens. */
@@ -84,10 +104,7 @@ static void drain(struct CUstream_st *s)
     if (!s->first) return;
     standin_open();
     while (s->first)
-        if (!run_one()) {
-            standin_say("stand-in: a stream waits for an event that nobody has recorded\n");
-            abort();
-        }
+        if (!run_one()) wait_for_others();
     standin_shut();
 }
 
@@ -96,24 +113,43 @@ void standin_drain_all(void)
     for (int i = 0; i < STREAMS; i++) drain(&streams[i]);
 }
 
+int standin_get_on(uint32_t operations)
+{
+    int some = 0, busy = 0;
+    for (int i = 0; i < STREAMS; i++) busy |= streams[i].first != NULL;
+    if (!busy || standin_is_open()) return 0;
+    standin_open();
+    for (; operations > 0 && run_one(); operations--) some = 1;
+    standin_shut();
+    return some;
+}
+
 /* Now and then, work runs before anybody waits for it. */
 static void perhaps_run(void)
 {
-    if (standin_is_open() || standin_roll(256)) return;
-    standin_open();
-    for (uint32_t n = standin_roll(64); n > 0 && run_one(); n--) continue;
-    standin_shut();
+    if (!standin_is_open() && !standin_roll(256)) (void)standin_get_on(standin_roll(64));
 }
 
-void standin_put(cudaStream_t s, void (*run)(void *arg), const void *arg, size_t bytes)
+static void put_work(cudaStream_t s, operation like, const void *arg, size_t bytes)
 {
     pthread_mutex_lock(&standin_lock);
     operation *o = new_operation(bytes);
-    o->run = run;
+    o->run = like.run;
+    o->poll = like.poll;
     if (bytes) memcpy(o->arg, arg, bytes);
     put(s, o);
     perhaps_run();
     pthread_mutex_unlock(&standin_lock);
+}
+
+void standin_put(cudaStream_t s, void (*run)(void *arg), const void *arg, size_t bytes)
+{
+    put_work(s, (operation){.run = run}, arg, bytes);
+}
+
+void standin_put_polled(cudaStream_t s, int (*poll)(void *arg), const void *arg, size_t bytes)
+{
+    put_work(s, (operation){.poll = poll}, arg, bytes);
 }
 
 static void run_kernel(void *arg)
@@ -142,12 +178,30 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned flags)
     return *out ? cudaSuccess : cudaErrorMemoryAllocation;
 }
 
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t *out, unsigned flags, int priority)
+{
+    return priority <= 0 && priority >= -5 ? cudaStreamCreateWithFlags(out, flags) : cudaErrorInvalidValue;
+}
+
+cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest)
+{
+    *least = 0;
+    *greatest = -5;
+    return cudaSuccess;
+}
+
 cudaError_t cudaStreamSynchronize(cudaStream_t s)
 {
     pthread_mutex_lock(&standin_lock);
     drain(of(s));
     pthread_mutex_unlock(&standin_lock);
     return cudaSuccess;
+}
+
+/* As with the real one, who asks for the last error finds this. */
+static cudaError_t not_ready(void)
+{
+    return standin_last_error = cudaErrorNotReady;
 }
 
 cudaError_t cudaStreamQuery(cudaStream_t s)
@@ -159,7 +213,7 @@ cudaError_t cudaStreamQuery(cudaStream_t s)
     standin_shut();
     const int empty = of(s)->first == NULL;
     pthread_mutex_unlock(&standin_lock);
-    return empty ? cudaSuccess : cudaErrorNotReady;
+    return empty ? cudaSuccess : not_ready();
 }
 
 cudaError_t cudaStreamDestroy(cudaStream_t s)
@@ -216,12 +270,26 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned flags)
     return cudaSuccess;
 }
 
+cudaError_t cudaEventQuery(cudaEvent_t e)
+{
+    pthread_mutex_lock(&standin_lock);
+    if (e->done < e->recorded) {
+        standin_open();
+        for (uint32_t n = 1 + standin_roll(256); n > 0 && e->done < e->recorded && run_one(); n--) continue;
+        standin_shut();
+    }
+    const int came = e->done >= e->recorded;
+    pthread_mutex_unlock(&standin_lock);
+    return came ? cudaSuccess : not_ready();
+}
+
 cudaError_t cudaEventSynchronize(cudaEvent_t e)
 {
     pthread_mutex_lock(&standin_lock);
     if (e->done < e->recorded) {
         standin_open();
-        while (e->done < e->recorded && run_one()) continue;
+        while (e->done < e->recorded)
+            if (!run_one()) wait_for_others();
         standin_shut();
     }
     pthread_mutex_unlock(&standin_lock);

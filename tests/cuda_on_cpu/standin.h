@@ -14,6 +14,9 @@ extern "C" {
 
 /* Puts run(a copy of arg) at the end of a stream. */
 void standin_put(cudaStream_t s, void (*run)(void *arg), const void *arg, size_t bytes);
+/* The same of work that takes until it says so: poll(the copy) is called now and then once it is the stream's turn, until it returns 1. It
+ * may not wait. */
+void standin_put_polled(cudaStream_t s, int (*poll)(void *arg), const void *arg, size_t bytes);
 /* Whether the whole of a block is the device's memory, or pinned memory of the host. */
 int standin_on_device(const void *block, size_t bytes);
 int standin_is_pinned(const void *block, size_t bytes);
