@@ -5,9 +5,9 @@ foreach(name malloc calloc realloc free aligned_alloc posix_memalign strdup mmap
   target_link_options(counted_pawl PRIVATE -Wl,--wrap=${name})
 endforeach()
 target_link_options(counted_pawl PRIVATE -rdynamic)
-# pawl on a device whose memory the host cannot touch (apart.c).
-pawl_program(apart_pawl SOURCES ${CMAKE_CURRENT_LIST_DIR}/e2e/apart.c ${PROJECT_SOURCE_DIR}/launch/main.c)
-target_sources(test_apart PRIVATE ${CMAKE_CURRENT_LIST_DIR}/e2e/apart.c)
+# pawl on a device whose memory the host cannot touch (apart_memory.c).
+pawl_program(apart_pawl SOURCES ${CMAKE_CURRENT_LIST_DIR}/e2e/apart_memory.c ${PROJECT_SOURCE_DIR}/launch/main.c)
+target_sources(test_apart PRIVATE ${CMAKE_CURRENT_LIST_DIR}/e2e/apart_memory.c)
 foreach(program apart_pawl test_apart)
   target_link_options(${program} PRIVATE -Wl,--wrap=pawl_device_open_cpu -rdynamic)
 endforeach()

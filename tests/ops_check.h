@@ -1,5 +1,6 @@
 /* tests/ops_check.h - what the tests of the ops share: numbers, comparison, finite differences, and every device that
- * this machine can open (each instruction set, with the library's matrix products and with our own). */
+ * this machine can open (each instruction set, with the library's matrix products and with our own); or the GPU alone, where the
+ * environment asks for it (tests/on_device.h). */
 #ifndef PAWL_TESTS_OPS_CHECK_H
 #define PAWL_TESTS_OPS_CHECK_H
 
@@ -16,7 +17,8 @@
 
 #include "core/rng.h"
 #include "ops/cpu/cpu.h"
-#include "ops/ops.h"
+#include "tests/e2e/in_front.h"
+#include "tests/on_device.h"
 
 #define UNUSED __attribute__((unused))
 
@@ -136,12 +138,25 @@ static const pawl_shapes largest = {.positions = 2100,
                                     .vocab = 3000,
                                     .bins = 3000};
 
+static UNUSED void on_the_gpu(void (*check)(pawl_device *d))
+{
+    pawl_device *d;
+    assert_done(mirrored_open(&d));
+    assert_done(pawl_device_reserve(d, &largest));
+    check(d);
+    pawl_device_close(d);
+}
+
 /* Runs check on every device that can be opened here, and counts on there being at least two. */
 static UNUSED void on_every_device(int threads, void (*check)(pawl_device *d))
 {
     static const char *const sets[] = {"generic", "avx2", "avx512"};
     const pawl_gemm_library *const libraries[] = {&pawl_gemm_portable, pawl_gemm_found()};
     int devices = 0;
+    if (tests_are_on_cuda()) {
+        on_the_gpu(check);
+        return;
+    }
     for (int s = 0; s < 3; s++)
         for (int l = 0; l < 2; l++) {
             int runs = 0;

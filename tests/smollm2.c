@@ -249,7 +249,7 @@ static pawl_status open_all(real *r)
     PAWL_TRY(pawl_tokenizer_open(r->dir, &r->tokenizer));
     lay_out_weights(r);
     PAWL_TRY(pawl_arena_open_on(r->device, PAWL_ON_DEVICE, &r->there));
-    PAWL_TRY(pawl_arena_open_on(r->device, PAWL_ON_HOST, &r->here));
+    PAWL_TRY(pawl_arena_open(&r->here)); /* not pinned: too large for that */
     lay_out_weights(r);
     float *here = pawl_host_side(r->device, r->weights, r->flat);
     PAWL_TRY(pawl_hf_load(r->model, r->dir, here));
@@ -278,7 +278,7 @@ int main(int argc, char **argv)
     const pawl_status s = run(&r, argv[2]);
     if (s != PAWL_OK) printf("FAILED %s\n", pawl_last_error()->what);
     pawl_arena_close_on(r.device, PAWL_ON_DEVICE, &r.there);
-    pawl_arena_close_on(r.device, PAWL_ON_HOST, &r.here);
+    pawl_arena_close(&r.here);
     pawl_tokenizer_close(r.tokenizer);
     pawl_model_close(r.model);
     pawl_device_close(r.device);

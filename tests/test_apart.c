@@ -1,5 +1,5 @@
 /* Runs: cmocka
- * The device apart (e2e/apart.c, in the place of the CPU's): a touch of its memory by the host ends the program, and so does an
+ * The device apart (e2e/apart_memory.c, in the place of the CPU's): a touch of its memory by the host ends the program, and so does an
  * array of the host's among an op's arguments. */
 #include <signal.h>
 #include <sys/wait.h>

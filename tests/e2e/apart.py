@@ -1,4 +1,4 @@
-"""A device whose memory the host can neither read nor write (apart.c): every kind of run ends with the bits of the plain program, and
+"""A device whose memory the host can neither read nor write (apart_memory.c): every kind of run ends with the bits of the plain program, and
 either program goes on where the other was stopped."""
 import os, shutil
 from e2e import *

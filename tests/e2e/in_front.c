@@ -1,184 +1,76 @@
-/* The CPU behind a device whose memory is apart (decision 0043). Its memory has two addresses: one that the program is given and that
- * nobody may read or write, and one that only the CPU's ops are given. So a touch by the host is a fault where it happens,
- * and an array of the host's among an op's arguments ends the program with the op's name. Linked into a program with
- * --wrap=pawl_device_open_cpu, it stands in for every CPU device there. */
-#include <execinfo.h>
-#include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
+/* A device that stands before another: what the table of a backend has is handed on, with each array among the arguments where the
+ * one behind has it. What is different about the memory of the one in front is its kind's (in_front.h). */
 #include "core/batch.h"
 #include "ops/checks.h"
+#include "tests/e2e/in_front.h"
 
-typedef struct block {
-    char *given, *real; /* the same bytes: PROT_NONE, and readable */
-    size_t bytes;
-} block;
-
-enum { BLOCKS = 4096 };
-static struct {
-    pthread_mutex_t mutex;
-    block block[BLOCKS];
-    int count;
-} taken = {.mutex = PTHREAD_MUTEX_INITIALIZER};
-
-typedef struct apart {
+typedef struct in_front {
     pawl_device device;
-    pawl_device *cpu;
-} apart;
+    pawl_device *behind;
+} in_front;
 
-static pawl_device *cpu_of(const pawl_device *d)
+static const in_front_kind *kind; /* one in a program */
+static pawl_ops in_front_ops;
+
+static pawl_device *behind_of(const pawl_device *d)
 {
-    return ((const apart *)d)->cpu;
-}
-
-/* ---- memory ---- */
-
-static pawl_status take_block(size_t bytes, const char *what, block *out)
-{
-    void *real, *given;
-    const int fd = memfd_create("apart", MFD_CLOEXEC);
-    PAWL_CHECK(fd >= 0 && ftruncate(fd, (off_t)bytes) == 0, PAWL_EMEM, "no memory for %s (%zu bytes)", what, bytes);
-    real = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    given = mmap(NULL, bytes, PROT_NONE, MAP_SHARED, fd, 0);
-    close(fd);
-    PAWL_CHECK(real != MAP_FAILED && given != MAP_FAILED, PAWL_EMEM, "no memory for %s (%zu bytes)", what, bytes);
-    *out = (block){given, real, bytes};
-    return PAWL_OK;
-}
-
-static pawl_status take_apart(pawl_device *d, pawl_side_of side, size_t bytes, const char *what, void **out)
-{
-    block b;
-    (void)d;
-    if (side == PAWL_ON_HOST) return pawl_pages_take(bytes, what, out);
-    PAWL_TRY(take_block(bytes ? bytes : 1, what, &b));
-    pthread_mutex_lock(&taken.mutex);
-    const int room = taken.count < BLOCKS;
-    if (room) taken.block[taken.count++] = b;
-    pthread_mutex_unlock(&taken.mutex);
-    PAWL_CHECK(room, PAWL_EMEM, "more than %d blocks of the device's memory", BLOCKS);
-    *out = b.given;
-    return PAWL_OK;
-}
-
-static void give_apart(pawl_device *d, pawl_side_of side, void *given, size_t bytes)
-{
-    block b = {0};
-    (void)d;
-    if (side == PAWL_ON_HOST) {
-        pawl_pages_give(given, bytes);
-        return;
-    }
-    pthread_mutex_lock(&taken.mutex);
-    for (int i = 0; i < taken.count && !b.given; i++)
-        if (taken.block[i].given == given) {
-            b = taken.block[i];
-            taken.block[i] = taken.block[--taken.count];
-        }
-    pthread_mutex_unlock(&taken.mutex);
-    PAWL_ASSERT(b.given && b.bytes == (bytes ? bytes : 1));
-    munmap(b.real, b.bytes);
-    munmap(b.given, b.bytes);
-}
-
-static void refuse(const char *op, const char *name, const char *why)
-{
-    void *frames[24];
-    fprintf(stderr, "apart: %s: %s %s\n", op, name, why);
-    backtrace_symbols_fd(frames, backtrace(frames, 24), STDERR_FILENO);
-    abort();
-}
-
-/* Where the bytes at a given address are. */
-static void *real_of(const char *op, const char *name, const void *given, size_t bytes)
-{
-    const char *at = given;
-    void *real = NULL;
-    if (!given || bytes == 0) return (void *)(uintptr_t)given;
-    pthread_mutex_lock(&taken.mutex);
-    for (int i = 0; i < taken.count && !real; i++) {
-        const block *b = &taken.block[i];
-        if (at < b->given || at >= b->given + b->bytes) continue;
-        if (bytes > (size_t)(b->given + b->bytes - at)) refuse(op, name, "reaches beyond its block");
-        real = b->real + (at - b->given);
-    }
-    pthread_mutex_unlock(&taken.mutex);
-    if (!real) refuse(op, name, "is not in the device's memory");
-    return real;
-}
-
-static pawl_status upload_apart(pawl_device *d, void *to_device, const void *from_host, size_t bytes)
-{
-    (void)d;
-    memcpy(real_of("upload", "to_device", to_device, bytes), from_host, bytes);
-    return PAWL_OK;
-}
-
-static pawl_status download_apart(pawl_device *d, void *to_host, const void *from_device, size_t bytes)
-{
-    (void)d;
-    memcpy(to_host, real_of("download", "from_device", from_device, bytes), bytes);
-    return PAWL_OK;
+    return ((const in_front *)d)->behind;
 }
 
 /* ---- what is no op ---- */
 
-static void close_apart(pawl_device *d)
+static void close_behind(pawl_device *d)
 {
-    pawl_device_close(cpu_of(d));
+    pawl_device_close(behind_of(d));
     pawl_free(d);
 }
 
-static size_t scratch_bytes_apart(const pawl_device *d, const pawl_shapes *most)
+static size_t scratch_bytes_behind(const pawl_device *d, const pawl_shapes *most)
 {
-    return pawl_device_scratch_bytes(cpu_of(d), most);
+    return pawl_device_scratch_bytes(behind_of(d), most);
 }
 
-static pawl_status reserve_apart(pawl_device *d, const pawl_shapes *most)
+static pawl_status reserve_behind(pawl_device *d, const pawl_shapes *most)
 {
-    return pawl_device_reserve(cpu_of(d), most);
+    return pawl_device_reserve(behind_of(d), most);
 }
 
-static int threads_apart(const pawl_device *d)
+static int threads_behind(const pawl_device *d)
 {
-    return pawl_device_threads(cpu_of(d));
+    return pawl_device_threads(behind_of(d));
 }
 
-static const char *describe_apart(const pawl_device *d)
+static const char *describe_behind(const pawl_device *d)
 {
-    return pawl_device_describe(cpu_of(d));
+    return pawl_device_describe(behind_of(d));
 }
 
-static double gemm_rate_apart(pawl_device *d, pawl_dtype type)
+static double gemm_rate_behind(pawl_device *d, pawl_dtype type)
 {
-    return pawl_device_gemm_rate(cpu_of(d), type);
+    return pawl_device_gemm_rate(behind_of(d), type);
 }
 
-static double memory_rate_apart(pawl_device *d)
+static double memory_rate_behind(pawl_device *d)
 {
-    return pawl_device_memory_rate(cpu_of(d));
+    return pawl_device_memory_rate(behind_of(d));
 }
 
-static void *stream_apart(pawl_device *d)
+static void *stream_behind(pawl_device *d)
 {
     (void)d;
     return NULL;
 }
 
-static void parallel_apart(pawl_device *d, int64_t count, void (*body)(void *self, int64_t i), void *self)
+static void parallel_behind(pawl_device *d, int64_t count, void (*body)(void *self, int64_t i), void *self)
 {
-    pawl_parallel(cpu_of(d), count, body, self);
+    pawl_parallel(behind_of(d), count, body, self);
 }
 
-/* ---- ops: arguments at their real addresses ---- */
+/* ---- ops: arguments where the device behind has them ---- */
 
 static pawl_tensor tensor_at(const char *op, const char *name, pawl_tensor t)
 {
-    t.data = real_of(op, name, t.data, t.data ? pawl_tensor_bytes(t) : 0);
+    t.data = kind->real_of(op, name, t.data, t.data ? pawl_tensor_bytes(t) : 0);
     return t;
 }
 
@@ -190,44 +82,44 @@ static int64_t blocks_of(int64_t count)
 static pawl_overlap overlap_at(const char *op, const pawl_overlap *o)
 {
     pawl_overlap r = *o;
-    r.a = real_of(op, "a", o->a, (size_t)(o->rows * o->width) * sizeof *o->a);
-    r.kept = real_of(op, "kept", o->kept, (size_t)(o->kept_rows * o->width) * sizeof *o->kept);
+    r.a = kind->real_of(op, "a", o->a, (size_t)(o->rows * o->width) * sizeof *o->a);
+    r.kept = kind->real_of(op, "kept", o->kept, (size_t)(o->kept_rows * o->width) * sizeof *o->kept);
     return r;
 }
 
 static pawl_attend attend_at(const char *op, const pawl_attend *a)
 {
     pawl_attend r = *a;
-    r.starts = real_of(op, "starts", a->starts, (size_t)(a->rows * a->tokens) * sizeof *a->starts);
+    r.starts = kind->real_of(op, "starts", a->starts, (size_t)(a->rows * a->tokens) * sizeof *a->starts);
     return r;
 }
 
 static pawl_noise noise_at(const pawl_noise *n, int64_t positions)
 {
     pawl_noise r = *n;
-    r.lengths = real_of("add_noise", "lengths", n->lengths, (size_t)(positions / n->tokens) * sizeof *n->lengths);
+    r.lengths = kind->real_of("add_noise", "lengths", n->lengths, (size_t)(positions / n->tokens) * sizeof *n->lengths);
     return r;
 }
 
 static pawl_coded coded_at(const char *op, const pawl_coded *q)
 {
     pawl_coded r = *q;
-    r.codes = real_of(op, "codes", q->codes, (size_t)(q->rows * pawl_code_row_bytes(q->code, q->cols)));
-    r.scales = real_of(op, "scales", q->scales, (size_t)(q->rows * pawl_code_row_scales(q->code, q->cols)) * sizeof *q->scales);
+    r.codes = kind->real_of(op, "codes", q->codes, (size_t)(q->rows * pawl_code_row_bytes(q->code, q->cols)));
+    r.scales = kind->real_of(op, "scales", q->scales, (size_t)(q->rows * pawl_code_row_scales(q->code, q->cols)) * sizeof *q->scales);
     return r;
 }
 
 static pawl_moments_8bit moments_at(const pawl_moments_8bit *m, int64_t count)
 {
     const size_t scales = (size_t)((count + 255) / 256) * sizeof(float);
-    return (pawl_moments_8bit){.m = real_of("adamw_8bit", "m", m->m, (size_t)count),
-                               .v = real_of("adamw_8bit", "v", m->v, (size_t)count),
-                               .m_scale = real_of("adamw_8bit", "m_scale", m->m_scale, scales),
-                               .v_scale = real_of("adamw_8bit", "v_scale", m->v_scale, scales)};
+    return (pawl_moments_8bit){.m = kind->real_of("adamw_8bit", "m", m->m, (size_t)count),
+                               .v = kind->real_of("adamw_8bit", "v", m->v, (size_t)count),
+                               .m_scale = kind->real_of("adamw_8bit", "m_scale", m->m_scale, scales),
+                               .v_scale = kind->real_of("adamw_8bit", "v_scale", m->v_scale, scales)};
 }
 
-#define AT(pointer, count) real_of(op_name, #pointer, (pointer), (size_t)(count) * sizeof *(pointer))
-#define BYTES(pointer, bytes) real_of(op_name, #pointer, (pointer), (bytes))
+#define AT(pointer, count) kind->real_of(op_name, #pointer, (pointer), (size_t)(count) * sizeof *(pointer))
+#define BYTES(pointer, bytes) kind->real_of(op_name, #pointer, (pointer), (bytes))
 #define T(tensor) tensor_at(op_name, #tensor, tensor)
 
 static pawl_soft soft_at(const pawl_soft *s, int64_t N, int64_t B)
@@ -260,7 +152,7 @@ static pawl_labels labels_at(const pawl_labels *l, int64_t N)
     return r;
 }
 
-static pawl_status head_loss_apart(pawl_device *d, const pawl_head *h)
+static pawl_status head_loss_behind(pawl_device *d, const pawl_head *h)
 {
     const char *op_name = "head_loss";
     const int64_t N = rows_of(h->hidden), B = h->extra.tokens > 0 ? N / h->extra.tokens : 0;
@@ -278,18 +170,18 @@ static pawl_status head_loss_apart(pawl_device *d, const pawl_head *h)
     if (h->extra.soft) soft = soft_at(h->extra.soft, N, B), r.extra.soft = &soft;
     if (h->extra.top) top = top_at(h->extra.top, N), r.extra.top = &top;
     if (h->extra.labels) labels = labels_at(h->extra.labels, N), r.extra.labels = &labels;
-    return cpu_of(d)->ops->head_loss(cpu_of(d), &r);
+    return kind->after(behind_of(d), behind_of(d)->ops->head_loss(behind_of(d), &r));
 }
 
 #define BARE(...) __VA_ARGS__
 /* op, parameters, arguments behind the device */
 #define ROW(op, params, args)                              \
-    static pawl_status op##_apart params                   \
+    static pawl_status op##_behind params                   \
     {                                                      \
         const char *const op_name = #op;                   \
-        pawl_device *const cpu = cpu_of(d);                \
+        pawl_device *const behind = behind_of(d);                \
         (void)op_name;                                     \
-        return cpu->ops->op(cpu, BARE args);               \
+        return kind->after(behind, behind->ops->op(behind, BARE args));               \
     }
 
 /* clang-format off */
@@ -369,11 +261,11 @@ ROW(scale, (pawl_device *d, pawl_tensor a, float by), (T(a), by))
 ROW(zero, (pawl_device *d, float *a, int64_t count), (AT(a, count), count))
 ROW(copy, (pawl_device *d, float *to, const float *from, int64_t count), (AT(to, count), AT(from, count), count))
 
-static const pawl_ops apart_ops = {
-    .name = "apart", .close = close_apart, .scratch_bytes = scratch_bytes_apart, .reserve = reserve_apart, .threads = threads_apart,
-    .describe = describe_apart, .gemm_rate = gemm_rate_apart, .memory_rate = memory_rate_apart, .take = take_apart, .give = give_apart,
-    .upload = upload_apart, .download = download_apart, .stream = stream_apart, .parallel = parallel_apart,
-#define OP(op) .op = op##_apart,
+static const pawl_ops all_ops = {
+    .name = "in front", .close = close_behind, .scratch_bytes = scratch_bytes_behind, .reserve = reserve_behind, .threads = threads_behind,
+    .describe = describe_behind, .gemm_rate = gemm_rate_behind, .memory_rate = memory_rate_behind,
+    .stream = stream_behind, .parallel = parallel_behind,
+#define OP(op) .op = op##_behind,
     OP(linear) OP(linear_dx) OP(linear_dw) OP(dropout) OP(add_noise) OP(low_rank_norms) OP(scale_columns) OP(add_columns) OP(column_dots)
     OP(embedding) OP(embedding_dw) OP(rmsnorm) OP(rmsnorm_backward) OP(layernorm) OP(layernorm_backward) OP(head_norm) OP(head_norm_backward)
     OP(rope) OP(attention) OP(attention_backward) OP(attention_cached) OP(swiglu) OP(swiglu_backward) OP(activate) OP(activate_backward)
@@ -383,21 +275,22 @@ static const pawl_ops apart_ops = {
 };
 /* clang-format on */
 
-pawl_status __real_pawl_device_open_cpu(int threads, const char *isa, pawl_device **out);
-pawl_status __wrap_pawl_device_open_cpu(int threads, const char *isa, pawl_device **out);
-pawl_status __wrap_pawl_device_open_cpu(int threads, const char *isa, pawl_device **out)
+pawl_status in_front_open(const in_front_kind *of, pawl_device *behind, pawl_device **out)
 {
-    pawl_device *cpu;
-    apart *a;
-    void *warm[2];
-    backtrace(warm, 2); /* it loads a library the first time */
-    PAWL_TRY(__real_pawl_device_open_cpu(threads, isa, &cpu));
-    const pawl_status s = pawl_alloc((void **)&a, sizeof *a, "a device apart");
+    in_front *f;
+    const pawl_status s = pawl_alloc((void **)&f, sizeof *f, "a device in front");
     if (s != PAWL_OK) {
-        pawl_device_close(cpu);
+        pawl_device_close(behind);
         return s;
     }
-    *a = (apart){.device = {.ops = &apart_ops}, .cpu = cpu};
-    *out = &a->device;
+    kind = of;
+    in_front_ops = all_ops;
+    in_front_ops.shares_memory = of->shares_memory;
+    in_front_ops.take = of->take;
+    in_front_ops.give = of->give;
+    in_front_ops.upload = of->upload;
+    in_front_ops.download = of->download;
+    *f = (in_front){.device = {.ops = &in_front_ops}, .behind = behind};
+    *out = &f->device;
     return PAWL_OK;
 }
