@@ -95,7 +95,7 @@ static pawl_status run(pawl_comm *c, const pawl_args *a, int *exit_status)
     PAWL_CHECK(a->option[PROMPT], PAWL_EUSAGE, "pawl generate: --prompt is missing");
     PAWL_TRY(choose_device(a->option[DEVICE], &choice));
     PAWL_TRY(pawl_threads_here(c, 0, &threads));
-    PAWL_TRY(pawl_open_device(c, choice, threads, &d));
+    PAWL_TRY(pawl_open_device(c, choice, threads, 0, &d));
     pawl_status s = pawl_load_model(a->words[0], (pawl_which){a->option[BASE], a->option[EMA] != NULL}, d, &l);
     if (s == PAWL_OK) {
         s = answer(&pawl_command_generate, a, &l, d);

@@ -24,7 +24,7 @@ int pawl_gpu_here(const pawl_comm *c, int gpus)
     return (int)(local % gpus);
 }
 
-pawl_status pawl_open_device(const pawl_comm *c, pawl_device_choice choice, int threads, pawl_device **out)
+pawl_status pawl_open_device(const pawl_comm *c, pawl_device_choice choice, int threads, int trains, pawl_device **out)
 {
     int gpus;
     if (choice == PAWL_DEVICE_CPU) return pawl_device_open_cpu(threads, "auto", out);
@@ -32,6 +32,7 @@ pawl_status pawl_open_device(const pawl_comm *c, pawl_device_choice choice, int 
     if (found == PAWL_OK) return pawl_device_open_cuda(pawl_cuda_in_use, pawl_gpu_here(c, gpus), out);
     if (choice == PAWL_DEVICE_CUDA)
         return PAWL_FAIL(found, "device: cuda, but %s", pawl_last_error()->what);
-    pawl_log(PAWL_LOG_INFO, "device: auto: %s; computing on the CPU", pawl_last_error()->what);
+    const int is_told = trains || pawl_cuda_has_driver(pawl_cuda_in_use);
+    pawl_log(is_told ? PAWL_LOG_INFO : PAWL_LOG_DEBUG, "device: auto: %s; computing on the CPU", pawl_last_error()->what);
     return pawl_device_open_cpu(threads, "auto", out);
 }

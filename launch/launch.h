@@ -63,8 +63,8 @@ PAWL_MUST pawl_status pawl_threads_here(pawl_comm *c, int64_t asked, int *thread
 /* Which GPU of the `gpus` on this machine is this rank's: its number among the ranks of the machine, as the launcher (Open MPI, Slurm)
  * or else MPI says, round and round. */
 int pawl_gpu_here(const pawl_comm *c, int gpus);
-/* The device of that choice; auto says in a line why it is not a GPU. Local. Errors: EUSAGE when cuda is asked for and cannot be. */
-PAWL_MUST pawl_status pawl_open_device(const pawl_comm *c, pawl_device_choice choice, int threads, pawl_device **out);
+/* The device of that choice. auto says in a line why it is not a GPU: where it trains always, else only where there is a driver. Local. Errors: EUSAGE when cuda is asked for and cannot be. */
+PAWL_MUST pawl_status pawl_open_device(const pawl_comm *c, pawl_device_choice choice, int threads, int trains, pawl_device **out);
 /* Where the CUDA backend is looked for; tests put another in. */
 extern const pawl_cuda_place *pawl_cuda_in_use;
 /* The user's cache folder for prepared data; "" when there is none. */
@@ -102,6 +102,7 @@ typedef struct pawl_opened {
     int adapter_goes_on;        /* its weights begin as those of the parent's adapter */
     int adapters_before;        /* finished adapters that the run begins on: the parent's, the one that goes on included */
     pawl_data *data;
+    int trains;                 /* set by who opens a run to train it */
     int begins;                 /* set by who opens a run that begins: then prompts of synthesis are read */
     pawl_prompts *prompts;
     pawl_parts parts;

@@ -237,6 +237,7 @@ static pawl_status train(job *j, int *stopped, int *exit_status)
     pawl_watch("opening output_dir", (double)j->o.config.comm.phase_seconds);
     PAWL_TRY(pawl_agree(j->comm, j->comm->rank == 0 ? claim_output(j) : PAWL_OK));
     PAWL_TRY(pawl_bcast(j->comm, j->resume, sizeof j->resume, 0));
+    j->o.trains = 1;
     j->o.begins = !j->resume[0];
     PAWL_TRY(pawl_open_run(j->comm, &j->o, stopped));
     if (*stopped) return PAWL_OK;

@@ -7,10 +7,15 @@
 static const pawl_cuda_exports *loaded;
 static const char *loaded_from;
 
+int pawl_cuda_has_driver(const pawl_cuda_place *where)
+{
+    return !where->driver || dlopen(where->driver, RTLD_NOW | RTLD_LOCAL) != NULL;
+}
+
 /* The linker's own words name the file and what is wrong with it. */
 static pawl_status load(const pawl_cuda_place *where)
 {
-    PAWL_CHECK(!where->driver || dlopen(where->driver, RTLD_NOW | RTLD_LOCAL), PAWL_EUSAGE, "there is no NVIDIA driver (%s)", where->driver);
+    PAWL_CHECK(pawl_cuda_has_driver(where), PAWL_EUSAGE, "there is no NVIDIA driver (%s)", where->driver);
     void *part = dlopen(where->library, RTLD_NOW | RTLD_LOCAL);
     PAWL_CHECK(part, PAWL_EUSAGE, "the CUDA backend cannot be loaded: %s", dlerror());
     const pawl_cuda_exports *found = dlsym(part, "pawl_cuda_part");

@@ -45,6 +45,8 @@ typedef struct pawl_cuda_place {
     const char *library; /* its name, or its path */
     const char *driver;  /* a library that must be there for it; NULL: none */
 } pawl_cuda_place;
+/* Whether there is a driver; where there is none, a machine has no GPU, which nobody need be told. */
+int pawl_cuda_has_driver(const pawl_cuda_place *where);
 /* How many GPUs this process sees, at least 1. Errors: EUSAGE with what lacks: a driver, the shared object, one that was built with
  * this program, a GPU. */
 PAWL_MUST pawl_status pawl_cuda_count(const pawl_cuda_place *where, int *gpus);

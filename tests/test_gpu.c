@@ -3,8 +3,10 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -18,7 +20,7 @@ static pawl_status open_on(const pawl_cuda_place *where, pawl_device_choice choi
 {
     const pawl_comm alone = {.size = 1, .local_size = 1};
     pawl_cuda_in_use = where;
-    return pawl_open_device(&alone, choice, 1, out);
+    return pawl_open_device(&alone, choice, 1, 0, out);
 }
 
 static void cuda_is_refused_where_it_cannot_be(void **state)
@@ -48,6 +50,38 @@ static void auto_takes_the_cpu_there(void **state)
         assert_memory_equal(pawl_device_describe(d), "cpu ", 4);
         pawl_device_close(d);
     }
+}
+
+/* What auto says on stderr. */
+static void said_by(const pawl_cuda_place *where, int trains, char *out, size_t room)
+{
+    const pawl_comm alone = {.size = 1, .local_size = 1};
+    FILE *to = tmpfile();
+    const int err = dup(STDERR_FILENO);
+    pawl_device *d;
+    assert_true(to && err >= 0 && dup2(fileno(to), STDERR_FILENO) >= 0);
+    pawl_cuda_in_use = where;
+    const pawl_status s = pawl_open_device(&alone, PAWL_DEVICE_AUTO, 1, trains, &d);
+    assert_true(dup2(err, STDERR_FILENO) >= 0);
+    close(err);
+    assert_int_equal(s, PAWL_OK);
+    pawl_device_close(d);
+    rewind(to);
+    out[fread(out, 1, room - 1, to)] = 0;
+    fclose(to);
+}
+
+/* That a machine has no GPU is a line where a run trains, and nothing in eval or generate; a driver without its part always is. */
+static void auto_says_why_where_it_matters(void **state)
+{
+    char line[512];
+    (void)state;
+    said_by(&without_driver, 1, line, sizeof line);
+    assert_non_null(strstr(line, "device: auto: there is no NVIDIA driver (libno-such-driver.so.1); computing on the CPU"));
+    said_by(&without_driver, 0, line, sizeof line);
+    assert_string_equal(line, "");
+    said_by(&without_part, 0, line, sizeof line);
+    assert_non_null(strstr(line, "device: auto: the CUDA backend cannot be loaded: libno-such-part.so"));
 }
 
 /* launch/test names the part that nvcc has made; without a GPU it says so, and with one it opens. */
@@ -88,6 +122,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cuda_is_refused_where_it_cannot_be),
         cmocka_unit_test(auto_takes_the_cpu_there),
+        cmocka_unit_test(auto_says_why_where_it_matters),
         cmocka_unit_test(the_part_that_was_built_is_loaded),
         cmocka_unit_test(each_rank_of_a_machine_has_its_gpu),
     };
