@@ -15,7 +15,7 @@ template <class T> struct addends {
 };
 
 template <class T>
-static __global__ void column_sums_kernel(addends<T> a, int64_t rows, int64_t width, pawl_put how, float *sums)
+static __global__ void __launch_bounds__(SIDE *SIDE) column_sums_kernel(addends<T> a, int64_t rows, int64_t width, pawl_put how, float *sums)
 {
     PAWL_SHARED(float, parts, SIDE *(SIDE + 1));
     const int64_t panels = (width + SIDE - 1) / SIDE, chunk = blockIdx.x / panels, at = blockIdx.x % panels * SIDE;

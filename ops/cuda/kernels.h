@@ -21,6 +21,9 @@ extern "C" {
 
 typedef struct CUstream_st *pawl_stream; /* a cudaStream_t */
 
+/* A launch that wants more dynamic shared memory has to ask for it: a kernel has 48 KiB unasked, its own arrays included. */
+enum { PAWL_SHARED_UNASKED = 32 << 10 };
+
 /* ---- elementwise.cu ---- */
 void pawl_cuda_swiglu(pawl_stream s, pawl_tensor gate_up, pawl_tensor out);
 void pawl_cuda_swiglu_backward(pawl_stream s, pawl_tensor dout, pawl_tensor gate_up, pawl_tensor dgate_up);

@@ -12,16 +12,17 @@
 #if defined(__CUDACC__)
 #include <cuda_runtime.h>
 
-/* Blocks and threads are counted in one dimension. No blocks: nothing is done. More dynamic shared memory than any kernel may
- * have unasked is asked for. A launch that fails is known by cudaGetLastError. */
+/* Blocks and threads are counted in one dimension. No blocks: nothing is done. A launch that fails is known by cudaGetLastError, as is
+ * one of more blocks or shared memory than there can be: it is not begun. */
 template <class... Parameters, class... Arguments>
 static inline void pawl_launch(void (*kernel)(Parameters...), int64_t blocks, int threads, size_t shared, pawl_stream stream,
                                Arguments... arguments)
 {
     if (blocks == 0) return;
-    if (shared > 48u << 10)
-        (void)cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
-    kernel<<<(unsigned)blocks, (unsigned)threads, shared, stream>>>(arguments...);
+    if (shared > PAWL_SHARED_UNASKED &&
+        cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared) != cudaSuccess)
+        return;
+    kernel<<<blocks < UINT32_MAX ? (unsigned)blocks : UINT32_MAX, (unsigned)threads, shared, stream>>>(arguments...);
 }
 
 /* Kernels of more than one template argument stand in parentheses. */
@@ -30,6 +31,9 @@ static inline void pawl_launch(void (*kernel)(Parameters...), int64_t blocks, in
 
 /* An array that the threads of a block share. */
 #define PAWL_SHARED(type, name, count) __shared__ type name[count]
+
+/* A place that is read or written so many bytes at a time. */
+#define PAWL_ALIGNED(at, bytes) (at)
 
 /* Before a loop: so many turns of it at a time, where that is left to the compiler too many registers are asked for. */
 #define PAWL_UNROLL_(text) _Pragma(#text)

@@ -45,7 +45,7 @@ template <int V> static __device__ __forceinline__ some<V> take(const float *p, 
     some<V> s;
     if (V % 4 == 0 && i + V <= count) {
         for (int k = 0; k < V / 4; k++) {
-            const sixteen q = ((const sixteen *)(p + i))[k];
+            const sixteen q = ((const sixteen *)PAWL_ALIGNED(p + i, 16))[k];
             for (int j = 0; j < 4; j++) s.x[4 * k + j] = pawl_bits_float(q.word[j]);
         }
     } else {
@@ -58,7 +58,7 @@ template <int V> static __device__ __forceinline__ some<V> take(const bf16 *p, i
 {
     some<V> s;
     if (V % 8 == 0 && i + V <= count) {
-        const sixteen q = *(const sixteen *)(p + i);
+        const sixteen q = *(const sixteen *)PAWL_ALIGNED(p + i, 16);
         for (int j = 0; j < V; j++) s.x[j] = pawl_bf16_widen_rule((uint16_t)(q.word[j / 2 % 4] >> 16 * (j % 2)));
     } else {
         for (int j = 0; j < V; j++) s.x[j] = i + j < count ? get(p, i + j) : 0.0f;
@@ -72,7 +72,7 @@ template <int V> static __device__ __forceinline__ void give(float *p, int64_t i
         for (int k = 0; k < V / 4; k++) {
             sixteen q;
             for (int j = 0; j < 4; j++) q.word[j] = pawl_float_bits(s.x[(4 * k + j) % V]);
-            ((sixteen *)(p + i))[k] = q;
+            ((sixteen *)PAWL_ALIGNED(p + i, 16))[k] = q;
         }
     } else {
         for (int j = 0; j < V; j++)
@@ -87,7 +87,7 @@ template <int V> static __device__ __forceinline__ void give(bf16 *p, int64_t i,
         for (int k = 0; k < 4; k++)
             q.word[k] = (uint32_t)pawl_bf16_narrow_rule(s.x[2 * k % V]) |
                         (uint32_t)pawl_bf16_narrow_rule(s.x[(2 * k + 1) % V]) << 16;
-        *(sixteen *)(p + i) = q;
+        *(sixteen *)PAWL_ALIGNED(p + i, 16) = q;
     } else {
         for (int j = 0; j < V; j++)
             if (i + j < count) put(p, i + j, s.x[j]);

@@ -11,7 +11,7 @@ static __device__ __forceinline__ int64_t end_of_block(int64_t count)
     return end < count ? end : count;
 }
 
-template <int V> static __global__ void dot_kernel(const float *x, const float *y, int64_t count, double *blocks)
+template <int V> static __global__ void __launch_bounds__(SUM_THREADS) dot_kernel(const float *x, const float *y, int64_t count, double *blocks)
 {
     const int64_t end = end_of_block(count);
     double sum = 0;
@@ -37,7 +37,7 @@ void pawl_cuda_sum_squares(pawl_stream s, const float *x, int64_t count, double 
 }
 
 template <int V>
-static __global__ void anchor_kernel(float *g, const float *w, const float *anchor, const float *importance, float strength,
+static __global__ void __launch_bounds__(SUM_THREADS) anchor_kernel(float *g, const float *w, const float *anchor, const float *importance, float strength,
                                      int64_t count, double *blocks)
 {
     const int64_t end = end_of_block(count);

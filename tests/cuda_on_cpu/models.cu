@@ -1,5 +1,5 @@
 /* Kernels that are wrong, and one that is right: what tests/cuda_on_cpu has to find, or to let pass. */
-#include "ops/cuda/launch.h"
+#include "ops/cuda/numbers.h"
 #include "tests/cuda_on_cpu/models.h"
 
 /* Each thread puts its number down, and takes up that of the thread opposite. */
@@ -109,6 +109,32 @@ static __global__ void last_kernel(float *y)
 void model_last_block_wins(float *y)
 {
     PAWL_LAUNCH(last_kernel, 8, MODEL_THREADS, 0, nullptr, y);
+}
+
+template <int KIB> static __global__ void has_array_kernel(int at)
+{
+    PAWL_SHARED(float, all, 256 * KIB);
+    all[(int)threadIdx.x % 256 + at] = 0;
+}
+
+void model_launch_of(int64_t blocks, int threads, size_t shared)
+{
+    PAWL_LAUNCH(has_array_kernel<1>, blocks, threads, shared, nullptr, 0);
+}
+
+void model_large_launch_of(size_t shared)
+{
+    PAWL_LAUNCH(has_array_kernel<17>, 1, 32, shared, nullptr, 0);
+}
+
+static __global__ void sixteen_kernel(const float *x, float *y)
+{
+    give(y, 0, 4, take<4>(x, 0, 4));
+}
+
+void model_moves_sixteen(const float *x, float *y)
+{
+    PAWL_LAUNCH(sixteen_kernel, 1, 1, 0, nullptr, x, y);
 }
 
 /* What lanes have to tell each other, against sums by hand: of 64 threads' numbers 0, 1, 2, ... */

@@ -2,6 +2,9 @@
 #ifndef PAWL_TESTS_CUDA_ON_CPU_MODELS_H
 #define PAWL_TESTS_CUDA_ON_CPU_MODELS_H
 
+#include <stddef.h>
+#include <stdint.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -18,6 +21,9 @@ void model_lanes_that_do_not_come(int *y);
 void model_barrier_against_lanes(int *y);
 void model_reads_what_nobody_wrote(float *y); /* [MODEL_THREADS] */
 void model_last_block_wins(float *y);
+void model_launch_of(int64_t blocks, int threads, size_t shared); /* a kernel that has 1 KiB of its own, */
+void model_large_launch_of(size_t shared);                        /* and one that has 17 */
+void model_moves_sixteen(const float *x, float *y);               /* 16 bytes from x to y */
 void model_lanes(int *y); /* [64], 1 where all is right */
 
 #ifdef __cplusplus

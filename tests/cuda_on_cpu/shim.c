@@ -8,7 +8,10 @@
 #include "tests/cuda_on_cpu/fiber.h"
 
 enum { THREADS_MOST = 1024, LANES = 32, ARRAYS_MOST = 64, KERNELS_MOST = 512, NAME_MOST = 64 };
-enum { SHARED_MOST = 48 << 10, DYNAMIC_MOST = 227 << 10 };
+/* Of compute capability 8.0, which has least among those that are compiled for; with 9.0 a block may have 227 KiB. A kernel's own
+ * arrays and what a launch gives it unasked are together 48 KiB at most. */
+enum { SHARED_MOST = 48 << 10, TOGETHER_MOST = 163 << 10 };
+static const int64_t GRID_MOST = INT32_MAX;
 
 typedef enum state { FRESH, READY, AT_BARRIER, AT_WARP, ENDED } state;
 
@@ -50,6 +53,7 @@ void (*pawl_shim_take)(pawl_stream stream, pawl_shim_work *w);
 static struct run {
     char kernel[NAME_MOST];
     long count;
+    unsigned threads; /* the most of a block */
 } runs[KERNELS_MOST];
 
 /* "(norm_kernel<T, V>)" is norm_kernel. */
@@ -65,11 +69,22 @@ static struct run *run_of(const char *kernel)
     abort();
 }
 
+static const struct run *known(const char *kernel)
+{
+    static const struct run none;
+    for (int i = 0; i < KERNELS_MOST && runs[i].kernel[0]; i++)
+        if (strcmp(runs[i].kernel, kernel) == 0) return &runs[i];
+    return &none;
+}
+
 long pawl_shim_runs(const char *kernel)
 {
-    for (int i = 0; i < KERNELS_MOST && runs[i].kernel[0]; i++)
-        if (strcmp(runs[i].kernel, kernel) == 0) return runs[i].count;
-    return 0;
+    return known(kernel)->count;
+}
+
+unsigned pawl_shim_most_threads(const char *kernel)
+{
+    return known(kernel)->threads;
 }
 
 const char *pawl_shim_kernel(int i)
@@ -193,6 +208,12 @@ uint64_t pawl_shim_warp(pawl_shim_op op, uint32_t mask, uint64_t value, int by, 
     return t->result;
 }
 
+void pawl_shim_misaligned(const void *at, unsigned bytes, const char *file, int line)
+{
+    refuse("thread %d moves %u bytes at the address %p, which is not on %u, at %s:%d", index_of(running), bytes, at, bytes, name_of(file), line);
+    fiber_leave(running->fiber, 0);
+}
+
 static void *poisoned(array *a)
 {
     if (!a->in_use) memset(a->at, 0xff, a->bytes);
@@ -209,6 +230,9 @@ void *pawl_shim_shared(const void *key, size_t bytes)
         taken += arrays[i].key ? arrays[i].bytes : 0;
     }
     if (taken > SHARED_MOST) refuse("%zu bytes of shared memory, more than %d", taken, SHARED_MOST);
+    if (work->shared <= PAWL_SHARED_UNASKED && taken + work->shared > SHARED_MOST)
+        refuse("%zu bytes of shared memory, which the launch has not asked for: a kernel has %d unasked", taken + work->shared, SHARED_MOST);
+    if (taken + work->shared > TOGETHER_MOST) refuse("%zu bytes of shared memory, and a block has %d", taken + work->shared, TOGETHER_MOST);
     if (array_count == ARRAYS_MOST - 1) refuse("more than %d shared arrays", ARRAYS_MOST - 1);
     if (refused) fiber_leave(running->fiber, 0);
     arrays[array_count] = (array){key, bytes, malloc(bytes), 0};
@@ -347,12 +371,14 @@ void pawl_shim_run(const pawl_shim_work *w)
 {
     work = w;
     refused = 0;
-    run_of(w->kernel)->count++;
+    struct run *this_one = run_of(w->kernel);
+    this_one->count++;
+    if (w->threads > this_one->threads && w->threads <= THREADS_MOST) this_one->threads = w->threads;
     pawl_shim_threads.x = w->threads;
-    if (w->threads < 1 || w->threads > THREADS_MOST || w->shared > DYNAMIC_MOST)
-        refuse("%u threads, %zu bytes of shared memory: no GPU does that", w->threads, w->shared);
-    const order o = order_of(w->blocks);
-    for (uint64_t i = 0; i < w->blocks && !refused; i++) {
+    if (w->blocks < 1 || w->blocks > GRID_MOST || w->threads < 1 || w->threads > THREADS_MOST || w->shared > TOGETHER_MOST)
+        refuse("%lld blocks, %u threads, %zu bytes of shared memory: no GPU does that", (long long)w->blocks, w->threads, w->shared);
+    const order o = order_of(refused ? 1 : (uint64_t)w->blocks);
+    for (uint64_t i = 0; i < o.count && !refused; i++) {
         pawl_shim_block.x = (unsigned)at_place(&o, i);
         run_block();
     }

@@ -50,6 +50,14 @@ static inline int atomicAdd(int *at, int by)
     static const char name##_key = 0;                                                                                  \
     type(&name)[count] = *(type(*)[count])pawl_shim_shared(&name##_key, sizeof(type) * (count))
 
+#define PAWL_ALIGNED(at, bytes) pawl_shim_aligned(at, bytes, __FILE__, __LINE__)
+
+template <class T> static inline T *pawl_shim_aligned(T *at, unsigned bytes, const char *file, int line)
+{
+    if ((uintptr_t)at % bytes) pawl_shim_misaligned(at, bytes, file, line);
+    return at;
+}
+
 #define PAWL_UNROLL(turns)
 
 static inline void *pawl_dynamic_shared(void)
@@ -68,7 +76,7 @@ static void pawl_launch(const char *name, void (*kernel)(Parameters...), int64_t
 {
     typedef pawl_shim_call<Parameters...> call;
     if (blocks == 0) return;
-    call *w = new call{{name, (unsigned)blocks, (unsigned)threads, shared, nullptr, nullptr}, kernel, {arguments...}};
+    call *w = new call{{name, blocks, (unsigned)threads, shared, nullptr, nullptr}, kernel, {arguments...}};
     w->call = [](const pawl_shim_work *c) { std::apply(((const call *)c)->run, ((const call *)c)->arguments); };
     w->drop = [](pawl_shim_work *c) { delete (call *)c; };
     pawl_shim_submit(stream, w);

@@ -26,6 +26,17 @@ static int is_listed(const char *name, size_t length)
     return 0;
 }
 
+/* nvcc keeps a kernel's registers few enough for as many threads as __launch_bounds__ says, and else for none in particular: a block
+ * of more than 256, which may have 255 each, is then refused by the GPU. */
+static void is_bounded(const char *path, const char *name, size_t length, int bounded)
+{
+    char kernel[64] = "";
+    assert_true(length < sizeof kernel);
+    memcpy(kernel, name, length);
+    if (!bounded && pawl_shim_most_threads(kernel) > 256)
+        fail_msg("%s: %s runs in blocks of %u threads, and has no __launch_bounds__", path, kernel, pawl_shim_most_threads(kernel));
+}
+
 /* Behind each "__global__ void", and the bounds of a launch, there is a name. Returns how many there are. */
 static int names_in(const char *path)
 {
@@ -39,8 +50,10 @@ static int names_in(const char *path)
     text[bytes] = 0;
     for (const char *at = text; (at = strstr(at, "__global__ void ")); count++) {
         at += strlen("__global__ void ");
-        if (strncmp(at, "__launch_bounds__", 17) == 0) at = strchr(at, ')') + 2;
+        const int bounded = strncmp(at, "__launch_bounds__", 17) == 0;
+        if (bounded) at = strchr(at, ')') + 2;
         const size_t length = strcspn(at, "(");
+        is_bounded(path, at, length, bounded);
         if (!is_listed(at, length)) fail_msg("%s: %.*s is not in ops/cuda/kernels_list.h", path, (int)length, at);
     }
     return count;
@@ -68,11 +81,12 @@ static int open_cpu(void **state)
     return 0;
 }
 
-/* After a case that failed, too. */
+/* After a case that failed, too. The next one draws its numbers from the start: they do not depend on the cases before it. */
 static int forget_case(void **state)
 {
     (void)state;
     end_case();
+    at_hand.which = 0;
     return 0;
 }
 

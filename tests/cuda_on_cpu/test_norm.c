@@ -4,8 +4,9 @@
 
 #define NEAR 2e-6
 
-/* Rows, width: around a warp, around what one warp takes (512), and longer; more rows than runs have room for. */
-static const int64_t shapes[][2] = {{1, 1}, {3, 33}, {9, 64}, {5, 512}, {2, 520}, {3, 545}, {514, 520}, {4100, 8}};
+/* Rows, width: around a warp, around what one warp takes (512), and longer; more rows than runs have room for; and one whose
+ * gradients fill 48 KiB of shared memory to the byte. */
+static const int64_t shapes[][2] = {{1, 1}, {3, 33}, {9, 64}, {5, 512}, {2, 520}, {3, 545}, {514, 520}, {4100, 8}, {1, 12288}};
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
 /* Of many rows one kind is enough, and long rows lie on 16 bytes or off it. */

@@ -74,6 +74,33 @@ static void threads_that_part_are_refused(void **state)
     assert_null(pawl_shim_refusal());
 }
 
+/* What a launch may ask for, and what it may not: each side of the limits. */
+static void what_no_gpu_does_is_refused(void **state)
+{
+    enum { KIB = 1 << 10, MOST = 163 * KIB };
+    (void)state;
+    REFUSED(model_launch_of((int64_t)INT32_MAX + 1, 32, 0), "has_array_kernel", "2147483648 blocks", "no GPU does that");
+    REFUSED(model_launch_of(((int64_t)1 << 32) + 1, 32, 0), "4294967297 blocks");
+    REFUSED(model_launch_of(1, 1025, 0), "1025 threads");
+    REFUSED(model_launch_of(1, 32, MOST + 1), "166913 bytes of shared memory");
+    REFUSED(model_launch_of(1, 32, MOST - KIB + 1), "166913 bytes of shared memory, and a block has 166912");
+    model_launch_of(1, 1024, MOST - KIB);
+    assert_int_equal(pawl_shim_most_threads("has_array_kernel"), 1024);
+    REFUSED(model_large_launch_of(32 * KIB), "50176 bytes of shared memory, which the launch has not asked for: a kernel has 49152 unasked");
+    model_large_launch_of(31 * KIB);
+    model_large_launch_of(32 * KIB + 16); /* is asked for */
+}
+
+static void sixteen_bytes_are_moved_on_sixteen(void **state)
+{
+    _Alignas(16) float x[8] = {1, 2, 3, 4, 5, 6, 7, 8}, y[8];
+    (void)state;
+    model_moves_sixteen(x + 4, y);
+    assert_memory_equal(y, x + 4, 16);
+    REFUSED(model_moves_sixteen(x + 1, y), "moves 16 bytes at the address", "which is not on 16, at numbers.h:");
+    REFUSED(model_moves_sixteen(x, y + 2), "moves 16 bytes at the address", "which is not on 16, at numbers.h:");
+}
+
 static void what_was_not_written_is_poison(void **state)
 {
     float y[MODEL_THREADS];
@@ -137,6 +164,7 @@ static void launches_can_be_taken(void **state)
 const struct CMUnitTest shim_tests[] = {
     cmocka_unit_test(threads_wait_for_each_other),    cmocka_unit_test(a_missing_barrier_shows),
     cmocka_unit_test(a_warp_that_is_ahead_shows),
-    cmocka_unit_test(threads_that_part_are_refused),  cmocka_unit_test(what_was_not_written_is_poison),
+    cmocka_unit_test(threads_that_part_are_refused),  cmocka_unit_test(what_no_gpu_does_is_refused),
+    cmocka_unit_test(sixteen_bytes_are_moved_on_sixteen), cmocka_unit_test(what_was_not_written_is_poison),
     cmocka_unit_test(blocks_run_in_a_drawn_order),    cmocka_unit_test(lanes_exchange),
     cmocka_unit_test(launches_can_be_taken),          {NULL, NULL, NULL, NULL, NULL}};
