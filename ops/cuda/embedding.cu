@@ -18,41 +18,112 @@ void pawl_cuda_embedding(pawl_stream s, pawl_tensor table, pawl_tensor ids, pawl
                            data<float>(out)));
 }
 
-/* A block owns some rows of the table and some columns. It looks through all positions, lists those of its rows in their order,
- * a block of threads at a time, and adds them one after another: so each sum runs in the order of the positions. */
-enum { OWNERS = 1024, COLUMNS = 1024 };
+/* A block owns some rows of the table and some columns, V to a thread. It looks through all positions and lists those of its rows in
+ * their order; now and then it sorts the list by rows, and adds each row's up, one after another, beside what the table holds.
+ * So each sum runs in the order of the positions, however many have one token, and a row is read and written once for many. */
+enum { OWNERS = 1024, TURNS = 4, STRIP = TURNS * PAWL_THREADS, LIST = 2 * STRIP, AHEAD = 8, WARPS = PAWL_THREADS / PAWL_WARP };
 
+struct listed {
+    int32_t *position, *row, *sorted; /* sorted: numbers of the list */
+    int *of_warps;                    /* [TURNS, WARPS] */
+    int count;
+};
+
+/* Appends those of a strip of positions whose token is in [first, last). */
+static __device__ __forceinline__ void list_strip(const int32_t *ids, int64_t at, int64_t positions, int64_t first, int64_t last, listed *l)
+{
+    int32_t id[TURNS];
+    uint32_t lanes[TURNS];
+    for (int t = 0; t < TURNS; t++) {
+        const int64_t n = at + t * PAWL_THREADS + threadIdx.x;
+        id[t] = n < positions ? ids[n] : -1;
+    }
+    for (int t = 0; t < TURNS; t++) {
+        lanes[t] = pawl_ballot(id[t] >= first && id[t] < last);
+        if (pawl_lane() == 0) l->of_warps[t * WARPS + pawl_warp()] = __popc(lanes[t]);
+    }
+    __syncthreads();
+    for (int t = 0; t < TURNS; t++) {
+        int before = l->count;
+        for (int w = 0; w < WARPS; w++) {
+            if (w < pawl_warp()) before += l->of_warps[t * WARPS + w];
+            l->count += l->of_warps[t * WARPS + w];
+        }
+        if (!(lanes[t] >> pawl_lane() & 1)) continue;
+        before += __popc(lanes[t] & ((1u << pawl_lane()) - 1));
+        l->position[before] = (int32_t)(at + t * PAWL_THREADS + threadIdx.x);
+        l->row[before] = id[t];
+    }
+    __syncthreads();
+}
+
+/* By rows, those of one row in the order of the list. */
+static __device__ __forceinline__ void sort_list(const listed &l)
+{
+    for (int k = (int)threadIdx.x; k < l.count; k += PAWL_THREADS) {
+        const int32_t row = l.row[k];
+        int before = 0;
+        for (int j = 0; j < l.count; j++) before += l.row[j] < row || (l.row[j] == row && j < k);
+        l.sorted[before] = k;
+    }
+    __syncthreads();
+}
+
+/* This thread's columns, from c on. Gradients are read some ahead of their being added. */
+template <int V>
+static __device__ __forceinline__ void add_list(const listed &l, const float *dout, int64_t width, int64_t c, float *dtable)
+{
+    some<V> sum = {}, next[AHEAD] = {};
+    int32_t row = -1;
+    for (int k = 0; k < l.count && c < width; k += AHEAD) {
+        for (int j = 0; j < AHEAD; j++)
+            if (k + j < l.count) next[j] = take<V>(dout + l.position[l.sorted[k + j]] * width, c, width);
+        for (int j = 0; j < AHEAD; j++) {
+            if (k + j >= l.count) break;
+            const int32_t of = l.row[l.sorted[k + j]];
+            if (of != row) {
+                if (row >= 0) give(dtable + row * width, c, width, sum);
+                sum = take<V>(dtable + of * width, c, width);
+                row = of;
+            }
+            for (int i = 0; i < V; i++) sum.x[i] += next[j].x[i];
+        }
+    }
+    if (row >= 0) give(dtable + row * width, c, width, sum);
+    __syncthreads();
+}
+
+template <int V>
 static __global__ void embedding_dw_kernel(const float *dout, const int32_t *ids, int64_t positions, int64_t rows, int64_t width,
                                            int64_t each, float *dtable)
 {
-    enum { WARPS = PAWL_THREADS / PAWL_WARP };
-    PAWL_SHARED(int32_t, list, PAWL_THREADS);
-    PAWL_SHARED(int32_t, of_warps, WARPS);
-    const int64_t owners = (rows + each - 1) / each, first = blockIdx.x % owners * each, last = first + each;
-    const int64_t column = blockIdx.x / owners * COLUMNS, end = column + COLUMNS < width ? column + COLUMNS : width;
-    for (int64_t at = 0; at < positions; at += PAWL_THREADS) {
-        const int64_t n = at + threadIdx.x;
-        const int mine = n < positions && ids[n] >= first && ids[n] < last;
-        const uint32_t lanes = pawl_ballot(mine);
-        int before = 0, all = 0;
-        if (pawl_lane() == 0) of_warps[pawl_warp()] = __popc(lanes);
-        __syncthreads();
-        for (int w = 0; w < WARPS; w++) {
-            if (w < pawl_warp()) before += of_warps[w];
-            all += of_warps[w];
-        }
-        if (mine) list[before + __popc(lanes & ((1u << pawl_lane()) - 1))] = (int32_t)n;
-        __syncthreads();
-        for (int k = 0; k < all; k++) {
-            const int64_t from = list[k] * width, to = ids[list[k]] * width;
-            for (int64_t c = column + threadIdx.x; c < end; c += PAWL_THREADS) dtable[to + c] += dout[from + c];
-        }
+    PAWL_SHARED(int32_t, position, LIST);
+    PAWL_SHARED(int32_t, row, LIST);
+    PAWL_SHARED(int32_t, sorted, LIST);
+    PAWL_SHARED(int, of_warps, TURNS *WARPS);
+    const int64_t owners = (rows + each - 1) / each, first = blockIdx.x % owners * each;
+    const int64_t c = (blockIdx.x / owners * PAWL_THREADS + threadIdx.x) * V;
+    listed l = {position, row, sorted, of_warps, 0};
+    for (int64_t at = 0; at < positions; at += STRIP) {
+        list_strip(ids, at, positions, first, first + each, &l);
+        if (l.count <= LIST - STRIP && at + STRIP < positions) continue;
+        sort_list(l);
+        add_list<V>(l, dout, width, c, dtable);
+        l.count = 0;
     }
+}
+
+template <int V> static void add_rows(pawl_stream s, pawl_tensor dout, pawl_tensor ids, pawl_tensor dtable)
+{
+    const int64_t rows = dtable.dim[0], width = last_dim(dtable), each = blocks_of(rows, OWNERS);
+    PAWL_LAUNCH(embedding_dw_kernel<V>, blocks_of(rows, each) * blocks_of(width, PAWL_THREADS * V), PAWL_THREADS, 0, s, data<float>(dout),
+                data<int32_t>(ids), count_of(ids), rows, width, each, data<float>(dtable));
 }
 
 void pawl_cuda_embedding_dw(pawl_stream s, pawl_tensor dout, pawl_tensor ids, pawl_tensor dtable)
 {
-    const int64_t V = dtable.dim[0], D = last_dim(dtable), each = blocks_of(V, OWNERS);
-    PAWL_LAUNCH(embedding_dw_kernel, blocks_of(V, each) * blocks_of(D, COLUMNS), PAWL_THREADS, 0, s, data<float>(dout),
-                data<int32_t>(ids), count_of(ids), V, D, each, data<float>(dtable));
+    if (last_dim(dtable) % 4 == 0 && on_sixteen(dout.data, dtable.data))
+        add_rows<4>(s, dout, ids, dtable);
+    else
+        add_rows<1>(s, dout, ids, dtable);
 }

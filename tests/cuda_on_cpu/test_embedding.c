@@ -3,13 +3,14 @@
 
 static void embedding(void **state)
 {
-    static const int64_t of[][3] = {{1, 1, 1}, {7, 5, 33}, {300, 50, 40}, {70, 3000, 8}, {300, 2, 1031}}; /* positions, V, D */
+    /* positions, V, D, tokens that occur: a list of several rows; more positions of one token than are listed at a time */
+    static const int64_t of[][4] = {{1, 1, 1, 1}, {7, 5, 33, 5}, {300, 50, 40, 50}, {70, 3000, 8, 12}, {300, 2, 1031, 2}, {5000, 3, 4, 2}};
     (void)state;
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < 6; i++)
         BOTH_TYPES(low)
         {
             const int64_t N = of[i][0], V = of[i][1], D = of[i][2];
-            const pawl_tensor table = values(low, V, D, 1), ids = ids_below(N, (int32_t)V), out = output("out", 0, N, D),
+            const pawl_tensor table = values(low, V, D, 1), ids = ids_below(N, (int32_t)of[i][3]), out = output("out", 0, N, D),
                               dtable = changed("dtable", floats(V, D, 1)), dout = floats(N, D, 1);
             AGREE(0, pawl_embedding(at_hand.cpu, table, ids, out) || pawl_embedding_dw(at_hand.cpu, dout, ids, dtable),
                   (pawl_cuda_embedding(NULL, table, ids, out), pawl_cuda_embedding_dw(NULL, dout, ids, dtable)));
