@@ -358,35 +358,89 @@ void pawl_cuda_attention_backward(pawl_stream s, const pawl_attend *o, pawl_tens
                            dqkv.data));
 }
 
-/* One query against a cache. A block to a head: a thread to a key, then a thread to a column of the values. */
-static __global__ void attend_cached_kernel(pawl_attend o, const float *q, const float *keys, const float *values, int64_t first,
-                                            int64_t last, float *out)
+/* One query against a cache. A block to a head: its warps take keys in turn, some at a time, and have a running softmax each; lanes have
+ * the head's columns, so keys and values are read side by side. At the end the warps' sums are added up in their order. */
+enum { CACHED_THREADS = 512, CACHED_WARPS = CACHED_THREADS / PAWL_WARP, AT_A_TIME = 4 };
+
+/* Columns lane, lane + 32, ... of a row of `width`; zeros beyond it. */
+template <int M> static __device__ __forceinline__ some<M> columns_at(const float *row, int64_t width)
 {
-    enum { WARPS = PAWL_THREADS / PAWL_WARP };
-    PAWL_SHARED(float, p, PAWL_THREADS);
-    const int64_t K = o.head_dim, stride = o.kv_heads * K, head = blockIdx.x, kv = head / (o.heads / o.kv_heads) * K;
-    const int c = (int)threadIdx.x;
-    float most = lowest, sum = 0, to = 0;
-    for (int64_t key = first; key <= last; key += PAWL_THREADS) {
-        const int64_t j = key + threadIdx.x, left = last - key + 1, count = left < (int64_t)blockDim.x ? left : (int64_t)blockDim.x;
-        float score = 0;
-        for (int64_t i = 0; i < K && j <= last; i++) score = pawl_fma(q[head * K + i], keys[j * stride + kv + i], score);
-        score = j <= last ? o.scale * score : -INFINITY;
-        const float top = pawl_greater::of(pawl_block_reduce<WARPS, pawl_greater>(score), most);
-        const float shrink = pawl_softmax_rule(most, top);
-        p[threadIdx.x] = pawl_softmax_rule(score, top);
-        sum = sum * shrink + pawl_block_reduce<WARPS, pawl_plus>(p[threadIdx.x]); /* its barriers make p whole */
-        most = top;
-        to *= shrink;
-        for (int64_t i = 0; i < count && c < K; i++) to = pawl_fma(p[i], values[(key + i) * stride + kv + c], to);
-        __syncthreads();
+    some<M> s;
+    for (int m = 0; m < M; m++) {
+        const int c = pawl_lane() + PAWL_WARP * m;
+        s.x[m] = c < width ? row[c] : 0.0f;
     }
-    if (c < K) out[head * K + c] = to / sum;
+    return s;
+}
+
+/* A warp's running softmax over its keys. */
+template <int M> struct softened {
+    float most, sum;
+    some<M> to;
+};
+
+template <int M>
+static __device__ __forceinline__ void pass_by(const pawl_attend &o, const some<M> &q, const float *keys, const float *values, int64_t count,
+                                               softened<M> *s)
+{
+    const int64_t K = o.head_dim, stride = o.kv_heads * K;
+    some<M> k[AT_A_TIME], v[AT_A_TIME];
+    float score[AT_A_TIME], top = s->most;
+    for (int j = 0; j < AT_A_TIME; j++) {
+        k[j] = columns_at<M>(keys + j * stride, j < count ? K : 0);
+        v[j] = columns_at<M>(values + j * stride, j < count ? K : 0);
+    }
+    for (int j = 0; j < AT_A_TIME; j++) {
+        float sum = 0;
+        for (int m = 0; m < M; m++) sum = pawl_fma(q.x[m], k[j].x[m], sum);
+        sum = pawl_warp_reduce<pawl_plus>(sum);
+        score[j] = j < count ? o.scale * sum : -INFINITY;
+        top = pawl_greater::of(score[j], top);
+    }
+    const float shrink = pawl_softmax_rule(s->most, top);
+    s->most = top;
+    s->sum *= shrink;
+    for (int m = 0; m < M; m++) s->to.x[m] *= shrink;
+    for (int j = 0; j < AT_A_TIME; j++) {
+        const float p = pawl_softmax_rule(score[j], top);
+        s->sum += p;
+        for (int m = 0; m < M; m++) s->to.x[m] = pawl_fma(p, v[j].x[m], s->to.x[m]);
+    }
+}
+
+template <int M>
+static __global__ void __launch_bounds__(CACHED_THREADS) attend_cached_kernel(pawl_attend o, const float *q, const float *keys, const float *values,
+                                                                              int64_t first, int64_t last, float *out)
+{
+    enum { COLUMNS = PAWL_WARP * M, STEP = CACHED_WARPS * AT_A_TIME };
+    PAWL_SHARED(float, of_warps, CACHED_WARPS *COLUMNS);
+    PAWL_SHARED(float, most, CACHED_WARPS);
+    PAWL_SHARED(float, sums, CACHED_WARPS);
+    const int64_t K = o.head_dim, stride = o.kv_heads * K, head = blockIdx.x, kv = head / (o.heads / o.kv_heads) * K;
+    const some<M> mine = columns_at<M>(q + head * K, K);
+    softened<M> s = {lowest, 0, {}};
+    for (int64_t key = first + pawl_warp() * AT_A_TIME; key <= last; key += STEP)
+        pass_by<M>(o, mine, keys + key * stride + kv, values + key * stride + kv, last - key + 1, &s);
+    for (int m = 0; m < M; m++) of_warps[pawl_warp() * COLUMNS + pawl_lane() + PAWL_WARP * m] = s.to.x[m];
+    if (pawl_lane() == 0) {
+        most[pawl_warp()] = s.most;
+        sums[pawl_warp()] = s.sum;
+    }
+    const float top = pawl_block_reduce<CACHED_WARPS, pawl_greater>(s.most); /* its barriers make the arrays whole */
+    for (int c = (int)threadIdx.x; c < K; c += CACHED_THREADS) {
+        float sum = 0, to = 0;
+        for (int w = 0; w < CACHED_WARPS; w++) {
+            const float share = pawl_softmax_rule(most[w], top);
+            sum = pawl_fma(share, sums[w], sum);
+            to = pawl_fma(share, of_warps[w * COLUMNS + c], to);
+        }
+        out[head * K + c] = to / sum;
+    }
 }
 
 void pawl_cuda_attention_cached(pawl_stream s, const pawl_attend *a, pawl_tensor q, pawl_tensor keys, pawl_tensor values,
                                 int64_t first, int64_t last, pawl_tensor out)
 {
-    PAWL_LAUNCH(attend_cached_kernel, a->heads, PAWL_THREADS, 0, s, *a, data<float>(q), data<float>(keys), data<float>(values),
-                first, last, data<float>(out));
+    BY_COLUMNS(a->head_dim, PAWL_LAUNCH(attend_cached_kernel<M>, a->heads, CACHED_THREADS, 0, s, *a, data<float>(q), data<float>(keys),
+                                        data<float>(values), first, last, data<float>(out)));
 }
