@@ -13,7 +13,7 @@ static const float lowest = -1e30f; /* below every logit, and still a number: wh
 struct head_rows {
     const int32_t *targets;
     float *logits, *loss, *named; /* named [count, k]: the logits of soft targets */
-    int64_t first, vocab, tokens;
+    int64_t first, vocab, ld, tokens;
     const float *row_weights;
     float scale;
     int differentiates, squares, has_labels; /* soft.k, top.k 0: none */
@@ -344,7 +344,7 @@ template <int P, class T> static __device__ __forceinline__ void clear(const hea
 template <int P, class T> static __global__ void __launch_bounds__(ROW_THREADS, 2) head_rows_kernel(head_rows h)
 {
     const int64_t n = h.first + blockIdx.x, b = h.tokens > 0 ? n / h.tokens : 0;
-    float *z = h.logits + blockIdx.x * h.vocab;
+    float *z = h.logits + blockIdx.x * h.ld;
     const float scale = h.row_weights ? h.row_weights[b] : h.scale;
     const bool soft = h.soft.k > 0 && h.soft.row_weights[b] != 0.0f;
     int32_t target = h.targets[n];
@@ -375,15 +375,16 @@ size_t pawl_cuda_head_rows_scratch_bytes(int64_t count, int64_t vocab, int64_t k
     return (size_t)(count * k) * sizeof(float);
 }
 
-void pawl_cuda_head_rows(pawl_stream s, const pawl_head *h, int64_t first, int64_t count, int64_t vocab, float *logits, void *scratch)
+void pawl_cuda_head_rows(pawl_stream s, const pawl_head *h, int64_t first, int64_t count, int64_t vocab, float *logits, int64_t ld,
+                         void *scratch)
 {
     const pawl_head_extra *x = &h->extra;
-    head_rows r = {h->targets, logits,       data<float>(h->loss), (float *)scratch, first, vocab, x->tokens, x->row_weights,
+    head_rows r = {h->targets, logits,       data<float>(h->loss), (float *)scratch, first, vocab, ld, x->tokens, x->row_weights,
                    h->scale,   h->dhidden.data != nullptr, x->squares, x->labels != nullptr, {}, {}, {}};
     if (x->soft) r.soft = *x->soft;
     if (x->top) r.top = *x->top;
     if (x->labels) r.labels = *x->labels;
-    const bool wide = vocab % 8 == 0 && on_sixteen(logits);
+    const bool wide = ld % 8 == 0 && on_sixteen(logits);
     BY_TYPE(h->w, if (wide) PAWL_LAUNCH((head_rows_kernel<8, T>), count, ROW_THREADS, 0, s, r);
             else PAWL_LAUNCH((head_rows_kernel<1, T>), count, ROW_THREADS, 0, s, r));
 }

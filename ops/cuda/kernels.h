@@ -103,12 +103,13 @@ void pawl_cuda_attention_cached(pawl_stream s, const pawl_attend *a, pawl_tensor
                                 int64_t first, int64_t last, pawl_tensor out);
 
 /* ---- head.cu ---- */
-/* A chunk of the head between its products: logits [count, V] of positions [first, first + count) become their losses (h->loss and
+/* A chunk of the head between its products: logits [count, V], their rows ld >= V numbers apart, of positions [first, first + count) become their losses (h->loss and
  * what h->extra asks for); and where h->dhidden.data is not NULL the gradients, in their place: of f32, or where h->w is of bf16 of bf16 in
- * the first half of each row, which is then 2 V numbers from the next. A position that is not trained has no loss and a
+ * the first half of each row, which is then 2 ld numbers from the next. Fastest where ld is a multiple of 8. A position that is not trained has no loss and a
  * gradient of zeros. k: of soft targets, 0 for none. */
 size_t pawl_cuda_head_rows_scratch_bytes(int64_t count, int64_t V, int64_t k);
-void pawl_cuda_head_rows(pawl_stream s, const pawl_head *h, int64_t first, int64_t count, int64_t V, float *logits, void *scratch);
+void pawl_cuda_head_rows(pawl_stream s, const pawl_head *h, int64_t first, int64_t count, int64_t V, float *logits, int64_t ld,
+                         void *scratch);
 
 /* ---- columns.cu ---- */
 /* What sums over `rows` rows need for each of `width` columns. */

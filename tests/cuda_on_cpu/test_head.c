@@ -64,15 +64,18 @@ static pawl_head_extra extra_of(const wish *w, int64_t V, extras *e)
     return x;
 }
 
-/* The kernel's logits: hidden's numbers, in room of f32. The gradients that it leaves there go where the CPU has its own. */
-static void run_kernel(const pawl_head *h, int64_t V, float *logits, void *scratch)
+/* The kernel's logits: hidden's numbers, in room of f32, rows of ld, of which the rest is poison. The gradients that it leaves there go
+ * where the CPU has its own. */
+static void run_kernel(const pawl_head *h, int64_t V, float *logits, int64_t ld, void *scratch)
 {
     const int low = h->w.dtype == PAWL_BF16;
-    pawl_convert(h->hidden.data, h->hidden.dtype, logits, PAWL_F32, N * V);
+    memset(logits, 0xff, (size_t)(N * ld) * sizeof *logits);
+    for (int64_t n = 0; n < N; n++)
+        pawl_convert((char *)h->hidden.data + (size_t)(n * V) * pawl_dtype_bytes(h->hidden.dtype), h->hidden.dtype, logits + n * ld, PAWL_F32, V);
     for (int64_t first = 0; first < N; first += 4) /* in chunks */
-        pawl_cuda_head_rows(NULL, h, first, N - first < 4 ? N - first : 4, V, logits + first * V, scratch);
+        pawl_cuda_head_rows(NULL, h, first, N - first < 4 ? N - first : 4, V, logits + first * ld, ld, scratch);
     for (int64_t n = 0; n < N && h->dhidden.data; n++)
-        pawl_convert(logits + n * V, low ? PAWL_BF16 : PAWL_F32, (float *)h->dhidden.data + n * V, PAWL_F32, V);
+        pawl_convert(logits + n * ld, low ? PAWL_BF16 : PAWL_F32, (float *)h->dhidden.data + n * V, PAWL_F32, V);
 }
 
 static void run(const wish *w, int64_t V, int low, int differentiates)
@@ -93,9 +96,10 @@ static void run(const wish *w, int64_t V, int low, int differentiates)
                          .loss = output("loss", 0, 0, N),
                          .dhidden = differentiates ? output("dlogits", 0, N, V) : nothing,
                          .extra = extra_of(w, V, &e)};
-    float *logits = bytes_of((size_t)(N * V) * sizeof *logits, (size_t)at_hand.shift * sizeof *logits);
+    const int64_t ld = at_hand.shift ? V : (V + 7) / 8 * 8; /* numbers one at a time, or eight */
+    float *logits = bytes_of((size_t)(N * ld) * sizeof *logits, (size_t)at_hand.shift * sizeof *logits);
     void *scratch = scratch_of(pawl_cuda_head_rows_scratch_bytes(4, V, w->soft ? e.soft.k : 0) + 1);
-    AGREE(low ? 4e-3 : 2e-6, pawl_head_loss(at_hand.cpu, &h), run_kernel(&h, V, logits, scratch));
+    AGREE(low ? 4e-3 : 2e-6, pawl_head_loss(at_hand.cpu, &h), run_kernel(&h, V, logits, ld, scratch));
 }
 
 static void head_rows(void **state)
