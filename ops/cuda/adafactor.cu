@@ -5,7 +5,7 @@
 #include "ops/backend.h"
 #include "ops/cuda/numbers.h"
 
-enum { WARPS = PAWL_THREADS / PAWL_WARP };
+enum { WARPS = PAWL_THREADS / PAWL_WARP, PANEL_THREADS = 1024 };
 
 struct factors {
     float *row, *col;
@@ -63,19 +63,19 @@ static __device__ __forceinline__ float row_root(const factors &f, int64_t row)
     return 1.0f / sqrtf((float)((double)f.row[row] / f.two[0]));
 }
 
-/* A block to a panel. */
-static __global__ void adafactor_updates_kernel(factors f, const float *g)
+/* A block to a panel: a large one, for a matrix has few panels. */
+static __global__ void __launch_bounds__(PANEL_THREADS) adafactor_updates_kernel(factors f, const float *g)
 {
     const int64_t first = blockIdx.x * (int64_t)PAWL_ADAFACTOR_ROWS, last = first + PAWL_ADAFACTOR_ROWS;
     double sum = 0;
     for (int64_t row = first; row < last && row < f.rows; row++) {
         const float root = row_root(f, row);
-        for (int64_t j = threadIdx.x; j < f.cols; j += PAWL_THREADS) {
+        for (int64_t j = threadIdx.x; j < f.cols; j += PANEL_THREADS) {
             const double u = (double)pawl_adafactor_update_rule(g[row * f.cols + j], root * f.columns[j], f.k);
             sum += u * u;
         }
     }
-    sum = pawl_block_reduce<WARPS, pawl_plus>(sum);
+    sum = pawl_block_reduce<PANEL_THREADS / PAWL_WARP, pawl_plus>(sum);
     if (threadIdx.x == 0) f.sums[blockIdx.x] = sum;
 }
 
@@ -132,7 +132,7 @@ static void matrix_passes(pawl_stream s, factors f, float *w, const float *g, co
     PAWL_LAUNCH(adafactor_panels_kernel, blocks_of(f.panels * f.cols, PAWL_THREADS), PAWL_THREADS, 0, s, f, g);
     PAWL_LAUNCH(adafactor_columns_kernel, blocks_of(f.cols, PAWL_THREADS), PAWL_THREADS, 0, s, f);
     PAWL_LAUNCH(adafactor_mean_kernel, f.rows > 0, PAWL_THREADS, 0, s, f);
-    PAWL_LAUNCH(adafactor_updates_kernel, f.panels, PAWL_THREADS, 0, s, f, g);
+    PAWL_LAUNCH(adafactor_updates_kernel, f.panels, PANEL_THREADS, 0, s, f, g);
     PAWL_LAUNCH(adafactor_rate_kernel, f.rows > 0, PAWL_THREADS, 0, s, f, f.panels, count, k->lr, k->clip_threshold);
     PAWL_LAUNCH(adafactor_step_kernel, blocks_of(count, PAWL_THREADS), PAWL_THREADS, 0, s, f, w, g);
 }

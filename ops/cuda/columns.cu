@@ -108,24 +108,40 @@ void pawl_cuda_add_columns(pawl_stream s, pawl_tensor x, pawl_tensor gain, pawl_
                 O, PAWL_ADD, data<float>(y) + first, last_dim(y));
 }
 
-/* A block to a row. */
-static __global__ void low_rank_norms_kernel(const float *w, const float *a, const float *b, int64_t width, int64_t rank,
+/* A block to some rows, so that a is read once for all of them; b's rows lie in shared memory, side by side for each k. */
+enum { NORM_ROWS = 8 };
+
+static __global__ void low_rank_norms_kernel(const float *w, const float *a, const float *b, int64_t rows, int64_t width, int64_t rank,
                                              float scale, float *norms)
 {
-    const int64_t o = blockIdx.x;
-    double squares = 0;
-    for (int64_t i = threadIdx.x; i < width; i += PAWL_THREADS) {
-        float sum = 0;
-        for (int64_t k = 0; k < rank; k++) sum += b[o * rank + k] * a[k * width + i];
-        const double x = (double)(w[o * width + i] + scale * sum);
-        squares += x * x;
+    float *of_b = (float *)pawl_dynamic_shared();
+    const int64_t first = (int64_t)blockIdx.x * NORM_ROWS;
+    double squares[NORM_ROWS] = {};
+    for (int64_t i = threadIdx.x; i < rank * NORM_ROWS; i += PAWL_THREADS) {
+        const int64_t o = first + i % NORM_ROWS;
+        of_b[i] = o < rows ? b[o * rank + i / NORM_ROWS] : 0.0f;
     }
-    squares = pawl_block_reduce<PAWL_THREADS / PAWL_WARP, pawl_plus>(squares);
-    if (threadIdx.x == 0) norms[o] = (float)sqrt(squares);
+    __syncthreads();
+    for (int64_t i = threadIdx.x; i < width; i += PAWL_THREADS) {
+        some<NORM_ROWS> sum = {};
+        for (int64_t k = 0; k < rank; k++) {
+            const float x = a[k * width + i];
+            const some<NORM_ROWS> y = take<NORM_ROWS>(of_b, k * NORM_ROWS, rank * NORM_ROWS);
+            for (int r = 0; r < NORM_ROWS; r++) sum.x[r] += y.x[r] * x;
+        }
+        for (int r = 0; r < NORM_ROWS; r++) {
+            const double x = first + r < rows ? (double)(w[(first + r) * width + i] + scale * sum.x[r]) : 0.0;
+            squares[r] += x * x;
+        }
+    }
+    for (int r = 0; r < NORM_ROWS; r++) {
+        const double all = pawl_block_reduce<PAWL_THREADS / PAWL_WARP, pawl_plus>(squares[r]);
+        if (threadIdx.x == 0 && first + r < rows) norms[first + r] = (float)sqrt(all);
+    }
 }
 
 void pawl_cuda_low_rank_norms(pawl_stream s, pawl_tensor w, pawl_tensor a, pawl_tensor b, float scale, pawl_tensor norms)
 {
-    PAWL_LAUNCH(low_rank_norms_kernel, w.dim[0], PAWL_THREADS, 0, s, data<float>(w), data<float>(a), data<float>(b), w.dim[1],
-                a.dim[0], scale, data<float>(norms));
+    PAWL_LAUNCH(low_rank_norms_kernel, blocks_of(w.dim[0], NORM_ROWS), PAWL_THREADS, (size_t)(a.dim[0] * NORM_ROWS) * sizeof(float), s,
+                data<float>(w), data<float>(a), data<float>(b), w.dim[0], w.dim[1], a.dim[0], scale, data<float>(norms));
 }

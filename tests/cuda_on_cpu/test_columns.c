@@ -66,9 +66,9 @@ static void biases(void **state)
 
 static void low_rank_norms(void **state)
 {
-    static const int64_t of[][3] = {{1, 1, 1}, {5, 33, 4}, {3, 700, 8}, {2, 256, 16}}; /* rows, width, rank */
+    static const int64_t of[][3] = {{1, 1, 1}, {5, 33, 4}, {3, 700, 8}, {2, 256, 16}, {19, 70, 3}}; /* rows, width, rank */
     (void)state;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 5; i++) {
         const int64_t O = of[i][0], I = of[i][1], r = of[i][2];
         const pawl_tensor w = floats(O, I, 1), a = floats(r, I, 1), b = floats(O, r, 1), norms = output("norms", 0, 0, O);
         AGREE(2e-7, pawl_low_rank_norms(at_hand.cpu, w, a, b, 0.5f, norms),
