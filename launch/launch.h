@@ -90,7 +90,7 @@ void pawl_end_preparing(void);
 /* ---- Opening what a run is made of ---- */
 typedef struct pawl_opened {
     pawl_run_config config;
-    json_t *configuration, *base, *parent;
+    json_t *configuration, *base, *parent, *products;
     char tokenizer_spec[1024];
     pawl_tokenizer *tokenizer;
     pawl_model *model;
@@ -122,6 +122,9 @@ void pawl_close_run(pawl_opened *o);
 /* Puts numbers in the place of `auto`: those that checkpoint (NULL or "": none) was made with, else what rank 0 plans for the
  * least memory that a rank has. Collective. */
 PAWL_MUST pawl_status pawl_resolve_auto(pawl_comm *c, pawl_opened *o, const char *checkpoint);
+/* Which algorithms products are computed by (tune_products): those that checkpoint (NULL or "": none) was computed by, where rank 0's device takes
+ * them, else what rank 0 times. Every rank's device then has them, and o->parts.products. Collective. */
+PAWL_MUST pawl_status pawl_resolve_products(pawl_comm *c, pawl_opened *o, const char *checkpoint);
 PAWL_MUST pawl_status pawl_set_micro(pawl_opened *o, int64_t micro);
 
 /* ---- Machines that a plan knows (devices.c) ---- */
@@ -163,7 +166,8 @@ typedef struct pawl_loaded {
 } pawl_loaded;
 PAWL_MUST pawl_status pawl_load_model(const char *path, pawl_which which, pawl_device *d, pawl_loaded *out);
 void pawl_unload_model(pawl_loaded *l);
-/* The configuration of the run that made path; NULL for what no run of ours made. */
+/* Lineage, or of it the configuration, of the run that made path; NULL for what no run of ours made. */
+PAWL_MUST pawl_status pawl_run_lineage(const char *path, json_t **out);
 PAWL_MUST pawl_status pawl_run_configuration(const char *path, json_t **out);
 /* Leaves the template of the run that made path in dir, an exported folder, unless it is the tokenizer's own. Local. */
 PAWL_MUST pawl_status pawl_chat_export(const char *path, const char *dir);

@@ -156,6 +156,7 @@ static void fill_parts(pawl_comm *c, pawl_opened *o)
                             .configuration = o->configuration,
                             .configuration_diff = pawl_config_diff,
                             .base = o->base,
+                            .products = o->products,
                             .adapter = o->adapter,
                             .adapter_settings = o->adapter_settings,
                             .adapter_start = o->adapter_start,
@@ -239,5 +240,6 @@ void pawl_close_run(pawl_opened *o)
     json_decref(o->adapter_start);
     json_decref(o->base);
     json_decref(o->parent);
+    json_decref(o->products);
     memset(o, 0, sizeof *o);
 }

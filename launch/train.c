@@ -246,6 +246,7 @@ static pawl_status train(job *j, int *stopped, int *exit_status)
     j->o.parts.fill_self = j;
     if (j->profiled) j->o.parts.profile = &j->profile;
     PAWL_TRY(pawl_resolve_auto(j->comm, &j->o, j->resume));
+    PAWL_TRY(pawl_resolve_products(j->comm, &j->o, j->resume));
     PAWL_TRY(pawl_trainer_open(&j->o.parts, &j->trainer));
     pawl_watch("loading the weights", (double)j->o.config.comm.phase_seconds);
     PAWL_TRY(fill_weights(j));

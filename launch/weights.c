@@ -114,7 +114,7 @@ pawl_status pawl_describe_adapter(const char *path, json_t **settings, json_t **
     return s;
 }
 
-pawl_status pawl_run_configuration(const char *path, json_t **out)
+pawl_status pawl_run_lineage(const char *path, json_t **out)
 {
     pawl_checkpoint *k;
     json_t *lineage;
@@ -123,9 +123,18 @@ pawl_status pawl_run_configuration(const char *path, json_t **out)
     if (is_hugging_face(path) || pawl_is_gguf(path) || is_adapter_folder(path)) return PAWL_OK;
     PAWL_TRY(pawl_checkpoint_open(path, &k));
     pawl_status s = pawl_json_object(pawl_checkpoint_manifest(k), "lineage", pawl_checkpoint_path(k), &lineage);
-    if (s == PAWL_OK) *out = json_incref(json_object_get(lineage, "configuration"));
+    if (s == PAWL_OK) *out = json_incref(lineage);
     pawl_checkpoint_close(k);
     return s;
+}
+
+pawl_status pawl_run_configuration(const char *path, json_t **out)
+{
+    json_t *lineage;
+    PAWL_TRY(pawl_run_lineage(path, &lineage));
+    *out = json_incref(json_object_get(lineage, "configuration"));
+    json_decref(lineage);
+    return PAWL_OK;
 }
 
 /* A checkpoint's lineage says what the model is and what opens its tokenizer. */

@@ -98,6 +98,7 @@ pawl_tensor pawl_frozen_part(const pawl_frozen *f, int64_t layer, pawl_slot s);
 /* Calls body for rows [first, first + rows) of the group that begins at a slot, so many at a time as there is scratch
  * for; row counts from `first`. */
 typedef pawl_status (*pawl_rows_body)(void *self, pawl_tensor w, int64_t row);
+int64_t pawl_frozen_panel_rows(const pawl_model *m, pawl_slot group); /* so many, where weights are coded */
 PAWL_MUST pawl_status pawl_frozen_rows(const pawl_frozen *f, pawl_device *d, int64_t layer, pawl_slot group,
                                        int64_t first, int64_t rows, pawl_rows_body body, void *self);
 

@@ -64,9 +64,9 @@ static void place_coded(pawl_frozen *f, pawl_arena *a, int64_t layer)
     }
 }
 
-static int64_t panel_rows(const pawl_frozen *f, pawl_slot group)
+int64_t pawl_frozen_panel_rows(const pawl_model *m, pawl_slot group)
 {
-    const int64_t rows = f->m->rows[group], some = PANEL_FLOATS / f->m->cols[group];
+    const int64_t rows = m->rows[group], some = PANEL_FLOATS / m->cols[group];
     return some < 1 ? 1 : some < rows ? some : rows;
 }
 
@@ -85,7 +85,7 @@ static void lay_out(pawl_frozen *f, pawl_arena *a)
     if (f->code == PAWL_CODE_NONE) return;
     for (int64_t l = 0; l < L; l++) place_coded(f, a, l);
     for (int g = 0; g < GROUPS; g++) {
-        const int64_t count = panel_rows(f, groups[g]) * f->m->cols[groups[g]];
+        const int64_t count = pawl_frozen_panel_rows(f->m, groups[g]) * f->m->cols[groups[g]];
         panel = count > panel ? count : panel;
     }
     f->panel = pawl_take_bytes(a, (size_t)panel * pawl_dtype_bytes(f->type));
@@ -277,7 +277,7 @@ pawl_status pawl_frozen_read(const pawl_frozen *f, int tensor, float *to)
 pawl_status pawl_frozen_rows(const pawl_frozen *f, pawl_device *d, int64_t layer, pawl_slot group, int64_t first,
                              int64_t rows, pawl_rows_body body, void *self)
 {
-    const int64_t cols = f->m->cols[group], each = panel_rows(f, group);
+    const int64_t cols = f->m->cols[group], each = pawl_frozen_panel_rows(f->m, group);
     if (f->code == PAWL_CODE_NONE) {
         const pawl_stretch w = {pawl_frozen_part(f, layer, group).data, 0, f->type};
         return body(self, pawl_view_as(f->type, pawl_number_at(w, first * cols), rows, cols), 0);

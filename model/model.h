@@ -247,6 +247,10 @@ PAWL_MUST pawl_status pawl_adapter_work_open(const pawl_adapter *a, const pawl_c
 void pawl_adapter_work_close(pawl_adapter_work *w);
 size_t pawl_adapter_work_bytes(const pawl_adapter *a, const pawl_capacity *c); /* the plan */
 
+/* Computes every product of a pass once, forward and backward, as such a slot's passes have them, over random numbers in memory of its own
+ * on of->device: for pawl_device_tune, whose shapes have been reserved. code: of the weights under an adapter. Local. Errors: EMEM, and those of ops. */
+PAWL_MUST pawl_status pawl_model_products(const pawl_model *m, const pawl_adapter *adapter, pawl_code code, const pawl_capacity *of);
+
 /* Activations of one slot. */
 typedef struct pawl_activations pawl_activations;
 PAWL_MUST pawl_status pawl_activations_open(const pawl_model *m, const pawl_capacity *c, pawl_activations **out);

@@ -30,6 +30,10 @@ typedef struct pawl_ops {
     const char *(*describe)(const pawl_device *d);
     double (*gemm_rate)(pawl_device *d, pawl_dtype type);
     double (*memory_rate)(pawl_device *d);
+    /* Algorithms of products, as in ops.h; where there are none to choose from, tune is 0 and the table is empty. */
+    int (*tune)(pawl_device *d, int on);
+    pawl_status (*algorithms)(const pawl_device *d, pawl_text *out);
+    pawl_status (*choose)(pawl_device *d, const char *table);
     /* Memory, as in ops.h. upload and download are never asked for the same address on both sides. */
     int shares_memory;
     pawl_status (*take)(pawl_device *d, pawl_side_of side, size_t bytes, const char *what, void **out);

@@ -62,6 +62,21 @@ double pawl_device_memory_rate(pawl_device *d)
     return d->ops->memory_rate(d);
 }
 
+int pawl_device_tune(pawl_device *d, int on)
+{
+    return d->ops->tune(d, on);
+}
+
+pawl_status pawl_device_algorithms(const pawl_device *d, pawl_text *out)
+{
+    return d->ops->algorithms(d, out);
+}
+
+pawl_status pawl_device_choose(pawl_device *d, const char *table)
+{
+    return d->ops->choose(d, table);
+}
+
 int pawl_device_shares_memory(const pawl_device *d)
 {
     return !d || d->ops->shares_memory;

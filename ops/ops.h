@@ -16,6 +16,7 @@
 #include "core/arena.h"
 #include "core/status.h"
 #include "core/tensor.h"
+#include "core/text.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -67,6 +68,19 @@ double pawl_device_gemm_rate(pawl_device *d, pawl_dtype type);
 /* Bytes a second that all threads together read and write, best of a few; takes so many for the while. */
 enum { PAWL_MEMORY_RATE_BYTES = 64 << 20 };
 double pawl_device_memory_rate(pawl_device *d);
+
+/* ---- Algorithms of matrix products, timed and chosen (decision 0045) ----
+ * A backend whose library has more than one algorithm for a product takes the library's first answer, unless a table says
+ * otherwise. Algorithms may differ in bits. */
+/* While it is on, algorithms are timed for every product of a shape that has none yet, on the arrays it is called with: what such a
+ * call leaves in its result is not defined. 0: there is nothing to choose here. */
+int pawl_device_tune(pawl_device *d, int on);
+/* What was chosen, a line a product; nothing where nothing was. Errors: EMEM. */
+PAWL_MUST pawl_status pawl_device_algorithms(const pawl_device *d, pawl_text *out);
+/* From now on a table's algorithms in place of those that were chosen before; "": the library's first answers. Errors: EDATA with the
+ * reason when this device cannot follow it; then it has none. */
+PAWL_MUST pawl_status pawl_device_choose(pawl_device *d, const char *table);
+
 /* What this machine does at best: FLOP/s of matrix products in each type, bytes/s of memory. */
 typedef struct pawl_rates {
     double f32_flops, bf16_flops, bytes;

@@ -3,7 +3,7 @@
 set(standin ${CMAKE_CURRENT_SOURCE_DIR}/cuda_on_cpu)
 file(GLOB host_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/ops/cuda/*.c)
 add_library(pawl_cuda_standin MODULE ${host_sources} ${standin}/runtime_device.c ${standin}/runtime_memory.c ${standin}/runtime_streams.c
-            ${standin}/cublaslt.c ${standin}/nccl.c)
+            ${standin}/runtime_times.c ${standin}/cublaslt.c ${standin}/cublaslt_algorithms.c ${standin}/nccl.c)
 target_include_directories(pawl_cuda_standin BEFORE PRIVATE ${standin}/include)
 target_compile_options(pawl_cuda_standin PRIVATE -O2)
 add_dependencies(pawl_cuda_standin pawl_cuda_on_cpu)
@@ -39,6 +39,7 @@ if(CUDA_HEADERS)
 endif()
 
 pawl_script(e2e_cuda_standin 600 ${PAWL_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/e2e/cuda_standin.py)
+pawl_script(e2e_products 120 ${PAWL_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/e2e/products.py)
 
 # cuDNN's own opinion of our graphs, where it is installed: it needs no GPU, but a library of the driver's name to load.
 find_library(CUDNN_LIBRARY NAMES libcudnn.so.9 PATHS /usr/local/cuda/lib64 /usr/local/cuda/lib)

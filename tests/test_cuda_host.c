@@ -208,6 +208,9 @@ static void check_layer(pawl_device *d, const layer_case *c, pawl_put put, uint3
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) unmake(d, all[i]);
 }
 
+static const pawl_shapes layers_need = {.positions = 64, .tokens = 64, .width = 64, .heads = 4, .kv_heads = 2, .head_dim = 16, .ff = 128, .vocab = 128,
+                                        .type = PAWL_BF16};
+
 static void products_are_those_of_the_definition(void **state)
 {
     static const layer_case cases[] = {
@@ -221,10 +224,86 @@ static void products_are_those_of_the_definition(void **state)
     uint32_t dice = 7;
     pawl_device *d = open_device();
     (void)state;
-    done(pawl_device_reserve(d, &(pawl_shapes){.positions = 64, .tokens = 64, .width = 64, .heads = 4, .kv_heads = 2, .head_dim = 16, .ff = 128,
-                                               .vocab = 128, .type = PAWL_BF16}));
+    done(pawl_device_reserve(d, &layers_need));
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (int put = PAWL_SET; put <= PAWL_ADD; put++) check_layer(d, &cases[i], (pawl_put)put, &dice);
+    pawl_device_close(d);
+}
+
+/* ---- algorithms ---- */
+
+static char *table_of(const pawl_device *d)
+{
+    pawl_text t = {0};
+    done(pawl_device_algorithms(d, &t));
+    char *s = strdup(t.data ? t.data : "");
+    pawl_text_close(&t);
+    return s;
+}
+
+enum { TIMED = 12 }; /* shapes: so many that each candidate is the fastest of one */
+
+static void what_is_timed_is_written_and_taken_again(void **state)
+{
+    operand x, w, y;
+    uint32_t dice = 5;
+    pawl_device *d = open_device(), *other = open_device();
+    (void)state;
+    done(pawl_device_reserve(d, &layers_need));
+    done(pawl_device_reserve(other, &layers_need));
+    char *none = table_of(d);
+    assert_string_equal(none, "");
+    assert_true(pawl_device_tune(d, 1));
+    for (int n = 1; n <= TIMED; n++) {
+        x = make(d, PAWL_F32, 8, 16, &dice), w = make(d, PAWL_F32, 4 * n, 16, &dice), y = make(d, PAWL_F32, 8, 4 * n, &dice);
+        done(pawl_linear(d, x.t, w.t, (pawl_tensor){.dtype = PAWL_F32}, PAWL_SET, y.t));
+        unmake(d, &x), unmake(d, &w), unmake(d, &y);
+    }
+    assert_true(pawl_device_tune(d, 0));
+    check_layer(d, &(layer_case){9, 17, 13, 31, 5, PAWL_BF16, PAWL_BF16, PAWL_BF16, 1}, PAWL_ADD, &dice); /* not timed */
+    char *table = table_of(d);
+    int lines = 0;
+    for (const char *at = table; *at; at++) lines += *at == '\n';
+    assert_int_equal(lines, TIMED);
+    assert_non_null(strstr(table, " tile=2 "));
+    assert_non_null(strstr(table, " splits=2 reduction=2 "));
+    done(pawl_device_choose(other, table));
+    char *again = table_of(other);
+    assert_string_equal(again, table);
+    for (int n = 1; n <= TIMED; n++) check_layer(other, &(layer_case){8, 16, 4 * n, 4 * n, 0, PAWL_F32, PAWL_F32, PAWL_F32, 0}, PAWL_SET, &dice);
+    done(pawl_device_choose(other, ""));
+    char *gone = table_of(other);
+    assert_string_equal(gone, "");
+    free(none), free(table), free(again), free(gone);
+    pawl_device_close(d);
+    pawl_device_close(other);
+}
+
+#define PRODUCT "m=8 n=8 k=16 lda=16 ldb=16 ldc=8 ldx=0 at=0 bt=1 add=0 bias=0 from=32 to=32 then=0 align_a=16 align_b=16 align_c=16 align_bias=16 align_aux=16 "
+#define SETTINGS(id, tile, splits, reduction) \
+    "id=" #id " tile=" #tile " splits=" #splits " reduction=" #reduction " swizzle=0 option=0 stages=0 inner=0 cluster=0\n"
+
+static void tables_that_cannot_be_followed_are_refused(void **state)
+{
+    static const struct { const char *table, *why; } cases[] = {
+        {PRODUCT SETTINGS(99, 1, 1, 0), "does not take algorithm 99"},
+        {PRODUCT SETTINGS(20, 7, 1, 0), "does not take algorithm 20"},
+        {PRODUCT SETTINGS(20, 1, 2, 1), "adds as it comes"},
+        {PRODUCT SETTINGS(20, 1, 1, 0) PRODUCT "id=20\n", "line 2"},
+        {"m=8\n", "line 1"},
+        {"\n", "line 1"},
+        {"m=-8 n=8\n", "line 1"},
+    };
+    pawl_device *d = open_device();
+    (void)state;
+    done(pawl_device_choose(d, PRODUCT SETTINGS(20, 1, 2, 2)));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(pawl_device_choose(d, cases[i].table), PAWL_EDATA);
+        if (!strstr(pawl_last_error()->what, cases[i].why)) fail_msg("'%s' does not say '%s'", pawl_last_error()->what, cases[i].why);
+        char *left = table_of(d);
+        assert_string_equal(left, "");
+        free(left);
+    }
     pawl_device_close(d);
 }
 
@@ -236,6 +315,8 @@ int main(void)
         cmocka_unit_test(what_goes_up_comes_down),
         cmocka_unit_test(a_host_that_touches_the_devices_memory_dies),
         cmocka_unit_test(products_are_those_of_the_definition),
+        cmocka_unit_test(what_is_timed_is_written_and_taken_again),
+        cmocka_unit_test(tables_that_cannot_be_followed_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -42,6 +42,7 @@ pawl_status pawl_lineage_new(const pawl_parts *p, json_t **out)
                           "model", model, "configuration", p->configuration, "configuration_sha256", configuration.text,
                           "datasets", datasets, "topology", topology(p), "tokens", "stages", "evaluations", "resumes");
     if (p->adapter) json_object_set(l, "adapter", p->adapter_settings);
+    if (p->products) json_object_set(l, "products", p->products);
     if (p->adapter_start) json_object_set(l, "adapter_start", p->adapter_start);
     PAWL_CHECK(l, PAWL_EMEM, "no memory for the lineage record");
     *out = l;
@@ -162,6 +163,7 @@ pawl_status pawl_lineage_resume(const pawl_parts *p, const pawl_checkpoint *k, j
                                         p->comm->size, "pawl_version", PAWL_VERSION));
         static const char *const anew[] = {"topology", "base", "parent", "tokenizer"}; /* the last three may have moved */
         for (size_t i = 0; i < sizeof anew / sizeof *anew; i++) json_object_set(l, anew[i], json_object_get(now, anew[i]));
+        if (p->products) json_object_set(l, "products", p->products);
         if (!json_object_get(l, "stages")) json_object_set_new(l, "stages", json_array()); /* from before there were any */
         json_object_set(l, "configuration", p->configuration); /* FREE keys may have changed */
         json_object_set(l, "configuration_sha256", json_object_get(now, "configuration_sha256"));

@@ -31,6 +31,7 @@ extern const char *const pawl_device_names[]; /* in the order of pawl_device_cho
     F(f64, neftune_noise_alpha, "0", 0, 1000, "", FIXED, "size of the noise on embeddings in training, over the root of a row's length times the width; 0: none") \
     C(activation_recompute, "none", pawl_recompute_names, FREE, "what backward computes again, not to keep it: norms (and activations), or the block; same bits, less memory") \
     F(flag, bf16,             "false", 0, 1, "",      FIXED, "matrix products and activations in bfloat16; weights, sums, optimizer float32")                                            \
+    F(flag, tune_products,    "true", 0, 1,      "",      FIXED, "algorithms of matrix products timed once, the fastest stored with the run, where a library has more than one (GPUs); false: its first answer, which is the same in every run") \
     C(device, "auto", pawl_device_names, FREE, "what a rank computes on; auto: cuda where a GPU can be used, else cpu, and says which") \
     F(i64, threads,           "0",  0, 1024, "",      FREE,  "threads of a rank; 0: its share of the cores it is bound to")
 /* clang-format on */
@@ -63,6 +64,7 @@ typedef struct pawl_parts {
     json_t *configuration; /* as resolved: lineage carries it, resuming compares it with ... */
     int (*configuration_diff)(const json_t *before, const json_t *after, int fixed_only, pawl_text *out); /* pawl_config_diff */
     json_t *base;         /* lineage of the base model; NULL: from scratch */
+    json_t *products;     /* for lineage: the algorithms of products, and of which device they are; NULL: none were chosen */
     const pawl_adapter *adapter; /* NULL: all weights are trained */
     json_t *adapter_settings;    /* for lineage, and to compare with on resume */
     json_t *adapter_start;       /* lineage of the adapter it begins as; NULL: of initial weights, or a parent's */
@@ -111,6 +113,9 @@ enum { PAWL_NEAREST_ROOM = 256 };
 PAWL_MUST pawl_status pawl_plan_nearest(const pawl_parts *p, double budget, char change[PAWL_NEAREST_ROOM], pawl_plan *then);
 /* What `micro_batch_size: auto` comes to on ranks with budget bytes each (0: not known), by the rule in auto.c. Local. */
 PAWL_MUST pawl_status pawl_micro_auto(const pawl_parts *p, double budget, int64_t *micro);
+/* Times the algorithms of products in the shapes of a full slot of the run, and of a step's last one (decision 0045), in memory of its own that is given back:
+ * before the trainer takes its. Then pawl_device_algorithms says what was chosen. Local. */
+PAWL_MUST pawl_status pawl_products_time(const pawl_parts *p);
 /* Errors: EMEM, with the numbers, and the nearest change that fits, when this machine's ranks together would take more
  * memory than is available. */
 PAWL_MUST pawl_status pawl_plan_fits(const pawl_parts *p, const pawl_plan *plan);

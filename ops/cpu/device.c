@@ -62,6 +62,26 @@ static const char *describe_cpu(const pawl_device *d)
     return ((const pawl_cpu *)d)->description;
 }
 
+/* A product has one algorithm. */
+static int tune_cpu(pawl_device *d, int on)
+{
+    (void)d, (void)on;
+    return 0;
+}
+
+static pawl_status algorithms_cpu(const pawl_device *d, pawl_text *out)
+{
+    (void)d;
+    return pawl_text_status(out);
+}
+
+static pawl_status choose_cpu(pawl_device *d, const char *table)
+{
+    (void)d;
+    PAWL_CHECK(!table[0], PAWL_EDATA, "products on a CPU have one algorithm each");
+    return PAWL_OK;
+}
+
 typedef struct body_call {
     void (*body)(void *self, int64_t i);
     void *self;
@@ -115,6 +135,9 @@ static const pawl_ops cpu_ops = {
     .describe = describe_cpu,
     .gemm_rate = pawl_cpu_gemm_rate,
     .memory_rate = pawl_cpu_memory_rate,
+    .tune = tune_cpu,
+    .algorithms = algorithms_cpu,
+    .choose = choose_cpu,
     .shares_memory = 1,
     .take = take_cpu,
     .give = give_cpu,

@@ -104,6 +104,9 @@ extern const pawl_ops pawl_cuda_ops;
 size_t pawl_cuda_kernels_scratch_bytes(const pawl_shapes *most);
 
 /* device.c */
+int tune_cuda(pawl_device *d, int on);
+pawl_status algorithms_cuda(const pawl_device *d, pawl_text *out);
+pawl_status choose_cuda(pawl_device *d, const char *table);
 void close_cuda(pawl_device *d);
 size_t scratch_bytes_cuda(const pawl_device *d, const pawl_shapes *most);
 pawl_status reserve_cuda(pawl_device *d, const pawl_shapes *most);

@@ -79,6 +79,24 @@ const char *describe_cuda(const pawl_device *d)
     return ((const pawl_cuda *)d)->description;
 }
 
+int tune_cuda(pawl_device *d, int on)
+{
+    pawl_plans_tune(pawl_cuda_of(d)->plans, on);
+    return 1;
+}
+
+pawl_status algorithms_cuda(const pawl_device *d, pawl_text *out)
+{
+    return pawl_plans_write(((const pawl_cuda *)d)->plans, out);
+}
+
+/* What was asked of the old plans is finished before they go. */
+pawl_status choose_cuda(pawl_device *d, const char *table)
+{
+    PAWL_TRY(pawl_cuda_status(cudaStreamSynchronize(pawl_stream_of(d)), "cudaStreamSynchronize"));
+    return pawl_plans_choose(pawl_cuda_of(d)->plans, table);
+}
+
 void *stream_cuda(pawl_device *d)
 {
     return pawl_stream_of(d);

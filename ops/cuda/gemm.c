@@ -6,33 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "ops/cuda/cuda.h"
-#include "ops/cuda/gemm.h"
+#include "ops/cuda/gemm_plans.h"
 
-enum { SLOTS = 1 << 12, MOST = SLOTS * 3 / 4 };
-
-typedef struct plan_key {
-    pawl_product of;
-    int64_t alignment[3]; /* of a, b, c: in bytes, at most 16 */
-} plan_key;
-
-typedef struct plan {
-    plan_key key;
-    cublasLtMatmulDesc_t how; /* NULL: the slot is free */
-    cublasLtMatrixLayout_t left, right, out;
-    cublasLtMatmulAlgo_t algorithm;
-} plan;
-
-struct pawl_plans {
-    cublasLtHandle_t library;
-    cudaStream_t stream;
-    void *workspace;
-    size_t workspace_bytes;
-    int count;
-    plan slot[SLOTS];
-};
-
-static pawl_status said(cublasStatus_t code, const char *call, const pawl_product *p)
+pawl_status pawl_plans_said(cublasStatus_t code, const char *call, const pawl_product *p)
 {
     if (code == CUBLAS_STATUS_SUCCESS) return PAWL_OK;
     if (code == CUBLAS_STATUS_ALLOC_FAILED) return PAWL_FAIL(PAWL_EMEM, "no memory for %s", call);
@@ -48,7 +24,7 @@ pawl_status pawl_plans_open(cudaStream_t stream, void *workspace, size_t bytes, 
     p->stream = stream;
     p->workspace = workspace;
     p->workspace_bytes = bytes;
-    const pawl_status s = said(cublasLtCreate(&p->library), "cublasLtCreate", NULL);
+    const pawl_status s = pawl_plans_said(cublasLtCreate(&p->library), "cublasLtCreate", NULL);
     if (s != PAWL_OK) {
         pawl_free(p);
         return s;
@@ -57,7 +33,7 @@ pawl_status pawl_plans_open(cudaStream_t stream, void *workspace, size_t bytes, 
     return PAWL_OK;
 }
 
-static void forget(plan *x)
+void pawl_product_forget(pawl_product_plan *x)
 {
     if (x->how) cublasLtMatmulDescDestroy(x->how);
     if (x->left) cublasLtMatrixLayoutDestroy(x->left);
@@ -69,7 +45,7 @@ static void forget(plan *x)
 void pawl_plans_close(pawl_plans *p)
 {
     if (!p) return;
-    for (int i = 0; i < SLOTS; i++) forget(&p->slot[i]);
+    for (int i = 0; i < PAWL_PLAN_SLOTS; i++) pawl_product_forget(&p->slot[i]);
     cublasLtDestroy(p->library);
     pawl_free(p);
 }
@@ -90,20 +66,21 @@ static int64_t alignment_of(const void *at)
 }
 
 /* Every byte of a key is set: keys are compared and hashed as bytes. */
-static plan_key key_of(const pawl_product *what, const void *a, const void *b, const void *c)
+static pawl_product_key key_of(const pawl_product *what, const pawl_operands *o)
 {
-    plan_key k;
+    const void *const at[] = {o->a, o->b, o->c, o->bias, o->aux};
+    pawl_product_key k;
     memset(&k, 0, sizeof k);
     k.of.m = what->m, k.of.n = what->n, k.of.k = what->k;
-    k.of.lda = what->lda, k.of.ldb = what->ldb, k.of.ldc = what->ldc;
+    k.of.lda = what->lda, k.of.ldb = what->ldb, k.of.ldc = what->ldc, k.of.ldx = what->ldx;
     k.of.a_transposed = what->a_transposed, k.of.b_transposed = what->b_transposed;
     k.of.add = what->add, k.of.biased = what->biased;
-    k.of.type = what->type, k.of.out = what->out;
-    k.alignment[0] = alignment_of(a), k.alignment[1] = alignment_of(b), k.alignment[2] = alignment_of(c);
+    k.of.type = what->type, k.of.out = what->out, k.of.then = what->then;
+    for (int i = 0; i < 5; i++) k.alignment[i] = alignment_of(at[i]);
     return k;
 }
 
-static uint32_t hash_of(const plan_key *k) /* FNV-1a */
+static uint32_t hash_of(const pawl_product_key *k) /* FNV-1a */
 {
     const unsigned char *bytes = (const unsigned char *)k;
     uint32_t h = 2166136261u;
@@ -111,10 +88,10 @@ static uint32_t hash_of(const plan_key *k) /* FNV-1a */
     return h;
 }
 
-static plan *slot_of(pawl_plans *p, const plan_key *k)
+pawl_product_plan *pawl_product_slot(pawl_plans *p, const pawl_product_key *k)
 {
-    uint32_t i = hash_of(k) % SLOTS;
-    while (p->slot[i].how && memcmp(&p->slot[i].key, k, sizeof *k) != 0) i = (i + 1) % SLOTS;
+    uint32_t i = hash_of(k) % PAWL_PLAN_SLOTS;
+    while (p->slot[i].how && memcmp(&p->slot[i].key, k, sizeof *k) != 0) i = (i + 1) % PAWL_PLAN_SLOTS;
     return &p->slot[i];
 }
 
@@ -125,29 +102,44 @@ static cudaDataType type_of(pawl_dtype t)
     return t == PAWL_BF16 ? CUDA_R_16BF : CUDA_R_32F;
 }
 
-static pawl_status set_how(plan *x, cublasLtMatmulDescAttributes_t which, const void *value, size_t bytes)
+static pawl_status set_how(pawl_product_plan *x, cublasLtMatmulDescAttributes_t which, const void *value, size_t bytes)
 {
-    return said(cublasLtMatmulDescSetAttribute(x->how, which, value, bytes), "cublasLtMatmulDescSetAttribute", &x->key.of);
+    return pawl_plans_said(cublasLtMatmulDescSetAttribute(x->how, which, value, bytes), "cublasLtMatmulDescSetAttribute", &x->key.of);
 }
 
-static pawl_status describe_how(plan *x)
+/* By pawl_epilogue, without a bias and with one. */
+static const cublasLtEpilogue_t epilogues[][2] = {
+    [PAWL_AS_SUMMED] = {CUBLASLT_EPILOGUE_DEFAULT, CUBLASLT_EPILOGUE_BIAS},
+    [PAWL_THEN_GELU] = {CUBLASLT_EPILOGUE_GELU_AUX, CUBLASLT_EPILOGUE_GELU_AUX_BIAS},
+    [PAWL_THEN_DGELU] = {CUBLASLT_EPILOGUE_DGELU, CUBLASLT_EPILOGUE_DGELU},
+};
+
+/* The library looks at where bias and aux are already when it is asked for an algorithm: how they lie is what it counts on. */
+static pawl_status point_at(pawl_product_plan *x, const void *bias, const void *aux)
+{
+    if (x->key.of.biased) PAWL_TRY(set_how(x, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias));
+    return x->key.of.then == PAWL_AS_SUMMED ? PAWL_OK : set_how(x, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, &aux, sizeof aux);
+}
+
+static pawl_status describe_how(pawl_product_plan *x)
 {
     const pawl_product *p = &x->key.of;
     const cublasOperation_t left = p->b_transposed ? CUBLAS_OP_T : CUBLAS_OP_N, right = p->a_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
-    const cublasLtEpilogue_t epilogue = p->biased ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
-    PAWL_TRY(said(cublasLtMatmulDescCreate(&x->how, CUBLAS_COMPUTE_32F, CUDA_R_32F), "cublasLtMatmulDescCreate", p));
+    const cublasLtEpilogue_t epilogue = epilogues[p->then][p->biased != 0];
+    PAWL_TRY(pawl_plans_said(cublasLtMatmulDescCreate(&x->how, CUBLAS_COMPUTE_32F, CUDA_R_32F), "cublasLtMatmulDescCreate", p));
     PAWL_TRY(set_how(x, CUBLASLT_MATMUL_DESC_TRANSA, &left, sizeof left));
     PAWL_TRY(set_how(x, CUBLASLT_MATMUL_DESC_TRANSB, &right, sizeof right));
-    return set_how(x, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue);
+    PAWL_TRY(set_how(x, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue));
+    return p->then == PAWL_AS_SUMMED ? PAWL_OK : set_how(x, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, &p->ldx, sizeof p->ldx);
 }
 
 /* A row-major matrix [rows, cols] in memory is a column-major one [cols, rows]. */
 static pawl_status describe_matrix(cublasLtMatrixLayout_t *out, const pawl_product *p, pawl_dtype type, int64_t rows, int64_t cols, int64_t lead)
 {
-    return said(cublasLtMatrixLayoutCreate(out, type_of(type), (uint64_t)cols, (uint64_t)rows, lead), "cublasLtMatrixLayoutCreate", p);
+    return pawl_plans_said(cublasLtMatrixLayoutCreate(out, type_of(type), (uint64_t)cols, (uint64_t)rows, lead), "cublasLtMatrixLayoutCreate", p);
 }
 
-static pawl_status describe_matrices(plan *x)
+static pawl_status describe_matrices(pawl_product_plan *x)
 {
     const pawl_product *p = &x->key.of;
     PAWL_TRY(describe_matrix(&x->left, p, p->type, p->b_transposed ? p->n : p->k, p->b_transposed ? p->k : p->n, p->ldb));
@@ -155,7 +147,7 @@ static pawl_status describe_matrices(plan *x)
     return describe_matrix(&x->out, p, p->out, p->m, p->n, p->ldc);
 }
 
-static pawl_status prefer(cublasLtMatmulPreference_t to, const pawl_plans *p, const plan *x)
+static pawl_status prefer(cublasLtMatmulPreference_t to, const pawl_plans *p, const pawl_product_plan *x)
 {
     const uint64_t workspace = p->workspace_bytes;
     const uint32_t reduction = CUBLASLT_REDUCTION_SCHEME_NONE | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE, left = (uint32_t)x->key.alignment[1],
@@ -169,54 +161,90 @@ static pawl_status prefer(cublasLtMatmulPreference_t to, const pawl_plans *p, co
         {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, &out, sizeof out},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        PAWL_TRY(said(cublasLtMatmulPreferenceSetAttribute(to, all[i].which, all[i].value, all[i].bytes), "cublasLtMatmulPreferenceSetAttribute",
+        PAWL_TRY(pawl_plans_said(cublasLtMatmulPreferenceSetAttribute(to, all[i].which, all[i].value, all[i].bytes), "cublasLtMatmulPreferenceSetAttribute",
                       &x->key.of));
     return PAWL_OK;
 }
 
-static pawl_status choose_algorithm(const pawl_plans *p, plan *x)
-{
-    cublasLtMatmulPreference_t preference;
-    cublasLtMatmulHeuristicResult_t best;
-    int found = 0;
-    PAWL_TRY(said(cublasLtMatmulPreferenceCreate(&preference), "cublasLtMatmulPreferenceCreate", &x->key.of));
-    pawl_status s = prefer(preference, p, x);
-    if (s == PAWL_OK)
-        s = said(cublasLtMatmulAlgoGetHeuristic(p->library, x->how, x->left, x->right, x->out, x->out, preference, 1, &best, &found),
-                 "cublasLtMatmulAlgoGetHeuristic", &x->key.of);
-    if (s == PAWL_OK && !found) s = said(CUBLAS_STATUS_NOT_SUPPORTED, "cublasLtMatmulAlgoGetHeuristic", &x->key.of);
-    cublasLtMatmulPreferenceDestroy(preference);
-    if (s == PAWL_OK) x->algorithm = best.algo;
-    return s;
-}
-
-static pawl_status make(const pawl_plans *p, plan *x)
+pawl_status pawl_product_describe(pawl_product_plan *x, const void *bias, const void *aux)
 {
     PAWL_TRY(describe_how(x));
-    PAWL_TRY(describe_matrices(x));
-    return choose_algorithm(p, x);
+    PAWL_TRY(point_at(x, bias, aux));
+    return describe_matrices(x);
 }
 
-static pawl_status plan_of(pawl_plans *p, const plan_key *k, plan **out)
+pawl_status pawl_product_candidates(const pawl_plans *p, const pawl_product_plan *x, int most, cublasLtMatmulHeuristicResult_t *out, int *found)
 {
-    *out = slot_of(p, k);
-    if ((*out)->how) return PAWL_OK;
-    PAWL_CHECK(p->count < MOST, PAWL_EBUG, "a run of more than %d shapes of matrix products", MOST);
-    (*out)->key = *k;
-    const pawl_status s = make(p, *out);
-    if (s == PAWL_OK) p->count++;
-    else forget(*out);
+    cublasLtMatmulPreference_t preference;
+    *found = 0;
+    PAWL_TRY(pawl_plans_said(cublasLtMatmulPreferenceCreate(&preference), "cublasLtMatmulPreferenceCreate", &x->key.of));
+    pawl_status s = prefer(preference, p, x);
+    if (s == PAWL_OK) {
+        const cublasStatus_t code = cublasLtMatmulAlgoGetHeuristic(p->library, x->how, x->left, x->right, x->out, x->out, preference, most, out, found);
+        if (code == CUBLAS_STATUS_NOT_SUPPORTED) *found = 0;
+        else s = pawl_plans_said(code, "cublasLtMatmulAlgoGetHeuristic", &x->key.of);
+    }
+    cublasLtMatmulPreferenceDestroy(preference);
     return s;
+}
+
+/* The library's first answer. A product without an epilogue is one that it must have. */
+static pawl_status first_algorithm(const pawl_plans *p, pawl_product_plan *x)
+{
+    cublasLtMatmulHeuristicResult_t best;
+    int found;
+    PAWL_TRY(pawl_product_candidates(p, x, 1, &best, &found));
+    x->refused = !found;
+    if (found) x->algorithm = best.algo;
+    if (found || x->key.of.then != PAWL_AS_SUMMED) return PAWL_OK;
+    return pawl_plans_said(CUBLAS_STATUS_NOT_SUPPORTED, "cublasLtMatmulAlgoGetHeuristic", &x->key.of);
+}
+
+static pawl_status make(const pawl_plans *p, pawl_product_plan *x, const pawl_operands *o)
+{
+    PAWL_TRY(pawl_product_describe(x, o->bias, o->aux));
+    PAWL_TRY(first_algorithm(p, x));
+    return p->timing && !x->refused ? pawl_product_time(p, x, o) : PAWL_OK;
+}
+
+static pawl_status plan_of(pawl_plans *p, const pawl_product *what, const pawl_operands *o, pawl_product_plan **out)
+{
+    const pawl_product_key k = key_of(what, o);
+    *out = pawl_product_slot(p, &k);
+    if ((*out)->how) return PAWL_OK;
+    PAWL_CHECK(p->count < PAWL_PLANS_MOST, PAWL_EBUG, "a run of more than %d shapes of matrix products", PAWL_PLANS_MOST);
+    (*out)->key = k;
+    const pawl_status s = make(p, *out, o);
+    if (s == PAWL_OK) p->count++;
+    else pawl_product_forget(*out);
+    return s;
+}
+
+cublasStatus_t pawl_product_run(const pawl_plans *p, const pawl_product_plan *x, const cublasLtMatmulAlgo_t *algorithm, const pawl_operands *o)
+{
+    const float one = 1, add = x->key.of.add ? 1 : 0;
+    return cublasLtMatmul(p->library, x->how, &one, o->b, x->left, o->a, x->right, &add, o->c, x->out, o->c, x->out, algorithm, p->workspace,
+                          p->workspace_bytes, p->stream);
+}
+
+pawl_status pawl_plans_multiply_then(pawl_plans *p, const pawl_product *what, const void *a, const void *b, const void *bias, void *aux, void *c, int *done)
+{
+    const pawl_operands o = {a, b, bias, aux, c};
+    pawl_product_plan *x;
+    PAWL_TRY(plan_of(p, what, &o, &x));
+    *done = !x->refused;
+    if (x->refused) return PAWL_OK;
+    PAWL_TRY(point_at(x, bias, aux));
+    return pawl_plans_said(pawl_product_run(p, x, &x->algorithm, &o), "cublasLtMatmul", what);
 }
 
 pawl_status pawl_plans_multiply(pawl_plans *p, const pawl_product *what, const void *a, const void *b, const void *bias, void *c)
 {
-    const float one = 1, add = what->add ? 1 : 0;
-    const plan_key k = key_of(what, a, b, c);
-    plan *x;
-    PAWL_TRY(plan_of(p, &k, &x));
-    if (what->biased) PAWL_TRY(set_how(x, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias));
-    return said(cublasLtMatmul(p->library, x->how, &one, b, x->left, a, x->right, &add, c, x->out, c, x->out, &x->algorithm, p->workspace,
-                               p->workspace_bytes, p->stream),
-                "cublasLtMatmul", what);
+    int done;
+    return pawl_plans_multiply_then(p, what, a, b, bias, NULL, c, &done);
+}
+
+void pawl_plans_tune(pawl_plans *p, int on)
+{
+    p->timing = on;
 }

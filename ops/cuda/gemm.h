@@ -6,12 +6,20 @@
 
 #include "ops/ops.h"
 
+/* What a product does to its sums before they are rounded, by the tanh form of GELU; z: the sums with their bias. */
+typedef enum pawl_epilogue {
+    PAWL_AS_SUMMED,
+    PAWL_THEN_GELU, /* aux [m,n] = z, c = gelu(z) */
+    PAWL_THEN_DGELU /* c = z gelu'(aux) */
+} pawl_epilogue;
+
 /* c [m,n] = a [m,k] b [k,n] (+ bias [n]), or c += with add; row-major, as in ops/ops.h: a's element (i,p) is at a[i * lda + p], or
- * a[p * lda + i] when a is transposed; b and c likewise. type: of a and b; out: of c and bias. Sums are f32. */
+ * a[p * lda + i] when a is transposed; b, c and aux likewise. type: of a and b; out: of c, bias and aux. Sums are f32. */
 typedef struct pawl_product {
-    int64_t m, n, k, lda, ldb, ldc;
+    int64_t m, n, k, lda, ldb, ldc, ldx;
     int a_transposed, b_transposed, add, biased;
     pawl_dtype type, out;
+    pawl_epilogue then;
 } pawl_product;
 
 typedef struct pawl_plans pawl_plans;
@@ -23,5 +31,13 @@ void pawl_plans_close(pawl_plans *p);
 void pawl_plans_describe(const pawl_plans *p, char *out, size_t room);
 /* Makes the plan of a product the first time. Asynchronous. Errors: EMEM; EBUG with what cuBLASLt says. */
 PAWL_MUST pawl_status pawl_plans_multiply(pawl_plans *p, const pawl_product *what, const void *a, const void *b, const void *bias, void *c);
+/* The same of a product with an epilogue; *done 0: the library has none for these shapes and types, and nothing is computed. */
+PAWL_MUST pawl_status pawl_plans_multiply_then(pawl_plans *p, const pawl_product *what, const void *a, const void *b, const void *bias, void *aux, void *c,
+                                               int *done);
+
+/* ---- Algorithms (decision 0045): as pawl_device_tune, pawl_device_algorithms and pawl_device_choose of ops/ops.h ---- */
+void pawl_plans_tune(pawl_plans *p, int on);
+PAWL_MUST pawl_status pawl_plans_write(const pawl_plans *p, pawl_text *out);
+PAWL_MUST pawl_status pawl_plans_choose(pawl_plans *p, const char *table);
 
 #endif

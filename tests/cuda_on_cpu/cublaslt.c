@@ -1,48 +1,37 @@
-/* cuBLASLt without a GPU: products of column-major matrices, by the definition, on the stand-in's streams. Sums are f32 and in one
- * order; a bf16 result is rounded once. What the real one refuses, or computes wrongly without a word, is refused here. */
-#include <cublasLt.h>
+/* cuBLASLt without a GPU: products of column-major matrices, by the definition, on the stand-in's streams. Sums are f32, in an order that
+ * is the algorithm's own; a bf16 result is rounded once. What the real one refuses, or computes wrongly without a word, is refused here;
+ * algorithms are in cublaslt_algorithms.c. Sources: the comments of NVIDIA's cublasLt.h, and cuBLAS's documentation of cublasLtMatmul. */
+#include "tests/cuda_on_cpu/cublaslt.h"
+
 #include <stdlib.h>
 #include <string.h>
 
+#include "ops/activation_rule.h"
 #include "ops/bf16_rule.h"
 #include "tests/cuda_on_cpu/standin.h"
 
-enum { WORKSPACE_ASKED = 4096, BLOCK = 8 };
-
 struct standin_handle {
     int open;
-};
-struct standin_product {
-    cublasOperation_t a, b;
-    cublasLtEpilogue_t epilogue;
-    const void *bias;
-};
-struct standin_layout {
-    cudaDataType type;
-    int64_t rows, cols, lead;
-};
-struct standin_preference {
-    size_t workspace;
-    uint32_t reduction, alignment[4];
 };
 
 /* What a product is, by value: descriptors may be gone when it runs. */
 typedef struct work {
     struct standin_product how;
     struct standin_layout a_layout, b_layout, out_layout;
+    standin_algorithm algorithm;
     const void *a, *b;
     void *out;
     float alpha, beta;
 } work;
 
-static size_t bytes_of(cudaDataType type)
+size_t standin_bytes_of(cudaDataType type)
 {
     return type == CUDA_R_16BF ? 2 : 4;
 }
 
 static size_t extent(const struct standin_layout *l)
 {
-    return ((size_t)(l->cols - 1) * (size_t)l->lead + (size_t)l->rows) * bytes_of(l->type);
+    return ((size_t)(l->cols - 1) * (size_t)l->lead + (size_t)l->rows) * standin_bytes_of(l->type);
 }
 
 static float read(const void *from, cudaDataType type, int64_t i)
@@ -67,15 +56,16 @@ static float *spread(const void *from, const struct standin_layout *l, int along
     return to;
 }
 
-static float dot(const float *a, const float *b, int64_t count)
+/* What an epilogue makes of a sum and its bias; at: the place in aux. */
+static float finish(const work *w, float z, int64_t aux_at)
 {
-    float sums[BLOCK] = {0}, sum = 0;
-    int64_t i = 0;
-    for (; i + BLOCK <= count; i += BLOCK)
-        for (int j = 0; j < BLOCK; j++) sums[j] += a[i + j] * b[i + j];
-    for (; i < count; i++) sum += a[i] * b[i];
-    for (int j = 0; j < BLOCK; j++) sum += sums[j];
-    return sum;
+    const cudaDataType type = w->out_layout.type;
+    switch (w->how.epilogue) {
+    case CUBLASLT_EPILOGUE_GELU_AUX:
+    case CUBLASLT_EPILOGUE_GELU_AUX_BIAS: write(w->how.aux, type, aux_at, z); return pawl_gelu_tanh_rule(z);
+    case CUBLASLT_EPILOGUE_DGELU: return z * pawl_gelu_tanh_slope_rule(read(w->how.aux, type, aux_at));
+    default: return z;
+    }
 }
 
 static void run_product(void *arg)
@@ -84,13 +74,14 @@ static void run_product(void *arg)
     const int a_turned = w->how.a == CUBLAS_OP_T, b_turned = w->how.b == CUBLAS_OP_T;
     const int64_t m = w->out_layout.rows, n = w->out_layout.cols, k = a_turned ? w->a_layout.rows : w->a_layout.cols;
     float *a = spread(w->a, &w->a_layout, a_turned), *b = spread(w->b, &w->b_layout, !b_turned);
+    standin_count(&w->algorithm);
     for (int64_t j = 0; j < n; j++)
         for (int64_t i = 0; i < m; i++) {
             const int64_t at = j * w->out_layout.lead + i;
-            float x = w->alpha * dot(a + i * k, b + j * k, k);
+            float x = w->alpha * standin_dot(&w->algorithm, a + i * k, b + j * k, k);
             if (w->beta != 0) x += w->beta * read(w->out, w->out_layout.type, at);
-            if (w->how.epilogue == CUBLASLT_EPILOGUE_BIAS) x += read(w->how.bias, w->out_layout.type, i);
-            write(w->out, w->out_layout.type, at, x);
+            if (standin_biased(&w->how)) x += read(w->how.bias, w->out_layout.type, i);
+            write(w->out, w->out_layout.type, at, finish(w, x, j * w->how.aux_lead + i));
         }
     free(a);
     free(b);
@@ -110,13 +101,15 @@ cublasStatus_t cublasLtDestroy(cublasLtHandle_t h)
 
 size_t cublasLtGetVersion(void)
 {
-    return 130000;
+    const char *version = getenv("PAWL_STANDIN_CUBLASLT");
+    return version ? strtoull(version, NULL, 10) : 130000;
 }
 
 cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *out, cublasComputeType_t compute, cudaDataType scale)
 {
     if (compute != CUBLAS_COMPUTE_32F || scale != CUDA_R_32F) return CUBLAS_STATUS_NOT_SUPPORTED;
     *out = calloc(1, sizeof **out);
+    if (*out) (*out)->epilogue = CUBLASLT_EPILOGUE_DEFAULT;
     return *out ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_ALLOC_FAILED;
 }
 
@@ -141,6 +134,8 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t d, cublasLtMa
     case CUBLASLT_MATMUL_DESC_TRANSB: return set(&d->b, sizeof d->b, value, bytes);
     case CUBLASLT_MATMUL_DESC_EPILOGUE: return set(&d->epilogue, sizeof d->epilogue, value, bytes);
     case CUBLASLT_MATMUL_DESC_BIAS_POINTER: return set(&d->bias, sizeof d->bias, value, bytes);
+    case CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER: return set(&d->aux, sizeof d->aux, value, bytes);
+    case CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD: return set(&d->aux_lead, sizeof d->aux_lead, value, bytes);
     }
     return CUBLAS_STATUS_INVALID_VALUE;
 }
@@ -189,33 +184,31 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p
     return CUBLAS_STATUS_INVALID_VALUE;
 }
 
-/* Whether op(a) op(b) has the result's shape. */
-static int fits(const struct standin_product *d, const struct standin_layout *a, const struct standin_layout *b, const struct standin_layout *out)
+/* Whether op(a) op(b) has the result's shape, and an epilogue its operands. */
+int standin_fits(const struct standin_product *d, const struct standin_layout *a, const struct standin_layout *b, const struct standin_layout *out)
 {
     const int64_t m = d->a == CUBLAS_OP_T ? a->cols : a->rows, ka = d->a == CUBLAS_OP_T ? a->rows : a->cols;
     const int64_t n = d->b == CUBLAS_OP_T ? b->rows : b->cols, kb = d->b == CUBLAS_OP_T ? b->cols : b->rows;
+    if (standin_uses_aux(d) && (d->aux_lead % 8 != 0 || d->aux_lead < out->rows)) return 0;
     return m == out->rows && n == out->cols && ka == kb && a->type == b->type && (a->type == CUDA_R_16BF || out->type == CUDA_R_32F);
 }
 
-/* Two of them: the second says that it is another, and wants workspace. */
-cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t h, cublasLtMatmulDesc_t d, cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
-                                              cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t out, cublasLtMatmulPreference_t p, int most,
-                                              cublasLtMatmulHeuristicResult_t results[], int *found)
+int standin_uses_aux(const struct standin_product *d)
 {
-    *found = 0;
-    if (!h || !fits(d, a, b, out) || memcmp(c, out, sizeof *c) != 0) return CUBLAS_STATUS_NOT_SUPPORTED;
-    for (int i = 0; i < 2 && i < most; i++) {
-        if (i == 1 && p->workspace < WORKSPACE_ASKED) break;
-        cublasLtMatmulAlgo_t algo = {.data = {(uint64_t)i + 1, p->alignment[0], p->alignment[1], p->alignment[2], p->alignment[3]}};
-        results[i] = (cublasLtMatmulHeuristicResult_t){algo, i ? WORKSPACE_ASKED : 0, CUBLAS_STATUS_SUCCESS, 1.0f};
-        *found = i + 1;
-    }
-    return *found ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
+    return d->epilogue == CUBLASLT_EPILOGUE_GELU_AUX || d->epilogue == CUBLASLT_EPILOGUE_GELU_AUX_BIAS || d->epilogue == CUBLASLT_EPILOGUE_DGELU;
 }
 
-static int aligned(const void *at, uint64_t to)
+int standin_biased(const struct standin_product *d)
 {
-    return to == 0 || (uintptr_t)at % to == 0;
+    return d->epilogue == CUBLASLT_EPILOGUE_BIAS || d->epilogue == CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
+}
+
+/* Bias and aux are of the result's type. */
+static int epilogue_on_device(const struct standin_product *d, const struct standin_layout *out)
+{
+    const struct standin_layout aux = {out->type, out->rows, out->cols, d->aux_lead};
+    if (standin_biased(d) && !standin_on_device(d->bias, (size_t)out->rows * standin_bytes_of(out->type))) return 0;
+    return !standin_uses_aux(d) || standin_on_device(d->aux, extent(&aux));
 }
 
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t h, cublasLtMatmulDesc_t d, const void *alpha, const void *a, cublasLtMatrixLayout_t a_layout,
@@ -223,17 +216,18 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t h, cublasLtMatmulDesc_t d, const 
                               void *out, cublasLtMatrixLayout_t out_layout, const cublasLtMatmulAlgo_t *algo, void *workspace, size_t bytes,
                               cudaStream_t stream)
 {
-    (void)c_layout;
-    if (!h || !fits(d, a_layout, b_layout, out_layout) || c != out) return CUBLAS_STATUS_INVALID_VALUE;
-    if (!algo || algo->data[0] < 1 || algo->data[0] > 2) return CUBLAS_STATUS_INVALID_VALUE;
-    if (algo->data[0] == 2 && (bytes < WORKSPACE_ASKED || !standin_on_device(workspace, bytes))) return CUBLAS_STATUS_INVALID_VALUE;
-    if (!aligned(a, algo->data[1]) || !aligned(b, algo->data[2]) || !aligned(c, algo->data[3]) || !aligned(out, algo->data[4]))
-        return CUBLAS_STATUS_INVALID_VALUE;
+    const void *const all[] = {a, b, c, out};
+    cublasLtMatmulHeuristicResult_t needs;
+    if (!h || c != out || !algo) return CUBLAS_STATUS_INVALID_VALUE;
+    if (cublasLtMatmulAlgoCheck(h, d, a_layout, b_layout, c_layout, out_layout, algo, &needs) != CUBLAS_STATUS_SUCCESS) return CUBLAS_STATUS_INVALID_VALUE;
+    if (needs.workspaceSize && (bytes < needs.workspaceSize || !standin_on_device(workspace, bytes))) return CUBLAS_STATUS_INVALID_VALUE;
+    const standin_algorithm with = standin_algorithm_of(algo);
+    for (int i = 0; i < 4; i++)
+        if ((uintptr_t)all[i] % standin_alignment(&with) != 0) return CUBLAS_STATUS_INVALID_VALUE;
     if (!standin_on_device(a, extent(a_layout)) || !standin_on_device(b, extent(b_layout)) || !standin_on_device(out, extent(out_layout)))
         return CUBLAS_STATUS_INVALID_VALUE;
-    if (d->epilogue == CUBLASLT_EPILOGUE_BIAS && !standin_on_device(d->bias, (size_t)out_layout->rows * bytes_of(out_layout->type)))
-        return CUBLAS_STATUS_INVALID_VALUE;
-    const work w = {*d, *a_layout, *b_layout, *out_layout, a, b, out, *(const float *)alpha, *(const float *)beta};
+    if (!epilogue_on_device(d, out_layout)) return CUBLAS_STATUS_INVALID_VALUE;
+    const work w = {*d, *a_layout, *b_layout, *out_layout, with, a, b, out, *(const float *)alpha, *(const float *)beta};
     standin_put(stream, run_product, &w, sizeof w);
     return CUBLAS_STATUS_SUCCESS;
 }

@@ -16,6 +16,8 @@ static const size_t STANDIN_DEVICE_BYTES = (size_t)1 << 31;
 extern pthread_mutex_t standin_lock;
 /* Drawn from [0, sides). */
 uint32_t standin_roll(uint32_t sides);
+/* Milliseconds, in [0.5, 1.5). */
+float standin_duration(void);
 /* A line on stderr, from a signal handler, too. */
 void standin_say(const char *text);
 

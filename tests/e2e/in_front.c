@@ -55,6 +55,21 @@ static double memory_rate_behind(pawl_device *d)
     return pawl_device_memory_rate(behind_of(d));
 }
 
+static int tune_behind(pawl_device *d, int on)
+{
+    return pawl_device_tune(behind_of(d), on);
+}
+
+static pawl_status algorithms_behind(const pawl_device *d, pawl_text *out)
+{
+    return pawl_device_algorithms(behind_of(d), out);
+}
+
+static pawl_status choose_behind(pawl_device *d, const char *table)
+{
+    return pawl_device_choose(behind_of(d), table);
+}
+
 static void *stream_behind(pawl_device *d)
 {
     (void)d;
@@ -263,7 +278,8 @@ ROW(copy, (pawl_device *d, float *to, const float *from, int64_t count), (AT(to,
 
 static const pawl_ops all_ops = {
     .name = "in front", .close = close_behind, .scratch_bytes = scratch_bytes_behind, .reserve = reserve_behind, .threads = threads_behind,
-    .describe = describe_behind, .gemm_rate = gemm_rate_behind, .memory_rate = memory_rate_behind,
+    .describe = describe_behind, .gemm_rate = gemm_rate_behind, .memory_rate = memory_rate_behind, .tune = tune_behind,
+    .algorithms = algorithms_behind, .choose = choose_behind,
     .stream = stream_behind, .parallel = parallel_behind,
 #define OP(op) .op = op##_behind,
     OP(linear) OP(linear_dx) OP(linear_dw) OP(dropout) OP(add_noise) OP(low_rank_norms) OP(scale_columns) OP(add_columns) OP(column_dots)
