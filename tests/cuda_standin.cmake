@@ -49,7 +49,5 @@ cmake_path(GET CUDA_STUB PARENT_PATH stub_folder)
 pawl_script(cudnn_support 60 ${CMAKE_COMMAND} -E env LD_LIBRARY_PATH=${stub_folder} $<TARGET_FILE:cudnn_support>
   $<IF:$<BOOL:${CUDA_STUB}>,${CUDNN_LIBRARY},NOTFOUND> ${standin}/h200.json)
 set_tests_properties(cudnn_support PROPERTIES SKIP_RETURN_CODE 77)
-# The cases of ops themselves, with a GPU behind them (e2e/mirrored.c): on a stand-in two of them, on a GPU all (tests/gpu/run).
-foreach(name test_ops_device test_ops_penalty)
-  pawl_script(standin_${name} 120 ${CMAKE_COMMAND} -E env PAWL_TEST_DEVICE=cuda PAWL_CUDA_PART=$<TARGET_FILE:pawl_cuda_standin> $<TARGET_FILE:${name}>)
-endforeach()
+# The cases of ops themselves, with a GPU behind them (e2e/mirrored.c): on a stand-in one of them, and one in gpu_tests_script; on a GPU all.
+pawl_script(standin_test_ops_device 120 ${CMAKE_COMMAND} -E env PAWL_TEST_DEVICE=cuda PAWL_CUDA_PART=$<TARGET_FILE:pawl_cuda_standin> $<TARGET_FILE:test_ops_device>)
