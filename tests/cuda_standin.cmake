@@ -38,6 +38,13 @@ if(CUDA_HEADERS)
   endif()
 endif()
 
+# The runtime's stand-in itself.
+file(GLOB runtime CONFIGURE_DEPENDS ${standin}/runtime_*.c)
+pawl_program(test_standin SOURCES ${standin}/standin_test.c ${runtime} LIBS pawl_cuda_on_cpu PkgConfig::CMOCKA)
+target_include_directories(test_standin BEFORE PRIVATE ${standin}/include)
+add_test(NAME test_standin COMMAND test_standin)
+set_tests_properties(test_standin PROPERTIES ENVIRONMENT "${PAWL_TEST_ENV}" TIMEOUT 60)
+
 pawl_script(e2e_cuda_standin 600 ${PAWL_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/e2e/cuda_standin.py)
 pawl_script(e2e_products 120 ${PAWL_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/e2e/products.py)
 
