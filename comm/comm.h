@@ -25,6 +25,7 @@ extern const char *const pawl_transport_names[]; /* in the order of pawl_transpo
     F(i64, reduction_lanes, "0",   0, 1024, "lanes",   FIXED, "lanes that the slots of a step are cut into; 0: min(8, slots)")  \
     F(i64, zero_stage,      "0",   0, 3,    "",         FREE,  "shared out over ranks: 1: optimizer state; 2: gradients, too; 3: weights, too") \
     C(transport,            "auto", pawl_transport_names, FREE, "between ranks' GPUs; nccl, host: through the hosts and MPI, auto: nccl where it can be used") \
+    F(f64, ddp_bucket_cap_mb, "64", 0, 1048576, "MiB", FREE,  "between GPUs by NCCL gradients are exchanged behind the backward pass, so much of them at a time; 0: after it") \
     F(i64, watchdog_seconds, "0",  0, 1e6,  "seconds", FREE,  "longest wait inside a step; 0: max(30, 5 x the median step), and phase_seconds on one rank")    \
     F(i64, phase_seconds,   "600", 1, 1e6,  "seconds", FREE,  "longest wait in import, preparation and saving")
 /* clang-format on */
@@ -39,6 +40,7 @@ typedef struct pawl_comm {
     int machine;                /* the lowest rank on this machine: tells machines apart */
     void *handle;               /* MPI_Comm; only comm/ looks inside */
     struct pawl_nccl *gpus;     /* between the ranks' GPUs; NULL: numbers of a device go through its host */
+    int64_t bucket;             /* numbers that are exchanged together behind the backward pass; 0: all after it */
     uint64_t bytes_sent;        /* payload this rank has handed to other ranks */
 } pawl_comm;
 
@@ -47,10 +49,10 @@ PAWL_MUST pawl_status pawl_comm_open(pawl_comm **out);
 /* A communicator of one rank, without MPI (for commands that run alone). */
 PAWL_MUST pawl_status pawl_comm_open_alone(pawl_comm **out);
 void pawl_comm_close(pawl_comm *c);
-/* Collective. From now on numbers in the memory of d, which every rank has one of, go from GPU to GPU by NCCL where transport (an index
- * into pawl_transport_names) says so and it can be; auto says in a line where it cannot. Nothing on one rank, or where d is
- * no GPU. Errors: EUSAGE, where nccl is asked for and refused. */
-PAWL_MUST pawl_status pawl_comm_connect(pawl_comm *c, pawl_device *d, int transport);
+/* Collective. From now on numbers in the memory of d, which every rank has one of, go from GPU to GPU by NCCL where how->transport says
+ * so and it can be; auto says in a line where it cannot. Nothing on one rank, or where d is no GPU. Errors: EUSAGE, where nccl is asked for
+ * and refused. */
+PAWL_MUST pawl_status pawl_comm_connect(pawl_comm *c, pawl_device *d, const pawl_comm_config *how);
 /* Before d is closed; what is under way is given up. Local. */
 void pawl_comm_disconnect(pawl_comm *c);
 /* How numbers of d go: "nccl 2.28.9", "mpi", ... */
@@ -119,6 +121,13 @@ void pawl_reduction_begin(pawl_reduction *r);
 float *pawl_reduction_lane(pawl_reduction *r, pawl_put *put);
 /* The lane is complete. */
 PAWL_MUST pawl_status pawl_reduction_lane_done(pawl_reduction *r);
+/* Whether pawl_reduction_ready does anything: exchange begins before the last lane is done. */
+int pawl_reduction_overlaps(const pawl_reduction *r);
+/* Numbers [first, first + count) of this rank's last lane are what they will be when it is done: parts from the end of the run on, one behind the
+ * other. When a bucket of them is together its exchange begins, beside what the device is asked for next. Ranks call it with the same
+ * parts. One that fails before, or between, meets the others at their next agreement, since none waits here; then what is under way is
+ * given up (pawl_comm_disconnect). */
+PAWL_MUST pawl_status pawl_reduction_ready(pawl_reduction *r, int64_t first, int64_t count);
 /* Collective. Joins the lanes of all ranks; *sum [count] is the same on every rank, valid until the next begin. With owners only
  * this rank's range of it is the sum. */
 PAWL_MUST pawl_status pawl_reduction_end(pawl_reduction *r, float **sum);
@@ -166,6 +175,10 @@ void pawl_watch(const char *what, double seconds);
 
 /* The present phase has got on: its time begins again. */
 void pawl_watch_renew(void);
+/* Seconds until the watchdog ends this rank, and what it has allowed in all; very many where nothing is watched. What is waited for. */
+double pawl_watch_left(double *limit, const char **what);
+/* Ends this rank as the watchdog does, with that sentence. Returns only where there is none. */
+void pawl_watch_end(const char *sentence);
 
 /* ---- Work that takes long ---- */
 /* Collective. Every rank runs work(self), which never communicates, and waits until all are through. Meanwhile ranks hear

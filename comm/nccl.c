@@ -1,12 +1,16 @@
 /* NCCL is loaded, not linked. Its communicators are asynchronous: a call may be in progress when it returns, and is settled here
- * before the next, so that an error of any rank is found where it is asked for, not by waiting for ever. What a rank waits for on
- * the device is the watchdog's (watch.c): it ends a rank whose peers do not come. */
+ * before the next, so that an error of any rank is found where it is asked for, not by waiting for ever.
+ *
+ * Whatever the host waits for, a call that is in progress or the device (which asks here, pawl_device_ask), it hears of errors of the
+ * communicator, looks whether the other ranks' processes are still there, and ends somewhat before the watchdog would. First all that is
+ * under way is aborted: then no stream is without an end. */
 #include "comm/nccl.h"
 
 #include <dlfcn.h>
 #include <stdio.h>
 #include <time.h>
 
+#include "comm/alive.h"
 #include "comm/nccl_abi.h"
 #include "core/arena.h"
 #include "core/log.h"
@@ -24,7 +28,9 @@ struct pawl_nccl {
     calls call;
     pawl_comm *comm;
     pawl_nccl_comm handle;
-    void *stream;
+    pawl_device *device;
+    pawl_alive *alive;
+    double looked; /* at the other ranks' processes */
     char description[24];
 };
 
@@ -44,32 +50,91 @@ static pawl_status load(calls *out)
 
 /* ---- results ---- */
 
-static pawl_status failed(const pawl_nccl *n, int result, const char *call)
+/* Nothing is under way afterwards, and nothing more goes. NCCL may wait here, too. */
+static void give_up(pawl_nccl *n)
 {
-    const char *more = n->call.GetLastError(n->handle);
-    return PAWL_FAIL(PAWL_ECOMM, "%s failed: %s%s%s", call, n->call.GetErrorString(result), more && more[0] ? ": " : "", more ? more : "");
+    enum { SECONDS = 10 };
+    const char *what;
+    double limit;
+    pawl_device_ask(n->device, NULL, NULL);
+    if (!n->handle) return;
+    (void)pawl_watch_left(&limit, &what);
+    pawl_watch("NCCL to give up what is under way", SECONDS);
+    (void)n->call.CommAbort(n->handle);
+    n->handle = NULL;
+    pawl_watch(what, limit);
 }
 
-/* Until what was asked for is no longer in progress. The watchdog ends a rank for which that takes too long. */
-static pawl_status settle(const pawl_nccl *n, int result, const char *call)
+static pawl_status failed(pawl_nccl *n, int result, const char *call)
+{
+    const char *more = n->handle ? n->call.GetLastError(n->handle) : NULL;
+    const pawl_status s = PAWL_FAIL(PAWL_ECOMM, "%s failed: %s%s%s", call, n->call.GetErrorString(result), more && more[0] ? ": " : "", more ? more : "");
+    give_up(n);
+    return s;
+}
+
+/* Others will not come: this rank ends as the watchdog ends it, or, where there is none, with an error. */
+static pawl_status lose(pawl_nccl *n, const char *sentence)
+{
+    const pawl_status s = PAWL_FAIL(PAWL_ECOMM, "%s", sentence);
+    give_up(n);
+    pawl_watch_end(sentence);
+    return s;
+}
+
+/* Whether waiting has sense, as far as is known without NCCL. */
+static pawl_status others_may_come(pawl_nccl *n)
+{
+    static const double every = 0.2, before_watchdog = 1, of_limit = 0.1;
+    const double now = pawl_seconds();
+    const char *what;
+    char sentence[320];
+    double limit;
+    long process;
+    if (now - n->looked < every) return PAWL_OK;
+    n->looked = now;
+    const int lost = n->alive ? pawl_alive_lost(n->alive, &process) : -1;
+    if (lost >= 0) {
+        snprintf(sentence, sizeof sentence, "rank %d (process %ld) has ended, and its part of what goes between GPUs will not come; this rank ends, too: start the job again", lost, process);
+        return lose(n, sentence);
+    }
+    const double left = pawl_watch_left(&limit, &what), margin = of_limit * limit < before_watchdog ? of_limit * limit : before_watchdog;
+    if (left > margin) return PAWL_OK;
+    snprintf(sentence, sizeof sentence, "waited for the GPU or other ranks' in %s for as long as is allowed, %.0f s; this rank ends: start the job again, with a higher watchdog_seconds or phase_seconds if all were at work",
+             what, limit);
+    return lose(n, sentence);
+}
+
+/* Until what was asked for is no longer in progress. */
+static pawl_status settle(pawl_nccl *n, int result, const char *call)
 {
     const struct timespec pause = {.tv_nsec = 50 * 1000};
     int state = result;
     while (state == PAWL_NCCL_IN_PROGRESS) {
         const int asked = n->call.CommGetAsyncError(n->handle, &state);
         if (asked != PAWL_NCCL_SUCCESS) return failed(n, asked, "ncclCommGetAsyncError");
-        if (state == PAWL_NCCL_IN_PROGRESS) nanosleep(&pause, NULL);
+        if (state != PAWL_NCCL_IN_PROGRESS) break;
+        PAWL_TRY(others_may_come(n));
+        nanosleep(&pause, NULL);
     }
     return state == PAWL_NCCL_SUCCESS ? PAWL_OK : failed(n, state, call);
 }
 
 /* Whether all that was asked for before has gone well as far as is known: of another rank's end, of a broken link. */
-static pawl_status healthy(const pawl_nccl *n)
+static pawl_status healthy(pawl_nccl *n)
 {
     int state = PAWL_NCCL_SUCCESS;
+    PAWL_CHECK(n->handle, PAWL_ECOMM, "NCCL's communication was given up before");
     const int asked = n->call.CommGetAsyncError(n->handle, &state);
     if (asked != PAWL_NCCL_SUCCESS) return failed(n, asked, "ncclCommGetAsyncError");
     return settle(n, state, "NCCL's communication");
+}
+
+/* While the host waits for the device. */
+static pawl_status ask(void *self)
+{
+    PAWL_TRY(healthy(self));
+    return others_may_come(self);
 }
 
 /* ---- opening ---- */
@@ -103,6 +168,7 @@ static pawl_status open_all(pawl_nccl *n)
     pawl_nccl_id id = {{0}};
     PAWL_TRY(pawl_agree(n->comm, begin_opening(n, &id)));
     PAWL_TRY(pawl_bcast(n->comm, &id, sizeof id, 0));
+    PAWL_TRY(pawl_alive_open(n->comm, &n->alive));
     return pawl_agree(n->comm, join(n, id));
 }
 
@@ -111,9 +177,9 @@ pawl_status pawl_nccl_open(pawl_comm *c, pawl_device *d, pawl_nccl **out)
     pawl_nccl *n;
     PAWL_TRY(pawl_agree(c, pawl_alloc((void **)&n, sizeof *n, "NCCL")));
     n->comm = c;
-    n->stream = pawl_device_stream(d);
+    n->device = d;
     const pawl_status s = open_all(n);
-    if (s == PAWL_OK) *out = n;
+    if (s == PAWL_OK) pawl_device_ask(d, ask, *out = n);
     else pawl_nccl_close(n);
     return s;
 }
@@ -122,15 +188,17 @@ pawl_status pawl_nccl_open(pawl_comm *c, pawl_device *d, pawl_nccl **out)
 void pawl_nccl_close(pawl_nccl *n)
 {
     if (!n) return;
-    if (n->handle) (void)n->call.CommAbort(n->handle);
+    give_up(n);
+    pawl_alive_close(n->alive);
     pawl_free(n);
 }
 
-pawl_status pawl_comm_connect(pawl_comm *c, pawl_device *d, int transport)
+pawl_status pawl_comm_connect(pawl_comm *c, pawl_device *d, const pawl_comm_config *how)
 {
-    if (c->size == 1 || !pawl_device_stream(d) || transport == PAWL_TRANSPORT_HOST) return PAWL_OK;
+    if (c->size == 1 || !pawl_device_stream(d) || how->transport == PAWL_TRANSPORT_HOST) return PAWL_OK;
     const pawl_status s = pawl_nccl_open(c, d, &c->gpus);
-    if (s != PAWL_EUSAGE || transport == PAWL_TRANSPORT_NCCL) return s;
+    c->bucket = (int64_t)(how->ddp_bucket_cap_mb * (1 << 20) / sizeof(float));
+    if (s != PAWL_EUSAGE || how->transport == PAWL_TRANSPORT_NCCL) return s;
     pawl_log(PAWL_LOG_INFO, "transport: auto: %s; gradients go through the host", pawl_last_error()->what);
     return PAWL_OK;
 }
@@ -149,7 +217,7 @@ const char *pawl_comm_transport(const pawl_comm *c)
 /* ---- messages ---- */
 
 /* Inside of a group nothing begins: in progress is all that a call can say. */
-static pawl_status posted(const pawl_nccl *n, int result, const char *call)
+static pawl_status posted(pawl_nccl *n, int result, const char *call)
 {
     return result == PAWL_NCCL_SUCCESS || result == PAWL_NCCL_IN_PROGRESS ? PAWL_OK : failed(n, result, call);
 }
@@ -162,13 +230,13 @@ pawl_status pawl_nccl_begin(pawl_nccl *n)
 
 pawl_status pawl_nccl_receive(pawl_nccl *n, float *data, int64_t count, int peer)
 {
-    return posted(n, n->call.Recv(data, (size_t)count, PAWL_NCCL_F32, peer, n->handle, n->stream), "ncclRecv");
+    return posted(n, n->call.Recv(data, (size_t)count, PAWL_NCCL_F32, peer, n->handle, pawl_device_stream(n->device)), "ncclRecv");
 }
 
 pawl_status pawl_nccl_send(pawl_nccl *n, const float *data, int64_t count, int peer)
 {
     n->comm->bytes_sent += (uint64_t)count * sizeof *data;
-    return posted(n, n->call.Send(data, (size_t)count, PAWL_NCCL_F32, peer, n->handle, n->stream), "ncclSend");
+    return posted(n, n->call.Send(data, (size_t)count, PAWL_NCCL_F32, peer, n->handle, pawl_device_stream(n->device)), "ncclSend");
 }
 
 pawl_status pawl_nccl_end(pawl_nccl *n)
@@ -183,5 +251,5 @@ pawl_status pawl_nccl_sum(pawl_nccl *n, float *data, int64_t count)
 {
     PAWL_TRY(healthy(n));
     n->comm->bytes_sent += (uint64_t)count * sizeof *data;
-    return settle(n, n->call.AllReduce(data, data, (size_t)count, PAWL_NCCL_F32, PAWL_NCCL_SUM, n->handle, n->stream), "ncclAllReduce");
+    return settle(n, n->call.AllReduce(data, data, (size_t)count, PAWL_NCCL_F32, PAWL_NCCL_SUM, n->handle, pawl_device_stream(n->device)), "ncclAllReduce");
 }

@@ -1,7 +1,7 @@
 /* comm/nccl.h - private to comm/: numbers from GPU to GPU by NCCL.
  *
- * What is asked for happens on the device's stream, after all that ops have put there and before all that they will: so the host
- * does not wait, and nothing else has to say that a message has come. */
+ * What is asked for is in the order of the device's work, or of what it does aside (ops.h), as ops are: so the host does not wait, and
+ * nothing else has to say that a message has come. */
 #ifndef PAWL_COMM_NCCL_H
 #define PAWL_COMM_NCCL_H
 
@@ -14,7 +14,7 @@ extern const char *pawl_nccl_library; /* what is loaded; tests put another in */
 /* Collective. Errors, the same on all ranks: EUSAGE where NCCL cannot be loaded, or with its words where it refuses (two ranks on one
  * GPU, say). Waits as long as pawl_watch allows. */
 PAWL_MUST pawl_status pawl_nccl_open(pawl_comm *c, pawl_device *d, pawl_nccl **out);
-/* Not collective: what is under way is given up. */
+/* Not collective: what is under way is given up. Waits for no one. */
 void pawl_nccl_close(pawl_nccl *n);
 
 /* Errors of what follows: ECOMM. Messages between begin and end are on their way together; between two ranks they arrive in the order in which they were posted. */

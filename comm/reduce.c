@@ -4,7 +4,12 @@
  * the flat run; range by range in pieces, everyone sends its nodes' slices to the owner, who finishes the tree. Where all
  * want the sum, the owner sends the piece on. The pieces of one round are on their way while those of the round before are
  * added. Every number is added in the order of the tree, whoever adds it.
+ * Where GPUs exchange by NCCL this begins behind the backward pass of a rank's last slot (decision 0046): parts of the model are ready one
+ * after another, from the end of the run, and when a bucket of them is together its exchange is put aside. What is not ready by then
+ * follows at the end. Borders of buckets are nowhere to be seen in a sum of elements.
  * Fast: one buffer a rank, NCCL's all-reduce, or MPI's, in messages that shared memory likes (performance.md, section 5). */
+#include <string.h>
+
 #include "comm/nccl.h"
 #include "comm/pieces.h"
 
@@ -16,6 +21,10 @@ struct pawl_reduction {
     const pawl_owners *owners;   /* who keeps which range of the sum; NULL: equal ranges, and all get all of it */
     int kind, lanes, first, end; /* this rank's lanes are [first, end) */
     int64_t count, piece;
+    int64_t bucket;      /* numbers that are exchanged together behind the backward pass; 0: all of them after it */
+    int64_t ready, left; /* [ready, left) is ready, what is above is exchanged, or on its way */
+    int64_t from, till;  /* what is being exchanged */
+    int aside;           /* some of it is on its way */
     pawl_arena arena, here;        /* the device's, and the host's */
     float *buffer[PAWL_NODES_MAX]; /* [buffers][count] */
     float *inbox[INBOXES];         /* [nodes of all other ranks][piece] */
@@ -28,16 +37,28 @@ struct pawl_reduction {
     int nodes, lane;                /* lane: the one being summed, or the next */
 };
 
+/* Which numbers of those that are exchanged a rank adds. A bucket is in one or two owners' ranges: all ranks work for them. */
 static void range_of(const pawl_reduction *r, int rank, int64_t *first, int64_t *end)
 {
-    const int64_t unit = PAWL_ALIGN / (int64_t)sizeof(float), units = (r->count + unit - 1) / unit;
-    if (r->owners) {
+    const int64_t unit = PAWL_ALIGN / (int64_t)sizeof(float), units = (r->till - r->from + unit - 1) / unit;
+    if (r->owners && r->from == 0 && r->till == r->count) {
         pawl_owner_range(r->owners, rank, first, end);
         return;
     }
-    *first = units * rank / r->comm->size * unit;
-    *end = units * (rank + 1) / r->comm->size * unit;
-    if (*end > r->count) *end = r->count;
+    *first = r->from + units * rank / r->comm->size * unit;
+    *end = r->from + units * (rank + 1) / r->comm->size * unit;
+    if (*end > r->till) *end = r->till;
+}
+
+/* What a rank is to have of the numbers [*at, *at + *count) of the sum. */
+static void wanted_by(const pawl_reduction *r, int rank, int64_t *at, int64_t *count)
+{
+    int64_t first, end, till = *at + *count;
+    if (!r->owners) return;
+    pawl_owner_range(r->owners, rank, &first, &end);
+    if (first > *at) *at = first;
+    if (end < till) till = end;
+    *count = till > *at ? till - *at : 0;
 }
 
 /* The piece of a rank's range that is its turn in a round. */
@@ -60,6 +81,7 @@ static int nodes_of(const pawl_reduction *r, int rank, pawl_node out[PAWL_NODES_
 static void lay_out(pawl_reduction *r)
 {
     pawl_node nodes[PAWL_NODES_MAX];
+    r->till = r->count;
     int64_t foreign = 0, longest = 0;
     const int size = r->comm->size;
     pawl_lanes_of(r->lanes, r->comm->rank, size, &r->first, &r->end);
@@ -105,6 +127,7 @@ pawl_status pawl_reduction_open(pawl_comm *c, pawl_device *d, int kind, int lane
     *r = (pawl_reduction){
         .comm = c, .device = d, .kind = kind, .lanes = lanes, .count = count, .owners = owners, .posted = {.comm = c, .device = d}};
     r->arena.name = r->here.name = "gradients";
+    if (c->size > 1 && c->gpus && pawl_device_works_aside(d)) r->bucket = c->bucket;
     lay_out(r); /* measures */
     pawl_status s = pawl_arena_open_on(d, PAWL_ON_DEVICE, &r->arena);
     if (s == PAWL_OK && r->here.used) s = pawl_arena_open_on(d, PAWL_ON_HOST, &r->here);
@@ -118,9 +141,11 @@ pawl_status pawl_reduction_open(pawl_comm *c, pawl_device *d, int kind, int lane
     return PAWL_OK;
 }
 
+/* Memory that messages come to is not given back before they have come, or been given up. */
 void pawl_reduction_close(pawl_reduction *r)
 {
     if (!r) return;
+    if (r->aside) pawl_comm_disconnect(r->comm);
     pawl_arena_close_on(r->device, PAWL_ON_DEVICE, &r->arena);
     pawl_arena_close_on(r->device, PAWL_ON_HOST, &r->here);
     pawl_free(r);
@@ -130,6 +155,7 @@ void pawl_reduction_begin(pawl_reduction *r)
 {
     r->nodes = 0;
     r->lane = r->first;
+    r->ready = r->left = r->count;
 }
 
 float *pawl_reduction_lane(pawl_reduction *r, pawl_put *put)
@@ -138,20 +164,25 @@ float *pawl_reduction_lane(pawl_reduction *r, pawl_put *put)
     return r->buffer[r->kind == INVARIANT ? r->nodes : 0];
 }
 
-/* Pushes the finished lane and joins the two newest nodes for as long as they are siblings. */
-pawl_status pawl_reduction_lane_done(pawl_reduction *r)
+/* Pushes the lane that is finished, and joins the two newest nodes for as long as they are siblings: numbers [first, end) of them. */
+static pawl_status push_lane(pawl_reduction *r, pawl_node *node, int *nodes, int64_t first, int64_t end)
 {
-    const int lane = r->lane++;
-    if (r->kind != INVARIANT) return PAWL_OK;
-    r->node[r->nodes++] = (pawl_node){lane, lane + 1};
-    while (r->nodes >= 2) {
-        const pawl_node left = r->node[r->nodes - 2], right = r->node[r->nodes - 1], both = {left.first, right.end};
+    node[(*nodes)++] = (pawl_node){r->lane, r->lane + 1};
+    while (*nodes >= 2) {
+        const pawl_node left = node[*nodes - 2], right = node[*nodes - 1], both = {left.first, right.end};
         if (!pawl_is_node(r->lanes, both) || pawl_node_split(both) != left.end) break;
-        PAWL_TRY(pawl_add(r->device, r->buffer[r->nodes - 2], r->buffer[r->nodes - 1], r->count));
-        r->node[r->nodes - 2] = both;
-        r->nodes--;
+        if (first < end) PAWL_TRY(pawl_add(r->device, r->buffer[*nodes - 2] + first, r->buffer[*nodes - 1] + first, end - first));
+        node[*nodes - 2] = both;
+        (*nodes)--;
     }
     return PAWL_OK;
+}
+
+pawl_status pawl_reduction_lane_done(pawl_reduction *r)
+{
+    const pawl_status s = r->kind == INVARIANT ? push_lane(r, r->node, &r->nodes, 0, r->left) : PAWL_OK;
+    r->lane++;
+    return s;
 }
 
 /* Slices of my piece come in from everyone, and mine of the others' pieces go out. */
@@ -169,7 +200,8 @@ static pawl_status post_slices(pawl_reduction *r, int64_t round)
     for (int step = 1; step < r->comm->size; step++) { /* not all to rank 0 at first */
         const int peer = (r->comm->rank + step) % r->comm->size;
         piece_of(r, peer, round, &at, &count);
-        for (int i = 0; i < r->nodes; i++) PAWL_TRY(pawl_post_send(&r->posted, r->buffer[i] + at, count, peer));
+        const int mine = nodes_of(r, r->comm->rank, nodes);
+        for (int i = 0; i < mine; i++) PAWL_TRY(pawl_post_send(&r->posted, r->buffer[i] + at, count, peer));
     }
     return PAWL_OK;
 }
@@ -195,7 +227,7 @@ static pawl_status sum_piece(pawl_reduction *r, int64_t round)
     return sum != r->buffer[0] + at ? pawl_piece_copy(r->device, r->buffer[0] + at, sum, count) : PAWL_OK;
 }
 
-/* Every rank's piece of a round to all. */
+/* Every rank's piece of a round to those that want it. */
 static pawl_status post_sums(pawl_reduction *r, int64_t round)
 {
     const int me = r->comm->rank, size = r->comm->size;
@@ -203,11 +235,15 @@ static pawl_status post_sums(pawl_reduction *r, int64_t round)
     for (int peer = 0; peer < size; peer++) {
         if (peer == me) continue;
         piece_of(r, peer, round, &at, &count);
+        wanted_by(r, me, &at, &count);
         PAWL_TRY(pawl_post_receive(&r->posted, r->buffer[0] + at, count, peer));
     }
-    piece_of(r, me, round, &at, &count);
-    for (int step = 1; step < size; step++)
-        PAWL_TRY(pawl_post_send(&r->posted, r->buffer[0] + at, count, (me + step) % size));
+    for (int step = 1; step < size; step++) {
+        const int peer = (me + step) % size;
+        piece_of(r, me, round, &at, &count);
+        wanted_by(r, peer, &at, &count);
+        PAWL_TRY(pawl_post_send(&r->posted, r->buffer[0] + at, count, peer));
+    }
     return PAWL_OK;
 }
 
@@ -224,7 +260,7 @@ static pawl_status join_ranks(pawl_reduction *r)
         PAWL_TRY(pawl_posted_wait(&r->posted));
         if (round + 1 < rounds) PAWL_TRY(post_slices(r, round + 1));
         PAWL_TRY(sum_piece(r, round));
-        if (!r->owners) PAWL_TRY(post_sums(r, round));
+        PAWL_TRY(post_sums(r, round));
     }
     return pawl_posted_wait(&r->posted);
 }
@@ -232,16 +268,53 @@ static pawl_status join_ranks(pawl_reduction *r)
 static pawl_status all_reduce(pawl_reduction *r)
 {
     float *g = r->buffer[0];
-    if (r->comm->gpus && !pawl_device_shares_memory(r->device)) return pawl_nccl_sum(r->comm->gpus, g, r->count);
-    for (int64_t at = 0; at < r->count; at += FAST_COUNT) {
-        const int n = (int)(r->count - at < FAST_COUNT ? r->count - at : FAST_COUNT);
+    if (r->comm->gpus && !pawl_device_shares_memory(r->device)) return pawl_nccl_sum(r->comm->gpus, g + r->from, r->till - r->from);
+    for (int64_t at = r->from; at < r->till; at += FAST_COUNT) {
+        const int n = (int)(r->till - at < FAST_COUNT ? r->till - at : FAST_COUNT);
         float *here = pawl_host_side(r->device, g + at, r->staged);
         PAWL_TRY(pawl_download(r->device, here, g + at, (size_t)n * sizeof *g));
         PAWL_TRY(pawl_mpi_status(MPI_Allreduce(MPI_IN_PLACE, here, n, MPI_FLOAT, MPI_SUM, pawl_mpi(r->comm)), "MPI_Allreduce"));
         PAWL_TRY(pawl_upload(r->device, g + at, here, (size_t)n * sizeof *g));
     }
-    r->comm->bytes_sent += (uint64_t)r->count * sizeof(float);
+    r->comm->bytes_sent += (uint64_t)(r->till - r->from) * sizeof(float);
     return PAWL_OK;
+}
+
+static pawl_status exchange(pawl_reduction *r, int64_t from, int64_t till)
+{
+    r->from = from;
+    r->till = till;
+    return r->kind == INVARIANT ? join_ranks(r) : all_reduce(r);
+}
+
+/* ---- behind the backward pass ---- */
+
+int pawl_reduction_overlaps(const pawl_reduction *r)
+{
+    return r->bucket > 0;
+}
+
+/* The lane that is not finished yet is, as far as the bucket goes. */
+static pawl_status finish_and_exchange(pawl_reduction *r)
+{
+    pawl_node node[PAWL_NODES_MAX];
+    int nodes = r->nodes;
+    memcpy(node, r->node, sizeof node);
+    if (r->kind == INVARIANT) PAWL_TRY(push_lane(r, node, &nodes, r->ready, r->left));
+    return exchange(r, r->ready, r->left);
+}
+
+pawl_status pawl_reduction_ready(pawl_reduction *r, int64_t first, int64_t count)
+{
+    if (!r->bucket) return PAWL_OK;
+    PAWL_ASSERT(r->lane == r->end - 1 && first + count == r->ready);
+    r->ready = first;
+    if (r->left - r->ready < r->bucket && r->ready > 0) return PAWL_OK;
+    PAWL_TRY(pawl_aside_begin(r->device));
+    r->aside = 1;
+    const pawl_status s = finish_and_exchange(r), ended = pawl_aside_end(r->device, PAWL_MARK_SUMS);
+    r->left = r->ready;
+    return s != PAWL_OK ? s : ended;
 }
 
 pawl_status pawl_reduction_end(pawl_reduction *r, float **sum)
@@ -249,5 +322,7 @@ pawl_status pawl_reduction_end(pawl_reduction *r, float **sum)
     PAWL_ASSERT(r->lane == r->end);
     *sum = r->buffer[0];
     if (r->comm->size == 1) return PAWL_OK; /* one rank owns the whole tree */
-    return r->kind == INVARIANT ? join_ranks(r) : all_reduce(r);
+    if (r->aside) PAWL_TRY(pawl_aside_await(r->device, PAWL_MARK_SUMS));
+    r->aside = 0;
+    return r->left > 0 ? exchange(r, 0, r->left) : PAWL_OK;
 }

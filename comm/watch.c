@@ -85,6 +85,27 @@ void pawl_watch_renew(void)
     pthread_mutex_unlock(&dog.lock);
 }
 
+double pawl_watch_left(double *limit, const char **what)
+{
+    double left = 1e9;
+    *limit = left;
+    *what = "the other ranks";
+    if (!dog.open) return left;
+    pthread_mutex_lock(&dog.lock);
+    if (dog.deadline > 0) {
+        left = dog.deadline - pawl_seconds();
+        *limit = dog.limit;
+        *what = dog.what;
+    }
+    pthread_mutex_unlock(&dog.lock);
+    return left;
+}
+
+void pawl_watch_end(const char *sentence)
+{
+    if (dog.open) dog.ended(sentence);
+}
+
 void pawl_watch(const char *what, double seconds)
 {
     if (!dog.open) return;

@@ -176,7 +176,7 @@ pawl_status pawl_open_run(pawl_comm *c, pawl_opened *o, int *stopped)
     PAWL_TRY(pawl_agree(c, open_model(c, o, threads)));
     PAWL_TRY(same_device(c, o->device));
     PAWL_TRY(open_prompts(c, o));
-    PAWL_TRY(pawl_comm_connect(c, o->device, (int)o->config.comm.transport));
+    PAWL_TRY(pawl_comm_connect(c, o->device, &o->config.comm));
     o->connected = c;
     PAWL_TRY(prepare_data(c, o, stopped));
     fill_parts(c, o);

@@ -13,7 +13,7 @@ set_target_properties(pawl_cuda_standin PROPERTIES LINKER_LANGUAGE CXX C_VISIBIL
 # pawl, computing on it.
 pawl_program(standin_pawl SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/e2e/standin_pawl.c)
 pawl_loads_parts(test_gpu)
-foreach(program standin_pawl test_cuda_host test_nccl)
+foreach(program standin_pawl test_cuda_host test_nccl test_overlap)
   pawl_loads_parts(${program})
   target_sources(${program} PRIVATE ${standin}/patient_mpi.c)
   target_compile_definitions(${program} PRIVATE PAWL_STANDIN="$<TARGET_FILE:pawl_cuda_standin>")
@@ -38,15 +38,9 @@ if(CUDA_HEADERS)
   endif()
 endif()
 
-# The runtime's stand-in itself.
-file(GLOB runtime CONFIGURE_DEPENDS ${standin}/runtime_*.c)
-pawl_program(test_standin SOURCES ${standin}/standin_test.c ${runtime} LIBS pawl_cuda_on_cpu PkgConfig::CMOCKA)
-target_include_directories(test_standin BEFORE PRIVATE ${standin}/include)
-add_test(NAME test_standin COMMAND test_standin)
-set_tests_properties(test_standin PROPERTIES ENVIRONMENT "${PAWL_TEST_ENV}" TIMEOUT 60)
-
 pawl_script(e2e_cuda_standin 600 ${PAWL_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/e2e/cuda_standin.py)
 pawl_script(e2e_products 120 ${PAWL_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/e2e/products.py)
+pawl_script(e2e_cuda_overlap 300 ${PAWL_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/e2e/cuda_overlap.py)
 
 # cuDNN's own opinion of our graphs, where it is installed: it needs no GPU, but a library of the driver's name to load.
 find_library(CUDNN_LIBRARY NAMES libcudnn.so.9 PATHS /usr/local/cuda/lib64 /usr/local/cuda/lib)
@@ -56,5 +50,7 @@ cmake_path(GET CUDA_STUB PARENT_PATH stub_folder)
 pawl_script(cudnn_support 60 ${CMAKE_COMMAND} -E env LD_LIBRARY_PATH=${stub_folder} $<TARGET_FILE:cudnn_support>
   $<IF:$<BOOL:${CUDA_STUB}>,${CUDNN_LIBRARY},NOTFOUND> ${standin}/h200.json)
 set_tests_properties(cudnn_support PROPERTIES SKIP_RETURN_CODE 77)
-# The cases of ops themselves, with a GPU behind them (e2e/mirrored.c): on a stand-in one of them, and one in gpu_tests_script; on a GPU all.
-pawl_script(standin_test_ops_device 120 ${CMAKE_COMMAND} -E env PAWL_TEST_DEVICE=cuda PAWL_CUDA_PART=$<TARGET_FILE:pawl_cuda_standin> $<TARGET_FILE:test_ops_device>)
+# The cases of ops themselves, with a GPU behind them (e2e/mirrored.c): on a stand-in two of them, on a GPU all (tests/gpu/run).
+foreach(name test_ops_device test_ops_penalty)
+  pawl_script(standin_${name} 120 ${CMAKE_COMMAND} -E env PAWL_TEST_DEVICE=cuda PAWL_CUDA_PART=$<TARGET_FILE:pawl_cuda_standin> $<TARGET_FILE:${name}>)
+endforeach()

@@ -396,7 +396,7 @@ static pawl_status walk(pawl_trainer *t, int *stopped)
     return PAWL_OK;
 }
 
-pawl_status pawl_trainer_run(pawl_trainer *t, pawl_outcome *outcome)
+static pawl_status run(pawl_trainer *t, pawl_outcome *outcome)
 {
     int stopped = 0;
     PAWL_TRY(begin(t, &stopped));
@@ -410,4 +410,12 @@ pawl_status pawl_trainer_run(pawl_trainer *t, pawl_outcome *outcome)
     if (stopped) PAWL_TRY(stop(t));
     *outcome = stopped ? PAWL_STOPPED : pawl_gate_stops(t) ? PAWL_EXCEEDED : PAWL_FINISHED;
     return PAWL_OK;
+}
+
+/* A run that ends on the way may leave messages between GPUs that nobody will answer. */
+pawl_status pawl_trainer_run(pawl_trainer *t, pawl_outcome *outcome)
+{
+    const pawl_status s = run(t, outcome);
+    if (s != PAWL_OK) pawl_comm_disconnect(t->p->comm);
+    return s;
 }

@@ -120,7 +120,6 @@ static pawl_status take(pawl_stepper *s)
     PAWL_TRY(reserve(s));
     PAWL_TRY(pawl_activations_open(p->model, &room, &s->activations));
     PAWL_TRY(pawl_optim_open(p->optim, p->device, extents, extent_count, s->hold.first, s->hold.end, &s->optim));
-    pawl_optim_seed(s->optim, (uint64_t)p->train->seed);
     PAWL_TRY(take_adapter(s, &room));
     return pawl_hold_state(&s->hold, s->optim, &s->state);
 }
@@ -266,7 +265,7 @@ static void fill_slot(pawl_stepper *s, int64_t first, int64_t end)
 }
 
 /* This rank's next slot. */
-static pawl_status compute_slot(pawl_stepper *s, float *grads, pawl_put put)
+static pawl_status compute_slot(pawl_stepper *s, float *grads, pawl_put put, int last)
 {
     const pawl_parts *p = s->p;
     pawl_soft soft;
@@ -284,13 +283,15 @@ static pawl_status compute_slot(pawl_stepper *s, float *grads, pawl_put put)
     if (s->methods) PAWL_TRY(pawl_methods_before_slot(s->methods, s->rows + first, end - first, &s->batch, &pass));
     pass.extra.row_weights = s->row_weights;
     pass.extra.soft = pawl_soft_of(&s->soft, end - first, &soft) ? &soft : NULL;
+    if (last) pawl_hold_last(&s->hold, &pass);
     PAWL_TRY(pawl_model_pass(p->model, p->device, s->activations, &s->batch, &pass));
     results_of(s, s->rows + first, s->mine + s->done);
     s->done += end - first;
     return PAWL_OK;
 }
 
-/* Stages 0 and 1: local. */
+/* Stages 0 and 1: local, but that the exchange of the last slot's gradients begins behind it between GPUs, whose hosts do not wait: a rank
+ * that fails meets the others where the step is agreed on. */
 static pawl_status compute_lanes(pawl_stepper *s)
 {
     int first_lane, end_lane;
@@ -302,7 +303,7 @@ static pawl_status compute_lanes(pawl_stepper *s)
         pawl_put put;
         float *grads = pawl_reduction_lane(r, &put);
         for (pawl_lane_slots(&s->cut, lane, &slot, &end); slot < end; slot++, put = PAWL_ADD)
-            PAWL_TRY(compute_slot(s, grads, put));
+            PAWL_TRY(compute_slot(s, grads, put, lane == end_lane - 1 && slot == end - 1));
         PAWL_SPAN_TRY("lanes", pawl_reduction_lane_done(r));
     }
     return PAWL_OK;
@@ -320,7 +321,7 @@ static pawl_status compute_turns(pawl_stepper *s)
             s->hold.idle = pawl_turn_lane(c->slots, c->lanes, comm->size, round, turn, comm->rank) < 0;
             pawl_rounds_turn(s->hold.rounds, round, turn);
             if (s->hold.idle) PAWL_SPAN_TRY("a turn of others", pawl_model_walk(s->p->model, &walk));
-            else PAWL_TRY(compute_slot(s, NULL, PAWL_SET));
+            else PAWL_TRY(compute_slot(s, NULL, PAWL_SET, 0));
         }
     return PAWL_OK;
 }
@@ -428,7 +429,7 @@ static pawl_status update(pawl_stepper *s, const float *grads, const pawl_step_r
 {
     float *mine = pawl_hold_mine(&s->hold);
     pawl_status status = s->methods ? pawl_methods_before_update(s->methods, mine, grads, r->lr) : PAWL_OK;
-    if (status == PAWL_OK) status = pawl_optim_step(s->optim, pawl_hold_numbers(&s->hold), grads, r->grad_norm, r->lr, s->order.step);
+    if (status == PAWL_OK) status = pawl_optim_step(s->optim, mine, grads, r->grad_norm, r->lr, s->order.step);
     if (status == PAWL_OK && s->methods) status = pawl_methods_updated(s->methods, mine);
     return s->hold.stage > 0 ? pawl_agree(s->p->comm, status) : status;
 }

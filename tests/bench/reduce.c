@@ -125,7 +125,8 @@ static pawl_status measure(pawl_comm *c, double millions)
     const char *transport = getenv("PAWL_TEST_TRANSPORT"), *nccl = getenv("PAWL_TEST_NCCL");
     if (nccl) pawl_nccl_library = nccl;
     PAWL_TRY(pawl_agree(c, open_tested_device(1, &d)));
-    PAWL_TRY(pawl_comm_connect(c, d, transport && strcmp(transport, "host") == 0 ? PAWL_TRANSPORT_HOST : PAWL_TRANSPORT_AUTO));
+    const pawl_comm_config how = {.transport = transport && strcmp(transport, "host") == 0 ? PAWL_TRANSPORT_HOST : PAWL_TRANSPORT_AUTO};
+    PAWL_TRY(pawl_comm_connect(c, d, &how));
     PAWL_TRY(median(c, d, 0, count, &tree));
     PAWL_TRY(median(c, d, 1, count, &fast));
     if (c->rank == 0)

@@ -6,6 +6,7 @@
  * PAWL_STANDIN_NCCL_FAIL=N: after the N-th group of rank 1 its communicator has failed, as by a broken link.
  * PAWL_STANDIN_NCCL_STALL=N: no group after the N-th of any rank is ever through, until its communicator is aborted. */
 #include <mpi.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,6 +79,13 @@ static void end_group(group *g)
     free(g);
 }
 
+static int stalls(group *g)
+{
+    if (g->comm->stalls_after < 0 || g->number <= g->comm->stalls_after) return 0;
+    if (!g->begun++) fprintf(stderr, "stand-in: rank %d: a group will not be through\n", g->comm->rank);
+    return 1;
+}
+
 /* What was under way when a communicator was aborted is let lie: MPI may still write to it. */
 static int poll_group(void *arg)
 {
@@ -85,7 +93,7 @@ static int poll_group(void *arg)
     pawl_nccl_comm c = g->comm;
     int done = 0;
     if (c->aborted) return 1;
-    if (g->number != c->through + 1 || (c->stalls_after >= 0 && g->number > c->stalls_after)) return 0;
+    if (g->number != c->through + 1 || stalls(g)) return 0;
     if (!g->begun) begin_group(g);
     PMPI_Testall(g->count, g->requests, &done, MPI_STATUSES_IGNORE);
     if (!done) return 0;

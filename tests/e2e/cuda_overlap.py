@@ -1,0 +1,58 @@
+"""Between GPUs, on stand-ins: exchange behind the backward pass changes no bit, whatever its buckets; and no rank hangs when another dies, a
+link breaks, or messages do not come."""
+from e2e import *
+
+STANDIN = os.path.join(TESTS, "standin_pawl")
+where = folder()
+data = [dict(path=texts(where, "texts", 4), domain="words", license="Apache-2.0")]
+
+
+def settings(name, **keys):
+    return write_run(where, name + ".yaml", output=os.path.join(where, name), datasets=data, **{"max_steps": 2, "save_steps": 0, "sequence_len": 32,
+                     "global_batch_size": 4, "val_set_size": 0, "device": "cuda", "transport": "nccl", **keys})
+
+
+def train(name, ranks, seed=1, **keys):
+    status, stdout, stderr = run(ranks, "train", settings(name, **keys), program=STANDIN, env=dict(ENV, PAWL_STANDIN_SEED=str(seed)))
+    check(status == 0, f"{name}: {ranks} ranks: exit 0" + stderr[-600:] * (status != 0))
+    return weights(stdout), [m["loss"] for m in steps(os.path.join(where, name))]
+
+
+# Buckets of a few kilobytes: one a part of the model.
+small = dict(ddp_bucket_cap_mb=0.01)
+after = train("after", 2, ddp_bucket_cap_mb=0)
+check(train("behind", 2, seed=2, **small) == after, "exchange behind the backward pass: the bits of exchange after it")
+check(train("shared", 3, seed=3, zero_stage=1, **small) == after, "on 3 ranks, optimizer state shared out: the same")
+
+def fails(name, env, **keys):
+    began = time.monotonic()
+    status, stdout, stderr = run(3, "train", settings(name, max_steps=50, **keys), program=STANDIN, env=dict(ENV, **env), seconds=60)
+    return status, stderr, time.monotonic() - began
+
+
+# Rank 1's communicator says that a link is broken.
+status, stderr, _ = fails("link", dict(PAWL_STANDIN_NCCL_FAIL="12"), **small)
+check(status == 50 and "rank 1: " in stderr and "there was a network error" in stderr, f"a broken link: exit 50, and said ({status}: {stderr[-1500:]})")
+
+# No message comes any more: every rank gives up before its watchdog does, and says what it waited for.
+status, stderr, took = fails("stuck", dict(PAWL_STANDIN_NCCL_STALL="12"), watchdog_seconds=5, **small)
+said = [r for r in range(3) if f"rank {r}: waited for the GPU or other ranks' in a training step for as long as is allowed, 5 s" in stderr]
+check(status == 75 and said, f"messages that do not come: exit 75 ({status}), said by ranks {said} after {took:.1f} s: {stderr[-500:]}")
+
+# A rank dies while all are inside an exchange. Where messages go from memory to memory nothing but its end shows it.
+told = os.path.join(where, "told")
+with open(told, "w") as to:
+    p = subprocess.Popen(command(3, "train", settings("killed", max_steps=50, watchdog_seconds=60, **small), program=STANDIN), stdout=subprocess.DEVNULL,
+                         stderr=to, env=dict(ENV, PAWL_STANDIN_NCCL_STALL="12"), start_new_session=True)
+wait_for(lambda: open(told).read().count("a group will not be through") == 3 or p.poll() is not None)
+time.sleep(2)  # until all hosts wait for it
+pids = ranks_of(p)
+os.kill(pids[1], signal.SIGKILL)
+killed = time.monotonic()
+p.wait(timeout=30)
+stderr = open(told).read()
+took = time.monotonic() - killed
+wait_for(lambda: not any(alive(pid) for pid in pids), seconds=5)
+check(p.returncode != 0 and took < 5, f"a rank is killed inside an exchange: the job ends after {took:.1f} s")
+check(f"(process {pids[1]}) has ended, and its part of what goes between GPUs will not come" in stderr, "and the others say why: " + stderr[-500:])
+done()

@@ -1,0 +1,178 @@
+/* Runs: ranks 1 2 3 */
+/* Exchange behind the backward pass, on the stand-ins: the sums are those of exchange after it, whatever the buckets, and a wait
+ * of one stream for the other that is left out is seen. */
+#include <dlfcn.h>
+#include <stdlib.h>
+
+#include "comm/nccl.h"
+#include "core/rng.h"
+#include "tests/check.h"
+
+static const pawl_cuda_place standin = {.library = PAWL_STANDIN};
+
+enum { COUNT = 1100, PARTS = 5, SLOTS = 2, STEPS = 2, INVARIANT = 0, FAST = 1 };
+
+/* Small whole numbers have one sum in any order; the others do not. */
+static float gradient(int kind, int step, int lane, int slot, int64_t i)
+{
+    const pawl_random r = pawl_random_at(1, PAWL_FOR_TEST, (uint64_t)(step * 1000 + lane * SLOTS + slot), (uint64_t)i);
+    return kind == FAST ? (float)(r.word[0] % 64) : (pawl_uniform(r.word[0]) - 0.5f) * (float)(1 << (r.word[1] % 20));
+}
+
+typedef struct bench {
+    pawl_comm *c;
+    pawl_device *d;
+    pawl_owners *owners; /* NULL: all have all of the sum */
+    pawl_reduction *r;
+    int kind, lanes;
+    float *made, *here; /* [COUNT] a slot's gradients, the device's; the host's */
+} bench;
+
+static int64_t cut(int part)
+{
+    static const int64_t cuts[PARTS + 1] = {0, 300, 350, 640, 900, COUNT};
+    return cuts[part];
+}
+
+static void open_bench(bench *b, pawl_comm *c, int kind, int lanes, int shared_out)
+{
+    void *block;
+    *b = (bench){.c = c, .kind = kind, .lanes = lanes, .here = malloc(COUNT * sizeof(float))};
+    CHECK_OK(pawl_device_open_cuda(&standin, 0, &b->d));
+    pawl_nccl_library = PAWL_STANDIN;
+    CHECK_OK(pawl_comm_connect(c, b->d, &(pawl_comm_config){.transport = PAWL_TRANSPORT_NCCL}));
+    if (shared_out) {
+        int64_t cuts[8];
+        for (int rank = 0; rank <= c->size; rank++) cuts[rank] = COUNT * rank / c->size / 16 * 16;
+        cuts[c->size] = COUNT;
+        CHECK_OK(pawl_owners_open(c, cuts, &b->owners));
+    }
+    CHECK_OK(pawl_device_take(b->d, PAWL_ON_DEVICE, COUNT * sizeof(float), "a test", &block));
+    b->made = block;
+}
+
+static void close_bench(bench *b)
+{
+    pawl_owners_close(b->owners);
+    pawl_device_give(b->d, PAWL_ON_DEVICE, b->made, COUNT * sizeof(float));
+    pawl_comm_disconnect(b->c);
+    pawl_device_close(b->d);
+    free(b->here);
+}
+
+/* A slot's gradients come part by part from the end, as in a backward pass. */
+static void one_slot(bench *b, int step, int lane, int slot, float *grads, pawl_put put, int last)
+{
+    for (int64_t i = 0; i < COUNT; i++) b->here[i] = gradient(b->kind, step, lane, slot, i);
+    CHECK_OK(pawl_upload(b->d, b->made, b->here, COUNT * sizeof(float)));
+    for (int part = PARTS - 1; part >= 0; part--) {
+        const int64_t first = cut(part), count = cut(part + 1) - first;
+        CHECK_OK(put == PAWL_SET ? pawl_copy(b->d, grads + first, b->made + first, count) : pawl_add(b->d, grads + first, b->made + first, count));
+        if (last) CHECK_OK(pawl_reduction_ready(b->r, first, count));
+    }
+}
+
+/* Leaves twice the sum in out, which are this rank's numbers [first, end). */
+static void one_step(bench *b, int step, float *out, int64_t *first, int64_t *end)
+{
+    int first_lane, end_lane;
+    float *sum;
+    pawl_reduction_begin(b->r);
+    pawl_lanes_of(b->lanes, b->c->rank, b->c->size, &first_lane, &end_lane);
+    for (int lane = first_lane; lane < end_lane; lane++) {
+        pawl_put put;
+        float *grads = pawl_reduction_lane(b->r, &put);
+        for (int slot = 0; slot < SLOTS; slot++, put = PAWL_ADD)
+            one_slot(b, step, lane, slot, grads, put, lane == end_lane - 1 && slot == SLOTS - 1);
+        CHECK_OK(pawl_reduction_lane_done(b->r));
+    }
+    CHECK_OK(pawl_reduction_end(b->r, &sum));
+    *first = 0;
+    *end = COUNT;
+    if (b->owners) pawl_owner_range(b->owners, b->c->rank, first, end);
+    CHECK_OK(pawl_scale(b->d, (pawl_tensor){.data = sum + *first, .ndim = 1, .dim = {*end - *first}}, 2));
+    CHECK_OK(pawl_download(b->d, out, sum + *first, (size_t)(*end - *first) * sizeof(float)));
+}
+
+static float sum_of(const bench *b, int step, int first, int end, int64_t i)
+{
+    if (end - first > 1) {
+        int left = 1;
+        while (2 * left < end - first) left *= 2;
+        return sum_of(b, step, first, first + left, i) + sum_of(b, step, first + left, end, i);
+    }
+    float sum = gradient(b->kind, step, first, 0, i);
+    for (int slot = 1; slot < SLOTS; slot++) sum += gradient(b->kind, step, first, slot, i);
+    return sum;
+}
+
+/* Steps with buckets of so many numbers (0: all after the pass); how many numbers of all ranks are not the tree's. */
+static int run(bench *b, int64_t bucket)
+{
+    float got[COUNT];
+    int64_t first, end;
+    int wrong = 0, all = 0;
+    b->c->bucket = bucket;
+    CHECK_OK(pawl_reduction_open(b->c, b->d, b->kind, b->lanes, COUNT, b->owners, &b->r));
+    CHECK(pawl_reduction_overlaps(b->r) == (bucket > 0 && b->c->size > 1));
+    for (int step = 0; step < STEPS; step++) {
+        one_step(b, step, got, &first, &end);
+        for (int64_t i = first; i < end; i++) wrong += got[i - first] != 2 * sum_of(b, step, 0, b->lanes, i);
+    }
+    pawl_reduction_close(b->r);
+    MPI_Allreduce(&wrong, &all, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD);
+    return all;
+}
+
+static void buckets_change_no_bit(pawl_comm *c)
+{
+    static const int64_t buckets[] = {0, 1, 500, COUNT, 1 << 20};
+    bench b;
+    for (int shared_out = 0; shared_out < 2; shared_out++)
+        for (int lanes = c->size; lanes < c->size + 4; lanes++) {
+            open_bench(&b, c, INVARIANT, lanes, shared_out);
+            for (int i = 0; i < 5; i++) CHECK(run(&b, buckets[i]) == 0);
+            close_bench(&b);
+        }
+    open_bench(&b, c, FAST, c->size + 1, 0);
+    for (int i = 0; i < 5; i++) CHECK(run(&b, buckets[i]) == 0);
+    close_bench(&b);
+}
+
+/* Each wait in turn is left out, until an order of the streams comes that shows it. */
+static void every_wait_is_needed(pawl_comm *c, int kind, int shared_out)
+{
+    enum { TRIES = 60 };
+    long (*drop_wait)(long drop) = (long (*)(long))dlsym(dlopen(PAWL_STANDIN, RTLD_NOW), "standin_drop_wait");
+    bench b;
+    open_bench(&b, c, kind, c->size + 1, shared_out);
+    drop_wait(0);
+    CHECK(run(&b, 300) == 0);
+    const long waits = drop_wait(0);
+    CHECK(waits >= 2 * STEPS);
+    for (long dropped = 1; dropped <= waits; dropped++) {
+        int tries = 0;
+        do drop_wait(dropped);
+        while (run(&b, 300) == 0 && ++tries < TRIES);
+        if (tries == TRIES) fprintf(stderr, "rank %d: wait %ld of %ld is not missed\n", c->rank, dropped, waits);
+        CHECK(tries < TRIES);
+    }
+    drop_wait(0);
+    close_bench(&b);
+}
+
+static void a_wait_that_is_left_out_is_seen(pawl_comm *c)
+{
+    if (c->size != 2) return;
+    every_wait_is_needed(c, INVARIANT, 0);
+    every_wait_is_needed(c, INVARIANT, 1);
+    every_wait_is_needed(c, FAST, 0);
+}
+
+int main(int argc, char **argv)
+{
+    return check_main(argc, argv, (const check[]){
+        {"overlap/buckets_change_no_bit", buckets_change_no_bit},
+        {"overlap/a_wait_that_is_left_out_is_seen", a_wait_that_is_left_out_is_seen},
+        {0}});
+}
