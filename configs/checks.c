@@ -156,6 +156,24 @@ static void dora_is_f32(const pawl_run_config *r, complaint *c)
         SAY(c, "peft_use_dora: expected false with bf16: true, found true: DoRA is computed in float32");
 }
 
+/* What reads weights or keeps copies of them, in float32. */
+static void weights_are_bf16(const pawl_run_config *r, complaint *c)
+{
+    const pawl_continual_config *k = &r->continual;
+    const struct { const char *key; int given; } readers[] = {
+        {"lwf", k->lwf.present}, {"synthesis", k->synthesis.present}, {"ewc", k->ewc.present}, {"si", k->si.present}, {"mas", k->mas.present},
+        {"l2sp", k->l2sp.present}, {"sfa", k->sfa.present}, {"wise", k->wise.present}, {"reptile", k->reptile.present}};
+    if (r->optim.master_weights) return;
+    if (!r->train.bf16)
+        SAY(c, "master_weights: without bf16: true weights are in float32 and have no other: add that, or leave it out");
+    else if (r->adapter.adapter)
+        SAY(c, "master_weights: expected true with an adapter, found false: what an adapter trains is small, and is kept in float32");
+    for (size_t i = 0; i < sizeof readers / sizeof *readers; i++)
+        if (readers[i].given)
+            SAY(c, "%s: expected master_weights: true beside it, found false: it compares or mixes weights of different times, which bfloat16 does not resolve",
+                readers[i].key);
+}
+
 static void something_to_measure(const pawl_run_config *r, complaint *c)
 {
     if (r->train.eval_steps > 0 && r->data.val_set_size == 0 && r->data.test_datasets.count == 0)
@@ -252,6 +270,8 @@ static const struct check {
     {{"zero_stage", "reduction", "adapter"}, sharding_is_possible,
      "`zero_stage` is 0 with `reduction: fast`, and at most 2 with an `adapter`"},
     {{"peft_use_dora", "bf16"}, dora_is_f32, "`peft_use_dora` is computed in float32: it and `bf16` exclude each other"},
+    {{"master_weights", "bf16", "adapter"}, weights_are_bf16,
+     "`master_weights: false` needs `bf16: true`, and excludes `adapter`, `lwf`, `synthesis`, `ewc`, `si`, `mas`, `l2sp`, `sfa`, `wise` and `reptile`"},
     {{"eval_steps", "val_set_size", "test_datasets"}, something_to_measure, "with `eval_steps`, `val_set_size` or `test_datasets` is given"},
     {{"datasets", "stages", "general_data"}, questions_are_measured, "`type: choices` stands in `test_datasets` alone"},
     {{"stages", "replay", "global_batch_size"}, stages_are_sound,

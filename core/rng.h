@@ -25,6 +25,7 @@ typedef enum pawl_purpose {
     PAWL_FOR_NEFTUNE = 8, /* noise on embeddings: a = row of the run, b = element of the row / 4 */
     PAWL_FOR_REPLAY = 9,  /* rows drawn from the memory: a = step, b = use * 2^40 + number of the draw */
     PAWL_FOR_LABELS = 10, /* labels drawn from the model itself: a = row, b = position */
+    PAWL_FOR_ROUNDING = 11, /* stochastic rounding: a = step, b = what * 2^44 + number of the flat run / 8 */
     PAWL_FOR_MERGE = 16   /* DARE: a = model + the first 8 bytes of SHA-256 of the tensor's name, b = element / 4 */
 } pawl_purpose;
 

@@ -358,16 +358,30 @@ void pawl_source_close(pawl_source *s)
     pawl_free(s);
 }
 
+/* As f32. What a run without master weights keeps in bf16 is read into the upper half of its place, and widened from the lower end on:
+ * number i is written where no number behind it still stands. */
+static pawl_status read_stored(const pawl_checkpoint *k, pawl_named one, float *to)
+{
+    const pawl_state only = {.items = &one, .count = 1, .room = 1};
+    const int64_t count = pawl_tensor_count(one.tensor);
+    pawl_tensor stored;
+    uint16_t *low = (uint16_t *)(void *)to + count;
+    const int is_low = pawl_checkpoint_tensor(k, one.name, &stored) && stored.dtype == PAWL_BF16;
+    one.tensor.data = to;
+    if (is_low) one.tensor.dtype = PAWL_BF16, one.tensor.data = low;
+    PAWL_TRY(pawl_checkpoint_read(k, &only));
+    for (int64_t i = 0; i < count && is_low; i++) {
+        const uint32_t bits = (uint32_t)low[i] << 16;
+        memcpy(to + i, &bits, sizeof bits);
+    }
+    return PAWL_OK;
+}
+
 pawl_status pawl_source_read(void *self, int tensor, float *to)
 {
     pawl_source *s = self;
     if (s->hf) return pawl_hf_read(s->hf, tensor, to);
-    if (s->checkpoint) {
-        pawl_named one = s->names.items[tensor];
-        one.tensor.data = to;
-        const pawl_state only = {.items = &one, .count = 1, .room = 1};
-        return pawl_checkpoint_read(s->checkpoint, &only);
-    }
+    if (s->checkpoint) return read_stored(s->checkpoint, s->names.items[tensor], to);
     PAWL_TRY(pawl_source_read(s->under, tensor, to));
     pawl_stack_merge(&s->stack, tensor, to);
     return PAWL_OK;

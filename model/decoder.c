@@ -56,6 +56,7 @@ static void place(pawl_model *m, pawl_slot s, int64_t layer, pawl_places *places
     const int64_t rows = length_of(&m->config, row->rows), cols = length_of(&m->config, row->cols);
     const int64_t count = rows * (cols ? cols : 1);
     if (!row->joins) m->flat = (m->flat + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
+    if (!row->joins && !cols) m->vectors = (m->vectors + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
     if (m->weights) {
         pawl_weight *w = &m->weights[m->count];
         *w = (pawl_weight){.first = m->flat,
@@ -69,7 +70,9 @@ static void place(pawl_model *m, pawl_slot s, int64_t layer, pawl_places *places
             snprintf(w->name, sizeof w->name, "%s.%lld.%s", family_of(m)->layers, (long long)layer, row->name);
         m->extents[m->count] = extent_of(m, s, layer, w);
         places->at[s] = m->flat;
+        places->vector[s] = m->vectors;
     }
+    if (!cols) m->vectors += count;
     m->count++;
     m->flat += count;
     m->parameters += count;
@@ -85,7 +88,7 @@ static void place_range(pawl_model *m, pawl_slot first, pawl_slot last, int64_t 
 
 static void lay_out(pawl_model *m)
 {
-    m->flat = m->parameters = m->matmul_parameters = 0;
+    m->flat = m->vectors = m->parameters = m->matmul_parameters = 0;
     m->count = 0;
     place_range(m, PAWL_EMBED, PAWL_POSITIONS, -1, &m->outer);
     for (int64_t l = 0; l < m->config.num_hidden_layers; l++)

@@ -107,6 +107,7 @@ typedef struct pawl_weight {
 /* Offsets of the slots of one layer, or (in pawl_model.at) of those outside the layers; -1: not there. */
 typedef struct pawl_places {
     int64_t at[PAWL_SLOTS];
+    int64_t vector[PAWL_SLOTS]; /* of vectors: where they stand in a run of vectors alone */
 } pawl_places;
 
 struct pawl_model {
@@ -118,7 +119,7 @@ struct pawl_model {
     int count;
     pawl_places outer, *layers;
     int64_t rows[PAWL_SLOTS], cols[PAWL_SLOTS]; /* of the fused group that begins at a slot; cols 0: a vector */
-    int64_t flat, parameters, matmul_parameters;
+    int64_t flat, vectors, parameters, matmul_parameters;
 };
 
 /* pawl_model_open with options of the caller's: families are made of these, and tests try those that no family has yet.

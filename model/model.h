@@ -271,7 +271,7 @@ void pawl_trained_part(const pawl_model *m, const pawl_adapter *a, int64_t part,
  * places in the pass's flat runs (NULL where it has none); a hook may put others in their stead. */
 typedef struct pawl_part_place {
     const float *weights; /* for need */
-    const uint16_t *low;  /* for need, in bf16 passes: the same rounded; not of part 0 when the head is another */
+    const uint16_t *low;  /* for need, in bf16 passes: the same rounded; not of part 0 when the head is another, unless there are vectors */
     float *grads;         /* for want: set or added to, as put says */
     pawl_put put;
 } pawl_part_place;
@@ -292,6 +292,10 @@ typedef struct pawl_pass_hooks {
 void pawl_low_stretch(const pawl_model *m, const pawl_adapter *a, int64_t *first, int64_t *count);
 PAWL_MUST pawl_status pawl_low_round(const pawl_model *m, const pawl_adapter *a, pawl_device *d, const float *weights,
                                      uint16_t *low);
+/* Where there are no weights of f32 (decision 0051): low is the flat run itself, and what ops read in f32, norms and biases, stands
+ * widened in a run of its own [pawl_vectors_count]. pawl_vectors_widen makes that of a part whose numbers begin at low. Local. */
+int64_t pawl_vectors_count(const pawl_model *m);
+PAWL_MUST pawl_status pawl_vectors_widen(const pawl_model *m, pawl_device *d, int64_t part, const uint16_t *low, float *vectors);
 
 /* Of a pass over frozen weights with an adapter on them. */
 typedef struct pawl_over {
@@ -320,7 +324,8 @@ typedef struct pawl_pass {
     const pawl_pass_hooks *hooks;
     const pawl_noise *noise;
     const float *weights;
-    const uint16_t *low; /* of bf16 passes: what pawl_low_round makes of the weights */
+    const uint16_t *low; /* of bf16 passes: what pawl_low_round makes of the weights, or, with vectors, the flat run */
+    const float *vectors; /* instead of weights: low is the flat run, and norms and biases are here; NULL: weights are of f32 */
     float *grads;
     pawl_put put;
     float scale;

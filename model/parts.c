@@ -45,6 +45,31 @@ pawl_status pawl_low_round(const pawl_model *m, const pawl_adapter *a, pawl_devi
     return pawl_cast(d, pawl_view(weights + first, count, 0), pawl_view_as(PAWL_BF16, low, count, 0));
 }
 
+int64_t pawl_vectors_count(const pawl_model *m)
+{
+    return m->vectors;
+}
+
+/* Those of the vectors outside the layers, or of one layer, that stand in [first, first + count). */
+static pawl_status widen_places(const pawl_model *m, pawl_device *d, const pawl_places *places, int64_t first, int64_t count, const uint16_t *low,
+                                float *vectors)
+{
+    for (int s = 0; s < PAWL_SLOTS; s++) {
+        const int64_t at = places->at[s] - first, numbers = m->rows[s];
+        if (places->at[s] < 0 || m->cols[s] || (int)pawl_group_of(m, (pawl_slot)s) != s || at < 0 || at >= count) continue;
+        PAWL_TRY(pawl_cast(d, pawl_view_as(PAWL_BF16, low + at, numbers, 0), pawl_view(vectors + places->vector[s], numbers, 0)));
+    }
+    return PAWL_OK;
+}
+
+pawl_status pawl_vectors_widen(const pawl_model *m, pawl_device *d, int64_t part, const uint16_t *low, float *vectors)
+{
+    int64_t first, count;
+    pawl_trained_part(m, NULL, part, &first, &count);
+    const int in_layer = part > 0 && part <= m->config.num_hidden_layers;
+    return widen_places(m, d, in_layer ? &m->layers[part - 1] : &m->outer, first, count, low, vectors);
+}
+
 int64_t pass_block(int64_t layer)
 {
     return layer + 1;
@@ -91,6 +116,7 @@ static const uint16_t *low_of(const pass *p, int64_t first)
 {
     int64_t begin, count;
     pawl_low_stretch(p->m, adapter_of(p), &begin, &count);
+    if (p->how->vectors) begin = 0;
     return p->how->low && first >= begin ? p->how->low + (first - begin) : NULL;
 }
 
@@ -142,10 +168,19 @@ pawl_status pass_ready(pass *p, int64_t part)
 
 /* ---- the tensors of what is in use ---- */
 
+/* Without weights of f32. */
+static pawl_tensor kept_low(const pass *p, const held *h, int64_t layer, pawl_slot s)
+{
+    const pawl_places *places = h == &p->held[BLOCK] ? &p->m->layers[layer] : &p->m->outer;
+    if (p->m->cols[s]) return pawl_part_in(p->m, (pawl_stretch){h->place.low, h->first, PAWL_BF16}, layer, s);
+    return places->at[s] < 0 ? (pawl_tensor){.dtype = PAWL_F32} : pawl_view(p->how->vectors + places->vector[s], p->m->rows[s], 0);
+}
+
 pawl_tensor pass_weight(const pass *p, int64_t layer, pawl_slot s)
 {
     const held *h = held_at(p, s);
     if (p->adapting.over) return pawl_frozen_part(p->adapting.over->base, layer, s);
+    if (p->how->vectors) return kept_low(p, h, layer, s);
     return pawl_part_in(p->m, (pawl_stretch){h->place.weights, h->first, PAWL_F32}, layer, s);
 }
 

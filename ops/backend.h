@@ -87,17 +87,18 @@ typedef struct pawl_ops {
     pawl_status (*activate_backward)(pawl_device *d, pawl_activation which, pawl_tensor dout, pawl_tensor x,
                                      pawl_tensor dx);
     pawl_status (*head_loss)(pawl_device *d, const pawl_head *h);
-    pawl_status (*adamw)(pawl_device *d, float *w, const float *g, float *m, float *v, int64_t count,
+    pawl_status (*adamw)(pawl_device *d, void *w, const float *g, void *m, void *v, int64_t count,
                          const pawl_adamw_step *k);
-    pawl_status (*sgd)(pawl_device *d, float *w, const float *g, float *m, int64_t count, const pawl_sgd_step *k);
-    pawl_status (*lion)(pawl_device *d, float *w, const float *g, float *m, int64_t count, const pawl_lion_step *k);
-    pawl_status (*adamw_8bit)(pawl_device *d, float *w, const float *g, const pawl_moments_8bit *moments, int64_t count,
+    pawl_status (*sgd)(pawl_device *d, void *w, const float *g, void *m, int64_t count, const pawl_sgd_step *k);
+    pawl_status (*lion)(pawl_device *d, void *w, const float *g, void *m, int64_t count, const pawl_lion_step *k);
+    pawl_status (*adamw_8bit)(pawl_device *d, void *w, const float *g, const pawl_moments_8bit *moments, int64_t count,
                               const pawl_adamw_step *k);
-    pawl_status (*adafactor)(pawl_device *d, float *w, const float *g, float *row, float *col, int64_t rows, int64_t cols,
+    pawl_status (*adafactor)(pawl_device *d, void *w, const float *g, float *row, float *col, int64_t rows, int64_t cols,
                              void *scratch, const pawl_adafactor_step *k);
-    pawl_status (*muon_momentum)(pawl_device *d, const float *g, float *m, float *out, int64_t count,
+    pawl_status (*muon_momentum)(pawl_device *d, const float *g, void *m, float *out, int64_t count,
                                  const pawl_muon_step *k);
-    pawl_status (*mix)(pawl_device *d, float by_y, float *y, float by_x, const float *x, int64_t count);
+    pawl_status (*mix)(pawl_device *d, float by_y, void *y, float by_x, const float *x, int64_t count,
+                       const pawl_kept_as *kept); /* y's type is that of kept's weights */
     pawl_status (*lerp)(pawl_device *d, float *a, const float *b, float part, int64_t count);
     pawl_status (*anchor)(pawl_device *d, float *g, const float *w, const float *anchor, const float *importance, float strength, int64_t count, double *blocks);
     pawl_status (*overlap_add)(pawl_device *d, const pawl_overlap *o, int64_t first, int64_t count, float *g, double *sums);

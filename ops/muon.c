@@ -78,7 +78,7 @@ static pawl_status newton_schulz(pawl_device *d, work *w, int64_t rows, int64_t 
 /* In the order of pawl_muon_adjust. */
 static double (*const adjust[])(double rows, double cols) = {pawl_muon_original_rule, pawl_muon_match_rms_rule};
 
-pawl_status pawl_muon(pawl_device *d, float *w, const float *g, float *m, int64_t rows, int64_t cols, void *scratch,
+pawl_status pawl_muon(pawl_device *d, void *w, const float *g, void *m, int64_t rows, int64_t cols, void *scratch,
                       const pawl_muon_step *k)
 {
     const int64_t count = rows * cols;
@@ -89,5 +89,5 @@ pawl_status pawl_muon(pawl_device *d, float *w, const float *g, float *m, int64_
     PAWL_TRY(normalise(d, &x, count));
     for (int64_t i = 0; i < k->steps; i++) PAWL_TRY(newton_schulz(d, &x, rows, cols));
     const double rate = k->lr * adjust[k->adjust]((double)rows, (double)cols);
-    return pawl_mix(d, (float)(1 - k->lr * k->decay), w, (float)-rate, x.x, count);
+    return d->ops->mix(d, (float)(1 - k->lr * k->decay), w, (float)-rate, x.x, count, &k->kept);
 }

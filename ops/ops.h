@@ -350,15 +350,26 @@ typedef struct pawl_head {
 } pawl_head;
 PAWL_MUST pawl_status pawl_head_loss(pawl_device *d, const pawl_head *h);
 
+/* ---- Update rules ----
+ *
+ * Types of what a step changes, f32 (0) or bf16 each: weights (w), and moments (m, v; momentum). Arithmetic is f32; bf16 is rounded by
+ * chance (ops/stochastic_rule.h), number i of a call being number first + i of what seed and step count. Gradients are f32. */
+typedef struct pawl_kept_as {
+    pawl_dtype weights, moments;
+    uint64_t seed, step;
+    int64_t first;
+} pawl_kept_as;
+
 /* Constants of one AdamW step, in double because 1 - beta is formed from them. */
 typedef struct pawl_adamw_step {
     double lr, beta1, beta2, eps, decay;
     double fix1, fix2; /* 1 - beta^t */
     double grad_scale; /* of clipping */
+    pawl_kept_as kept;
 } pawl_adamw_step;
-/* w <- AdamW(w, g), updating the moments in place; count numbers of f32.
+/* w <- AdamW(w, g), updating the moments in place; count numbers.
  * Source: Loshchilov & Hutter 2019, algorithm 2, with PyTorch's order of operations. */
-PAWL_MUST pawl_status pawl_adamw(pawl_device *d, float *w, const float *g, float *m, float *v, int64_t count,
+PAWL_MUST pawl_status pawl_adamw(pawl_device *d, void *w, const float *g, void *m, void *v, int64_t count,
                                  const pawl_adamw_step *k);
 
 /* Update rules beside it. Elementwise ones give a number the same bits wherever its array begins. */
@@ -367,28 +378,31 @@ PAWL_MUST pawl_status pawl_adamw(pawl_device *d, float *w, const float *g, float
 typedef struct pawl_sgd_step {
     double lr, momentum, dampening, decay, grad_scale;
     int nesterov, first;
+    pawl_kept_as kept;
 } pawl_sgd_step;
-PAWL_MUST pawl_status pawl_sgd(pawl_device *d, float *w, const float *g, float *m, int64_t count, const pawl_sgd_step *k);
+PAWL_MUST pawl_status pawl_sgd(pawl_device *d, void *w, const float *g, void *m, int64_t count, const pawl_sgd_step *k);
 /* m [count].   Formula: ops/lion_rule.h. */
 typedef struct pawl_lion_step {
     double lr, beta1, beta2, decay, grad_scale;
+    pawl_kept_as kept;
 } pawl_lion_step;
-PAWL_MUST pawl_status pawl_lion(pawl_device *d, float *w, const float *g, float *m, int64_t count, const pawl_lion_step *k);
+PAWL_MUST pawl_status pawl_lion(pawl_device *d, void *w, const float *g, void *m, int64_t count, const pawl_lion_step *k);
 /* AdamW over moments of 8 bits, with a scale for each block of 256 numbers: codes [count], scales [ceil(count / 256)]; all zero
- * stands for zeros.   Formula: ops/dynamic_rule.h around ops/adamw_rule.h. */
+ * stands for zeros; k->kept.moments is not read.   Formula: ops/dynamic_rule.h around ops/adamw_rule.h. */
 typedef struct pawl_moments_8bit {
     uint8_t *m, *v;
     float *m_scale, *v_scale;
 } pawl_moments_8bit;
-PAWL_MUST pawl_status pawl_adamw_8bit(pawl_device *d, float *w, const float *g, const pawl_moments_8bit *moments, int64_t count,
+PAWL_MUST pawl_status pawl_adamw_8bit(pawl_device *d, void *w, const float *g, const pawl_moments_8bit *moments, int64_t count,
                                       const pawl_adamw_step *k);
 /* w, g [rows, cols], row [rows], col [cols]; or a vector: cols 0, w, g and row [rows], col NULL. scratch: as many bytes as said.
  * Formula: ops/adafactor_rule.h. */
 typedef struct pawl_adafactor_step {
     double lr, decay, beta2, eps, clip_threshold, grad_scale;
+    pawl_kept_as kept; /* factors and the moments of vectors are f32 */
 } pawl_adafactor_step;
 size_t pawl_adafactor_scratch_bytes(int64_t rows, int64_t cols);
-PAWL_MUST pawl_status pawl_adafactor(pawl_device *d, float *w, const float *g, float *row, float *col, int64_t rows, int64_t cols,
+PAWL_MUST pawl_status pawl_adafactor(pawl_device *d, void *w, const float *g, float *row, float *col, int64_t rows, int64_t cols,
                                      void *scratch, const pawl_adafactor_step *k);
 /* w, g, m [rows, cols]; scratch: as many bytes as said.   Formula: ops/muon_rule.h. */
 typedef enum pawl_muon_adjust { PAWL_MUON_ORIGINAL, PAWL_MUON_MATCH_RMS } pawl_muon_adjust;
@@ -397,9 +411,10 @@ typedef struct pawl_muon_step {
     int64_t steps; /* of Newton-Schulz */
     int nesterov;
     pawl_muon_adjust adjust;
+    pawl_kept_as kept;
 } pawl_muon_step;
 size_t pawl_muon_scratch_bytes(int64_t rows, int64_t cols);
-PAWL_MUST pawl_status pawl_muon(pawl_device *d, float *w, const float *g, float *m, int64_t rows, int64_t cols, void *scratch,
+PAWL_MUST pawl_status pawl_muon(pawl_device *d, void *w, const float *g, void *m, int64_t rows, int64_t cols, void *scratch,
                                 const pawl_muon_step *k);
 /* Penalties and importances of continual learning.   Formulas: ops/penalty_rule.h */
 

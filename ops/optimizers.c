@@ -1,30 +1,38 @@
 /* The update rules, checked once and dispatched. */
 #include "ops/checks.h"
 
-pawl_status pawl_adamw(pawl_device *d, float *w, const float *g, float *m, float *v, int64_t count,
+#define CHECK_KEPT(op, kept)                                                                                           \
+    PAWL_CHECK((kept).weights <= PAWL_BF16 && (kept).moments <= PAWL_BF16, PAWL_EBUG,                                  \
+               "%s: weights and moments are f32 or bf16", op)
+
+pawl_status pawl_adamw(pawl_device *d, void *w, const float *g, void *m, void *v, int64_t count,
                        const pawl_adamw_step *k)
 {
     CHECK_ARRAYS("adamw", count, w, g, m, v);
+    CHECK_KEPT("adamw", k->kept);
     return d->ops->adamw(d, w, g, m, v, count, k);
 }
 
-pawl_status pawl_sgd(pawl_device *d, float *w, const float *g, float *m, int64_t count, const pawl_sgd_step *k)
+pawl_status pawl_sgd(pawl_device *d, void *w, const float *g, void *m, int64_t count, const pawl_sgd_step *k)
 {
     CHECK_ARRAYS("sgd", count, w, g);
     if (k->momentum > 0) CHECK_ARRAYS("sgd's momentum", count, m);
+    CHECK_KEPT("sgd", k->kept);
     return d->ops->sgd(d, w, g, k->momentum > 0 ? m : NULL, count, k);
 }
 
-pawl_status pawl_lion(pawl_device *d, float *w, const float *g, float *m, int64_t count, const pawl_lion_step *k)
+pawl_status pawl_lion(pawl_device *d, void *w, const float *g, void *m, int64_t count, const pawl_lion_step *k)
 {
     CHECK_ARRAYS("lion", count, w, g, m);
+    CHECK_KEPT("lion", k->kept);
     return d->ops->lion(d, w, g, m, count, k);
 }
 
-pawl_status pawl_adamw_8bit(pawl_device *d, float *w, const float *g, const pawl_moments_8bit *moments, int64_t count,
+pawl_status pawl_adamw_8bit(pawl_device *d, void *w, const float *g, const pawl_moments_8bit *moments, int64_t count,
                             const pawl_adamw_step *k)
 {
     CHECK_ARRAYS("adamw_8bit", count, w, g, moments->m, moments->v, moments->m_scale, moments->v_scale);
+    CHECK_KEPT("adamw_8bit", k->kept);
     return d->ops->adamw_8bit(d, w, g, moments, count, k);
 }
 
@@ -35,18 +43,20 @@ size_t pawl_adafactor_scratch_bytes(int64_t rows, int64_t cols)
     return (size_t)panels * sizeof(double) + (size_t)((panels + 1) * cols) * sizeof(float);
 }
 
-pawl_status pawl_adafactor(pawl_device *d, float *w, const float *g, float *row, float *col, int64_t rows, int64_t cols,
+pawl_status pawl_adafactor(pawl_device *d, void *w, const float *g, float *row, float *col, int64_t rows, int64_t cols,
                            void *scratch, const pawl_adafactor_step *k)
 {
     CHECK_ARRAYS("adafactor", rows, w, g, row, scratch);
     if (cols > 0) CHECK_ARRAYS("adafactor's columns", cols, col);
+    CHECK_KEPT("adafactor", k->kept);
     return d->ops->adafactor(d, w, g, row, col, rows, cols, scratch, k);
 }
 
 pawl_status pawl_mix(pawl_device *d, float by_y, float *y, float by_x, const float *x, int64_t count)
 {
     CHECK_ARRAYS("mix", count, y, x);
-    return d->ops->mix(d, by_y, y, by_x, x, count);
+    static const pawl_kept_as f32 = {0};
+    return d->ops->mix(d, by_y, y, by_x, x, count, &f32);
 }
 
 pawl_status pawl_lerp(pawl_device *d, float *a, const float *b, float part, int64_t count)

@@ -30,6 +30,12 @@ static double put_size(pawl_tensor t, pawl_put put)
     return size(t) * (put == PAWL_ADD ? 2 : 1);
 }
 
+/* Bytes that an update reads and writes of a number's weight and of so many moments. */
+static double kept_bytes(const pawl_kept_as *as, int moments)
+{
+    return (as->weights == PAWL_BF16 ? 4 : 8) + moments * (as->moments == PAWL_BF16 ? 4 : 8);
+}
+
 /* So many numbers of a tensor that is wider. */
 static double part(pawl_tensor t, int64_t numbers)
 {
@@ -157,21 +163,21 @@ ROW(head_loss, (pawl_device *d, const pawl_head *h),
     (d, h), (N = rows_of(h->hidden), V = rows_of(h->w), D = last_dim(h->w)), "NVD", (N, V, D),
     (2.0 * (double)D * products_of(h) + 4) * (double)trained_of(d, h) * (double)V,
     size(h->hidden) + products_of(h) * size(h->w) + size(h->loss) + size(h->dhidden) + put_size(h->dw, h->put), h->hidden.dtype)
-ROW(adamw, (pawl_device *d, float *w, const float *g, float *m, float *v, int64_t count, const pawl_adamw_step *k),
-    (d, w, g, m, v, count, k), (N = count), "N", (N), 15 * N, 28.0 * (double)N, PAWL_F32)
-ROW(sgd, (pawl_device *d, float *w, const float *g, float *m, int64_t count, const pawl_sgd_step *k),
-    (d, w, g, m, count, k), (N = count), "N", (N), 8 * N, (m ? 20.0 : 12.0) * (double)N, PAWL_F32)
-ROW(lion, (pawl_device *d, float *w, const float *g, float *m, int64_t count, const pawl_lion_step *k),
-    (d, w, g, m, count, k), (N = count), "N", (N), 10 * N, 20.0 * (double)N, PAWL_F32)
-ROW(adamw_8bit, (pawl_device *d, float *w, const float *g, const pawl_moments_8bit *moments, int64_t count, const pawl_adamw_step *k),
-    (d, w, g, moments, count, k), (N = count), "N", (N), 23 * N, 16.0 * (double)N, PAWL_F32)
-ROW(adafactor, (pawl_device *d, float *w, const float *g, float *row, float *col, int64_t rows, int64_t cols, void *scratch,
+ROW(adamw, (pawl_device *d, void *w, const float *g, void *m, void *v, int64_t count, const pawl_adamw_step *k),
+    (d, w, g, m, v, count, k), (N = count), "N", (N), 15 * N, (4.0 + kept_bytes(&k->kept, 2)) * (double)N, PAWL_F32)
+ROW(sgd, (pawl_device *d, void *w, const float *g, void *m, int64_t count, const pawl_sgd_step *k),
+    (d, w, g, m, count, k), (N = count), "N", (N), 8 * N, (4.0 + kept_bytes(&k->kept, m != NULL)) * (double)N, PAWL_F32)
+ROW(lion, (pawl_device *d, void *w, const float *g, void *m, int64_t count, const pawl_lion_step *k),
+    (d, w, g, m, count, k), (N = count), "N", (N), 10 * N, (4.0 + kept_bytes(&k->kept, 1)) * (double)N, PAWL_F32)
+ROW(adamw_8bit, (pawl_device *d, void *w, const float *g, const pawl_moments_8bit *moments, int64_t count, const pawl_adamw_step *k),
+    (d, w, g, moments, count, k), (N = count), "N", (N), 23 * N, (8.0 + kept_bytes(&k->kept, 0)) * (double)N, PAWL_F32)
+ROW(adafactor, (pawl_device *d, void *w, const float *g, float *row, float *col, int64_t rows, int64_t cols, void *scratch,
                 const pawl_adafactor_step *k),
-    (d, w, g, row, col, rows, cols, scratch, k), (O = rows, I = cols > 0 ? cols : 1), "OI", (O, I), 14 * O * I, 20.0 * (double)(O * I), PAWL_F32)
-ROW(muon_momentum, (pawl_device *d, const float *g, float *m, float *out, int64_t count, const pawl_muon_step *k),
-    (d, g, m, out, count, k), (N = count), "N", (N), 7 * N, 16.0 * (double)N, PAWL_F32)
-ROW(mix, (pawl_device *d, float by_y, float *y, float by_x, const float *x, int64_t count),
-    (d, by_y, y, by_x, x, count), (N = count), "N", (N), 3 * N, 12.0 * (double)N, PAWL_F32)
+    (d, w, g, row, col, rows, cols, scratch, k), (O = rows, I = cols > 0 ? cols : 1), "OI", (O, I), 14 * O * I, (12.0 + kept_bytes(&k->kept, 0)) * (double)(O * I), PAWL_F32)
+ROW(muon_momentum, (pawl_device *d, const float *g, void *m, float *out, int64_t count, const pawl_muon_step *k),
+    (d, g, m, out, count, k), (N = count), "N", (N), 7 * N, (k->kept.moments == PAWL_BF16 ? 12.0 : 16.0) * (double)N, PAWL_F32)
+ROW(mix, (pawl_device *d, float by_y, void *y, float by_x, const float *x, int64_t count, const pawl_kept_as *kept),
+    (d, by_y, y, by_x, x, count, kept), (N = count), "N", (N), 3 * N, (4.0 + kept_bytes(kept, 0)) * (double)N, PAWL_F32)
 ROW(lerp, (pawl_device *d, float *a, const float *b, float part, int64_t count),
     (d, a, b, part, count), (N = count), "N", (N), 3 * N, 12.0 * (double)N, PAWL_F32)
 ROW(anchor, (pawl_device *d, float *g, const float *w, const float *anchor, const float *importance, float strength, int64_t count, double *blocks),

@@ -43,6 +43,7 @@ static const struct {
     {"muon_ns_steps", "optimizer", {"muon"}},
     {"muon_adjust_lr_fn", "optimizer", {"muon"}},
     {"muon_adamw_lr", "optimizer", {"muon"}},
+    {"moments_dtype", "optimizer", {"adamw", "sgd", "lion", "muon"}},
     {"lr_num_cycles", "lr_scheduler", {"cosine_with_restarts"}},
     {"lr_power", "lr_scheduler", {"polynomial"}},
     {"lr_timescale", "lr_scheduler", {"inverse_sqrt"}},
@@ -122,6 +123,21 @@ static void an_average(const pawl_optim_config *c, const char *key, char *why, s
         SAY("%s: without ema_decay it would do nothing: leave it out", c->ema_warmup ? "ema_warmup" : "ema_every");
 }
 
+static void moments_are_kept(const pawl_optim_config *c, const char *key, char *why, size_t room)
+{
+    if (is(pawl_optimizer_names, c->optimizer, "sgd") && c->sgd_momentum == 0 && c->moments_dtype)
+        SAY("moments_dtype: sgd without sgd_momentum keeps nothing: leave it out");
+    else
+        unread(c, key, why, room);
+}
+
+static void average_of_masters(const pawl_optim_config *c, const char *key, char *why, size_t room)
+{
+    (void)key;
+    if (!c->master_weights && c->ema_decay > 0)
+        SAY("ema_decay: expected 0 with master_weights: false, found %g: an average of weights is as large as the master weights", c->ema_decay);
+}
+
 /* clang-format off */
 #define UNREAD(key, chooser) {{key, chooser}, unread, NULL}
 const pawl_optim_check pawl_optim_checks[] = {
@@ -147,6 +163,8 @@ const pawl_optim_check pawl_optim_checks[] = {
     UNREAD("muon_ns_steps", "optimizer"),
     UNREAD("muon_adjust_lr_fn", "optimizer"),
     UNREAD("muon_adamw_lr", "optimizer"),
+    {{"moments_dtype", "optimizer", "sgd_momentum"}, moments_are_kept, NULL},
+    {{"ema_decay", "master_weights"}, average_of_masters, "`master_weights: false` and `ema_decay` exclude each other"},
     UNREAD("lr_num_cycles", "lr_scheduler"),
     UNREAD("lr_power", "lr_scheduler"),
     UNREAD("lr_timescale", "lr_scheduler"),

@@ -12,6 +12,7 @@ const char *const pawl_schedule_names[] = {"constant",
                                            "infinite",
                                            NULL};
 const char *const pawl_decay_names[] = {"linear", "cosine", "1-sqrt", NULL};
+const char *const pawl_moments_names[] = {"float32", "bfloat16", NULL};
 const char *const pawl_muon_adjust_names[] = {"original", "match_rms_adamw", NULL};
 
 #define PAWL_SECTION pawl_optim_config

@@ -190,6 +190,11 @@ pawl_status pawl_optim_begin(pawl_optim *o, const float *weights)
     return PAWL_OK;
 }
 
+void pawl_optim_seed(pawl_optim *o, uint64_t seed)
+{
+    o->seed = seed;
+}
+
 void pawl_optim_since(pawl_optim *o, int64_t step)
 {
     o->since = step;
@@ -223,9 +228,25 @@ void pawl_optim_freeze(pawl_optim *o, int part)
     o->pieces[part].frozen = 1;
 }
 
-pawl_status pawl_optim_step(pawl_optim *o, float *weights, const float *grads, double norm, double lr, int64_t step)
+pawl_dtype pawl_optim_weights(const pawl_optim_config *c)
+{
+    return c->master_weights ? PAWL_F32 : PAWL_BF16;
+}
+
+/* How a piece's numbers are kept, and which of the flat run's they are. */
+static pawl_kept_as kept_as(const pawl_optim *o, const pawl_piece *p, int64_t step)
+{
+    return (pawl_kept_as){.weights = pawl_optim_weights(&o->config),
+                          .moments = pawl_moments_type(&o->config),
+                          .seed = o->seed,
+                          .step = (uint64_t)step,
+                          .first = p->of->first + p->first};
+}
+
+pawl_status pawl_optim_step(pawl_optim *o, void *weights, const float *grads, double norm, double lr, int64_t step)
 {
     const pawl_optim_config *c = &o->config;
+    const int64_t bytes = (int64_t)pawl_dtype_bytes(pawl_optim_weights(c));
     const double part = ema_part(c, step + 1);
     pawl_rule_step k = {.t = step + 1 - o->since, .grad_scale = clip_factor(c->max_grad_norm, norm)};
     for (int i = 0; i < o->part_count; i++) {
@@ -234,8 +255,10 @@ pawl_status pawl_optim_step(pawl_optim *o, float *weights, const float *grads, d
         if (p->count == 0 || p->frozen) continue;
         k.decay = p->of->decays ? c->weight_decay : 0;
         k.lr = pawl_rate_of(c, p->of, lr);
-        PAWL_TRY(p->rule->step(o, p, weights + at, grads + at, &k));
-        if (part > 0) PAWL_TRY(pawl_lerp(o->device, p->ema, weights + at, (float)part, p->count));
+        k.kept = kept_as(o, p, step);
+        void *w = (char *)weights + at * bytes;
+        PAWL_TRY(p->rule->step(o, p, w, grads + at, &k));
+        if (part > 0) PAWL_TRY(pawl_lerp(o->device, p->ema, w, (float)part, p->count)); /* never of bf16 (pawl_optim_checks) */
     }
     return PAWL_OK;
 }

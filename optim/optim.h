@@ -14,6 +14,7 @@ extern const char *const pawl_optimizer_names[];   /* "adamw", "adamw_8bit", "sg
 extern const char *const pawl_schedule_names[];    /* "constant", "linear", "cosine", ..., NULL */
 extern const char *const pawl_decay_names[];       /* "linear", "cosine", "1-sqrt", NULL */
 extern const char *const pawl_muon_adjust_names[]; /* of pawl_muon_adjust, NULL */
+extern const char *const pawl_moments_names[];     /* "float32", "bfloat16", NULL */
 
 /* clang-format off */
 #define PAWL_OPTIM_FIELDS(F, C, T)                                                                                             \
@@ -31,6 +32,8 @@ extern const char *const pawl_muon_adjust_names[]; /* of pawl_muon_adjust, NULL 
     F(f64, lr_constant_ratio, "1",    0,     1,     "",      FIXED, "infinite: the constant rate, as a share of the peak")      \
     F(f64, lr_cooldown_ratio, "0.1",  0,     1,     "",      FIXED, "infinite: how long the peak comes down to the constant rate, as a share of all steps") \
     C(lr_decay_type,          "linear",  pawl_decay_names,     FIXED, "warmup_stable_decay: how the end comes down")           \
+    F(flag, master_weights,   "true", 0,    1,     "",      FIXED, "keep weights in float32; false: in bfloat16 alone, every update of them rounded stochastically") \
+    C(moments_dtype,          "float32", pawl_moments_names,  FIXED, "moments of adamw, lion and muon and momentum of sgd; bfloat16: rounded stochastically") \
     F(f64, embedding_lr,      "0",    0,     10,    "",      FIXED, "peak learning rate of embeddings and output head; 0: as the rest") \
     F(f64, embedding_lr_scale, "0",   0,     1e6,   "",      FIXED, "the same as a factor of learning_rate; 0: as the rest")   \
     F(f64, layerwise_lr_decay, "1",   0.01,  1,     "",      FIXED, "learning rate of a layer as a factor of that of the layer above it") \
@@ -116,14 +119,18 @@ double pawl_norm_join(const pawl_extent *parts, int part_count, const double *bl
 
 /* Says that a new run begins at these weights: the average of weights starts as a copy of them. A resumed run reads it instead. */
 PAWL_MUST pawl_status pawl_optim_begin(pawl_optim *o, const float *weights);
+/* Says by which seed bf16 numbers are rounded. 0 at first. */
+void pawl_optim_seed(pawl_optim *o, uint64_t seed);
 /* Says at which step the moments began: bias corrections count from there. 0 at first. */
 void pawl_optim_since(pawl_optim *o, int64_t step);
 /* Forgets the moments; the average of weights stays. */
 PAWL_MUST pawl_status pawl_optim_forget(pawl_optim *o);
 /* From now on steps leave a tensor and its state as they are. */
 void pawl_optim_freeze(pawl_optim *o, int part);
-/* One update of the range's weights by its grads, clipped by the norm of all. step counts from 0 and fixes the bias corrections. */
-PAWL_MUST pawl_status pawl_optim_step(pawl_optim *o, float *weights, const float *grads, double norm, double lr, int64_t step);
+/* One update of the range's weights by its grads, clipped by the norm of all. step counts from 0 and fixes the bias corrections, and
+ * with the seed how bf16 is rounded. weights are f32, or bf16 without master_weights: pawl_optim_weights says. */
+pawl_dtype pawl_optim_weights(const pawl_optim_config *c);
+PAWL_MUST pawl_status pawl_optim_step(pawl_optim *o, void *weights, const float *grads, double norm, double lr, int64_t step);
 
 #ifdef __cplusplus
 }

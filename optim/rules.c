@@ -17,15 +17,21 @@ pawl_tensor pawl_shape_alike(const pawl_extent *e)
     return (pawl_tensor){.dtype = PAWL_F32, .ndim = 2, .dim = {e->rows, e->cols}};
 }
 
-static pawl_tensor alike(const pawl_optim_config *c, const pawl_extent *e)
+pawl_dtype pawl_moments_type(const pawl_optim_config *c)
 {
-    (void)c;
-    return pawl_shape_alike(e);
+    return c->moments_dtype ? PAWL_BF16 : PAWL_F32;
+}
+
+static pawl_tensor moments(const pawl_optim_config *c, const pawl_extent *e)
+{
+    pawl_tensor t = pawl_shape_alike(e);
+    t.dtype = pawl_moments_type(c);
+    return t;
 }
 
 static pawl_tensor momentum(const pawl_optim_config *c, const pawl_extent *e)
 {
-    return c->sgd_momentum > 0 ? alike(c, e) : numbers(PAWL_F32, 0);
+    return c->sgd_momentum > 0 ? moments(c, e) : numbers(PAWL_F32, 0);
 }
 
 /* Fewer numbers than this are not worth the error. */
@@ -36,7 +42,8 @@ static int is_small(const pawl_extent *e)
 
 static pawl_tensor codes(const pawl_optim_config *c, const pawl_extent *e)
 {
-    pawl_tensor t = alike(c, e);
+    (void)c;
+    pawl_tensor t = pawl_shape_alike(e);
     if (!is_small(e)) t.dtype = PAWL_U8;
     return t;
 }
@@ -77,25 +84,27 @@ static pawl_adamw_step adamw_numbers(const pawl_optim_config *c, const pawl_rule
                              .decay = (float)k->decay,
                              .fix1 = (float)(1 - pow(c->adam_beta1, t)),
                              .fix2 = (float)(1 - pow(c->adam_beta2, t)),
-                             .grad_scale = (float)k->grad_scale};
+                             .grad_scale = (float)k->grad_scale,
+                             .kept = k->kept};
 }
 
-static pawl_status step_adamw(pawl_optim *o, const pawl_piece *p, float *w, const float *g, const pawl_rule_step *k)
+static pawl_status step_adamw(pawl_optim *o, const pawl_piece *p, void *w, const float *g, const pawl_rule_step *k)
 {
     const pawl_adamw_step s = adamw_numbers(&o->config, k);
     return pawl_adamw(o->device, w, g, p->state[0], p->state[1], p->count, &s);
 }
 
-static pawl_status step_adamw_8bit(pawl_optim *o, const pawl_piece *p, float *w, const float *g,
+static pawl_status step_adamw_8bit(pawl_optim *o, const pawl_piece *p, void *w, const float *g,
                                    const pawl_rule_step *k)
 {
-    const pawl_adamw_step s = adamw_numbers(&o->config, k);
+    pawl_adamw_step s = adamw_numbers(&o->config, k);
+    s.kept.moments = PAWL_F32; /* of the small ones */
     const pawl_moments_8bit moments = {p->state[0], p->state[1], p->state[2], p->state[3]};
     if (is_small(p->of)) return pawl_adamw(o->device, w, g, p->state[0], p->state[1], p->count, &s);
     return pawl_adamw_8bit(o->device, w, g, &moments, p->count, &s);
 }
 
-static pawl_status step_sgd(pawl_optim *o, const pawl_piece *p, float *w, const float *g, const pawl_rule_step *k)
+static pawl_status step_sgd(pawl_optim *o, const pawl_piece *p, void *w, const float *g, const pawl_rule_step *k)
 {
     const pawl_optim_config *c = &o->config;
     const pawl_sgd_step s = {.lr = k->lr,
@@ -104,15 +113,16 @@ static pawl_status step_sgd(pawl_optim *o, const pawl_piece *p, float *w, const 
                              .decay = k->decay,
                              .grad_scale = k->grad_scale,
                              .nesterov = c->sgd_nesterov,
-                             .first = k->t == 1};
+                             .first = k->t == 1,
+                             .kept = k->kept};
     return pawl_sgd(o->device, w, g, p->state[0], p->count, &s);
 }
 
-static pawl_status step_lion(pawl_optim *o, const pawl_piece *p, float *w, const float *g, const pawl_rule_step *k)
+static pawl_status step_lion(pawl_optim *o, const pawl_piece *p, void *w, const float *g, const pawl_rule_step *k)
 {
     const pawl_optim_config *c = &o->config;
     const pawl_lion_step s = {
-        .lr = k->lr, .beta1 = c->adam_beta1, .beta2 = c->adam_beta2, .decay = k->decay, .grad_scale = k->grad_scale};
+        .lr = k->lr, .beta1 = c->adam_beta1, .beta2 = c->adam_beta2, .decay = k->decay, .grad_scale = k->grad_scale, .kept = k->kept};
     return pawl_lion(o->device, w, g, p->state[0], p->count, &s);
 }
 
@@ -122,7 +132,7 @@ static size_t adafactor_scratch_bytes(const pawl_optim_config *c, const pawl_ext
     return pawl_adafactor_scratch_bytes(e->rows, e->cols);
 }
 
-static pawl_status step_adafactor(pawl_optim *o, const pawl_piece *p, float *w, const float *g, const pawl_rule_step *k)
+static pawl_status step_adafactor(pawl_optim *o, const pawl_piece *p, void *w, const float *g, const pawl_rule_step *k)
 {
     /* What transformers' Adafactor has for clip_threshold, decay_rate and the first eps when nothing is said. */
     const pawl_adafactor_step s = {.lr = k->lr,
@@ -130,7 +140,8 @@ static pawl_status step_adafactor(pawl_optim *o, const pawl_piece *p, float *w, 
                                    .beta2 = 1 - pow((double)k->t, -0.8),
                                    .eps = 1e-30,
                                    .clip_threshold = 1,
-                                   .grad_scale = k->grad_scale};
+                                   .grad_scale = k->grad_scale,
+                                   .kept = k->kept};
     float *row = p->of->cols > 0 ? p->state[0] : p->state[2];
     return pawl_adafactor(o->device, w, g, row, p->state[1], p->of->rows, p->of->cols, o->scratch, &s);
 }
@@ -141,7 +152,7 @@ static size_t muon_scratch_bytes(const pawl_optim_config *c, const pawl_extent *
     return pawl_muon_scratch_bytes(e->rows, e->cols);
 }
 
-static pawl_status step_muon(pawl_optim *o, const pawl_piece *p, float *w, const float *g, const pawl_rule_step *k)
+static pawl_status step_muon(pawl_optim *o, const pawl_piece *p, void *w, const float *g, const pawl_rule_step *k)
 {
     const pawl_optim_config *c = &o->config;
     const pawl_muon_step s = {.lr = k->lr,
@@ -150,27 +161,28 @@ static pawl_status step_muon(pawl_optim *o, const pawl_piece *p, float *w, const
                               .grad_scale = k->grad_scale,
                               .steps = c->muon_ns_steps,
                               .nesterov = c->muon_nesterov,
-                              .adjust = (pawl_muon_adjust)c->muon_adjust_lr_fn};
+                              .adjust = (pawl_muon_adjust)c->muon_adjust_lr_fn,
+                              .kept = k->kept};
     return pawl_muon(o->device, w, g, p->state[0], p->of->rows, p->of->cols, o->scratch, &s);
 }
 
 /* ---- the table, in the order of pawl_optimizer_names ---- */
 
 static const pawl_rule rules[] = {
-    {"adamw", {{"m", alike, 1}, {"v", alike, 1}}, PAWL_OPTIM_CUT, NULL, step_adamw},
+    {"adamw", {{"m", moments, 1}, {"v", moments, 1}}, PAWL_OPTIM_CUT, NULL, step_adamw},
     {"adamw_8bit",
      {{"m", codes, 1}, {"v", codes, 1}, {"m_scale", scales, PAWL_8BIT_BLOCK}, {"v_scale", scales, PAWL_8BIT_BLOCK}},
      PAWL_OPTIM_CUT,
      NULL,
      step_adamw_8bit},
     {"sgd", {{"momentum", momentum, 1}}, PAWL_OPTIM_CUT, NULL, step_sgd},
-    {"lion", {{"m", alike, 1}}, PAWL_OPTIM_CUT, NULL, step_lion},
+    {"lion", {{"m", moments, 1}}, PAWL_OPTIM_CUT, NULL, step_lion},
     {"adafactor",
      {{"row", row_factors, 1}, {"column", column_factors, 1}, {"v", if_vector, 1}},
      0,
      adafactor_scratch_bytes,
      step_adafactor},
-    {"muon", {{"momentum", alike, 1}}, 0, muon_scratch_bytes, step_muon},
+    {"muon", {{"momentum", moments, 1}}, 0, muon_scratch_bytes, step_muon},
 };
 
 int pawl_optim_is_muon(const pawl_optim_config *c)

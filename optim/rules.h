@@ -20,6 +20,7 @@ typedef struct pawl_rule_run {
 typedef struct pawl_rule_step {
     double lr, decay, grad_scale;
     int64_t t; /* from 1 */
+    pawl_kept_as kept;
 } pawl_rule_step;
 
 typedef struct pawl_piece pawl_piece;
@@ -30,7 +31,7 @@ typedef struct pawl_rule {
     pawl_rule_run runs[PAWL_RULE_RUNS]; /* ended by a name of NULL, or full */
     int64_t cut;                        /* a tensor may be cut at multiples of this from its start; 0: never */
     size_t (*scratch_bytes)(const pawl_optim_config *c, const pawl_extent *e);
-    pawl_status (*step)(pawl_optim *o, const pawl_piece *p, float *w, const float *g, const pawl_rule_step *k);
+    pawl_status (*step)(pawl_optim *o, const pawl_piece *p, void *w, const float *g, const pawl_rule_step *k);
 } pawl_rule;
 
 /* The part of one tensor that an optimizer holds: numbers [first, first + count) of it. */
@@ -50,6 +51,7 @@ struct pawl_optim {
     int part_count;
     int64_t first, end; /* of the flat run */
     int64_t since;      /* the step at which the moments began */
+    uint64_t seed;
     pawl_arena arena, here; /* the device's, and the host's */
     pawl_piece *pieces;     /* [part_count], of count 0 where nothing is held; the host's */
     double *blocks;         /* partial sums of squares, of this range and then of all, ... */
@@ -62,6 +64,8 @@ struct pawl_optim {
 const pawl_rule *pawl_rule_of(const pawl_optim_config *c, const pawl_extent *e);
 /* Whether that is Muon's own. */
 int pawl_is_muons(const pawl_optim_config *c, const pawl_extent *e);
+/* What a run's optimizer keeps its moments as. */
+pawl_dtype pawl_moments_type(const pawl_optim_config *c);
 /* f32, in the shape of the tensor. */
 pawl_tensor pawl_shape_alike(const pawl_extent *e);
 /* What of a state's numbers a piece holds. */

@@ -38,6 +38,13 @@ if(CUDA_HEADERS)
   endif()
 endif()
 
+# The runtime's stand-in itself.
+file(GLOB runtime CONFIGURE_DEPENDS ${standin}/runtime_*.c)
+pawl_program(test_standin SOURCES ${standin}/standin_test.c ${runtime} LIBS pawl_cuda_on_cpu PkgConfig::CMOCKA)
+target_include_directories(test_standin BEFORE PRIVATE ${standin}/include)
+add_test(NAME test_standin COMMAND test_standin)
+set_tests_properties(test_standin PROPERTIES ENVIRONMENT "${PAWL_TEST_ENV}" TIMEOUT 60)
+
 pawl_script(e2e_cuda_standin 600 ${PAWL_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/e2e/cuda_standin.py)
 pawl_script(e2e_products 120 ${PAWL_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/e2e/products.py)
 pawl_script(e2e_cuda_overlap 300 ${PAWL_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/e2e/cuda_overlap.py)
@@ -50,7 +57,5 @@ cmake_path(GET CUDA_STUB PARENT_PATH stub_folder)
 pawl_script(cudnn_support 60 ${CMAKE_COMMAND} -E env LD_LIBRARY_PATH=${stub_folder} $<TARGET_FILE:cudnn_support>
   $<IF:$<BOOL:${CUDA_STUB}>,${CUDNN_LIBRARY},NOTFOUND> ${standin}/h200.json)
 set_tests_properties(cudnn_support PROPERTIES SKIP_RETURN_CODE 77)
-# The cases of ops themselves, with a GPU behind them (e2e/mirrored.c): on a stand-in two of them, on a GPU all (tests/gpu/run).
-foreach(name test_ops_device test_ops_penalty)
-  pawl_script(standin_${name} 120 ${CMAKE_COMMAND} -E env PAWL_TEST_DEVICE=cuda PAWL_CUDA_PART=$<TARGET_FILE:pawl_cuda_standin> $<TARGET_FILE:${name}>)
-endforeach()
+# The cases of ops themselves, with a GPU behind them (e2e/mirrored.c): on a stand-in one of them, and one in gpu_tests_script; on a GPU all.
+pawl_script(standin_test_ops_device 120 ${CMAKE_COMMAND} -E env PAWL_TEST_DEVICE=cuda PAWL_CUDA_PART=$<TARGET_FILE:pawl_cuda_standin> $<TARGET_FILE:test_ops_device>)

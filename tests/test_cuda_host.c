@@ -96,6 +96,9 @@ static void what_goes_up_comes_down(void **state)
     pawl_device_give(d, PAWL_ON_DEVICE, block, NUMBERS * sizeof *here);
     assert_int_equal(pawl_device_take(d, PAWL_ON_DEVICE, (size_t)1 << 40, "far too much", &block), PAWL_EMEM);
     assert_non_null(strstr(pawl_last_error()->what, "far too much"));
+    done(pawl_device_take(d, PAWL_ON_DEVICE, sizeof *here, "a test", &block));
+    done(pawl_scale(d, (pawl_tensor){.data = block, .ndim = 1, .dim = {1}}, 2)); /* that was no error of the next op */
+    pawl_device_give(d, PAWL_ON_DEVICE, block, sizeof *here);
     pawl_device_close(d);
     free(here);
     free(there);
@@ -119,6 +122,37 @@ static void a_host_that_touches_the_devices_memory_dies(void **state)
     assert_true(WIFSIGNALED(how) && WTERMSIG(how) == SIGSEGV);
     pawl_device_give(d, PAWL_ON_DEVICE, block, 64);
     pawl_device_close(d);
+}
+
+/* A kernel that goes astray is found by a later call, whose sentence says so; in a process of its own. */
+static int says_what_broke(void)
+{
+    const char *what;
+    float x[4];
+    void *block;
+    pawl_device *d = open_device();
+    done(pawl_device_take(d, PAWL_ON_DEVICE, sizeof x, "a test", &block));
+    setenv("PAWL_STANDIN_FAULT", "0", 1);
+    done(pawl_scale(d, (pawl_tensor){.data = block, .ndim = 1, .dim = {4}}, 2));
+    if (pawl_download(d, x, block, sizeof x) != PAWL_EBUG) return 1;
+    what = pawl_last_error()->what;
+    if (!strstr(what, "an illegal memory access was encountered (of a kernel before this call; with CUDA_LAUNCH_BLOCKING=1")) return 2;
+    if (pawl_scale(d, (pawl_tensor){.data = block, .ndim = 1, .dim = {4}}, 2) != PAWL_EBUG) return 3;
+    pawl_device_give(d, PAWL_ON_DEVICE, block, sizeof x);
+    pawl_device_close(d);
+    return 0;
+}
+
+static void a_gpu_that_breaks_is_told_of(void **state)
+{
+    int how;
+    (void)state;
+    fflush(NULL);
+    const pid_t child = fork();
+    if (child == 0) _exit(says_what_broke());
+    assert_int_equal(waitpid(child, &how, 0), child);
+    assert_true(WIFEXITED(how));
+    assert_int_equal(WEXITSTATUS(how), 0);
 }
 
 /* ---- products against sums in double precision ---- */
@@ -313,6 +347,7 @@ int main(void)
         cmocka_unit_test(it_is_found_and_says_what_it_is),
         cmocka_unit_test(every_entry_of_the_table_is_there),
         cmocka_unit_test(what_goes_up_comes_down),
+        cmocka_unit_test(a_gpu_that_breaks_is_told_of),
         cmocka_unit_test(a_host_that_touches_the_devices_memory_dies),
         cmocka_unit_test(products_are_those_of_the_definition),
         cmocka_unit_test(what_is_timed_is_written_and_taken_again),

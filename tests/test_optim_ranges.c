@@ -49,9 +49,10 @@ static float *numbers(float seed)
     return x;
 }
 
-/* What a run of that many ranks ends with. */
+/* What a run of that many ranks ends with. weights: of the type that the configuration says. */
 typedef struct ended {
-    float *weights;
+    char *weights;
+    size_t each;
     double norms[STEPS];
     pawl_state state; /* whole */
 } ended;
@@ -85,7 +86,7 @@ static void step(pawl_optim *const *o, int ranks, const int64_t *cuts, int64_t a
                          PAWL_OK);
     e->norms[at] = pawl_norm_join(parts, PARTS, blocks);
     for (int r = 0; r < ranks; r++)
-        assert_int_equal(pawl_optim_step(o[r], e->weights + cuts[r], g + cuts[r], e->norms[at], 0.01, at), PAWL_OK);
+        assert_int_equal(pawl_optim_step(o[r], e->weights + (size_t)cuts[r] * e->each, g + cuts[r], e->norms[at], 0.01, at), PAWL_OK);
     pawl_free(blocks);
     pawl_free(g);
 }
@@ -103,7 +104,11 @@ static void train(const pawl_optim_config *c, int ranks, ended *e)
     int64_t cuts[RANKS_MAX + 1];
     pawl_optim *o[RANKS_MAX];
     pawl_device *d;
-    *e = (ended){.weights = numbers(0.5f)};
+    float *first = numbers(0.5f);
+    *e = (ended){.each = pawl_dtype_bytes(pawl_optim_weights(c))};
+    assert_int_equal(pawl_alloc((void **)&e->weights, (size_t)flat * e->each, "a test"), PAWL_OK);
+    pawl_convert(first, PAWL_F32, e->weights, pawl_optim_weights(c), flat);
+    pawl_free(first);
     take_whole(c, &e->state);
     assert_int_equal(pawl_device_open_cpu(2, "auto", &d), PAWL_OK);
     pawl_optim_cuts(c, parts, PARTS, flat, ranks, cuts);
@@ -124,20 +129,24 @@ static void free_ended(ended *e)
     pawl_free(e->weights);
 }
 
+/* Of each rule: f32, moments of bf16, and all of bf16. */
 static void any_cuts_give_the_same_bits(void **unused)
 {
     (void)unused;
     lay_out();
-    for (int rule = 0; pawl_optimizer_names[rule]; rule++) {
+    for (int way = 0, rule = 0; pawl_optimizer_names[rule]; rule += way == 2, way = (way + 1) % 3) {
         pawl_optim_config c;
         ended one, many;
         pawl_fields_default(pawl_optim_rows, &c);
         c.optimizer = rule;
         c.weight_decay = 0.1;
+        c.moments_dtype = way > 0;
+        c.master_weights = way < 2;
+        c.sgd_momentum = 0.9;
         train(&c, 1, &one);
         for (int ranks = 2; ranks <= RANKS_MAX; ranks += ranks < 4 ? 1 : 5) {
             train(&c, ranks, &many);
-            assert_memory_equal(one.weights, many.weights, (size_t)flat * sizeof *one.weights);
+            assert_memory_equal(one.weights, many.weights, (size_t)flat * one.each);
             assert_memory_equal(one.norms, many.norms, sizeof one.norms);
             for (int i = 0; i < one.state.count; i++)
                 if (memcmp(one.state.items[i].tensor.data, many.state.items[i].tensor.data,

@@ -50,10 +50,11 @@ static void lay_out_low(pawl_hold *h)
     int64_t first, count;
     if (!h->p->train->bf16) return;
     if (h->stage == 3) {
-        lay_out_parts(h->p, &h->low_arena, sizeof(uint16_t), at);
+        lay_out_parts(h->p, h->masters ? &h->low_arena : &h->gathered_arena, sizeof(uint16_t), at);
         for (int i = 0; i < PAWL_HELD_PARTS; i++) h->gathered_low[i] = at[i];
         return;
     }
+    if (!h->masters) return;
     pawl_low_stretch(h->p->model, h->p->adapter, &first, &count);
     h->low = pawl_take_bytes(&h->low_arena, (size_t)count * sizeof(uint16_t));
 }
@@ -65,9 +66,14 @@ static void lay_out(pawl_hold *h)
     const int extent_count = pawl_trained_extents(p->model, p->adapter, &extents);
     const size_t ranks = (size_t)p->comm->size;
     const int64_t weights = h->stage == 3 ? h->end - h->first : h->count;
-    h->weights = pawl_take_bytes(&h->weights_arena, (size_t)weights * sizeof(float));
+    if (h->masters) {
+        h->weights = pawl_take_bytes(&h->weights_arena, (size_t)weights * sizeof(float));
+    } else {
+        h->low = pawl_take_bytes(&h->weights_arena, (size_t)weights * sizeof(uint16_t));
+        h->vectors = pawl_take_bytes(&h->weights_arena, (size_t)pawl_vectors_count(p->model) * sizeof(float));
+    }
     lay_out_low(h);
-    if (h->stage == 3) lay_out_floats(p, &h->gathered_arena, h->gathered);
+    if (h->stage == 3 && h->masters) lay_out_floats(p, &h->gathered_arena, h->gathered);
     if (h->stage >= 2) lay_out_floats(p, &h->grads_arena, h->grads);
     if (h->stage == 0) return;
     h->blocks = pawl_take_bytes(&h->norm_arena, (size_t)pawl_norm_blocks(extents, extent_count, 0, h->count) * sizeof(double));
@@ -84,8 +90,10 @@ static pawl_status deal_ranges(pawl_hold *h)
     if (h->stage == 0) return PAWL_OK;
     PAWL_TRY(pawl_alloc((void **)&cuts, (size_t)(p->comm->size + 1) * sizeof *cuts, "the ranges of ranks"));
     pawl_optim_cuts(p->optim, extents, extent_count, h->count, p->comm->size, cuts);
-    const pawl_status s = pawl_owners_open(p->comm, cuts, &h->owners);
+    pawl_status s = pawl_owners_open(p->comm, cuts, &h->owners);
     if (s == PAWL_OK) pawl_owner_range(h->owners, p->comm->rank, &h->first, &h->end);
+    for (int r = 0; r <= p->comm->size; r++) cuts[r] /= 2; /* all even, as the begin of every part */
+    if (s == PAWL_OK && !h->masters) s = pawl_owners_open(p->comm, cuts, &h->pairs);
     pawl_free(cuts);
     return s;
 }
@@ -98,6 +106,7 @@ static pawl_hold hold_of(const pawl_parts *p)
                        .stage = (int)p->reduce->zero_stage,
                        .count = count,
                        .end = count,
+                       .masters = p->optim->master_weights,
                        .weights_arena = {.name = "weights"},
                        .low_stale = 1,
                        .low_arena = {.name = "bf16 weights"},
@@ -106,10 +115,16 @@ static pawl_hold hold_of(const pawl_parts *p)
                        .norm_arena = {.name = "gradients"}};
 }
 
+/* By which weights are gathered. */
+static pawl_owners *gatherer(const pawl_hold *h)
+{
+    return h->masters ? h->owners : h->pairs;
+}
+
 static size_t sum_bytes(const pawl_hold *h)
 {
     const pawl_parts *p = h->p;
-    const size_t staging = h->owners ? pawl_owners_staging_bytes(h->owners, p->device) : 0;
+    const size_t staging = h->owners ? pawl_owners_staging_bytes(gatherer(h), p->device) : 0;
     return staging + (h->stage >= 2 ? pawl_rounds_bytes(p->comm, p->device, pawl_cut_of(p->train, p->reduce).slots, h->cut.slots, h->cut.lanes, h->owners)
                          : pawl_reduction_bytes(p->comm, p->device, p->reduce->reduction, h->cut.lanes, h->count, h->owners));
 }
@@ -139,6 +154,7 @@ pawl_status pawl_hold_measure(const pawl_parts *p, pawl_hold_sizes *out)
     pawl_hold h = hold_of(p);
     const pawl_status s = measure(&h, out);
     pawl_owners_close(h.owners);
+    pawl_owners_close(h.pairs);
     return s;
 }
 
@@ -149,11 +165,38 @@ static pawl_status round_numbers(const pawl_hold *h, float *from, int64_t count,
     return pawl_cast(h->p->device, (pawl_tensor){from, PAWL_F32, 1, {count}}, (pawl_tensor){to, PAWL_BF16, 1, {count}});
 }
 
+static pawl_status widen_all(const pawl_hold *h)
+{
+    for (int64_t part = 0; part < pawl_trained_parts(h->p->model); part++) {
+        int64_t first, count;
+        pawl_trained_part(h->p->model, NULL, part, &first, &count);
+        PAWL_TRY(pawl_vectors_widen(h->p->model, h->p->device, part, h->low + first, h->vectors));
+    }
+    return PAWL_OK;
+}
+
+/* Numbers [first, first + count) of the flat run of bf16, of which this rank's own begin at mine. */
+static pawl_status gather_low(const pawl_hold *h, int64_t first, int64_t count, const uint16_t *mine, uint16_t *to)
+{
+    return pawl_owners_gather(h->pairs, first / 2, count / 2, (const float *)(const void *)mine, (float *)(void *)to);
+}
+
 pawl_status pawl_hold_refresh(pawl_hold *h)
 {
-    if (!h->low || !h->low_stale) return PAWL_OK;
+    if (!h->low || !h->low_stale || (!h->masters && h->stage == 3)) return PAWL_OK;
     h->low_stale = 0;
+    if (!h->masters) return widen_all(h);
     return pawl_low_round(h->p->model, h->p->adapter, h->p->device, h->weights, h->low);
+}
+
+static pawl_status need_low(pawl_hold *h, int64_t part, int64_t first, int64_t count, int all_mine, pawl_part_place *at)
+{
+    uint16_t *to = all_mine ? h->low + (first - h->first) : h->gathered_low[buffer_of(h->p, part)];
+    PAWL_TRY(pawl_meet(h->p->comm, PAWL_OK));
+    pawl_watch_renew();
+    PAWL_TRY(gather_low(h, first, count, h->low, to));
+    at->low = to;
+    return pawl_vectors_widen(h->p->model, h->p->device, part, to, h->vectors);
 }
 
 static pawl_status need(void *self, int64_t part, pawl_part_place *at)
@@ -162,6 +205,7 @@ static pawl_status need(void *self, int64_t part, pawl_part_place *at)
     int64_t first, count;
     pawl_trained_part(h->p->model, h->p->adapter, part, &first, &count);
     const int all_mine = h->first <= first && first + count <= h->end;
+    if (!h->masters) return need_low(h, part, first, count, all_mine, at);
     float *to = all_mine ? h->weights + (first - h->first) : h->gathered[buffer_of(h->p, part)];
     PAWL_TRY(pawl_meet(h->p->comm, PAWL_OK));
     pawl_watch_renew();
@@ -206,7 +250,8 @@ void pawl_hold_last(pawl_hold *h, pawl_pass *pass)
 void pawl_hold_pass(pawl_hold *h, int learns, pawl_pass *pass)
 {
     pass->weights = h->stage == 3 ? NULL : h->weights;
-    pass->low = h->low;
+    pass->low = h->stage == 3 ? NULL : h->low;
+    pass->vectors = h->vectors;
     if (h->stage == 3 || (h->stage == 2 && learns)) pass->hooks = learns ? &h->learning : &h->reading;
 }
 
@@ -237,7 +282,7 @@ static pawl_status take(pawl_hold *h)
     const pawl_parts *p = h->p;
     PAWL_TRY(deal_ranges(h));
     lay_out(h);
-    if (h->owners) PAWL_TRY(pawl_owners_stage(h->owners, p->device));
+    if (h->owners) PAWL_TRY(pawl_owners_stage(gatherer(h), p->device));
     PAWL_TRY(pawl_arena_open_on(p->device, PAWL_ON_DEVICE, &h->weights_arena));
     PAWL_TRY(open_arena(h, &h->low_arena));
     PAWL_TRY(open_arena(h, &h->gathered_arena));
@@ -264,6 +309,7 @@ void pawl_hold_close(pawl_hold *h)
     pawl_reduction_close(h->reduction);
     pawl_rounds_close(h->rounds);
     pawl_owners_close(h->owners);
+    pawl_owners_close(h->pairs);
     pawl_device *d = h->p ? h->p->device : NULL;
     pawl_arena_close_on(d, PAWL_ON_DEVICE, &h->weights_arena);
     pawl_arena_close_on(d, PAWL_ON_DEVICE, &h->low_arena);
@@ -293,14 +339,30 @@ static int held_part(const pawl_hold *h, const pawl_extent *e, int64_t *first, i
     return *first < *end;
 }
 
-/* Room for one tensor, where the host cannot read it into its place. */
-size_t pawl_hold_fill_bytes(const pawl_parts *p)
+static int64_t longest_tensor(const pawl_parts *p)
 {
     const pawl_extent *extents;
     const int count = pawl_trained_extents(p->model, p->adapter, &extents);
     int64_t most = 0;
-    for (int i = 0; i < count && !pawl_device_shares_memory(p->device); i++) most = extents[i].count > most ? extents[i].count : most;
-    return (size_t)most * sizeof(float);
+    for (int i = 0; i < count; i++) most = extents[i].count > most ? extents[i].count : most;
+    return most;
+}
+
+/* Room for one tensor, where the host cannot read it into its place; without masters it is rounded there, too. */
+size_t pawl_hold_fill_bytes(const pawl_parts *p)
+{
+    if (!p->optim->master_weights) return (size_t)longest_tensor(p) * (sizeof(float) + sizeof(uint16_t));
+    return pawl_device_shares_memory(p->device) ? 0 : (size_t)longest_tensor(p) * sizeof(float);
+}
+
+static pawl_status fill_low(pawl_hold *h, pawl_weight_read read, void *self, int i, const pawl_extent *e, float *room)
+{
+    uint16_t *low = (uint16_t *)(void *)(room + longest_tensor(h->p));
+    int64_t first, end;
+    if (!held_part(h, e, &first, &end)) return PAWL_OK;
+    PAWL_TRY(read(self, i, room));
+    pawl_convert(room + (first - e->first), PAWL_F32, low, PAWL_BF16, end - first);
+    return pawl_upload(h->p->device, h->low + (first - (h->stage == 3 ? h->first : 0)), low, (size_t)(end - first) * sizeof *low);
 }
 
 /* A tensor of which this rank holds a part is read into the buffer of its part, and what is held copied. */
@@ -324,10 +386,27 @@ pawl_status pawl_hold_fill(pawl_hold *h, pawl_weight_read read, void *self)
     float *room = NULL;
     pawl_status status = PAWL_OK;
     if (bytes) PAWL_TRY(pawl_alloc((void **)&room, bytes, "one tensor of the weights"));
-    for (int i = 0; i < count; i++) PAWL_TRY_OUT(fill_tensor(h, read, self, i, &extents[i], room));
+    for (int i = 0; i < count; i++) PAWL_TRY_OUT((h->masters ? fill_tensor : fill_low)(h, read, self, i, &extents[i], room));
 out:
     pawl_free(room);
     return status;
+}
+
+/* As what they are kept. */
+static void list_low(const pawl_hold *h, pawl_state *out)
+{
+    const pawl_extent *extents;
+    const int count = pawl_trained_extents(h->p->model, h->p->adapter, &extents);
+    for (int i = 0; i < count; i++) {
+        out->items[i].tensor.dtype = PAWL_BF16;
+        if (h->stage < 3) out->items[i].tensor.data = h->low ? h->low + extents[i].first : NULL;
+    }
+}
+
+static void *held_at(const pawl_hold *h, int64_t number)
+{
+    if (h->masters) return h->weights ? h->weights + (number - h->first) : NULL;
+    return h->low ? h->low + (number - h->first) : NULL;
 }
 
 static void share_weights(const pawl_hold *h, pawl_state *out)
@@ -341,7 +420,7 @@ static void share_weights(const pawl_hold *h, pawl_state *out)
         item->sharded = 1;
         item->first = some ? first - extents[i].first : 0;
         item->count = some ? end - first : 0;
-        item->tensor.data = some && h->weights ? h->weights + (first - h->first) : NULL;
+        item->tensor.data = some ? held_at(h, first) : NULL;
     }
 }
 
@@ -354,6 +433,7 @@ pawl_status pawl_hold_state(const pawl_hold *h, const pawl_optim *o, pawl_state 
     pawl_status s = pawl_trained_state(p->model, p->adapter, h->stage == 3 ? NULL : h->weights, "model/", out);
     const int weights = out->count;
     for (int i = 0; i < weights; i++) out->items[i].device = p->device;
+    if (s == PAWL_OK && !h->masters) list_low(h, out);
     if (s == PAWL_OK && h->stage == 3) share_weights(h, out);
     if (s == PAWL_OK) s = pawl_trained_state(p->model, p->adapter, NULL, "", &names);
     if (s == PAWL_OK)
@@ -390,12 +470,19 @@ pawl_status pawl_hold_norm(pawl_hold *h, pawl_optim *o, const float *grads, doub
 
 float *pawl_hold_mine(pawl_hold *h)
 {
-    return h->stage == 3 ? h->weights : h->weights + h->first;
+    return h->stage == 3 || !h->masters ? h->weights : h->weights + h->first;
+}
+
+void *pawl_hold_numbers(pawl_hold *h)
+{
+    if (h->masters) return pawl_hold_mine(h);
+    return h->stage == 3 ? h->low : h->low + h->first;
 }
 
 pawl_status pawl_hold_spread(pawl_hold *h)
 {
     h->low_stale = 1;
     if (h->stage == 0 || h->stage == 3) return PAWL_OK;
+    if (!h->masters) return gather_low(h, 0, h->count, h->low + h->first, h->low);
     return pawl_owners_gather(h->owners, 0, h->count, pawl_hold_mine(h), h->weights);
 }

@@ -6,7 +6,8 @@
  *   2      all      a range; buffers for one part         a range   gradients part by part, summed when one is ready
  *   3      a range  a range; buffers for one part         a range   weights gathered part by part, too
  *
- * Ranges are those of pawl_optim_cuts; parts those of pawl_trained_part. */
+ * Ranges are those of pawl_optim_cuts; parts those of pawl_trained_part. Without master_weights the weights are bf16 (`low`), and what is said
+ * of them here holds for those (decision 0051). */
 #ifndef PAWL_TRAINER_HELD_H
 #define PAWL_TRAINER_HELD_H
 
@@ -21,12 +22,15 @@ typedef struct pawl_hold {
     int stage;
     int64_t count, first, end; /* of the flat run; this rank's range, in stage 0 all of it */
     pawl_owners *owners;       /* NULL in stage 0 */
+    pawl_owners *pairs;        /* without masters: the same ranges, counted in pairs of bf16 */
     pawl_arena weights_arena, low_arena, gathered_arena, grads_arena, norm_arena;
-    float *weights;                                             /* [count], in stage 3 [end - first] */
+    int masters;                                                /* 1: weights are f32 */
+    float *weights;                                             /* [count], in stage 3 [end - first]; NULL without masters */
     float *gathered[PAWL_HELD_PARTS], *grads[PAWL_HELD_PARTS]; /* of the parts in use */
-    uint16_t *low;                                              /* bf16: the weights as products read them, ... */
+    uint16_t *low;                                              /* bf16: the weights as products read them (without masters: the weights), ... */
     uint16_t *gathered_low[PAWL_HELD_PARTS];                    /* ... in stage 3 those of the parts in use */
-    int low_stale;                                              /* weights have changed since */
+    float *vectors;                                             /* without masters: norms and biases, widened */
+    int low_stale;                                              /* weights have changed since low or vectors was made */
     double *blocks;                                             /* sums for the norm, of all ranges */
     size_t *lengths, *offsets;                                  /* [ranks] of blocks, in bytes */
     pawl_reduction *reduction;                                  /* stages 0 and 1 */
@@ -54,14 +58,16 @@ PAWL_MUST pawl_status pawl_hold_state(const pawl_hold *h, const pawl_optim *o, p
 void pawl_hold_pass(pawl_hold *h, int learns, pawl_pass *pass);
 /* Of the pass over a rank's last slot of a step, in stages 0 and 1: its hooks, where exchange begins behind it (GPUs). */
 void pawl_hold_last(pawl_hold *h, pawl_pass *pass);
-/* Makes the bf16 copy of the weights where they have changed since it was made. Local; before passes. */
+/* Makes the bf16 copy of the weights, or of those the vectors, where they have changed since it was made. Local; before passes. */
 PAWL_MUST pawl_status pawl_hold_refresh(pawl_hold *h);
 /* Collective, after the last slot. The sum of all gradients, from this rank's first number on. */
 PAWL_MUST pawl_status pawl_hold_sum(pawl_hold *h, float **grads);
 /* Collective. The norm of the gradient of which this rank's range is at grads. */
 PAWL_MUST pawl_status pawl_hold_norm(pawl_hold *h, pawl_optim *o, const float *grads, double *norm);
-/* The weights of this rank's range, to be changed; and, collective, what makes the change everybody's. */
+/* The weights of this rank's range, to be changed: f32, NULL without masters; and of either type. Collective: what makes the change
+ * everybody's. */
 float *pawl_hold_mine(pawl_hold *h);
+void *pawl_hold_numbers(pawl_hold *h);
 PAWL_MUST pawl_status pawl_hold_spread(pawl_hold *h);
 
 #endif

@@ -120,6 +120,7 @@ static pawl_status take(pawl_stepper *s)
     PAWL_TRY(reserve(s));
     PAWL_TRY(pawl_activations_open(p->model, &room, &s->activations));
     PAWL_TRY(pawl_optim_open(p->optim, p->device, extents, extent_count, s->hold.first, s->hold.end, &s->optim));
+    pawl_optim_seed(s->optim, (uint64_t)p->train->seed);
     PAWL_TRY(take_adapter(s, &room));
     return pawl_hold_state(&s->hold, s->optim, &s->state);
 }
@@ -429,7 +430,7 @@ static pawl_status update(pawl_stepper *s, const float *grads, const pawl_step_r
 {
     float *mine = pawl_hold_mine(&s->hold);
     pawl_status status = s->methods ? pawl_methods_before_update(s->methods, mine, grads, r->lr) : PAWL_OK;
-    if (status == PAWL_OK) status = pawl_optim_step(s->optim, mine, grads, r->grad_norm, r->lr, s->order.step);
+    if (status == PAWL_OK) status = pawl_optim_step(s->optim, pawl_hold_numbers(&s->hold), grads, r->grad_norm, r->lr, s->order.step);
     if (status == PAWL_OK && s->methods) status = pawl_methods_updated(s->methods, mine);
     return s->hold.stage > 0 ? pawl_agree(s->p->comm, status) : status;
 }

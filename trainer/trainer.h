@@ -30,7 +30,7 @@ extern const char *const pawl_device_names[]; /* in the order of pawl_device_cho
     F(i64, seed,              "42", 0, 9007199254740991, "", FIXED, "of everything random")                                    \
     F(f64, neftune_noise_alpha, "0", 0, 1000, "", FIXED, "size of the noise on embeddings in training, over the root of a row's length times the width; 0: none") \
     C(activation_recompute, "none", pawl_recompute_names, FREE, "what backward computes again, not to keep it: norms (and activations), or the block; same bits, less memory") \
-    F(flag, bf16,             "false", 0, 1, "",      FIXED, "matrix products and activations in bfloat16; weights, sums, optimizer float32")                                            \
+    F(flag, bf16,             "false", 0, 1, "",      FIXED, "matrix products and activations in bfloat16; sums float32, and so weights and optimizer unless master_weights and moments_dtype say otherwise")                                            \
     F(flag, tune_products,    "true", 0, 1,      "",      FIXED, "algorithms of matrix products timed once, the fastest stored with the run, where a library has more than one (GPUs); false: its first answer, which is the same in every run") \
     C(device, "auto", pawl_device_names, FREE, "what a rank computes on; auto: cuda where a GPU can be used, else cpu, and says which") \
     F(i64, threads,           "0",  0, 1024, "",      FREE,  "threads of a rank; 0: its share of the cores it is bound to")

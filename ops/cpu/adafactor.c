@@ -2,11 +2,13 @@
  * of rows, joined in their order; those of the update's squares likewise. */
 #include <string.h>
 
-#include "ops/cpu/cpu.h"
+#include "ops/cpu/kept.h"
 
 typedef struct call {
     const pawl_kernels *kernels;
-    float *w, *row, *col;
+    void *w;
+    pawl_kept_as kept;
+    float *row, *col;
     const float *g;
     int64_t rows, cols, panels;
     double *sums;   /* [panels], or of blocks of a vector */
@@ -63,13 +65,23 @@ static void updates_panel(void *self, int64_t panel, int thread)
     c->sums[panel] = sum;
 }
 
+static void step_row(const call *c, int64_t i)
+{
+    float room[PAWL_KEPT_PIECE];
+    const float root = row_root(c, i);
+    for (int64_t j = 0; j < c->cols; j += PAWL_KEPT_PIECE) {
+        const int64_t at = i * c->cols + j, some = c->cols - j < PAWL_KEPT_PIECE ? c->cols - j : PAWL_KEPT_PIECE;
+        float *w = pawl_kept_open(c->kernels, c->w, c->kept.weights, at, some, room);
+        c->kernels->adafactor(w, c->g + at, c->columns + j, root, some, c->rate, c->k);
+        pawl_kept_close(c->kernels, w, c->w, c->kept.weights, at, some, &c->kept, PAWL_CHANCE_WEIGHT);
+    }
+}
+
 static void step_panel(void *self, int64_t panel, int thread)
 {
     (void)thread;
     const call *c = self;
-    for (int64_t i = panel * PAWL_ADAFACTOR_ROWS; i < panel_end(c, panel); i++)
-        c->kernels->adafactor(c->w + i * c->cols, c->g + i * c->cols, c->columns, row_root(c, i), c->cols, c->rate,
-                              c->k);
+    for (int64_t i = panel * PAWL_ADAFACTOR_ROWS; i < panel_end(c, panel); i++) step_row(c, i);
 }
 
 static void vector_updates(void *self, int64_t i, int thread)
@@ -85,9 +97,14 @@ static void vector_step(void *self, int64_t i, int thread)
 {
     (void)thread;
     const call *c = self;
-    const int64_t at = i * PAWL_SUM_BLOCK;
-    c->kernels->adafactor_vector(c->w + at, c->g + at, c->row + at, pawl_block_size(c->rows, PAWL_SUM_BLOCK, i),
-                                 c->rate, c->k);
+    const int64_t end = i * PAWL_SUM_BLOCK + pawl_block_size(c->rows, PAWL_SUM_BLOCK, i);
+    float room[PAWL_KEPT_PIECE];
+    for (int64_t at = i * PAWL_SUM_BLOCK; at < end; at += PAWL_KEPT_PIECE) {
+        const int64_t some = end - at < PAWL_KEPT_PIECE ? end - at : PAWL_KEPT_PIECE;
+        float *w = pawl_kept_open(c->kernels, c->w, c->kept.weights, at, some, room);
+        c->kernels->adafactor_vector(w, c->g + at, c->row + at, some, c->rate, c->k);
+        pawl_kept_close(c->kernels, w, c->w, c->kept.weights, at, some, &c->kept, PAWL_CHANCE_WEIGHT);
+    }
 }
 
 static void mean_of_rows(call *c)
@@ -125,12 +142,13 @@ static void matrix_passes(pawl_pool *pool, call *c, const pawl_adafactor_step *k
     pawl_pool_run(pool, c->panels, step_panel, c);
 }
 
-pawl_status adafactor_cpu(pawl_device *d, float *w, const float *g, float *row, float *col, int64_t rows, int64_t cols,
+pawl_status adafactor_cpu(pawl_device *d, void *w, const float *g, float *row, float *col, int64_t rows, int64_t cols,
                           void *scratch, const pawl_adafactor_step *k)
 {
     pawl_cpu *cpu = pawl_cpu_of(d);
     call c = {.kernels = cpu->kernels,
               .w = w,
+              .kept = k->kept,
               .row = row,
               .col = col,
               .g = g,

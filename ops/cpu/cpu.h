@@ -113,17 +113,17 @@ pawl_status activate_cpu(pawl_device *d, pawl_activation which, pawl_tensor x, p
 pawl_status activate_backward_cpu(pawl_device *d, pawl_activation which, pawl_tensor dout, pawl_tensor x,
                                   pawl_tensor dx);
 pawl_status head_loss_cpu(pawl_device *d, const pawl_head *h);
-pawl_status adamw_cpu(pawl_device *d, float *w, const float *g, float *m, float *v, int64_t count,
+pawl_status adamw_cpu(pawl_device *d, void *w, const float *g, void *m, void *v, int64_t count,
                       const pawl_adamw_step *k);
-pawl_status sgd_cpu(pawl_device *d, float *w, const float *g, float *m, int64_t count, const pawl_sgd_step *k);
-pawl_status lion_cpu(pawl_device *d, float *w, const float *g, float *m, int64_t count, const pawl_lion_step *k);
-pawl_status adamw_8bit_cpu(pawl_device *d, float *w, const float *g, const pawl_moments_8bit *moments, int64_t count,
+pawl_status sgd_cpu(pawl_device *d, void *w, const float *g, void *m, int64_t count, const pawl_sgd_step *k);
+pawl_status lion_cpu(pawl_device *d, void *w, const float *g, void *m, int64_t count, const pawl_lion_step *k);
+pawl_status adamw_8bit_cpu(pawl_device *d, void *w, const float *g, const pawl_moments_8bit *moments, int64_t count,
                           const pawl_adamw_step *k);
-pawl_status adafactor_cpu(pawl_device *d, float *w, const float *g, float *row, float *col, int64_t rows, int64_t cols,
+pawl_status adafactor_cpu(pawl_device *d, void *w, const float *g, float *row, float *col, int64_t rows, int64_t cols,
                          void *scratch, const pawl_adafactor_step *k);
-pawl_status muon_momentum_cpu(pawl_device *d, const float *g, float *m, float *out, int64_t count,
+pawl_status muon_momentum_cpu(pawl_device *d, const float *g, void *m, float *out, int64_t count,
                              const pawl_muon_step *k);
-pawl_status mix_cpu(pawl_device *d, float by_y, float *y, float by_x, const float *x, int64_t count);
+pawl_status mix_cpu(pawl_device *d, float by_y, void *y, float by_x, const float *x, int64_t count, const pawl_kept_as *kept);
 pawl_status lerp_cpu(pawl_device *d, float *a, const float *b, float part, int64_t count);
 pawl_status anchor_cpu(pawl_device *d, float *g, const float *w, const float *anchor, const float *importance, float strength, int64_t count, double *blocks);
 pawl_status overlap_add_cpu(pawl_device *d, const pawl_overlap *o, int64_t first, int64_t count, float *g, double *sums);

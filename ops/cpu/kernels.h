@@ -12,6 +12,7 @@
 #include "ops/dynamic_rule.h"
 #include "ops/lion_rule.h"
 #include "ops/sgd_rule.h"
+#include "ops/stochastic_rule.h"
 #include "ops/ops.h"
 
 #ifdef __cplusplus
@@ -65,6 +66,12 @@ typedef struct pawl_drop_row {
     float scale;
 } pawl_drop_row;
 
+/* The chances of stochastic rounding: those of numbers `first` and behind of the flat run. */
+typedef struct pawl_chances {
+    uint64_t seed, step, first;
+    pawl_chance_of what;
+} pawl_chances;
+
 /* A position's soft target: k tokens and their log-probabilities (pawl_soft in ops/ops.h). */
 typedef struct pawl_soft_row {
     const int32_t *ids;
@@ -83,6 +90,7 @@ typedef struct pawl_kernels {
 
     void (*widen)(const uint16_t *x, float *y, int64_t count);
     void (*narrow)(const float *x, uint16_t *y, int64_t count);
+    void (*narrow_by_chance)(const float *x, uint16_t *y, int64_t count, const pawl_chances *c);
     /* y = (put) x + bias, rounded once; bias NULL: none. */
     void (*narrow_sum)(const float *x, const float *bias, int64_t count, pawl_put put, uint16_t *y);
 

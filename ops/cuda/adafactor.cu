@@ -3,7 +3,7 @@
  * panels of rows in f32, in the order of the rows, joined in double; those over rows and of the update run in trees. */
 #include "ops/adafactor_rule.h"
 #include "ops/backend.h"
-#include "ops/cuda/numbers.h"
+#include "ops/cuda/kept.h"
 
 enum { WARPS = PAWL_THREADS / PAWL_WARP, PANEL_THREADS = 1024 };
 
@@ -88,12 +88,18 @@ static __global__ void adafactor_rate_kernel(factors f, int64_t sums, int64_t co
     if (threadIdx.x == 0) f.two[1] = lr * pawl_adafactor_clip_rule(squares, (double)count, clip_threshold);
 }
 
-static __global__ void adafactor_step_kernel(factors f, float *w, const float *g)
+template <class W>
+static __device__ __forceinline__ void step_number(const factors &f, W *w, const float *g, int64_t i, float root, int64_t count,
+                                                   const pawl_kept_as &as)
+{
+    const some<1> next = {{pawl_adafactor_rule(get(w, i), pawl_adafactor_update_rule(g[i], root, f.k), (float)f.two[1], f.k)}};
+    give_kept(w, i, count, next, as, PAWL_CHANCE_WEIGHT);
+}
+
+template <class W> static __global__ void adafactor_step_kernel(factors f, W *w, const float *g, pawl_kept_as as)
 {
     const int64_t i = first_of<1>(), row = i / f.cols, j = i % f.cols;
-    if (row < f.rows)
-        w[i] = pawl_adafactor_rule(w[i], pawl_adafactor_update_rule(g[i], row_root(f, row) * f.columns[j], f.k), (float)f.two[1],
-                                   f.k);
+    if (row < f.rows) step_number(f, w, g, i, row_root(f, row) * f.columns[j], f.rows * f.cols, as);
 }
 
 /* A vector keeps a moment of its own for each number. A block to PAWL_SUM_BLOCK of them. */
@@ -110,22 +116,21 @@ static __global__ void adafactor_vector_updates_kernel(factors f, const float *g
     if (threadIdx.x == 0) f.sums[blockIdx.x] = sum;
 }
 
-static __global__ void adafactor_vector_step_kernel(factors f, float *w, const float *g)
+template <class W> static __global__ void adafactor_vector_step_kernel(factors f, W *w, const float *g, pawl_kept_as as)
 {
     const int64_t i = first_of<1>();
-    if (i < f.rows)
-        w[i] = pawl_adafactor_rule(w[i], pawl_adafactor_update_rule(g[i], 1.0f / sqrtf(f.row[i]), f.k), (float)f.two[1], f.k);
+    if (i < f.rows) step_number(f, w, g, i, 1.0f / sqrtf(f.row[i]), f.rows, as);
 }
 
-static void vector_passes(pawl_stream s, factors f, float *w, const float *g, const pawl_adafactor_step *k)
+template <class W> static void vector_passes(pawl_stream s, factors f, W *w, const float *g, const pawl_adafactor_step *k)
 {
     const int64_t sums = blocks_of(f.rows, PAWL_SUM_BLOCK);
     PAWL_LAUNCH(adafactor_vector_updates_kernel, sums, PAWL_THREADS, 0, s, f, g);
     PAWL_LAUNCH(adafactor_rate_kernel, sums > 0, PAWL_THREADS, 0, s, f, sums, f.rows, k->lr, k->clip_threshold);
-    PAWL_LAUNCH(adafactor_vector_step_kernel, blocks_of(f.rows, PAWL_THREADS), PAWL_THREADS, 0, s, f, w, g);
+    PAWL_LAUNCH(adafactor_vector_step_kernel<W>, blocks_of(f.rows, PAWL_THREADS), PAWL_THREADS, 0, s, f, w, g, k->kept);
 }
 
-static void matrix_passes(pawl_stream s, factors f, float *w, const float *g, const pawl_adafactor_step *k)
+template <class W> static void matrix_passes(pawl_stream s, factors f, W *w, const float *g, const pawl_adafactor_step *k)
 {
     const int64_t count = f.rows * f.cols;
     PAWL_LAUNCH(adafactor_rows_kernel, f.rows, PAWL_THREADS, 0, s, f, g);
@@ -134,10 +139,10 @@ static void matrix_passes(pawl_stream s, factors f, float *w, const float *g, co
     PAWL_LAUNCH(adafactor_mean_kernel, f.rows > 0, PAWL_THREADS, 0, s, f);
     PAWL_LAUNCH(adafactor_updates_kernel, f.panels, PANEL_THREADS, 0, s, f, g);
     PAWL_LAUNCH(adafactor_rate_kernel, f.rows > 0, PAWL_THREADS, 0, s, f, f.panels, count, k->lr, k->clip_threshold);
-    PAWL_LAUNCH(adafactor_step_kernel, blocks_of(count, PAWL_THREADS), PAWL_THREADS, 0, s, f, w, g);
+    PAWL_LAUNCH(adafactor_step_kernel<W>, blocks_of(count, PAWL_THREADS), PAWL_THREADS, 0, s, f, w, g, k->kept);
 }
 
-void pawl_cuda_adafactor(pawl_stream s, float *w, const float *g, float *row, float *col, int64_t rows, int64_t cols,
+void pawl_cuda_adafactor(pawl_stream s, void *w, const float *g, float *row, float *col, int64_t rows, int64_t cols,
                          void *scratch, const pawl_adafactor_step *k, double *two)
 {
     factors f = {row, col, rows, cols, blocks_of(rows, PAWL_ADAFACTOR_ROWS), (double *)scratch, nullptr, nullptr, two,
@@ -145,7 +150,7 @@ void pawl_cuda_adafactor(pawl_stream s, float *w, const float *g, float *row, fl
     f.panel = (float *)(f.sums + f.panels);
     f.columns = f.panel + f.panels * cols;
     if (cols > 0)
-        matrix_passes(s, f, w, g, k);
+        BY_WEIGHTS(k->kept, matrix_passes(s, f, (W *)w, g, k));
     else
-        vector_passes(s, f, w, g, k);
+        BY_WEIGHTS(k->kept, vector_passes(s, f, (W *)w, g, k));
 }

@@ -6,17 +6,36 @@
 
 enum { WORKSPACE_BYTES = 32 << 20 }; /* what cuBLASLt's best algorithms ask for on Hopper */
 
+/* What an error of CUDA's is likely to come from, for who reads it. Errors of kernels that run are found by a later call. */
+static const char *cause_of(cudaError_t code)
+{
+    switch ((int)code) {
+    case cudaErrorInvalidValue:
+    case cudaErrorInvalidConfiguration:
+    case cudaErrorLaunchOutOfResources: return " (of a launch: more shared memory, threads or blocks than this GPU has)";
+    case cudaErrorInvalidDeviceFunction:
+    case cudaErrorNoKernelImageForDevice: return " (libpawl_cuda.so was built for other GPUs: CMAKE_CUDA_ARCHITECTURES)";
+    case cudaErrorIllegalAddress:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorLaunchFailure: return " (of a kernel before this call; with CUDA_LAUNCH_BLOCKING=1 the call is the kernel's own)";
+    case cudaErrorECCUncorrectable: return " (the GPU's memory is damaged: nvidia-smi -q -d ECC)";
+    default: return "";
+    }
+}
+
+/* Whoever asks CUDA for its last error next is not to find this one. */
 pawl_status pawl_cuda_status(cudaError_t code, const char *call)
 {
     if (code == cudaSuccess) return PAWL_OK;
+    (void)cudaGetLastError();
     if (code == cudaErrorMemoryAllocation) return PAWL_FAIL(PAWL_EMEM, "%s: no memory on the GPU", call);
-    return PAWL_FAIL(PAWL_EBUG, "%s failed: %s", call, cudaGetErrorString(code));
+    return PAWL_FAIL(PAWL_EBUG, "%s failed: %s%s", call, cudaGetErrorString(code), cause_of(code));
 }
 
 pawl_status pawl_cuda_launched(const char *op)
 {
     const cudaError_t code = cudaGetLastError();
-    return code == cudaSuccess ? PAWL_OK : PAWL_FAIL(PAWL_EBUG, "%s: the GPU says: %s", op, cudaGetErrorString(code));
+    return code == cudaSuccess ? PAWL_OK : PAWL_FAIL(PAWL_EBUG, "%s: the GPU says: %s%s", op, cudaGetErrorString(code), cause_of(code));
 }
 
 pawl_status pawl_cuda_scratch(pawl_cuda *c, const char *op, size_t bytes, pawl_arena *out)

@@ -83,11 +83,11 @@ ENTRY(swiglu, (pawl_device *d, pawl_tensor gate_up, pawl_tensor out), gate_up, o
 ENTRY(swiglu_backward, (pawl_device *d, pawl_tensor dout, pawl_tensor gate_up, pawl_tensor dgate_up), dout, gate_up, dgate_up)
 ENTRY(activate, (pawl_device *d, pawl_activation which, pawl_tensor x, pawl_tensor out), which, x, out)
 ENTRY(activate_backward, (pawl_device *d, pawl_activation which, pawl_tensor dout, pawl_tensor x, pawl_tensor dx), which, dout, x, dx)
-ENTRY(adamw, (pawl_device *d, float *w, const float *g, float *m, float *v, int64_t count, const pawl_adamw_step *k), w, g, m, v, count, k)
-ENTRY(sgd, (pawl_device *d, float *w, const float *g, float *m, int64_t count, const pawl_sgd_step *k), w, g, m, count, k)
-ENTRY(lion, (pawl_device *d, float *w, const float *g, float *m, int64_t count, const pawl_lion_step *k), w, g, m, count, k)
-ENTRY(muon_momentum, (pawl_device *d, const float *g, float *m, float *out, int64_t count, const pawl_muon_step *k), g, m, out, count, k)
-ENTRY(mix, (pawl_device *d, float by_y, float *y, float by_x, const float *x, int64_t count), by_y, y, by_x, x, count)
+ENTRY(adamw, (pawl_device *d, void *w, const float *g, void *m, void *v, int64_t count, const pawl_adamw_step *k), w, g, m, v, count, k)
+ENTRY(sgd, (pawl_device *d, void *w, const float *g, void *m, int64_t count, const pawl_sgd_step *k), w, g, m, count, k)
+ENTRY(lion, (pawl_device *d, void *w, const float *g, void *m, int64_t count, const pawl_lion_step *k), w, g, m, count, k)
+ENTRY(muon_momentum, (pawl_device *d, const float *g, void *m, float *out, int64_t count, const pawl_muon_step *k), g, m, out, count, k)
+ENTRY(mix, (pawl_device *d, float by_y, void *y, float by_x, const float *x, int64_t count, const pawl_kept_as *kept), by_y, y, by_x, x, count, kept)
 ENTRY(lerp, (pawl_device *d, float *a, const float *b, float part, int64_t count), a, b, part, count)
 ENTRY(cast, (pawl_device *d, pawl_tensor from, pawl_tensor to), from, to)
 ENTRY(add, (pawl_device *d, float *a, const float *b, int64_t count), a, b, count)
@@ -95,9 +95,9 @@ ENTRY(scale, (pawl_device *d, pawl_tensor a, float by), a, by)
 ENTRY(zero, (pawl_device *d, float *a, int64_t count), a, count)
 ENTRY(copy, (pawl_device *d, float *to, const float *from, int64_t count), to, from, count)
 
-ENTRY(adamw_8bit, (pawl_device *d, float *w, const float *g, const pawl_moments_8bit *moments, int64_t count, const pawl_adamw_step *k), w, g,
+ENTRY(adamw_8bit, (pawl_device *d, void *w, const float *g, const pawl_moments_8bit *moments, int64_t count, const pawl_adamw_step *k), w, g,
       moments, count, k, &pawl_cuda_of(d)->constants->signed_levels, &pawl_cuda_of(d)->constants->levels)
-ENTRY(adafactor, (pawl_device *d, float *w, const float *g, float *row, float *col, int64_t rows, int64_t cols, void *room,
+ENTRY(adafactor, (pawl_device *d, void *w, const float *g, float *row, float *col, int64_t rows, int64_t cols, void *room,
                   const pawl_adafactor_step *k),
       w, g, row, col, rows, cols, room, k, pawl_cuda_of(d)->constants->two)
 ENTRY(anchor, (pawl_device *d, float *g, const float *w, const float *anchor, const float *importance, float strength, int64_t count,

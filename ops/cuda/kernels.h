@@ -38,21 +38,21 @@ void pawl_cuda_zero(pawl_stream s, float *a, int64_t count);
 void pawl_cuda_copy(pawl_stream s, float *to, const float *from, int64_t count);
 
 /* ---- optimizers.cu ---- */
-void pawl_cuda_adamw(pawl_stream s, float *w, const float *g, float *m, float *v, int64_t count, const pawl_adamw_step *k);
+void pawl_cuda_adamw(pawl_stream s, void *w, const float *g, void *m, void *v, int64_t count, const pawl_adamw_step *k);
 /* m NULL: no momentum. */
-void pawl_cuda_sgd(pawl_stream s, float *w, const float *g, float *m, int64_t count, const pawl_sgd_step *k);
-void pawl_cuda_lion(pawl_stream s, float *w, const float *g, float *m, int64_t count, const pawl_lion_step *k);
-void pawl_cuda_muon_momentum(pawl_stream s, const float *g, float *m, float *out, int64_t count, const pawl_muon_step *k);
-void pawl_cuda_mix(pawl_stream s, float by_y, float *y, float by_x, const float *x, int64_t count);
+void pawl_cuda_sgd(pawl_stream s, void *w, const float *g, void *m, int64_t count, const pawl_sgd_step *k);
+void pawl_cuda_lion(pawl_stream s, void *w, const float *g, void *m, int64_t count, const pawl_lion_step *k);
+void pawl_cuda_muon_momentum(pawl_stream s, const float *g, void *m, float *out, int64_t count, const pawl_muon_step *k);
+void pawl_cuda_mix(pawl_stream s, float by_y, void *y, float by_x, const float *x, int64_t count, const pawl_kept_as *kept);
 void pawl_cuda_lerp(pawl_stream s, float *a, const float *b, float part, int64_t count);
 
 /* signed_levels, levels: as pawl_dynamic_fill makes them, in device memory. */
-void pawl_cuda_adamw_8bit(pawl_stream s, float *w, const float *g, const pawl_moments_8bit *moments, int64_t count,
+void pawl_cuda_adamw_8bit(pawl_stream s, void *w, const float *g, const pawl_moments_8bit *moments, int64_t count,
                           const pawl_adamw_step *k, const pawl_dynamic *signed_levels, const pawl_dynamic *levels);
 
 /* ---- adafactor.cu ---- */
 /* two: room for two numbers beside the scratch that every backend has. */
-void pawl_cuda_adafactor(pawl_stream s, float *w, const float *g, float *row, float *col, int64_t rows, int64_t cols,
+void pawl_cuda_adafactor(pawl_stream s, void *w, const float *g, float *row, float *col, int64_t rows, int64_t cols,
                          void *scratch, const pawl_adafactor_step *k, double *two);
 
 /* ---- sums.cu ---- */

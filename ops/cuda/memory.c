@@ -9,6 +9,7 @@ pawl_status take_cuda(pawl_device *d, pawl_side_of side, size_t bytes, const cha
 {
     const size_t size = bytes ? bytes : 1;
     const cudaError_t code = side == PAWL_ON_HOST ? cudaHostAlloc(out, size, cudaHostAllocDefault) : cudaMalloc(out, size);
+    if (code != cudaSuccess) (void)cudaGetLastError();
     PAWL_CHECK(code != cudaErrorMemoryAllocation, PAWL_EMEM, "no memory for %s (%zu bytes%s)", what, bytes,
                side == PAWL_ON_HOST ? " of pinned memory" : " on the GPU");
     PAWL_TRY(pawl_cuda_status(code, side == PAWL_ON_HOST ? "cudaHostAlloc" : "cudaMalloc"));

@@ -1,93 +1,113 @@
 /* The update rules over flat arrays: a number has the same bits wherever its array begins, for ranks cut these. */
 #include "ops/adamw_rule.h"
-#include "ops/cuda/numbers.h"
+#include "ops/cuda/kept.h"
 #include "ops/dynamic_rule.h"
 #include "ops/lion_rule.h"
 #include "ops/muon_rule.h"
 #include "ops/sgd_rule.h"
 
-template <int V>
-static __global__ void adamw_kernel(float *w, const float *g, float *m, float *v, int64_t count, pawl_adamw_numbers k)
+template <int V, class W, class M>
+static __global__ void adamw_kernel(W *w, const float *g, M *m, M *v, int64_t count, pawl_adamw_numbers k, pawl_kept_as as)
 {
     const int64_t i = first_of<V>();
     if (i >= count) return;
     some<V> of_w = take<V>(w, i, count), of_m = take<V>(m, i, count), of_v = take<V>(v, i, count);
     const some<V> of_g = take<V>(g, i, count);
     for (int j = 0; j < V; j++) of_w.x[j] = pawl_adamw_rule(of_w.x[j], of_g.x[j], &of_m.x[j], &of_v.x[j], k);
-    give(w, i, count, of_w);
-    give(m, i, count, of_m);
-    give(v, i, count, of_v);
+    give_kept(w, i, count, of_w, as, PAWL_CHANCE_WEIGHT);
+    give_kept(m, i, count, of_m, as, PAWL_CHANCE_FIRST);
+    give_kept(v, i, count, of_v, as, PAWL_CHANCE_SECOND);
 }
 
-void pawl_cuda_adamw(pawl_stream s, float *w, const float *g, float *m, float *v, int64_t count, const pawl_adamw_step *k)
+template <class W, class M>
+static void adamw(pawl_stream s, W *w, const float *g, M *m, M *v, int64_t count, const pawl_adamw_step *k)
 {
-    EACH(adamw_kernel, 4, on_sixteen(w, g, m, v), count, s, w, g, m, v, count, pawl_adamw_prepare(k));
+    EACH_KEPT(adamw_kernel, (wide_of<W, M>::V), (W, M), on_sixteen(w, g, m, v), k->kept, count, s, w, g, m, v, count,
+              pawl_adamw_prepare(k), k->kept);
 }
 
-template <int V>
-static __global__ void sgd_kernel(float *w, const float *g, float *m, int64_t count, pawl_sgd_numbers k)
+void pawl_cuda_adamw(pawl_stream s, void *w, const float *g, void *m, void *v, int64_t count, const pawl_adamw_step *k)
+{
+    BY_KEPT(k->kept, adamw(s, (W *)w, g, (M *)m, (M *)v, count, k));
+}
+
+template <int V, class W, class M>
+static __global__ void sgd_kernel(W *w, const float *g, M *m, int64_t count, pawl_sgd_numbers k, pawl_kept_as as)
 {
     const int64_t i = first_of<V>();
     if (i >= count) return;
     some<V> of_w = take<V>(w, i, count), of_m = take<V>(m, i, count);
     const some<V> of_g = take<V>(g, i, count);
     for (int j = 0; j < V; j++) of_w.x[j] = pawl_sgd_rule(of_w.x[j], of_g.x[j], &of_m.x[j], k);
-    give(w, i, count, of_w);
-    give(m, i, count, of_m);
+    give_kept(w, i, count, of_w, as, PAWL_CHANCE_WEIGHT);
+    give_kept(m, i, count, of_m, as, PAWL_CHANCE_FIRST);
 }
 
-template <int V> static __global__ void sgd_plain_kernel(float *w, const float *g, int64_t count, pawl_sgd_numbers k)
+template <int V, class W>
+static __global__ void sgd_plain_kernel(W *w, const float *g, int64_t count, pawl_sgd_numbers k, pawl_kept_as as)
 {
     const int64_t i = first_of<V>();
     if (i >= count) return;
     some<V> of_w = take<V>(w, i, count);
     const some<V> of_g = take<V>(g, i, count);
     for (int j = 0; j < V; j++) of_w.x[j] = pawl_sgd_plain_rule(of_w.x[j], of_g.x[j], k);
-    give(w, i, count, of_w);
+    give_kept(w, i, count, of_w, as, PAWL_CHANCE_WEIGHT);
 }
 
-void pawl_cuda_sgd(pawl_stream s, float *w, const float *g, float *m, int64_t count, const pawl_sgd_step *k)
+template <class W, class M> static void sgd(pawl_stream s, W *w, const float *g, M *m, int64_t count, const pawl_sgd_step *k)
 {
+    const pawl_sgd_numbers n = pawl_sgd_prepare(k);
     if (m)
-        EACH(sgd_kernel, 4, on_sixteen(w, g, m), count, s, w, g, m, count, pawl_sgd_prepare(k));
+        EACH_KEPT(sgd_kernel, (wide_of<W, M>::V), (W, M), on_sixteen(w, g, m), k->kept, count, s, w, g, m, count, n, k->kept);
     else
-        EACH(sgd_plain_kernel, 4, on_sixteen(w, g), count, s, w, g, count, pawl_sgd_prepare(k));
+        EACH_KEPT(sgd_plain_kernel, (wide_of<W, W>::V), (W), on_sixteen(w, g), k->kept, count, s, w, g, count, n, k->kept);
 }
 
-template <int V>
-static __global__ void lion_kernel(float *w, const float *g, float *m, int64_t count, pawl_lion_numbers k)
+void pawl_cuda_sgd(pawl_stream s, void *w, const float *g, void *m, int64_t count, const pawl_sgd_step *k)
+{
+    BY_KEPT(k->kept, sgd(s, (W *)w, g, (M *)m, count, k));
+}
+
+template <int V, class W, class M>
+static __global__ void lion_kernel(W *w, const float *g, M *m, int64_t count, pawl_lion_numbers k, pawl_kept_as as)
 {
     const int64_t i = first_of<V>();
     if (i >= count) return;
     some<V> of_w = take<V>(w, i, count), of_m = take<V>(m, i, count);
     const some<V> of_g = take<V>(g, i, count);
     for (int j = 0; j < V; j++) of_w.x[j] = pawl_lion_rule(of_w.x[j], of_g.x[j], &of_m.x[j], k);
-    give(w, i, count, of_w);
-    give(m, i, count, of_m);
+    give_kept(w, i, count, of_w, as, PAWL_CHANCE_WEIGHT);
+    give_kept(m, i, count, of_m, as, PAWL_CHANCE_FIRST);
 }
 
-void pawl_cuda_lion(pawl_stream s, float *w, const float *g, float *m, int64_t count, const pawl_lion_step *k)
+template <class W, class M> static void lion(pawl_stream s, W *w, const float *g, M *m, int64_t count, const pawl_lion_step *k)
 {
-    EACH(lion_kernel, 4, on_sixteen(w, g, m), count, s, w, g, m, count, pawl_lion_prepare(k));
+    EACH_KEPT(lion_kernel, (wide_of<W, M>::V), (W, M), on_sixteen(w, g, m), k->kept, count, s, w, g, m, count, pawl_lion_prepare(k),
+              k->kept);
 }
 
-template <int V>
-static __global__ void muon_momentum_kernel(const float *g, float *m, float *out, int64_t count, float decay, float grad_scale,
-                                            int nesterov)
+void pawl_cuda_lion(pawl_stream s, void *w, const float *g, void *m, int64_t count, const pawl_lion_step *k)
+{
+    BY_KEPT(k->kept, lion(s, (W *)w, g, (M *)m, count, k));
+}
+
+template <int V, class M>
+static __global__ void muon_momentum_kernel(const float *g, M *m, float *out, int64_t count, float decay, float grad_scale, int nesterov,
+                                            pawl_kept_as as)
 {
     const int64_t i = first_of<V>();
     if (i >= count) return;
     some<V> of_m = take<V>(m, i, count), y;
     const some<V> of_g = take<V>(g, i, count);
     for (int j = 0; j < V; j++) y.x[j] = pawl_muon_momentum_rule(grad_scale * of_g.x[j], &of_m.x[j], decay, nesterov);
-    give(m, i, count, of_m);
+    give_kept(m, i, count, of_m, as, PAWL_CHANCE_FIRST);
     give(out, i, count, y);
 }
 
-void pawl_cuda_muon_momentum(pawl_stream s, const float *g, float *m, float *out, int64_t count, const pawl_muon_step *k)
+void pawl_cuda_muon_momentum(pawl_stream s, const float *g, void *m, float *out, int64_t count, const pawl_muon_step *k)
 {
-    EACH(muon_momentum_kernel, 4, on_sixteen(g, m, out), count, s, g, m, out, count, (float)k->momentum,
-         (float)k->grad_scale, k->nesterov);
+    BY_MOMENTS(k->kept, EACH_KEPT(muon_momentum_kernel, (wide_of<M, M>::V), (M), on_sixteen(g, m, out), k->kept, count, s, g, (M *)m, out,
+                                  count, (float)k->momentum, (float)k->grad_scale, k->nesterov, k->kept));
 }
 
 /* Magnitudes are in the order of their bits. */
@@ -107,8 +127,9 @@ static __device__ __forceinline__ void encode_dynamic(const pawl_dynamic *d, flo
 }
 
 /* A thread to a number, a block of threads to a block that shares its scales. */
-static __global__ void adamw_8bit_kernel(float *w, const float *g, pawl_moments_8bit moments, int64_t count,
-                                         const pawl_dynamic *signed_levels, const pawl_dynamic *levels, pawl_adamw_numbers k)
+template <class W>
+static __global__ void adamw_8bit_kernel(W *w, const float *g, pawl_moments_8bit moments, int64_t count, const pawl_dynamic *signed_levels,
+                                         const pawl_dynamic *levels, pawl_adamw_numbers k, pawl_kept_as as)
 {
     const int64_t i = first_of<1>();
     const bool is_there = i < count;
@@ -116,32 +137,35 @@ static __global__ void adamw_8bit_kernel(float *w, const float *g, pawl_moments_
     if (is_there) {
         m = signed_levels->level[moments.m[i]] * *m_scale;
         v = levels->level[moments.v[i]] * *v_scale;
-        w[i] = pawl_adamw_rule(w[i], g[i], &m, &v, k);
+        const some<1> of_w = {{pawl_adamw_rule(get(w, i), g[i], &m, &v, k)}};
+        give_kept(w, i, count, of_w, as, PAWL_CHANCE_WEIGHT);
     }
     encode_dynamic(signed_levels, m, is_there, 254, moments.m + i, m_scale); /* begins with a barrier: all have read */
     encode_dynamic(levels, v, is_there, 255, moments.v + i, v_scale);
 }
 
-void pawl_cuda_adamw_8bit(pawl_stream s, float *w, const float *g, const pawl_moments_8bit *moments, int64_t count,
+void pawl_cuda_adamw_8bit(pawl_stream s, void *w, const float *g, const pawl_moments_8bit *moments, int64_t count,
                           const pawl_adamw_step *k, const pawl_dynamic *signed_levels, const pawl_dynamic *levels)
 {
-    PAWL_LAUNCH(adamw_8bit_kernel, blocks_of(count, PAWL_DYNAMIC_BLOCK), PAWL_DYNAMIC_BLOCK, 0, s, w, g, *moments, count,
-                signed_levels, levels, pawl_adamw_prepare(k));
+    BY_WEIGHTS(k->kept, PAWL_LAUNCH(adamw_8bit_kernel<W>, blocks_of(count, PAWL_DYNAMIC_BLOCK), PAWL_DYNAMIC_BLOCK, 0, s, (W *)w, g,
+                                    *moments, count, signed_levels, levels, pawl_adamw_prepare(k), k->kept));
 }
 
-template <int V> static __global__ void mix_kernel(float by_y, float *y, float by_x, const float *x, int64_t count)
+template <int V, class W>
+static __global__ void mix_kernel(float by_y, W *y, float by_x, const float *x, int64_t count, pawl_kept_as as)
 {
     const int64_t i = first_of<V>();
     if (i >= count) return;
     some<V> of_y = take<V>(y, i, count);
     const some<V> of_x = take<V>(x, i, count);
     for (int j = 0; j < V; j++) of_y.x[j] = by_y * of_y.x[j] + by_x * of_x.x[j];
-    give(y, i, count, of_y);
+    give_kept(y, i, count, of_y, as, PAWL_CHANCE_WEIGHT);
 }
 
-void pawl_cuda_mix(pawl_stream s, float by_y, float *y, float by_x, const float *x, int64_t count)
+void pawl_cuda_mix(pawl_stream s, float by_y, void *y, float by_x, const float *x, int64_t count, const pawl_kept_as *kept)
 {
-    EACH(mix_kernel, 4, on_sixteen(y, x), count, s, by_y, y, by_x, x, count);
+    BY_WEIGHTS(*kept, EACH_KEPT(mix_kernel, (wide_of<W, W>::V), (W), on_sixteen(y, x), *kept, count, s, by_y, (W *)y, by_x, x, count,
+                                *kept));
 }
 
 template <int V> static __global__ void lerp_kernel(float *a, const float *b, float part, int64_t count)

@@ -35,16 +35,17 @@ VARIANTS = ["hf-eager", "lean-eager", "hf-compile", "lean-compile"]
 
 class LeanLlama(nn.Module):
     """As few calls as possible: packed qkv and gate with up, rms_norm, one SDPA call, rotary tables made once."""
-    def __init__(self, V, d, ff, L, H, G, T, tied):
+    def __init__(self, V, d, ff, L, H, G, T, tied, size=None, head_norms=False):
         super().__init__()
-        self.heads, self.groups, self.size = H, G, d // H
+        self.heads, self.groups, self.size = H, G, size or d // H
         self.embedding, self.head = nn.Embedding(V, d), nn.Linear(d, V, bias=False)
         if tied:
             self.head.weight = self.embedding.weight
         self.blocks = nn.ModuleList(nn.ModuleDict({
-            "qkv": nn.Linear(d, (H + 2 * G) * self.size, bias=False), "out": nn.Linear(d, d, bias=False),
+            "qkv": nn.Linear(d, (H + 2 * G) * self.size, bias=False), "out": nn.Linear(H * self.size, d, bias=False),
             "up": nn.Linear(d, 2 * ff, bias=False), "down": nn.Linear(ff, d, bias=False),
-            "norm1": nn.RMSNorm(d), "norm2": nn.RMSNorm(d)}) for _ in range(L))
+            "norm1": nn.RMSNorm(d), "norm2": nn.RMSNorm(d),
+            **({"norm_q": nn.RMSNorm(self.size), "norm_k": nn.RMSNorm(self.size)} if head_norms else {})}) for _ in range(L))
         self.norm = nn.RMSNorm(d)
         angles = torch.outer(torch.arange(T), 10000.0 ** (-torch.arange(0, self.size, 2) / self.size))
         self.register_buffer("cos", angles.cos())
@@ -61,8 +62,10 @@ class LeanLlama(nn.Module):
         for block in self.blocks:
             qkv = block["qkv"](block["norm1"](x)).view(B, T, -1, self.size).transpose(1, 2)
             q, k, v = qkv.split((self.heads, self.groups, self.groups), 1)
+            if "norm_q" in block:
+                q, k = block["norm_q"](q), block["norm_k"](k)
             y = F.scaled_dot_product_attention(self.rotate(q), self.rotate(k), v, is_causal=True, enable_gqa=self.heads != self.groups)
-            x = x + block["out"](y.transpose(1, 2).reshape(B, T, d))
+            x = x + block["out"](y.transpose(1, 2).reshape(B, T, -1))
             gate, up = block["up"](block["norm2"](x)).chunk(2, -1)
             x = x + block["down"](F.silu(gate) * up)
         return self.head(self.norm(x))
@@ -247,4 +250,5 @@ def main():
                 torch._dynamo.reset()
 
 
-main()
+if __name__ == "__main__":
+    main()

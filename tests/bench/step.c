@@ -3,6 +3,8 @@
  *     step --shape NAME --dtype fp32|bf16 [--seconds S] [--steps N] [--threads N] [--phases] [--cpu-time]
  *          [--recompute none|norms|block] [--rows N] [--tokens N] [--optimizer RULE]
  *          [--lora R [--dropout P] [--dora] [--base f32|int8|nf4]]
+ *     step --list         the shapes, a JSON object a line
+ *     step --rates        how fast the device multiplies and moves memory, as a JSON object
  *
  * Prints the median: SHAPE DTYPE N tok/s G GFLOP/s P% of gemm, where model FLOPs are 6 N + 12 L d T a token (N: weights of
  * matrix products, head included; with an adapter on all linear modules 4 N and 6 of its own) and gemm is the library's own square product of that type on the same threads in the same run.
@@ -360,11 +362,39 @@ static pawl_status read_options(bench *b, options *o, int argc, char **argv)
     return PAWL_OK;
 }
 
+static int list_shapes(void)
+{
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        const struct shape *m = &shapes[i].model;
+        printf("{\"name\": \"%s\", \"family\": \"%s\", \"vocab\": %lld, \"width\": %lld, \"ff\": %lld, \"layers\": %lld, \"heads\": %lld, \"kv_heads\": %lld, "
+               "\"tied\": %s, \"head_dim\": %lld, \"tokens\": %lld, \"rows\": %lld}\n", shapes[i].name, m->family, (long long)m->vocab, (long long)m->width,
+               (long long)m->ff, (long long)m->layers, (long long)m->heads, (long long)m->kv_heads, m->tied ? "true" : "false",
+               (long long)(attention_width(m) / m->heads), (long long)shapes[i].tokens, (long long)shapes[i].rows);
+    }
+    return 0;
+}
+
+static int say_rates(void)
+{
+    pawl_device *d;
+    const pawl_status s = open_tested_device((int)sysconf(_SC_NPROCESSORS_ONLN), &d);
+    if (s != PAWL_OK) {
+        pawl_show_error(pawl_last_error());
+        return s;
+    }
+    printf("{\"device\": \"%s\", \"bf16_flops\": %.4g, \"fp32_flops\": %.4g, \"memory_bytes\": %.4g}\n", pawl_device_describe(d),
+           pawl_device_gemm_rate(d, PAWL_BF16), pawl_device_gemm_rate(d, PAWL_F32), pawl_device_memory_rate(d));
+    pawl_device_close(d);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     char settings[256];
     options o;
     bench b = {.began = pawl_seconds()};
+    if (has(argc, argv, "--list")) return list_shapes();
+    if (has(argc, argv, "--rates")) return say_rates();
     pawl_status s = read_options(&b, &o, argc, argv);
     choose_adapter(&b, argc, argv, settings);
     if (s == PAWL_OK) s = open_bench(&b, (int)o.threads);

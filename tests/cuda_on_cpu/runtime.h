@@ -30,8 +30,14 @@ int standin_is_open(void);
 void standin_drain_all(void);
 /* Runs at most so much of what can go on; whether there was any. */
 int standin_get_on(uint32_t operations);
-/* What cudaGetLastError finds. */
-extern cudaError_t standin_last_error;
+/* What a call answers with: an error is found by cudaGetLastError, too, until somebody asks. */
+cudaError_t standin_said(cudaError_t e);
+/* What each call that needs the device begins with. A thread that has not said which GPU it means is refused: it would get the
+ * first one, which may be another rank's. A device that has broken answers everything with the same error. */
+cudaError_t standin_at_hand(void);
+/* As by a kernel that went astray. Nothing runs any more. */
+void standin_break(void);
+int standin_is_broken(void);
 /* Puts a launch on its stream: the shim's pawl_shim_take. */
 void standin_take_kernel(pawl_stream stream, pawl_shim_work *w);
 

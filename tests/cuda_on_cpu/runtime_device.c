@@ -61,17 +61,51 @@ __attribute__((constructor)) static void begin_standing_in(void)
 
 const char *cudaGetErrorString(cudaError_t e)
 {
-    static const char *const names[] = {"success",   "invalid value", "out of memory",
-                                        "not ready", "no device",     "unknown"};
-    return names[e];
+    switch (e) {
+    case cudaSuccess: return "success";
+    case cudaErrorInvalidValue: return "invalid value";
+    case cudaErrorMemoryAllocation: return "out of memory";
+    case cudaErrorNotReady: return "not ready";
+    case cudaErrorNoDevice: return "no device";
+    case cudaErrorInvalidResourceHandle: return "invalid resource handle";
+    case cudaErrorInvalidConfiguration: return "invalid configuration";
+    case cudaErrorIllegalAddress: return "an illegal memory access was encountered";
+    default: return "unknown";
+    }
 }
 
-cudaError_t standin_last_error;
+static cudaError_t last_error;
+static int broken;
+static _Thread_local int has_chosen;
+
+cudaError_t standin_said(cudaError_t e)
+{
+    if (e != cudaSuccess) last_error = e;
+    return e;
+}
+
+void standin_break(void)
+{
+    broken = 1;
+}
+
+int standin_is_broken(void)
+{
+    return broken;
+}
+
+cudaError_t standin_at_hand(void)
+{
+    if (broken) return standin_said(cudaErrorIllegalAddress);
+    if (has_chosen) return cudaSuccess;
+    standin_say("stand-in: a thread that has not called cudaSetDevice works on GPU 0, whoever's that is\n");
+    return standin_said(cudaErrorNoDevice);
+}
 
 cudaError_t cudaGetLastError(void)
 {
-    const cudaError_t last = standin_last_error;
-    standin_last_error = cudaSuccess;
+    const cudaError_t last = broken ? cudaErrorIllegalAddress : last_error;
+    last_error = cudaSuccess;
     return last;
 }
 
@@ -83,14 +117,16 @@ cudaError_t cudaGetDeviceCount(int *count)
 
 cudaError_t cudaSetDevice(int number)
 {
-    return number == 0 ? cudaSuccess : cudaErrorNoDevice;
+    if (number != 0) return standin_said(cudaErrorNoDevice);
+    has_chosen = 1;
+    return cudaSuccess;
 }
 
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *out, int number)
 {
     *out = (struct cudaDeviceProp){
         .name = "stand-in", .totalGlobalMem = STANDIN_DEVICE_BYTES, .major = 9, .multiProcessorCount = 4};
-    return cudaSetDevice(number);
+    return number == 0 ? cudaSuccess : standin_said(cudaErrorNoDevice);
 }
 
 cudaError_t cudaDriverGetVersion(int *version)

@@ -118,6 +118,8 @@ int standin_is_open(void)
 
 cudaError_t cudaMemGetInfo(size_t *available, size_t *total)
 {
+    const cudaError_t now = standin_at_hand();
+    if (now != cudaSuccess) return now;
     *total = *available = STANDIN_DEVICE_BYTES;
     pthread_mutex_lock(&standin_lock);
     for (int i = 0; i < device.count; i++) *available -= device.blocks[i].bytes;
@@ -128,6 +130,8 @@ cudaError_t cudaMemGetInfo(size_t *available, size_t *total)
 /* What is taken holds NaNs and absurd numbers, as memory that others have used may. */
 cudaError_t cudaMalloc(void **out, size_t bytes)
 {
+    const cudaError_t now = standin_at_hand();
+    if (now != cudaSuccess) return now;
     pthread_mutex_lock(&standin_lock);
     pool_open(&device, STANDIN_DEVICE_BYTES, PROT_NONE);
     char *at = pool_take(&device, bytes);
@@ -139,37 +143,43 @@ cudaError_t cudaMalloc(void **out, size_t bytes)
     }
     *out = at;
     pthread_mutex_unlock(&standin_lock);
-    return at ? cudaSuccess : cudaErrorMemoryAllocation;
+    return standin_said(at ? cudaSuccess : cudaErrorMemoryAllocation);
 }
 
 cudaError_t cudaFree(void *at)
 {
+    const cudaError_t now = standin_at_hand();
+    if (now != cudaSuccess) return now;
     if (!at) return cudaSuccess;
     pthread_mutex_lock(&standin_lock);
     standin_drain_all();
     const int found = pool_give(&device, at);
     pthread_mutex_unlock(&standin_lock);
-    return found ? cudaSuccess : cudaErrorInvalidValue;
+    return standin_said(found ? cudaSuccess : cudaErrorInvalidValue);
 }
 
 cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned flags)
 {
+    const cudaError_t now = standin_at_hand();
+    if (now != cudaSuccess) return now;
     (void)flags;
     pthread_mutex_lock(&standin_lock);
     pool_open(&pinned, PINNED_BYTES, PROT_READ | PROT_WRITE);
     *out = pool_take(&pinned, bytes);
     pthread_mutex_unlock(&standin_lock);
-    return *out ? cudaSuccess : cudaErrorMemoryAllocation;
+    return standin_said(*out ? cudaSuccess : cudaErrorMemoryAllocation);
 }
 
 cudaError_t cudaFreeHost(void *at)
 {
+    const cudaError_t now = standin_at_hand();
+    if (now != cudaSuccess) return now;
     if (!at) return cudaSuccess;
     pthread_mutex_lock(&standin_lock);
     standin_drain_all();
     const int found = pool_give(&pinned, at);
     pthread_mutex_unlock(&standin_lock);
-    return found ? cudaSuccess : cudaErrorInvalidValue;
+    return standin_said(found ? cudaSuccess : cudaErrorInvalidValue);
 }
 
 typedef struct copy {
@@ -192,12 +202,14 @@ static int host_side(const void *at, size_t bytes, int is_device)
 /* Stricter than NVIDIA's: memory of the host must be pinned, so that what is late here is late there. */
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind, cudaStream_t s)
 {
+    const cudaError_t now = standin_at_hand();
+    if (now != cudaSuccess) return now;
     const int to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice,
               from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
     pthread_mutex_lock(&standin_lock);
     const int fits = host_side(to, bytes, to_device) && host_side(from, bytes, from_device);
     pthread_mutex_unlock(&standin_lock);
-    if (!fits) return cudaErrorInvalidValue;
+    if (!fits) return standin_said(cudaErrorInvalidValue);
     standin_put(s, run_copy, &(copy){to, from, bytes}, sizeof(copy));
     return cudaSuccess;
 }
@@ -216,10 +228,12 @@ static void run_filling(void *arg)
 
 cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t s)
 {
+    const cudaError_t now = standin_at_hand();
+    if (now != cudaSuccess) return now;
     pthread_mutex_lock(&standin_lock);
     const int fits = standin_on_device(to, bytes);
     pthread_mutex_unlock(&standin_lock);
-    if (!fits) return cudaErrorInvalidValue;
+    if (!fits) return standin_said(cudaErrorInvalidValue);
     standin_put(s, run_filling, &(filling){to, value, bytes}, sizeof(filling));
     return cudaSuccess;
 }

@@ -21,14 +21,28 @@ struct CUstream_st {
     operation *first, *last;
 };
 struct CUevent_st {
+    int alive, timed;
+    struct CUevent_st *before; /* in the list of all that were ever made: what was destroyed is remembered as such */
     long recorded, done; /* how many times it was put on a stream, and came to pass */
 };
 
 static struct CUstream_st streams[STREAMS]; /* the first is the default stream */
+static cudaEvent_t events;
+static long until_it_breaks = -1; /* kernels; -1: it does not */
 
 static cudaStream_t of(cudaStream_t s)
 {
     return s ? s : &streams[0];
+}
+
+static int is_stream(const struct CUstream_st *s)
+{
+    return !s || (s >= streams && s < streams + STREAMS && s->used);
+}
+
+static int is_event(const struct CUevent_st *e)
+{
+    return e && e->alive;
 }
 
 static void put(cudaStream_t s, operation *o)
@@ -57,8 +71,8 @@ static int ready(const struct CUstream_st *s)
 static int run_first(struct CUstream_st *s)
 {
     operation *o = s->first;
-    if (o->poll && !o->poll(o->arg)) return 0;
-    if (o->run) o->run(o->arg);
+    if (o->poll && !standin_is_broken() && !o->poll(o->arg)) return 0;
+    if (o->run && !standin_is_broken()) o->run(o->arg);
     if (o->records) o->records->done++;
     s->first = o->next;
     if (!s->first) s->last = NULL;
@@ -170,19 +184,41 @@ void standin_put_polled(cudaStream_t s, int (*poll)(void *arg), const void *arg,
 static void run_kernel(void *arg)
 {
     pawl_shim_work *w = *(pawl_shim_work **)arg;
-    pawl_shim_run(w);
+    if (until_it_breaks >= 0 && until_it_breaks-- == 0) standin_break();
+    if (!standin_is_broken()) pawl_shim_run(w);
     w->drop(w);
+}
+
+/* PAWL_STANDIN_FAULT=N: the device breaks with the kernel after the N-th from here on. */
+static void read_fault(void)
+{
+    const char *after = getenv("PAWL_STANDIN_FAULT");
+    if (after && until_it_breaks < 0) until_it_breaks = strtol(after, NULL, 10);
 }
 
 void standin_take_kernel(pawl_stream stream, pawl_shim_work *w)
 {
+    read_fault();
+    if (standin_at_hand() != cudaSuccess || !is_stream(stream)) { /* a launch says nothing: the last error does */
+        if (!standin_is_broken()) (void)standin_said(cudaErrorInvalidResourceHandle);
+        w->drop(w);
+        return;
+    }
     standin_put(stream, run_kernel, &w, sizeof w);
+}
+
+/* Work may have broken the device meanwhile. */
+static cudaError_t outcome(void)
+{
+    return standin_is_broken() ? standin_said(cudaErrorIllegalAddress) : cudaSuccess;
 }
 
 /* ---- the runtime's names ---- */
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned flags)
 {
+    const cudaError_t now = standin_at_hand();
+    if (now != cudaSuccess) return now;
     (void)flags;
     pthread_mutex_lock(&standin_lock);
     int i = 1;
@@ -207,20 +243,26 @@ cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest)
 
 cudaError_t cudaStreamSynchronize(cudaStream_t s)
 {
+    const cudaError_t now = standin_at_hand();
+    if (now != cudaSuccess) return now;
+    if (!is_stream(s)) return standin_said(cudaErrorInvalidResourceHandle);
     pthread_mutex_lock(&standin_lock);
     drain(of(s));
     pthread_mutex_unlock(&standin_lock);
-    return cudaSuccess;
+    return outcome();
 }
 
 /* As with the real one, who asks for the last error finds this. */
 static cudaError_t not_ready(void)
 {
-    return standin_last_error = cudaErrorNotReady;
+    return standin_said(cudaErrorNotReady);
 }
 
 cudaError_t cudaStreamQuery(cudaStream_t s)
 {
+    const cudaError_t now = standin_at_hand();
+    if (now != cudaSuccess) return now;
+    if (!is_stream(s)) return standin_said(cudaErrorInvalidResourceHandle);
     pthread_mutex_lock(&standin_lock);
     standin_open();
     for (uint32_t n = 1 + standin_roll(8); n > 0 && run_one(); n--)
@@ -228,41 +270,55 @@ cudaError_t cudaStreamQuery(cudaStream_t s)
     standin_shut();
     const int empty = of(s)->first == NULL;
     pthread_mutex_unlock(&standin_lock);
-    return empty ? cudaSuccess : not_ready();
+    return empty ? outcome() : not_ready();
 }
 
 cudaError_t cudaStreamDestroy(cudaStream_t s)
 {
-    if (!s) return cudaErrorInvalidValue;
-    cudaStreamSynchronize(s);
+    if (!s || !is_stream(s)) return standin_said(cudaErrorInvalidResourceHandle);
+    const cudaError_t synchronised = cudaStreamSynchronize(s);
     s->used = 0;
-    return cudaSuccess;
+    return synchronised;
 }
 
 cudaError_t cudaDeviceSynchronize(void)
 {
+    const cudaError_t now = standin_at_hand();
+    if (now != cudaSuccess) return now;
     pthread_mutex_lock(&standin_lock);
     standin_drain_all();
     pthread_mutex_unlock(&standin_lock);
-    return cudaSuccess;
+    return outcome();
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned flags)
 {
-    (void)flags;
+    const cudaError_t now = standin_at_hand();
+    if (now != cudaSuccess) return now;
+    if (flags & ~(unsigned)cudaEventDisableTiming) return standin_said(cudaErrorInvalidValue);
     *out = calloc(1, sizeof **out);
-    return *out ? cudaSuccess : cudaErrorMemoryAllocation;
+    if (!*out) return standin_said(cudaErrorMemoryAllocation);
+    **out = (struct CUevent_st){.alive = 1, .timed = !(flags & cudaEventDisableTiming)};
+    pthread_mutex_lock(&standin_lock);
+    (*out)->before = events;
+    events = *out;
+    pthread_mutex_unlock(&standin_lock);
+    return cudaSuccess;
 }
 
+/* What has been put on streams goes on to record it, or to wait for it. */
 cudaError_t cudaEventDestroy(cudaEvent_t e)
 {
-    cudaDeviceSynchronize();
-    free(e);
+    if (!is_event(e)) return standin_said(cudaErrorInvalidResourceHandle);
+    e->alive = 0;
     return cudaSuccess;
 }
 
 cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s)
 {
+    const cudaError_t now = standin_at_hand();
+    if (now != cudaSuccess) return now;
+    if (!is_event(e) || !is_stream(s)) return standin_said(cudaErrorInvalidResourceHandle);
     pthread_mutex_lock(&standin_lock);
     operation *o = new_operation(0);
     o->records = e;
@@ -285,6 +341,9 @@ long standin_drop_wait(long drop)
 /* An event that was never recorded holds nobody up. */
 cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned flags)
 {
+    const cudaError_t now = standin_at_hand();
+    if (now != cudaSuccess) return now;
+    if (!is_event(e) || !is_stream(s)) return standin_said(cudaErrorInvalidResourceHandle);
     (void)flags;
     if (++waits == dropped) return cudaSuccess;
     pthread_mutex_lock(&standin_lock);
@@ -298,6 +357,9 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned flags)
 
 cudaError_t cudaEventQuery(cudaEvent_t e)
 {
+    const cudaError_t now = standin_at_hand();
+    if (now != cudaSuccess) return now;
+    if (!is_event(e)) return standin_said(cudaErrorInvalidResourceHandle);
     pthread_mutex_lock(&standin_lock);
     if (e->done < e->recorded) {
         standin_open();
@@ -306,11 +368,14 @@ cudaError_t cudaEventQuery(cudaEvent_t e)
     }
     const int came = e->done >= e->recorded;
     pthread_mutex_unlock(&standin_lock);
-    return came ? cudaSuccess : not_ready();
+    return came ? outcome() : not_ready();
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t e)
 {
+    const cudaError_t now = standin_at_hand();
+    if (now != cudaSuccess) return now;
+    if (!is_event(e)) return standin_said(cudaErrorInvalidResourceHandle);
     pthread_mutex_lock(&standin_lock);
     if (e->done < e->recorded) {
         standin_open();
@@ -319,11 +384,16 @@ cudaError_t cudaEventSynchronize(cudaEvent_t e)
         standin_shut();
     }
     pthread_mutex_unlock(&standin_lock);
-    return cudaSuccess;
+    return outcome();
 }
 
 cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t from, cudaEvent_t to)
 {
+    const cudaError_t now = standin_at_hand();
+    if (now != cudaSuccess) return now;
+    if (!is_event(from) || !is_event(to) || !from->timed || !to->timed || !from->recorded || !to->recorded)
+        return standin_said(cudaErrorInvalidResourceHandle);
+    if (from->done < from->recorded || to->done < to->recorded) return standin_said(cudaErrorNotReady);
     if (from->done < from->recorded || to->done < to->recorded) return cudaErrorNotReady;
     *milliseconds = standin_duration();
     return cudaSuccess;

@@ -135,6 +135,8 @@ static pawl_moments_8bit moments_at(const pawl_moments_8bit *m, int64_t count)
 
 #define AT(pointer, count) kind->real_of(op_name, #pointer, (pointer), (size_t)(count) * sizeof *(pointer))
 #define BYTES(pointer, bytes) kind->real_of(op_name, #pointer, (pointer), (bytes))
+/* Weights and moments, of the type that a step says. */
+#define KEPT(pointer, which, count) BYTES(pointer, (size_t)(count) * pawl_dtype_bytes(k->kept.which))
 #define T(tensor) tensor_at(op_name, #tensor, tensor)
 
 static pawl_soft soft_at(const pawl_soft *s, int64_t N, int64_t B)
@@ -244,18 +246,21 @@ ROW(swiglu, (pawl_device *d, pawl_tensor gate_up, pawl_tensor out), (T(gate_up),
 ROW(swiglu_backward, (pawl_device *d, pawl_tensor dout, pawl_tensor gate_up, pawl_tensor dgate_up), (T(dout), T(gate_up), T(dgate_up)))
 ROW(activate, (pawl_device *d, pawl_activation which, pawl_tensor x, pawl_tensor out), (which, T(x), T(out)))
 ROW(activate_backward, (pawl_device *d, pawl_activation which, pawl_tensor dout, pawl_tensor x, pawl_tensor dx), (which, T(dout), T(x), T(dx)))
-ROW(adamw, (pawl_device *d, float *w, const float *g, float *m, float *v, int64_t count, const pawl_adamw_step *k),
-    (AT(w, count), AT(g, count), AT(m, count), AT(v, count), count, k))
-ROW(sgd, (pawl_device *d, float *w, const float *g, float *m, int64_t count, const pawl_sgd_step *k), (AT(w, count), AT(g, count), AT(m, count), count, k))
-ROW(lion, (pawl_device *d, float *w, const float *g, float *m, int64_t count, const pawl_lion_step *k), (AT(w, count), AT(g, count), AT(m, count), count, k))
-ROW(adamw_8bit, (pawl_device *d, float *w, const float *g, const pawl_moments_8bit *moments, int64_t count, const pawl_adamw_step *k),
-    (AT(w, count), AT(g, count), &(pawl_moments_8bit[]){moments_at(moments, count)}[0], count, k))
-ROW(adafactor, (pawl_device *d, float *w, const float *g, float *row, float *col, int64_t rows, int64_t cols, void *scratch, const pawl_adafactor_step *k),
-    (AT(w, rows * (cols ? cols : 1)), AT(g, rows * (cols ? cols : 1)), AT(row, rows), AT(col, cols), rows, cols,
+ROW(adamw, (pawl_device *d, void *w, const float *g, void *m, void *v, int64_t count, const pawl_adamw_step *k),
+    (KEPT(w, weights, count), AT(g, count), KEPT(m, moments, count), KEPT(v, moments, count), count, k))
+ROW(sgd, (pawl_device *d, void *w, const float *g, void *m, int64_t count, const pawl_sgd_step *k),
+    (KEPT(w, weights, count), AT(g, count), KEPT(m, moments, count), count, k))
+ROW(lion, (pawl_device *d, void *w, const float *g, void *m, int64_t count, const pawl_lion_step *k),
+    (KEPT(w, weights, count), AT(g, count), KEPT(m, moments, count), count, k))
+ROW(adamw_8bit, (pawl_device *d, void *w, const float *g, const pawl_moments_8bit *moments, int64_t count, const pawl_adamw_step *k),
+    (KEPT(w, weights, count), AT(g, count), &(pawl_moments_8bit[]){moments_at(moments, count)}[0], count, k))
+ROW(adafactor, (pawl_device *d, void *w, const float *g, float *row, float *col, int64_t rows, int64_t cols, void *scratch, const pawl_adafactor_step *k),
+    (KEPT(w, weights, rows * (cols ? cols : 1)), AT(g, rows * (cols ? cols : 1)), AT(row, rows), AT(col, cols), rows, cols,
      BYTES(scratch, pawl_adafactor_scratch_bytes(rows, cols)), k))
-ROW(muon_momentum, (pawl_device *d, const float *g, float *m, float *out, int64_t count, const pawl_muon_step *k),
-    (AT(g, count), AT(m, count), AT(out, count), count, k))
-ROW(mix, (pawl_device *d, float by_y, float *y, float by_x, const float *x, int64_t count), (by_y, AT(y, count), by_x, AT(x, count), count))
+ROW(muon_momentum, (pawl_device *d, const float *g, void *m, float *out, int64_t count, const pawl_muon_step *k),
+    (AT(g, count), KEPT(m, moments, count), AT(out, count), count, k))
+ROW(mix, (pawl_device *d, float by_y, void *y, float by_x, const float *x, int64_t count, const pawl_kept_as *kept),
+    (by_y, BYTES(y, (size_t)count * pawl_dtype_bytes(kept->weights)), by_x, AT(x, count), count, kept))
 ROW(lerp, (pawl_device *d, float *a, const float *b, float part, int64_t count), (AT(a, count), AT(b, count), part, count))
 ROW(anchor, (pawl_device *d, float *g, const float *w, const float *anchor, const float *importance, float strength, int64_t count, double *blocks),
     (AT(g, count), AT(w, count), AT(anchor, count), AT(importance, count), strength, count, AT(blocks, blocks_of(count))))

@@ -15,6 +15,15 @@ typedef enum cudaError_t {
     cudaErrorMemoryAllocation,
     cudaErrorNotReady,
     cudaErrorNoDevice,
+    cudaErrorInvalidResourceHandle,
+    cudaErrorInvalidConfiguration,
+    cudaErrorLaunchOutOfResources,
+    cudaErrorInvalidDeviceFunction,
+    cudaErrorNoKernelImageForDevice,
+    cudaErrorIllegalAddress,
+    cudaErrorMisalignedAddress,
+    cudaErrorLaunchFailure,
+    cudaErrorECCUncorrectable,
     cudaErrorUnknown
 } cudaError_t;
 typedef struct CUstream_st *cudaStream_t;

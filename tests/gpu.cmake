@@ -1,0 +1,5 @@
+# The scripts for machines with a GPU, on stand-ins: every step as it would be there (decision 0048).
+pawl_script(gpu_tests_script 300 ${PAWL_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/gpu/run --rehearse --build ${PROJECT_BINARY_DIR}
+  --out ${CMAKE_CURRENT_BINARY_DIR}/gpu-results)
+pawl_script(gpu_bench_script 300 ${PAWL_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/bench/gpu --rehearse --build ${PROJECT_BINARY_DIR}
+  --out ${CMAKE_CURRENT_BINARY_DIR}/gpu-results)
