@@ -75,7 +75,8 @@ static pawl_status open_model(const pawl_comm *c, pawl_opened *o, int threads)
     PAWL_TRY(fit_model(o, &model));
     PAWL_TRY(pawl_model_open(&model, &o->model));
     PAWL_TRY(pawl_choose_adapter(o));
-    return pawl_open_device(c, (pawl_device_choice)o->config.train.device, threads, o->trains, &o->device);
+    PAWL_TRY(pawl_open_device(c, (pawl_device_choice)o->config.train.device, threads, o->trains, &o->device));
+    return pawl_device_graphs(o->device, (int)o->config.train.cuda_graphs);
 }
 
 /* Ranks that compute with other instructions round otherwise, and their copies of the weights would drift apart. */

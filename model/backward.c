@@ -145,7 +145,9 @@ pawl_status pass_backward(pass *p)
     for (int64_t l = p->m->config.num_hidden_layers - 1; l >= lowest; l--) {
         PAWL_TRY(pass_need(p, pass_block(l)));
         PAWL_TRY(pass_want(p, pass_block(l)));
+        PAWL_TRY(pawl_device_block_begin(p->d));
         PAWL_TRY(block_backward(p, l));
+        PAWL_TRY(pawl_device_block_end(p->d));
         PAWL_TRY(pass_done(p, pass_block(l)));
         PAWL_TRY(pass_ready(p, pass_block(l)));
     }

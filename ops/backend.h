@@ -42,6 +42,10 @@ typedef struct pawl_ops {
     pawl_status (*download)(pawl_device *d, void *to_host, const void *from_device, size_t bytes);
     void *(*stream)(pawl_device *d);
     const pawl_aside *aside; /* NULL: the device works while the host calls it, and in that order */
+    /* Between the two, ops may wait and be issued together, in their order: at the end, or before anything else is. */
+    pawl_status (*block_begin)(pawl_device *d);
+    pawl_status (*block_end)(pawl_device *d);
+    pawl_status (*graphs)(pawl_device *d, int on); /* whether they do */
     void (*parallel)(pawl_device *d, int64_t count, void (*body)(void *self, int64_t i), void *self);
 
     /* y and dy may be wider than w has rows: columns [first, first + O) are meant. */

@@ -156,6 +156,21 @@ void pawl_device_ask(pawl_device *d, pawl_status (*ask)(void *self), void *self)
     if (d->ops->aside) d->ops->aside->ask(d, ask, self);
 }
 
+pawl_status pawl_device_block_begin(pawl_device *d)
+{
+    return d->ops->block_begin(d);
+}
+
+pawl_status pawl_device_block_end(pawl_device *d)
+{
+    return d->ops->block_end(d);
+}
+
+pawl_status pawl_device_graphs(pawl_device *d, int on)
+{
+    return d->ops->graphs(d, on);
+}
+
 void pawl_parallel(pawl_device *d, int64_t count, void (*body)(void *self, int64_t i), void *self)
 {
     d->ops->parallel(d, count, body, self);

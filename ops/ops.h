@@ -124,6 +124,13 @@ PAWL_MUST pawl_status pawl_download(pawl_device *d, void *to_host, const void *f
 /* What a library is handed that puts work on the device beside ops: CUDA's stream, on which ops are in the order of the calls, or NULL. */
 void *pawl_device_stream(pawl_device *d);
 
+/* Around the ops of a transformer block: where graphs are on, a GPU is handed what it has been handed before in one piece (a CUDA graph,
+ * decision 0049). Order and bits are the same, an error of an op may be that of a later call. Blocks do not nest; after an error no
+ * end is needed. On CPUs all three do nothing. Errors: the ops'; EMEM. */
+PAWL_MUST pawl_status pawl_device_block_begin(pawl_device *d);
+PAWL_MUST pawl_status pawl_device_block_end(pawl_device *d);
+PAWL_MUST pawl_status pawl_device_graphs(pawl_device *d, int on); /* off at first */
+
 /* ---- Beside the order of the calls (decision 0046) ----
  * A GPU does two things at once where it is told to. What is asked for between begin and end is done aside: after all that was asked for
  * before begin, in the order of the calls with what else is done aside, and beside all that is asked for after end. Allowed there are

@@ -2,8 +2,8 @@
 # it in place of libpawl_cuda.so runs the whole CUDA path on a CPU (decision 0042).
 set(standin ${CMAKE_CURRENT_SOURCE_DIR}/cuda_on_cpu)
 file(GLOB host_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/ops/cuda/*.c)
-add_library(pawl_cuda_standin MODULE ${host_sources} ${standin}/runtime_device.c ${standin}/runtime_memory.c ${standin}/runtime_streams.c
-            ${standin}/runtime_times.c ${standin}/cublaslt.c ${standin}/cublaslt_algorithms.c ${standin}/nccl.c)
+add_library(pawl_cuda_standin MODULE ${host_sources} ${standin}/runtime_device.c ${standin}/runtime_graphs.c ${standin}/runtime_memory.c
+            ${standin}/runtime_streams.c ${standin}/runtime_times.c ${standin}/cublaslt.c ${standin}/cublaslt_algorithms.c ${standin}/nccl.c)
 target_include_directories(pawl_cuda_standin BEFORE PRIVATE ${standin}/include)
 target_compile_options(pawl_cuda_standin PRIVATE -O2)
 add_dependencies(pawl_cuda_standin pawl_cuda_on_cpu)
@@ -13,7 +13,7 @@ set_target_properties(pawl_cuda_standin PROPERTIES LINKER_LANGUAGE CXX C_VISIBIL
 # pawl, computing on it.
 pawl_program(standin_pawl SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/e2e/standin_pawl.c)
 pawl_loads_parts(test_gpu)
-foreach(program standin_pawl test_cuda_host test_nccl test_overlap)
+foreach(program standin_pawl test_cuda_graphs test_cuda_host test_nccl test_overlap)
   pawl_loads_parts(${program})
   target_sources(${program} PRIVATE ${standin}/patient_mpi.c)
   target_compile_definitions(${program} PRIVATE PAWL_STANDIN="$<TARGET_FILE:pawl_cuda_standin>")
@@ -45,6 +45,7 @@ target_include_directories(test_standin BEFORE PRIVATE ${standin}/include)
 add_test(NAME test_standin COMMAND test_standin)
 set_tests_properties(test_standin PROPERTIES ENVIRONMENT "${PAWL_TEST_ENV}" TIMEOUT 60)
 
+pawl_script(e2e_cuda_graphs 300 ${PAWL_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/e2e/cuda_graphs.py)
 pawl_script(e2e_cuda_standin 600 ${PAWL_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/e2e/cuda_standin.py)
 pawl_script(e2e_products 120 ${PAWL_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/e2e/products.py)
 pawl_script(e2e_cuda_overlap 300 ${PAWL_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/e2e/cuda_overlap.py)

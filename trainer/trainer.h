@@ -33,6 +33,7 @@ extern const char *const pawl_device_names[]; /* in the order of pawl_device_cho
     F(flag, bf16,             "false", 0, 1, "",      FIXED, "matrix products and activations in bfloat16; sums float32, and so weights and optimizer unless master_weights and moments_dtype say otherwise")                                            \
     F(flag, tune_products,    "true", 0, 1,      "",      FIXED, "algorithms of matrix products timed once, the fastest stored with the run, where a library has more than one (GPUs); false: its first answer, which is the same in every run") \
     C(device, "auto", pawl_device_names, FREE, "what a rank computes on; auto: cuda where a GPU can be used, else cpu, and says which") \
+    F(flag, cuda_graphs,      "false", 0, 1, "",      FREE,  "on a GPU, launch what a transformer block launched before as one CUDA graph: same bits, less work for the host; for small models and short rows") \
     F(i64, threads,           "0",  0, 1024, "",      FREE,  "threads of a rank; 0: its share of the cores it is bound to")
 /* clang-format on */
 typedef struct pawl_train_config { PAWL_TRAIN_FIELDS(PAWL_MEMBER_F, PAWL_MEMBER_C, PAWL_MEMBER_T, PAWL_MEMBER_A) } pawl_train_config;

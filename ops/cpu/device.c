@@ -126,6 +126,18 @@ static void *stream_cpu(pawl_device *d)
     return NULL;
 }
 
+static pawl_status block_cpu(pawl_device *d)
+{
+    (void)d;
+    return PAWL_OK;
+}
+
+static pawl_status graphs_cpu(pawl_device *d, int on)
+{
+    (void)d, (void)on;
+    return PAWL_OK;
+}
+
 static const pawl_ops cpu_ops = {
     .name = "cpu",
     .close = close_cpu,
@@ -144,6 +156,9 @@ static const pawl_ops cpu_ops = {
     .upload = copy_bytes_cpu,
     .download = copy_bytes_cpu,
     .stream = stream_cpu,
+    .block_begin = block_cpu,
+    .block_end = block_cpu,
+    .graphs = graphs_cpu,
     .parallel = parallel_cpu,
     .linear = linear_cpu,
     .linear_dx = linear_dx_cpu,

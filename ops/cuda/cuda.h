@@ -28,6 +28,8 @@ typedef struct pawl_cuda_constants {
     double two[2];                      /* adafactor's own */
 } pawl_cuda_constants;
 
+typedef struct pawl_graphs pawl_graphs; /* graphs.h */
+
 typedef struct pawl_cuda {
     pawl_device device; /* first */
     int gpu;
@@ -42,6 +44,7 @@ typedef struct pawl_cuda {
     pawl_cuda_constants *constants;
     pawl_arena scratch; /* carved anew by each op that needs any */
     pawl_staging staging;
+    pawl_graphs *graphs; /* NULL: off */
     char description[128];
 } pawl_cuda;
 
@@ -102,6 +105,14 @@ pawl_status head_loss_cuda(pawl_device *d, const pawl_head *h);
 /* entries.c: the ops that are a launch each */
 extern const pawl_ops pawl_cuda_ops;
 size_t pawl_cuda_kernels_scratch_bytes(const pawl_shapes *most);
+
+/* graphs.c */
+pawl_status graphs_cuda(pawl_device *d, int on);
+pawl_status block_begin_cuda(pawl_device *d);
+pawl_status block_end_cuda(pawl_device *d);
+/* To be called when what an op does with the same arguments changes: its scratch has moved, its plan is another. */
+void pawl_graphs_forget(pawl_cuda *c);
+void pawl_graphs_close(pawl_cuda *c);
 
 /* device.c */
 int tune_cuda(pawl_device *d, int on);

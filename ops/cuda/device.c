@@ -52,6 +52,7 @@ void close_cuda(pawl_device *d)
 {
     pawl_cuda *c = pawl_cuda_of(d);
     if (c->rest) pawl_cuda_settle(c);
+    pawl_graphs_close(c);
     pawl_plans_close(c->plans);
     pawl_staging_close(&c->staging);
     void *scratch = pawl_arena_release(&c->scratch);
@@ -80,6 +81,7 @@ pawl_status reserve_cuda(pawl_device *d, const pawl_shapes *most)
     PAWL_CHECK(most->positions > 0 && most->width > 0 && most->vocab > 0, PAWL_EBUG, "pawl_device_reserve: a shape is 0");
     if (grown.used <= c->scratch.size) return PAWL_OK;
     PAWL_TRY(take_cuda(d, PAWL_ON_DEVICE, grown.used, "scratch", &block));
+    pawl_graphs_forget(c);
     void *old = pawl_arena_release(&c->scratch);
     if (old) give_cuda(d, PAWL_ON_DEVICE, old, 0);
     pawl_arena_adopt(&grown, block);
@@ -113,6 +115,7 @@ pawl_status algorithms_cuda(const pawl_device *d, pawl_text *out)
 pawl_status choose_cuda(pawl_device *d, const char *table)
 {
     PAWL_TRY(pawl_cuda_status(cudaStreamSynchronize(pawl_stream_of(d)), "cudaStreamSynchronize"));
+    pawl_graphs_forget(pawl_cuda_of(d));
     return pawl_plans_choose(pawl_cuda_of(d)->plans, table);
 }
 

@@ -38,6 +38,25 @@ cudaError_t standin_at_hand(void);
 /* As by a kernel that went astray. Nothing runs any more. */
 void standin_break(void);
 int standin_is_broken(void);
+
+/* A piece of work, held by the stream that it is on, by a graph that it is in. */
+typedef struct standin_work {
+    void (*run)(void *arg);
+    int (*poll)(void *arg);  /* or this: whether it is through, in standin.h */
+    void (*drop)(void *arg); /* NULL: nothing to do */
+    int holders;
+    _Alignas(16) char arg[];
+} standin_work;
+void standin_let_go(standin_work *w);
+/* Puts it at the end of a stream, which then holds it, too. */
+void standin_put_work(cudaStream_t s, standin_work *w);
+
+/* Takes what is put on a stream that is being captured, and holds it; 0: it is not. */
+int standin_captures(cudaStream_t s, standin_work *w);
+/* Whether this thread captures, or stream s is captured: a call that would wait, or take memory, is then refused, and
+ * the capture has come to nothing. s NULL: of no stream in particular. */
+int standin_spoils_capture(cudaStream_t s);
+long standin_graph_launches(void);
 /* Puts a launch on its stream: the shim's pawl_shim_take. */
 void standin_take_kernel(pawl_stream stream, pawl_shim_work *w);
 

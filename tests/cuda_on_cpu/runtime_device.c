@@ -37,6 +37,7 @@ static void tell(void)
         return;
     for (int i = 0; pawl_shim_kernel(i); i++)
         fprintf(f, "%s %ld\n", pawl_shim_kernel(i), pawl_shim_runs(pawl_shim_kernel(i)));
+    fprintf(f, "cudaGraphLaunch %ld\n", standin_graph_launches());
     fclose(f);
 }
 
@@ -70,6 +71,10 @@ const char *cudaGetErrorString(cudaError_t e)
     case cudaErrorInvalidResourceHandle: return "invalid resource handle";
     case cudaErrorInvalidConfiguration: return "invalid configuration";
     case cudaErrorIllegalAddress: return "an illegal memory access was encountered";
+    case cudaErrorStreamCaptureUnsupported: return "operation not permitted when stream is capturing";
+    case cudaErrorStreamCaptureInvalidated: return "operation failed due to a previous error during capture";
+    case cudaErrorStreamCaptureUnmatched: return "capture was not initiated in this stream";
+    case cudaErrorStreamCaptureIsolation: return "dependency created on uncaptured work in another stream";
     default: return "unknown";
     }
 }

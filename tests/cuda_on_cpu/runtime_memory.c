@@ -132,6 +132,7 @@ cudaError_t cudaMalloc(void **out, size_t bytes)
 {
     const cudaError_t now = standin_at_hand();
     if (now != cudaSuccess) return now;
+    if (standin_spoils_capture(NULL)) return cudaErrorStreamCaptureUnsupported;
     pthread_mutex_lock(&standin_lock);
     pool_open(&device, STANDIN_DEVICE_BYTES, PROT_NONE);
     char *at = pool_take(&device, bytes);
@@ -151,6 +152,7 @@ cudaError_t cudaFree(void *at)
     const cudaError_t now = standin_at_hand();
     if (now != cudaSuccess) return now;
     if (!at) return cudaSuccess;
+    if (standin_spoils_capture(NULL)) return cudaErrorStreamCaptureUnsupported;
     pthread_mutex_lock(&standin_lock);
     standin_drain_all();
     const int found = pool_give(&device, at);
@@ -162,6 +164,7 @@ cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned flags)
 {
     const cudaError_t now = standin_at_hand();
     if (now != cudaSuccess) return now;
+    if (standin_spoils_capture(NULL)) return cudaErrorStreamCaptureUnsupported;
     (void)flags;
     pthread_mutex_lock(&standin_lock);
     pool_open(&pinned, PINNED_BYTES, PROT_READ | PROT_WRITE);
@@ -175,6 +178,7 @@ cudaError_t cudaFreeHost(void *at)
     const cudaError_t now = standin_at_hand();
     if (now != cudaSuccess) return now;
     if (!at) return cudaSuccess;
+    if (standin_spoils_capture(NULL)) return cudaErrorStreamCaptureUnsupported;
     pthread_mutex_lock(&standin_lock);
     standin_drain_all();
     const int found = pool_give(&pinned, at);

@@ -8,12 +8,10 @@
 enum { STREAMS = 16 };
 
 typedef struct operation {
-    void (*run)(void *arg);
-    int (*poll)(void *arg);
-    cudaEvent_t records, awaits; /* one of the four */
+    standin_work *work;
+    cudaEvent_t records, awaits; /* one of the three */
     long ticket;                 /* of the event that is awaited */
     struct operation *next;
-    char arg[];
 } operation;
 
 struct CUstream_st {
@@ -55,11 +53,26 @@ static void put(cudaStream_t s, operation *o)
     s->last = o;
 }
 
-static operation *new_operation(size_t bytes)
+static operation *new_operation(void)
 {
-    operation *o = calloc(1, sizeof *o + bytes);
+    operation *o = calloc(1, sizeof *o);
     if (!o) abort();
     return o;
+}
+
+void standin_let_go(standin_work *w)
+{
+    if (--w->holders > 0) return;
+    if (w->drop) w->drop(w->arg);
+    free(w);
+}
+
+void standin_put_work(cudaStream_t s, standin_work *w)
+{
+    operation *o = new_operation();
+    o->work = w;
+    w->holders++;
+    put(s, o);
 }
 
 static int ready(const struct CUstream_st *s)
@@ -71,8 +84,10 @@ static int ready(const struct CUstream_st *s)
 static int run_first(struct CUstream_st *s)
 {
     operation *o = s->first;
-    if (o->poll && !standin_is_broken() && !o->poll(o->arg)) return 0;
-    if (o->run && !standin_is_broken()) o->run(o->arg);
+    standin_work *w = o->work;
+    if (w && w->poll && !standin_is_broken() && !w->poll(w->arg)) return 0;
+    if (w && w->run && !standin_is_broken()) w->run(w->arg);
+    if (w) standin_let_go(w);
     if (o->records) o->records->done++;
     s->first = o->next;
     if (!s->first) s->last = NULL;
@@ -119,7 +134,7 @@ static void wait_for_others(void)
 {
     const struct timespec nap = {.tv_nsec = 50 * 1000};
     int waits = 0;
-    for (int i = 0; i < STREAMS; i++) waits |= streams[i].first && streams[i].first->poll;
+    for (int i = 0; i < STREAMS; i++) waits |= streams[i].first && streams[i].first->work && streams[i].first->work->poll;
     if (!waits) {
         standin_say("stand-in: a stream waits for an event that nobody has recorded\n");
         abort();
@@ -159,33 +174,42 @@ static void perhaps_run(void)
     if (!standin_is_open() && !standin_roll(256)) (void)standin_get_on(standin_roll(64));
 }
 
-static void put_work(cudaStream_t s, operation like, const void *arg, size_t bytes)
+static void put_work(cudaStream_t s, standin_work like, const void *arg, size_t bytes)
 {
+    standin_work *w = malloc(sizeof *w + bytes);
+    if (!w) abort();
+    *w = like;
+    if (bytes) memcpy(w->arg, arg, bytes);
     pthread_mutex_lock(&standin_lock);
-    operation *o = new_operation(bytes);
-    o->run = like.run;
-    o->poll = like.poll;
-    if (bytes) memcpy(o->arg, arg, bytes);
-    put(s, o);
+    if (!standin_captures(s, w)) standin_put_work(s, w);
     perhaps_run();
     pthread_mutex_unlock(&standin_lock);
 }
 
 void standin_put(cudaStream_t s, void (*run)(void *arg), const void *arg, size_t bytes)
 {
-    put_work(s, (operation){.run = run}, arg, bytes);
+    put_work(s, (standin_work){.run = run}, arg, bytes);
+}
+
+void standin_put_owning(cudaStream_t s, void (*run)(void *arg), void (*drop)(void *arg), const void *arg, size_t bytes)
+{
+    put_work(s, (standin_work){.run = run, .drop = drop}, arg, bytes);
 }
 
 void standin_put_polled(cudaStream_t s, int (*poll)(void *arg), const void *arg, size_t bytes)
 {
-    put_work(s, (operation){.poll = poll}, arg, bytes);
+    put_work(s, (standin_work){.poll = poll}, arg, bytes);
 }
 
 static void run_kernel(void *arg)
 {
-    pawl_shim_work *w = *(pawl_shim_work **)arg;
     if (until_it_breaks >= 0 && until_it_breaks-- == 0) standin_break();
-    if (!standin_is_broken()) pawl_shim_run(w);
+    if (!standin_is_broken()) pawl_shim_run(*(pawl_shim_work **)arg);
+}
+
+static void drop_kernel(void *arg)
+{
+    pawl_shim_work *w = *(pawl_shim_work **)arg;
     w->drop(w);
 }
 
@@ -204,7 +228,7 @@ void standin_take_kernel(pawl_stream stream, pawl_shim_work *w)
         w->drop(w);
         return;
     }
-    standin_put(stream, run_kernel, &w, sizeof w);
+    standin_put_owning(stream, run_kernel, drop_kernel, &w, sizeof w);
 }
 
 /* Work may have broken the device meanwhile. */
@@ -246,6 +270,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t s)
     const cudaError_t now = standin_at_hand();
     if (now != cudaSuccess) return now;
     if (!is_stream(s)) return standin_said(cudaErrorInvalidResourceHandle);
+    if (standin_spoils_capture(s)) return cudaErrorStreamCaptureUnsupported;
     pthread_mutex_lock(&standin_lock);
     drain(of(s));
     pthread_mutex_unlock(&standin_lock);
@@ -263,6 +288,7 @@ cudaError_t cudaStreamQuery(cudaStream_t s)
     const cudaError_t now = standin_at_hand();
     if (now != cudaSuccess) return now;
     if (!is_stream(s)) return standin_said(cudaErrorInvalidResourceHandle);
+    if (standin_spoils_capture(s)) return cudaErrorStreamCaptureUnsupported;
     pthread_mutex_lock(&standin_lock);
     standin_open();
     for (uint32_t n = 1 + standin_roll(8); n > 0 && run_one(); n--)
@@ -285,6 +311,7 @@ cudaError_t cudaDeviceSynchronize(void)
 {
     const cudaError_t now = standin_at_hand();
     if (now != cudaSuccess) return now;
+    if (standin_spoils_capture(NULL)) return cudaErrorStreamCaptureUnsupported;
     pthread_mutex_lock(&standin_lock);
     standin_drain_all();
     pthread_mutex_unlock(&standin_lock);
@@ -319,8 +346,9 @@ cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s)
     const cudaError_t now = standin_at_hand();
     if (now != cudaSuccess) return now;
     if (!is_event(e) || !is_stream(s)) return standin_said(cudaErrorInvalidResourceHandle);
+    if (standin_spoils_capture(s)) return cudaErrorStreamCaptureUnsupported;
     pthread_mutex_lock(&standin_lock);
-    operation *o = new_operation(0);
+    operation *o = new_operation();
     o->records = e;
     e->recorded++;
     put(s, o);
@@ -345,9 +373,10 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned flags)
     if (now != cudaSuccess) return now;
     if (!is_event(e) || !is_stream(s)) return standin_said(cudaErrorInvalidResourceHandle);
     (void)flags;
+    if (standin_spoils_capture(s)) return cudaErrorStreamCaptureIsolation;
     if (++waits == dropped) return cudaSuccess;
     pthread_mutex_lock(&standin_lock);
-    operation *o = new_operation(0);
+    operation *o = new_operation();
     o->awaits = e;
     o->ticket = e->recorded;
     put(s, o);
@@ -360,6 +389,7 @@ cudaError_t cudaEventQuery(cudaEvent_t e)
     const cudaError_t now = standin_at_hand();
     if (now != cudaSuccess) return now;
     if (!is_event(e)) return standin_said(cudaErrorInvalidResourceHandle);
+    if (standin_spoils_capture(NULL)) return cudaErrorStreamCaptureUnsupported;
     pthread_mutex_lock(&standin_lock);
     if (e->done < e->recorded) {
         standin_open();
@@ -376,6 +406,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t e)
     const cudaError_t now = standin_at_hand();
     if (now != cudaSuccess) return now;
     if (!is_event(e)) return standin_said(cudaErrorInvalidResourceHandle);
+    if (standin_spoils_capture(NULL)) return cudaErrorStreamCaptureUnsupported;
     pthread_mutex_lock(&standin_lock);
     if (e->done < e->recorded) {
         standin_open();

@@ -17,6 +17,8 @@ void standin_put(cudaStream_t s, void (*run)(void *arg), const void *arg, size_t
 /* The same of work that takes until it says so: poll(the copy) is called now and then once it is the stream's turn, until it returns 1. It
  * may not wait. */
 void standin_put_polled(cudaStream_t s, int (*poll)(void *arg), const void *arg, size_t bytes);
+/* The same where arg owns something: drop(that copy) when it does not run again. In a graph it runs many times. */
+void standin_put_owning(cudaStream_t s, void (*run)(void *arg), void (*drop)(void *arg), const void *arg, size_t bytes);
 /* From now on waits of streams for events are counted from 1, and the `drop`-th does not wait (0: all do): a mistake, for tests of tests. Returns
  * how many there were since the call before. */
 __attribute__((visibility("default"))) long standin_drop_wait(long drop);

@@ -76,6 +76,21 @@ static void *stream_behind(pawl_device *d)
     return NULL;
 }
 
+static pawl_status block_begin_behind(pawl_device *d)
+{
+    return pawl_device_block_begin(behind_of(d));
+}
+
+static pawl_status block_end_behind(pawl_device *d)
+{
+    return pawl_device_block_end(behind_of(d));
+}
+
+static pawl_status graphs_behind(pawl_device *d, int on)
+{
+    return pawl_device_graphs(behind_of(d), on);
+}
+
 static void parallel_behind(pawl_device *d, int64_t count, void (*body)(void *self, int64_t i), void *self)
 {
     pawl_parallel(behind_of(d), count, body, self);
@@ -285,7 +300,8 @@ static const pawl_ops all_ops = {
     .name = "in front", .close = close_behind, .scratch_bytes = scratch_bytes_behind, .reserve = reserve_behind, .threads = threads_behind,
     .describe = describe_behind, .gemm_rate = gemm_rate_behind, .memory_rate = memory_rate_behind, .tune = tune_behind,
     .algorithms = algorithms_behind, .choose = choose_behind,
-    .stream = stream_behind, .parallel = parallel_behind,
+    .stream = stream_behind, .block_begin = block_begin_behind, .block_end = block_end_behind, .graphs = graphs_behind,
+    .parallel = parallel_behind,
 #define OP(op) .op = op##_behind,
     OP(linear) OP(linear_dx) OP(linear_dw) OP(dropout) OP(add_noise) OP(low_rank_norms) OP(scale_columns) OP(add_columns) OP(column_dots)
     OP(embedding) OP(embedding_dw) OP(rmsnorm) OP(rmsnorm_backward) OP(layernorm) OP(layernorm_backward) OP(head_norm) OP(head_norm_backward)

@@ -1,0 +1,263 @@
+/* Runs: cmocka */
+/* Blocks of ops as CUDA graphs, on the stand-ins: what is launched again is what was asked for, and nothing else. */
+#include <dlfcn.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "ops/backend.h"
+
+enum { N = 8, D = 16, NUMBERS = N * D };
+
+static const pawl_cuda_place standin = {.library = PAWL_STANDIN};
+
+static void done(pawl_status s)
+{
+    if (s != PAWL_OK) fail_msg("%s [%s]", pawl_last_error()->what, pawl_last_error()->trail);
+}
+
+static pawl_device *open_device(int graphs)
+{
+    pawl_device *d;
+    done(pawl_device_open_cuda(&standin, 0, &d));
+    done(pawl_device_graphs(d, graphs));
+    return d;
+}
+
+/* How many graphs have been launched so far. */
+static long launches(void)
+{
+    void *library = dlopen(PAWL_STANDIN, RTLD_NOW | RTLD_NOLOAD);
+    long (*count)(void);
+    assert_non_null(library);
+    *(void **)&count = dlsym(library, "standin_graph_launches");
+    assert_non_null(count);
+    const long so_far = count();
+    dlclose(library);
+    return so_far;
+}
+
+static float *take(pawl_device *d, const float *from)
+{
+    void *to;
+    done(pawl_device_take(d, PAWL_ON_DEVICE, NUMBERS * sizeof(float), "a test", &to));
+    done(pawl_upload(d, to, from, NUMBERS * sizeof(float)));
+    return to;
+}
+
+static pawl_tensor matrix(float *data)
+{
+    return (pawl_tensor){.data = data, .dtype = PAWL_F32, .ndim = 2, .dim = {N, D}};
+}
+
+static pawl_tensor vector(float *data, int64_t count)
+{
+    return (pawl_tensor){.data = data, .dtype = PAWL_F32, .ndim = 1, .dim = {count}};
+}
+
+static void expect(pawl_device *d, const float *there, float number)
+{
+    float here[NUMBERS];
+    done(pawl_download(d, here, there, sizeof here));
+    for (int i = 0; i < NUMBERS; i++) assert_true(here[i] == number);
+}
+
+/* Every entry of the table goes to the recorder while a block is open, or does nothing on the device: one that went
+ * around it would be issued before what it comes behind. */
+static void no_entry_goes_around_the_recorder(void **state)
+{
+#define AT(entry) offsetof(pawl_ops, entry)
+    static const size_t around[] = {AT(close),    AT(scratch_bytes), AT(threads),
+                                    AT(describe), AT(algorithms), AT(shares_memory), AT(parallel)};
+    const size_t word = sizeof(void (*)(void));
+    pawl_device *d = open_device(1);
+    const pawl_ops *plain = d->ops;
+    (void)state;
+    done(pawl_device_block_begin(d));
+    const pawl_ops *recording = d->ops;
+    done(pawl_device_block_end(d));
+    assert_ptr_equal(d->ops, plain);
+    for (size_t at = AT(close); at < sizeof(pawl_ops); at += word) {
+        int listed = 0;
+        for (size_t i = 0; i < sizeof around / sizeof *around; i++) listed |= around[i] == at;
+        const int same = memcmp((const char *)plain + at, (const char *)recording + at, word) == 0;
+        if (same != listed)
+            fail_msg("entry number %zu of ops/backend.h %s a row in ops/cuda/recorder.c", at / word,
+                     listed ? "needs no" : "needs");
+    }
+    pawl_device_close(d);
+}
+
+/* a = by (a + b), and more of it: four ops. */
+static void block(pawl_device *d, float *a, const float *b, float by)
+{
+    done(pawl_device_block_begin(d));
+    done(pawl_add(d, a, b, NUMBERS));
+    done(pawl_scale(d, matrix(a), by));
+    done(pawl_add(d, a, b, NUMBERS));
+    done(pawl_scale(d, matrix(a), 1));
+    done(pawl_device_block_end(d));
+}
+
+static void what_comes_again_is_launched_as_it_was(void **state)
+{
+    float ones[NUMBERS], a = 1;
+    pawl_device *d = open_device(1);
+    (void)state;
+    for (int i = 0; i < NUMBERS; i++) ones[i] = 1;
+    float *x = take(d, ones), *y = take(d, ones);
+    const long before = launches();
+    for (int i = 0; i < 6; i++) { /* seen, captured, then launched; with other numbers meanwhile */
+        block(d, x, y, 2);
+        a = (a + 1) * 2 + 1;
+        expect(d, x, a);
+    }
+    assert_int_equal(launches() - before, 5);
+    block(d, x, y, 3); /* one argument is another */
+    a = (a + 1) * 3 + 1;
+    expect(d, x, a);
+    float *z = take(d, ones);
+    block(d, z, y, 2); /* an address */
+    expect(d, z, 5);
+    expect(d, x, a);
+    assert_int_equal(launches() - before, 5);
+    for (int i = 0; i < 2; i++) { /* each of the two has a graph of its own */
+        block(d, x, y, 3);
+        block(d, x, y, 2);
+        a = ((a + 1) * 3 + 1 + 1) * 2 + 1;
+    }
+    expect(d, x, a);
+    assert_int_equal(launches() - before, 5 + 4);
+    pawl_device_close(d);
+}
+
+/* What is not written down comes behind what is, and before what follows. */
+static void everything_keeps_its_place(void **state)
+{
+    float ones[NUMBERS], here[NUMBERS];
+    pawl_device *d = open_device(1);
+    (void)state;
+    for (int i = 0; i < NUMBERS; i++) ones[i] = 1;
+    float *x = take(d, ones);
+    for (int i = 0; i < 4; i++) {
+        done(pawl_device_block_begin(d));
+        for (int k = 0; k < 3; k++) done(pawl_add(d, x, x, NUMBERS));
+        done(pawl_download(d, here, x, sizeof here));
+        assert_true(here[7] == 8);
+        done(pawl_upload(d, x, ones, sizeof ones));
+        for (int k = 0; k < 4; k++) done(pawl_add(d, x, x, NUMBERS));
+        done(pawl_lerp(d, x, x, 0.5f, NUMBERS));
+        done(pawl_add(d, x, x, NUMBERS)); /* one op alone */
+        done(pawl_device_block_end(d));
+        expect(d, x, 32);
+        done(pawl_upload(d, x, ones, sizeof ones));
+    }
+    assert_true(launches() > 0);
+    pawl_device_close(d);
+}
+
+/* More ops than are written down at a time, and more kinds of blocks than there are graphs of a shape. */
+static void a_long_block_is_issued_in_parts(void **state)
+{
+    enum { OPS = 3000 };
+    float zeros[NUMBERS] = {0}, ones[NUMBERS];
+    pawl_device *d = open_device(1);
+    (void)state;
+    for (int i = 0; i < NUMBERS; i++) ones[i] = 1;
+    float *x = take(d, zeros), *y = take(d, ones);
+    for (int turn = 1; turn <= 3; turn++) {
+        done(pawl_device_block_begin(d));
+        for (int i = 0; i < OPS; i++) done(pawl_add(d, x, y, NUMBERS));
+        done(pawl_device_block_end(d));
+        expect(d, x, (float)(turn * OPS));
+    }
+    pawl_device_close(d);
+}
+
+/* Scratch that moves would leave graphs that write to where it was. */
+static void graphs_are_forgotten_when_scratch_moves(void **state)
+{
+    pawl_shapes shapes = {
+        .positions = N, .tokens = N, .width = D, .heads = 1, .kv_heads = 1, .head_dim = D, .ff = D, .vocab = D};
+    float numbers[NUMBERS], rstd[NUMBERS], got[3][NUMBERS];
+    pawl_device *d = open_device(1);
+    (void)state;
+    for (int i = 0; i < NUMBERS; i++) {
+        numbers[i] = (float)(i % 7 - 3);
+        rstd[i] = 1;
+    }
+    float *x = take(d, numbers), *y = take(d, numbers), *w = take(d, numbers), *r = take(d, rstd),
+          *dw = take(d, numbers);
+    for (int i = 0; i < 6; i++) {
+        if (i == 0 || i == 4) done(pawl_device_reserve(d, &shapes));
+        shapes.positions *= 64;
+        done(pawl_upload(d, y, numbers, sizeof numbers));
+        done(pawl_device_block_begin(d));
+        for (int k = 0; k < 4; k++)
+            done(pawl_rmsnorm_backward(d, matrix(x), matrix(x), vector(w, D), vector(r, N), PAWL_SET, matrix(y),
+                                       vector(dw, D)));
+        done(pawl_device_block_end(d));
+        done(pawl_download(d, got[i % 2], y, sizeof numbers));
+        done(pawl_download(d, got[2], dw, sizeof numbers));
+        if (i > 0) assert_memory_equal(got[0], got[1], sizeof numbers);
+    }
+    pawl_device_close(d);
+}
+
+/* As where a library cannot be captured: a run goes on op by op. */
+static void a_capture_that_fails_is_done_without(void **state)
+{
+    float ones[NUMBERS], a = 1;
+    (void)state;
+    for (int i = 0; i < NUMBERS; i++) ones[i] = 1;
+    setenv("PAWL_STANDIN_CAPTURE_FAILS", "1", 1);
+    pawl_device *d = open_device(1);
+    float *x = take(d, ones), *y = take(d, ones);
+    const long before = launches();
+    for (int i = 0; i < 4; i++) {
+        block(d, x, y, 2);
+        a = (a + 1) * 2 + 1;
+        expect(d, x, a);
+    }
+    assert_int_equal(launches(), before);
+    pawl_device_close(d);
+    unsetenv("PAWL_STANDIN_CAPTURE_FAILS");
+}
+
+static void off_is_off(void **state)
+{
+    float ones[NUMBERS];
+    pawl_device *d = open_device(0);
+    (void)state;
+    for (int i = 0; i < NUMBERS; i++) ones[i] = 1;
+    float *x = take(d, ones), *y = take(d, ones);
+    const long before = launches();
+    for (int i = 0; i < 4; i++) block(d, x, y, 1);
+    expect(d, x, 9);
+    done(pawl_device_graphs(d, 1));
+    for (int i = 0; i < 4; i++) block(d, x, y, 1);
+    assert_int_equal(launches(), before + 3);
+    done(pawl_device_graphs(d, 0));
+    block(d, x, y, 1);
+    assert_int_equal(launches(), before + 3);
+    expect(d, x, 19);
+    pawl_device_close(d);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_entry_goes_around_the_recorder),
+        cmocka_unit_test(what_comes_again_is_launched_as_it_was),
+        cmocka_unit_test(everything_keeps_its_place),
+        cmocka_unit_test(a_long_block_is_issued_in_parts),
+        cmocka_unit_test(graphs_are_forgotten_when_scratch_moves),
+        cmocka_unit_test(a_capture_that_fails_is_done_without),
+        cmocka_unit_test(off_is_off),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
