@@ -113,7 +113,7 @@ PAWL_MUST pawl_status pawl_reduction_open(pawl_comm *c, pawl_device *d, int kind
 void pawl_reduction_close(pawl_reduction *r);
 /* The plan: bytes of gradient buffers and exchange buffers for this rank. Exchange takes at most 32 MiB up to 1024 senders, and as
  * much again for staging where d's memory is not shared. */
-size_t pawl_reduction_bytes(const pawl_comm *c, pawl_device *d, int kind, int lanes, int64_t count, const pawl_owners *owners);
+pawl_room pawl_reduction_bytes(const pawl_comm *c, pawl_device *d, int kind, int lanes, int64_t count, const pawl_owners *owners);
 /* Starts a step: no lane is summed yet. */
 void pawl_reduction_begin(pawl_reduction *r);
 /* The buffer for the gradients of this rank's next lane, not cleared: the first slot of a lane sets, later ones add.
@@ -149,7 +149,7 @@ PAWL_MUST pawl_status pawl_rounds_open(pawl_comm *c, pawl_device *d, int64_t few
 void pawl_rounds_slots(pawl_rounds *r, int64_t slots);
 void pawl_rounds_close(pawl_rounds *r);
 /* The plan: this rank's range of the sum, of the nodes of the tree that wait for others, and exchange (at most 32 MiB). */
-size_t pawl_rounds_bytes(const pawl_comm *c, pawl_device *d, int64_t fewest, int64_t slots, int lanes, const pawl_owners *owners);
+pawl_room pawl_rounds_bytes(const pawl_comm *c, pawl_device *d, int64_t fewest, int64_t slots, int lanes, const pawl_owners *owners);
 /* A turn begins; rounds and turns of a step come in order, from 0. Local. */
 void pawl_rounds_turn(pawl_rounds *r, int64_t round, int64_t turn);
 /* Collective, on every rank in every turn, for the same parts in the same order. This rank's gradients of numbers

@@ -107,12 +107,12 @@ static void lay_out(pawl_reduction *r)
                         (foreign + (int64_t)(mine + 1) * size) * r->piece);
 }
 
-size_t pawl_reduction_bytes(const pawl_comm *c, pawl_device *d, int kind, int lanes, int64_t count, const pawl_owners *owners)
+pawl_room pawl_reduction_bytes(const pawl_comm *c, pawl_device *d, int kind, int lanes, int64_t count, const pawl_owners *owners)
 {
     pawl_comm like = *c;
     pawl_reduction r = {.comm = &like, .device = d, .kind = kind, .lanes = lanes, .count = count, .owners = owners, .posted = {.comm = &like, .device = d}};
     lay_out(&r);
-    return r.arena.used + r.here.used;
+    return pawl_room_of(&r.arena, &r.here);
 }
 
 pawl_status pawl_reduction_open(pawl_comm *c, pawl_device *d, int kind, int lanes, int64_t count, const pawl_owners *owners,

@@ -97,12 +97,12 @@ static void lay_out(pawl_rounds *r)
     pawl_posted_lay_out(&r->posted, &r->here, (int64_t)INBOXES * 2 * size, 2 * (size - 1) * r->piece);
 }
 
-size_t pawl_rounds_bytes(const pawl_comm *c, pawl_device *d, int64_t fewest, int64_t slots, int lanes, const pawl_owners *owners)
+pawl_room pawl_rounds_bytes(const pawl_comm *c, pawl_device *d, int64_t fewest, int64_t slots, int lanes, const pawl_owners *owners)
 {
     pawl_comm like = *c;
     pawl_rounds r = {.comm = &like, .device = d, .fewest = fewest, .slots = slots, .lanes = lanes, .owners = owners, .posted = {.comm = &like, .device = d}};
     lay_out(&r);
-    return r.arena.used + r.here.used;
+    return pawl_room_of(&r.arena, &r.here);
 }
 
 pawl_status pawl_rounds_open(pawl_comm *c, pawl_device *d, int64_t fewest, int64_t slots, int lanes, const pawl_owners *owners,

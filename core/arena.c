@@ -86,16 +86,21 @@ pawl_tensor pawl_take(pawl_arena *a, pawl_dtype dtype, int ndim, const int64_t *
 /* ---- accounts ---- */
 
 static pthread_mutex_t accounts = PTHREAD_MUTEX_INITIALIZER;
-static pawl_arena_use all, uses[PAWL_ARENA_NAMES];
+static pawl_arena_use all[2], uses[PAWL_ARENA_NAMES];
 static int use_count;
 
-/* The account of that name; a new one where there is none, and the last one once the table is full. */
-static pawl_arena_use *account(const char *name)
+static int is_of(const pawl_arena_use *u, const char *name, int on_device)
+{
+    return u->on_device == on_device && strcmp(u->name, name) == 0;
+}
+
+/* The account of that name and side; a new one where there is none, and the last one once the table is full. */
+static pawl_arena_use *account(const char *name, int on_device)
 {
     int i = 0;
-    while (i < use_count && strcmp(uses[i].name, name) != 0) i++;
+    while (i < use_count && !is_of(&uses[i], name, on_device)) i++;
     if (i == PAWL_ARENA_NAMES) return &uses[i - 1];
-    if (i == use_count) uses[use_count++].name = name;
+    if (i == use_count) uses[use_count++] = (pawl_arena_use){.name = name, .on_device = on_device};
     return &uses[i];
 }
 
@@ -108,18 +113,18 @@ static void book(pawl_arena_use *u, size_t come, size_t gone)
 static void book_arena(const pawl_arena *a, size_t come, size_t gone)
 {
     pthread_mutex_lock(&accounts);
-    book(account(a->name ? a->name : "?"), come, gone);
-    book(&all, come, gone);
+    book(account(a->name ? a->name : "?", a->on_device), come, gone);
+    book(&all[a->on_device], come, gone);
     pthread_mutex_unlock(&accounts);
 }
 
-pawl_arena_use pawl_arena_use_of(const char *name)
+pawl_arena_use pawl_arena_use_of(const char *name, int on_device)
 {
-    pawl_arena_use out = {.name = name};
+    pawl_arena_use out = {.name = name, .on_device = on_device};
     pthread_mutex_lock(&accounts);
-    if (!name) out = all;
+    if (!name) out = all[on_device];
     for (int i = 0; name && i < use_count; i++)
-        if (strcmp(uses[i].name, name) == 0) out = uses[i];
+        if (is_of(&uses[i], name, on_device)) out = uses[i];
     pthread_mutex_unlock(&accounts);
     return out;
 }

@@ -18,7 +18,31 @@ typedef struct pawl_arena {
     const char *name; /* the category in the memory report */
     char *base;       /* NULL: measure only */
     size_t size, used;
+    int on_device;    /* in the memory of a device that has its own */
 } pawl_arena;
+
+/* What something takes on either side: bytes in the memory of the device, and in the host's. Where these are one, as on CPUs, their sum
+ * is what is taken. */
+typedef struct pawl_room {
+    size_t device, host;
+} pawl_room;
+static inline pawl_room pawl_room_of(const pawl_arena *device, const pawl_arena *host)
+{
+    return (pawl_room){device->used, host->used};
+}
+static inline pawl_room pawl_room_add(pawl_room a, pawl_room b)
+{
+    return (pawl_room){a.device + b.device, a.host + b.host};
+}
+/* Of two that are not there together. */
+static inline pawl_room pawl_room_most(pawl_room a, pawl_room b)
+{
+    return (pawl_room){a.device > b.device ? a.device : b.device, a.host > b.host ? a.host : b.host};
+}
+static inline size_t pawl_room_sum(pawl_room r)
+{
+    return r.device + r.host;
+}
 
 /* The next bytes of a, aligned to PAWL_ALIGN; NULL while measuring. Asserts that a carved block is large enough. */
 void *pawl_take_bytes(pawl_arena *a, size_t bytes);
@@ -35,15 +59,16 @@ void *pawl_arena_release(pawl_arena *a);
 PAWL_MUST pawl_status pawl_pages_take(size_t bytes, const char *what, void **out);
 void pawl_pages_give(void *block, size_t bytes);
 
-/* What the arenas of one name hold together, and the most that they held at once; of all names together under NULL. Bytes as
+/* What the arenas of one name and side hold together, and the most that they held at once; of all names together under NULL. Bytes as
  * measured by the layouts, which is what a plan adds up. */
 typedef struct pawl_arena_use {
     const char *name;
+    int on_device;
     size_t bytes, peak;
 } pawl_arena_use;
-pawl_arena_use pawl_arena_use_of(const char *name);
+pawl_arena_use pawl_arena_use_of(const char *name, int on_device);
 /* Every name so far, in the order in which they were first opened; returns how many (out may be NULL). */
-enum { PAWL_ARENA_NAMES = 48 };
+enum { PAWL_ARENA_NAMES = 64 };
 int pawl_arena_uses(pawl_arena_use out[PAWL_ARENA_NAMES]);
 
 /* The one gate through which heap memory comes. Counted; zeroed. Errors: EMEM, naming what it was for. */

@@ -48,6 +48,8 @@ PAWL_MUST pawl_status pawl_option_i64(const pawl_command *c, const pawl_args *a,
                                       int64_t *out);
 PAWL_MUST pawl_status pawl_option_f64(const pawl_command *c, const pawl_args *a, int row, double lo, double hi, double dflt,
                                       double *out);
+/* Bytes, as 80GiB or 80GB; the option was given. Errors: EUSAGE. */
+PAWL_MUST pawl_status pawl_option_size(const pawl_command *c, const pawl_args *a, int row, double *out);
 /* Prints one JSON document, indented, and releases it. */
 PAWL_MUST pawl_status pawl_print_json(json_t *value);
 
@@ -95,6 +97,7 @@ typedef struct pawl_opened {
     pawl_tokenizer *tokenizer;
     pawl_model *model;
     pawl_device *device;
+    int device_ranks;           /* that share it */
     pawl_comm *connected;       /* whose ranks' devices have been joined; NULL: none */
     pawl_adapter *adapter;      /* NULL: all weights are trained */
     json_t *adapter_settings, *adapter_start; /* start: lineage of lora_model_dir */
@@ -114,9 +117,9 @@ PAWL_MUST pawl_status pawl_open_config(pawl_comm *c, const char *yaml, char *con
 PAWL_MUST pawl_status pawl_open_run(pawl_comm *c, pawl_opened *o, int *stopped);
 /* Tokenizer and data alone. Collective. */
 PAWL_MUST pawl_status pawl_open_data(pawl_comm *c, pawl_opened *o, int *stopped);
-/* A whole run for a plan, with what is there: of a model its configuration is enough; without the data, or the tokenizer that
- * reads them, o->parts.data is NULL and *missing says what lacks. No weights are read. Local: c is of one rank. */
-PAWL_MUST pawl_status pawl_open_plan(pawl_comm *c, int threads, pawl_opened *o, pawl_text *missing, int *stopped);
+/* A whole run for a plan on o->device, which is open, with what is there: of a model its configuration is enough; without the data, or
+ * the tokenizer that reads them, o->parts.data is NULL and *missing says what lacks. No weights are read. Local: c is of one rank. */
+PAWL_MUST pawl_status pawl_open_plan(pawl_comm *c, pawl_opened *o, pawl_text *missing, int *stopped);
 void pawl_close_run(pawl_opened *o);
 
 /* Puts numbers in the place of `auto`: those that checkpoint (NULL or "": none) was made with, else what rank 0 plans for the
@@ -130,10 +133,11 @@ PAWL_MUST pawl_status pawl_set_micro(pawl_opened *o, int64_t micro);
 /* ---- Machines that a plan knows (devices.c) ---- */
 typedef struct pawl_preset {
     const char *name;
-    double memory;       /* bytes that a rank can have; 0: what this machine can give */
+    double memory;       /* bytes that a rank can have; 0: not known, or what this machine can give */
     double bf16, fp32;   /* peak, FLOP/s of a rank's device; 0: measured here */
     double share;        /* of the peak that training is assumed to reach */
     int ranks_a_machine; /* 0: all on this one */
+    int gpu;             /* with memory of its own */
 } pawl_preset;
 /* Errors: EUSAGE naming those that are known. */
 PAWL_MUST pawl_status pawl_preset_find(const char *name, const pawl_preset **out);

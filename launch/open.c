@@ -92,6 +92,20 @@ static pawl_status same_device(pawl_comm *c, const pawl_device *d)
     return pawl_agree(c, mine);
 }
 
+/* Ranks of this machine may share a GPU; each knows which it has. Collective. */
+static pawl_status count_sharers(pawl_comm *c, pawl_opened *o)
+{
+    typedef struct place { int64_t machine; uint64_t which; } place;
+    const place mine = {c->machine, pawl_device_memory_of(o->device).which};
+    place *all;
+    o->device_ranks = 0;
+    PAWL_TRY(pawl_agree(c, pawl_alloc((void **)&all, (size_t)c->size * sizeof *all, "the ranks' devices")));
+    const pawl_status s = pawl_allgather(c, &mine, sizeof mine, all);
+    for (int r = 0; s == PAWL_OK && r < c->size; r++) o->device_ranks += all[r].machine == mine.machine && all[r].which == mine.which;
+    pawl_free(all);
+    return s;
+}
+
 static pawl_status prepare_data(pawl_comm *c, pawl_opened *o, int *stopped)
 {
     const pawl_continual_config *k = &o->config.continual;
@@ -143,6 +157,7 @@ static void fill_parts(pawl_comm *c, pawl_opened *o)
 {
     o->parts = (pawl_parts){.comm = c,
                             .device = o->device,
+                            .device_ranks = o->device_ranks,
                             .model = o->model,
                             .tokenizer = o->tokenizer,
                             .tokenizer_spec = o->tokenizer_spec,
@@ -176,6 +191,7 @@ pawl_status pawl_open_run(pawl_comm *c, pawl_opened *o, int *stopped)
     PAWL_TRY(pawl_import_start(c, o));
     PAWL_TRY(pawl_agree(c, open_model(c, o, threads)));
     PAWL_TRY(same_device(c, o->device));
+    PAWL_TRY(count_sharers(c, o));
     PAWL_TRY(open_prompts(c, o));
     PAWL_TRY(pawl_comm_connect(c, o->device, &o->config.comm));
     o->connected = c;
@@ -209,7 +225,7 @@ static int has_tokenizer(const char *spec)
     return pawl_path_join(file, sizeof file, spec, "tokenizer.json") == PAWL_OK && pawl_path_exists(file);
 }
 
-pawl_status pawl_open_plan(pawl_comm *c, int threads, pawl_opened *o, pawl_text *missing, int *stopped)
+pawl_status pawl_open_plan(pawl_comm *c, pawl_opened *o, pawl_text *missing, int *stopped)
 {
     pawl_model_config model;
     PAWL_TRY(pawl_import_start(c, o));
@@ -221,7 +237,6 @@ pawl_status pawl_open_plan(pawl_comm *c, int threads, pawl_opened *o, pawl_text 
     PAWL_TRY(fit_model(o, &model));
     PAWL_TRY(pawl_model_open(&model, &o->model));
     PAWL_TRY(pawl_choose_adapter(o));
-    PAWL_TRY(pawl_device_open_cpu(threads, "auto", &o->device));
     if (!missing->bytes) PAWL_TRY(prepare_data(c, o, stopped));
     fill_parts(c, o);
     return pawl_text_status(missing);

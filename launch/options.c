@@ -111,6 +111,31 @@ pawl_status pawl_option_i64(const pawl_command *c, const pawl_args *a, int row, 
     return PAWL_OK;
 }
 
+/* The unit behind a number; 0: there is none of that name. */
+static double unit_of(const char *name)
+{
+    static const struct { const char *name; double bytes; } units[] = {{"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", (double)(1 << 30) * 1024},
+                                                                       {"MB", 1e6},      {"GB", 1e9},      {"TB", 1e12}};
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+        if (strcmp(units[i].name, name) == 0) return units[i].bytes;
+    return 0;
+}
+
+pawl_status pawl_option_size(const pawl_command *c, const pawl_args *a, int row, double *out)
+{
+    const char *text = a->option[row];
+    char number[32], *unit;
+    double x = 0;
+    snprintf(number, sizeof number, "%s", text);
+    unit = number + strspn(number, "0123456789.");
+    const double each = unit_of(unit + strspn(unit, " "));
+    *unit = 0;
+    PAWL_CHECK(each > 0 && pawl_parse_f64(number, &x) && x > 0, PAWL_EUSAGE, "pawl %s: %s: expected a size as 80GiB or 512MiB, found '%s'", c->name,
+               c->options[row].name, text);
+    *out = x * each;
+    return PAWL_OK;
+}
+
 pawl_status pawl_print_json(json_t *value)
 {
     pawl_text text = {0};

@@ -144,11 +144,11 @@ static pawl_activations sized(const pawl_model *m, const pawl_capacity *c)
                               .type = c->type};
 }
 
-size_t pawl_activations_bytes(const pawl_model *m, const pawl_capacity *c)
+pawl_room pawl_activations_bytes(const pawl_model *m, const pawl_capacity *c)
 {
     pawl_activations x = sized(m, c);
     lay_out(m, &x);
-    return x.arena.used + x.here.used;
+    return pawl_room_of(&x.arena, &x.here);
 }
 
 /* The tables are made by the host. */

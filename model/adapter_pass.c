@@ -74,11 +74,11 @@ static pawl_adapter_work sized(const pawl_capacity *c)
                                .here = {.name = "adapter scratch"}};
 }
 
-size_t pawl_adapter_work_bytes(const pawl_adapter *a, const pawl_capacity *c)
+pawl_room pawl_adapter_work_bytes(const pawl_adapter *a, const pawl_capacity *c)
 {
     pawl_adapter_work w = sized(c);
     lay_out(a, &w);
-    return w.arena.used + w.here.used;
+    return pawl_room_of(&w.arena, &w.here);
 }
 
 pawl_status pawl_adapter_work_open(const pawl_adapter *a, const pawl_capacity *c, pawl_adapter_work **out)

@@ -212,10 +212,10 @@ static rooms rooms_of(const pawl_model *m, const pawl_device *d, pawl_code code,
                    .there_bytes = (size_t)(shared ? 0 : aside) * sizeof(float)};
 }
 
-size_t pawl_frozen_fill_bytes(const pawl_model *m, const pawl_device *d, pawl_code code, pawl_dtype type)
+pawl_room pawl_frozen_fill_bytes(const pawl_model *m, const pawl_device *d, pawl_code code, pawl_dtype type)
 {
     const rooms r = rooms_of(m, d, code, type);
-    return r.here_bytes + r.there_bytes;
+    return (pawl_room){.device = r.there_bytes, .host = r.here_bytes};
 }
 
 pawl_status pawl_frozen_fill(pawl_frozen *f, pawl_weight_read read, void *self)

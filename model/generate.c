@@ -92,12 +92,12 @@ static pawl_status take(pawl_decoder *g)
     return fill_tables(g);
 }
 
-size_t pawl_decoder_bytes(const pawl_model *m, pawl_device *d, int64_t max_tokens)
+pawl_room pawl_decoder_bytes(const pawl_model *m, pawl_device *d, int64_t max_tokens)
 {
     pawl_decoder g = {.m = m, .d = d, .room = max_tokens};
     g.sets = m->has & PAWL_POSITION_TABLE ? 0 : pawl_rope_sets(&m->config, max_tokens);
     lay_out(&g);
-    return g.arena.used + g.here.used;
+    return pawl_room_of(&g.arena, &g.here);
 }
 
 pawl_status pawl_decoder_open(const pawl_model *m, pawl_device *d, const float *weights, int64_t max_tokens,

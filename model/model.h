@@ -220,7 +220,7 @@ typedef struct pawl_stacked {
     const pawl_stack *stack;
 } pawl_stacked;
 pawl_status pawl_stacked_read(void *stacked, int tensor, float *to);
-size_t pawl_frozen_fill_bytes(const pawl_model *m, const pawl_device *d, pawl_code code, pawl_dtype type); /* what filling takes meanwhile: the plan */
+pawl_room pawl_frozen_fill_bytes(const pawl_model *m, const pawl_device *d, pawl_code code, pawl_dtype type); /* what filling takes meanwhile: the plan */
 /* Takes all weights from a source, tensor by tensor; those that are kept in few bits are never all there as f32. */
 PAWL_MUST pawl_status pawl_frozen_fill(pawl_frozen *f, pawl_weight_read read, void *self);
 /* The other way: the i-th tensor of pawl_model_state as f32, the numbers that it is kept as, into the host's memory. Local. */
@@ -245,7 +245,7 @@ typedef struct pawl_capacity {
 typedef struct pawl_adapter_work pawl_adapter_work;
 PAWL_MUST pawl_status pawl_adapter_work_open(const pawl_adapter *a, const pawl_capacity *c, pawl_adapter_work **out);
 void pawl_adapter_work_close(pawl_adapter_work *w);
-size_t pawl_adapter_work_bytes(const pawl_adapter *a, const pawl_capacity *c); /* the plan */
+pawl_room pawl_adapter_work_bytes(const pawl_adapter *a, const pawl_capacity *c); /* the plan */
 
 /* Computes every product of a pass once, forward and backward, as such a slot's passes have them, over random numbers in memory of its own
  * on of->device: for pawl_device_tune, whose shapes have been reserved. code: of the weights under an adapter. Local. Errors: EMEM, and those of ops. */
@@ -255,7 +255,7 @@ PAWL_MUST pawl_status pawl_model_products(const pawl_model *m, const pawl_adapte
 typedef struct pawl_activations pawl_activations;
 PAWL_MUST pawl_status pawl_activations_open(const pawl_model *m, const pawl_capacity *c, pawl_activations **out);
 void pawl_activations_close(pawl_activations *a);
-size_t pawl_activations_bytes(const pawl_model *m, const pawl_capacity *c); /* the plan */
+pawl_room pawl_activations_bytes(const pawl_model *m, const pawl_capacity *c); /* the plan */
 /* The largest shapes the ops will see for such a slot (for pawl_device_reserve). */
 pawl_shapes pawl_model_shapes(const pawl_model *m, int64_t rows, int64_t tokens); /* of f32 */
 
@@ -347,7 +347,7 @@ typedef struct pawl_decoder pawl_decoder;
 PAWL_MUST pawl_status pawl_decoder_open(const pawl_model *m, pawl_device *d, const float *weights, int64_t max_tokens,
                                         pawl_decoder **out);
 void pawl_decoder_close(pawl_decoder *g);
-size_t pawl_decoder_bytes(const pawl_model *m, pawl_device *d, int64_t max_tokens); /* the plan */
+pawl_room pawl_decoder_bytes(const pawl_model *m, pawl_device *d, int64_t max_tokens); /* the plan */
 const pawl_model *pawl_decoder_model(const pawl_decoder *g);
 /* Forgets what was fed: another text begins. */
 void pawl_decoder_restart(pawl_decoder *g);

@@ -36,6 +36,8 @@ typedef struct pawl_ops {
     pawl_status (*choose)(pawl_device *d, const char *table);
     /* Memory, as in ops.h. upload and download are never asked for the same address on both sides. */
     int shares_memory;
+    pawl_device_own (*own)(const pawl_device *d);
+    pawl_device_memory (*memory)(pawl_device *d);
     pawl_status (*take)(pawl_device *d, pawl_side_of side, size_t bytes, const char *what, void **out);
     void (*give)(pawl_device *d, pawl_side_of side, void *block, size_t bytes); /* block is not NULL */
     pawl_status (*upload)(pawl_device *d, void *to_device, const void *from_host, size_t bytes);

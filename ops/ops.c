@@ -98,6 +98,7 @@ pawl_status pawl_arena_open_on(pawl_device *d, pawl_side_of side, pawl_arena *a)
     void *block;
     if (!a->used) a->used = 1;
     PAWL_TRY(pawl_device_take(d, side, a->used, a->name, &block));
+    a->on_device = side == PAWL_ON_DEVICE && !pawl_device_shares_memory(d);
     pawl_arena_adopt(a, block);
     return PAWL_OK;
 }
@@ -122,6 +123,16 @@ pawl_status pawl_download(pawl_device *d, void *to_host, const void *from_device
     if (d) return d->ops->download(d, to_host, from_device, bytes);
     memcpy(to_host, from_device, bytes);
     return PAWL_OK;
+}
+
+pawl_device_own pawl_device_own_of(const pawl_device *d)
+{
+    return d->ops->own(d);
+}
+
+pawl_device_memory pawl_device_memory_of(pawl_device *d)
+{
+    return d->ops->memory(d);
 }
 
 void *pawl_device_stream(pawl_device *d)

@@ -116,6 +116,22 @@ void pawl_device_give(pawl_device *d, pawl_side_of side, void *block, size_t byt
 /* As pawl_arena_open and pawl_arena_close, of either side; such an arena is laid out as any other, and read by no one but ops. */
 PAWL_MUST pawl_status pawl_arena_open_on(pawl_device *d, pawl_side_of side, pawl_arena *a);
 void pawl_arena_close_on(pawl_device *d, pawl_side_of side, pawl_arena *a);
+/* What d has for itself beside arenas and scratch, from when it is opened: its workspace, and estimates of what the libraries take that it
+ * calls, and on the device for each peer that messages go to without the host (decision 0047). */
+typedef struct pawl_device_own {
+    pawl_room workspace, libraries;
+    size_t peer;
+} pawl_device_own;
+pawl_device_own pawl_device_own_of(const pawl_device *d);
+/* The memory of a device that has its own, else zeros: bytes that are free now; all; and a number that is the same for two
+ * devices of one machine when they are one. */
+typedef struct pawl_device_memory {
+    size_t available, total;
+    uint64_t which;
+} pawl_device_memory;
+pawl_device_memory pawl_device_memory_of(pawl_device *d);
+/* A device of which nothing can be asked but what a plan asks: that takes what the CUDA backend takes, and computes nothing. */
+PAWL_MUST pawl_status pawl_device_open_planned(pawl_device **out);
 /* Copies bytes. They return when from_host may be changed, and when to_host is whole. The same address on both sides, which shared
  * memory allows: nothing. On the thread that calls ops. Errors: the device's. */
 PAWL_MUST pawl_status pawl_upload(pawl_device *d, void *to_device, const void *from_host, size_t bytes);

@@ -78,12 +78,12 @@ static void lay_out(pawl_optim *o)
     o->blocks_here = pawl_device_shares_memory(o->device) ? o->blocks : pawl_take_bytes(&o->here, (size_t)blocks * sizeof *o->blocks);
 }
 
-size_t pawl_optim_bytes(const pawl_optim_config *c, pawl_device *d, const pawl_extent *parts, int part_count, int64_t first,
+pawl_room pawl_optim_bytes(const pawl_optim_config *c, pawl_device *d, const pawl_extent *parts, int part_count, int64_t first,
                         int64_t end)
 {
     pawl_optim o = {.config = *c, .device = d, .parts = parts, .part_count = part_count, .first = first, .end = end};
     lay_out(&o);
-    return o.arena.used + o.here.used;
+    return pawl_room_of(&o.arena, &o.here);
 }
 
 pawl_status pawl_optim_open(const pawl_optim_config *c, pawl_device *d, const pawl_extent *parts, int part_count,

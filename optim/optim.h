@@ -98,7 +98,7 @@ PAWL_MUST pawl_status pawl_optim_open(const pawl_optim_config *c, pawl_device *d
                                       int64_t first, int64_t end, pawl_optim **out);
 void pawl_optim_close(pawl_optim *o);
 int pawl_optim_is_muon(const pawl_optim_config *c); /* whether pawl_muon updates matrices: its products are to be reserved */
-size_t pawl_optim_bytes(const pawl_optim_config *c, pawl_device *d, const pawl_extent *parts, int part_count, int64_t first, int64_t end); /* the plan */
+pawl_room pawl_optim_bytes(const pawl_optim_config *c, pawl_device *d, const pawl_extent *parts, int part_count, int64_t first, int64_t end); /* the plan */
 /* Appends the state as "optimizer/RULE/KIND/TENSOR", names being the tensors' in the order of parts. Shapes are whole; first, count
  * and data of an item say what of it lies in the range, count 0: nothing. The same list for every range but for that.
  * The second: without the numbers, for a plan (data NULL). */

@@ -49,6 +49,7 @@ pawl_script(e2e_cuda_graphs 300 ${PAWL_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/e2e/c
 pawl_script(e2e_cuda_standin 600 ${PAWL_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/e2e/cuda_standin.py)
 pawl_script(e2e_products 120 ${PAWL_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/e2e/products.py)
 pawl_script(e2e_cuda_overlap 300 ${PAWL_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/e2e/cuda_overlap.py)
+pawl_script(e2e_cuda_memory 300 ${PAWL_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/e2e/cuda_memory.py)
 
 # cuDNN's own opinion of our graphs, where it is installed: it needs no GPU, but a library of the driver's name to load.
 find_library(CUDNN_LIBRARY NAMES libcudnn.so.9 PATHS /usr/local/cuda/lib64 /usr/local/cuda/lib)

@@ -189,11 +189,11 @@ static void exchange_is_bounded(pawl_comm *c)
     pawl_owners *o;
     CHECK_OK(pawl_owners_open(c, (int64_t[]){0, half, count}, &o));
     const size_t range = (size_t)half * sizeof(float), pieces = 2 * (1 << 20), small = 4096;
-    CHECK(pawl_rounds_bytes(c, NULL, 2, 2, 2, o) <= range + pieces + small);
-    CHECK(pawl_rounds_bytes(c, NULL, 8, 8, 8, o) <= 3 * range + pieces + small);
-    CHECK(pawl_rounds_bytes(c, NULL, 32, 32, 8, o) <= 4 * range + pieces + small);
-    CHECK(pawl_reduction_bytes(c, NULL, 0, 2, count, o) <= 2 * range + pieces + small);
-    CHECK(pawl_reduction_bytes(c, NULL, 0, 8, count, NULL) <= 6 * range + pieces + small);
+    CHECK(pawl_room_sum(pawl_rounds_bytes(c, NULL, 2, 2, 2, o)) <= range + pieces + small);
+    CHECK(pawl_room_sum(pawl_rounds_bytes(c, NULL, 8, 8, 8, o)) <= 3 * range + pieces + small);
+    CHECK(pawl_room_sum(pawl_rounds_bytes(c, NULL, 32, 32, 8, o)) <= 4 * range + pieces + small);
+    CHECK(pawl_room_sum(pawl_reduction_bytes(c, NULL, 0, 2, count, o)) <= 2 * range + pieces + small);
+    CHECK(pawl_room_sum(pawl_reduction_bytes(c, NULL, 0, 8, count, NULL)) <= 6 * range + pieces + small);
     pawl_owners_close(o);
 }
 

@@ -141,23 +141,23 @@ static void arenas_of_a_name_are_accounted_for_together(void **unused)
 {
     (void)unused;
     pawl_arena a = {.name = "accounts", .used = 1000}, b = {.name = "accounts", .used = 500}, c = {.name = "others", .used = 64};
-    const pawl_arena_use before = pawl_arena_use_of(NULL);
-    assert_int_equal(pawl_arena_use_of("accounts").peak, 0);
+    const pawl_arena_use before = pawl_arena_use_of(NULL, 0);
+    assert_int_equal(pawl_arena_use_of("accounts", 0).peak, 0);
     assert_int_equal(pawl_arena_open(&a), PAWL_OK);
     pawl_arena_close(&a);
     a.used = 700;
     assert_int_equal(pawl_arena_open(&b), PAWL_OK);
     assert_int_equal(pawl_arena_open(&a), PAWL_OK);
     assert_int_equal(pawl_arena_open(&c), PAWL_OK);
-    assert_int_equal(pawl_arena_use_of("accounts").bytes, 1200);
-    assert_int_equal(pawl_arena_use_of(NULL).bytes, before.bytes + 1264);
+    assert_int_equal(pawl_arena_use_of("accounts", 0).bytes, 1200);
+    assert_int_equal(pawl_arena_use_of(NULL, 0).bytes, before.bytes + 1264);
     pawl_arena_close(&b);
     pawl_arena_close(&a);
     pawl_arena_close(&c);
-    assert_int_equal(pawl_arena_use_of("accounts").bytes, 0);
-    assert_int_equal(pawl_arena_use_of("accounts").peak, 1200);
-    assert_int_equal(pawl_arena_use_of(NULL).bytes, before.bytes);
-    assert_true(pawl_arena_use_of(NULL).peak >= before.bytes + 1264);
+    assert_int_equal(pawl_arena_use_of("accounts", 0).bytes, 0);
+    assert_int_equal(pawl_arena_use_of("accounts", 0).peak, 1200);
+    assert_int_equal(pawl_arena_use_of(NULL, 0).bytes, before.bytes);
+    assert_true(pawl_arena_use_of(NULL, 0).peak >= before.bytes + 1264);
 }
 
 static void memory_of_the_process_is_known(void **unused)

@@ -17,7 +17,7 @@ static int64_t most_rows(const pawl_parts *p)
     return most < 1 ? 1 : most < enough ? most : enough;
 }
 
-pawl_status pawl_micro_auto(const pawl_parts *p, double budget, int64_t *micro)
+pawl_status pawl_micro_auto(const pawl_parts *p, const pawl_budget *budget, int64_t *micro)
 {
     pawl_train_config train = *p->train;
     pawl_parts parts = *p;
@@ -27,7 +27,7 @@ pawl_status pawl_micro_auto(const pawl_parts *p, double budget, int64_t *micro)
         if (train.global_batch_size % *micro != 0) continue;
         train.micro_batch_size = *micro;
         PAWL_TRY(pawl_plan_most(&parts, &plan));
-        if (budget == 0 || (double)plan.peak_bytes <= budget) return PAWL_OK;
+        if (pawl_plan_is_within(&plan, budget)) return PAWL_OK;
     }
     return PAWL_OK;
 }

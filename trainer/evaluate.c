@@ -54,13 +54,13 @@ static void lay_out(pawl_evaluator *e)
     e->results = pawl_take_bytes(&e->arena, (size_t)most * sizeof(pawl_row_result));
 }
 
-size_t pawl_evaluator_bytes(const pawl_parts *p, int64_t tokens)
+pawl_room pawl_evaluator_bytes(const pawl_parts *p, int64_t tokens)
 {
     pawl_evaluator e = {.p = p, .micro = p->train->micro_batch_size, .tokens = tokens};
     const pawl_capacity room = pawl_run_capacity(p, tokens, 0);
-    if (!measures(p)) return 0;
+    if (!measures(p)) return (pawl_room){0};
     lay_out(&e);
-    return e.arena.used + pawl_activations_bytes(p->model, &room);
+    return pawl_room_add((pawl_room){.host = e.arena.used}, pawl_activations_bytes(p->model, &room));
 }
 
 static pawl_status take(pawl_evaluator *e)

@@ -121,11 +121,11 @@ static pawl_owners *gatherer(const pawl_hold *h)
     return h->masters ? h->owners : h->pairs;
 }
 
-static size_t sum_bytes(const pawl_hold *h)
+static pawl_room sum_bytes(const pawl_hold *h)
 {
     const pawl_parts *p = h->p;
     const size_t staging = h->owners ? pawl_owners_staging_bytes(gatherer(h), p->device) : 0;
-    return staging + (h->stage >= 2 ? pawl_rounds_bytes(p->comm, p->device, pawl_cut_of(p->train, p->reduce).slots, h->cut.slots, h->cut.lanes, h->owners)
+    return pawl_room_add((pawl_room){.host = staging}, h->stage >= 2 ? pawl_rounds_bytes(p->comm, p->device, pawl_cut_of(p->train, p->reduce).slots, h->cut.slots, h->cut.lanes, h->owners)
                          : pawl_reduction_bytes(p->comm, p->device, p->reduce->reduction, h->cut.lanes, h->count, h->owners));
 }
 
@@ -142,7 +142,7 @@ static pawl_status measure(pawl_hold *h, pawl_hold_sizes *out)
     *out = (pawl_hold_sizes){.first = h->first, .end = h->end, .weights = h->weights_arena.used,
                              .low = h->low_arena.used,
                              .gathered = h->gathered_arena.used,
-                             .gradients = h->grads_arena.used + h->norm_arena.used + sum_bytes(h),
+                             .gradients = pawl_room_add(pawl_room_of(&h->grads_arena, &h->norm_arena), sum_bytes(h)),
                              .optimizer = pawl_optim_bytes(p->optim, p->device, extents, extent_count, h->first, h->end),
                              .snapshot = s == PAWL_OK ? pawl_saver_bytes(p->comm, &like) : 0};
     pawl_state_close(&like);

@@ -40,7 +40,9 @@ typedef struct pawl_hold {
 } pawl_hold;
 
 typedef struct pawl_hold_sizes {
-    size_t weights, low, gathered, gradients, optimizer, snapshot;
+    size_t weights, low, gathered; /* the device's */
+    pawl_room gradients, optimizer;
+    size_t snapshot; /* the host's */
     int64_t first, end; /* the rank's range */
 } pawl_hold_sizes;
 /* For the rank that p->comm says: the plan. Errors: EMEM. */

@@ -121,7 +121,7 @@ const pawl_row_result *pawl_step_results(const pawl_stepper *s);
 /* 1 on all ranks when one of them was asked to stop. Collective. */
 PAWL_MUST pawl_status pawl_any_stop(pawl_comm *c, int *stopped);
 /* The plan of an evaluator, for rows of at most that many tokens; 0 when nothing is held out. */
-size_t pawl_evaluator_bytes(const pawl_parts *p, int64_t tokens);
+pawl_room pawl_evaluator_bytes(const pawl_parts *p, int64_t tokens);
 
 /* ---- metrics.jsonl (metrics.c); rank 0 writes, others do nothing ---- */
 typedef struct pawl_metrics pawl_metrics;

@@ -114,15 +114,15 @@ static int put(trial *t, const char *key, const char *value)
 
 /* ---- the search ---- */
 
-static pawl_status fits(const trial *t, double budget, pawl_plan *plan, int *yes)
+static pawl_status fits(const trial *t, const pawl_budget *budget, pawl_plan *plan, int *yes)
 {
     PAWL_TRY(pawl_plan_most(&t->parts, plan));
-    *yes = t->comm.size <= pawl_cut_of(&t->train, &t->reduce).lanes && (double)plan->peak_bytes <= budget;
+    *yes = t->comm.size <= pawl_cut_of(&t->train, &t->reduce).lanes && pawl_plan_is_within(plan, budget);
     return PAWL_OK;
 }
 
 /* The first value of a change with which it fits, or *yes 0; t stands at the last that was tried, whose name is in `out`. */
-static pawl_status try_change(const struct change *c, trial *t, double budget, char out[PAWL_NEAREST_ROOM], pawl_plan *plan, int *yes)
+static pawl_status try_change(const struct change *c, trial *t, const pawl_budget *budget, char out[PAWL_NEAREST_ROOM], pawl_plan *plan, int *yes)
 {
     const trial before = *t;
     char value[32];
@@ -139,7 +139,7 @@ static pawl_status try_change(const struct change *c, trial *t, double budget, c
     return PAWL_OK;
 }
 
-static pawl_status try_alone(const pawl_parts *p, double budget, char out[PAWL_NEAREST_ROOM], pawl_plan *plan, int *yes)
+static pawl_status try_alone(const pawl_parts *p, const pawl_budget *budget, char out[PAWL_NEAREST_ROOM], pawl_plan *plan, int *yes)
 {
     *yes = 0;
     for (int i = 0; i < CHANGES && !*yes; i++) {
@@ -165,7 +165,7 @@ static int put_text(trial *t, const char *text)
 }
 
 /* Each change at its strongest stays while the next one is tried. */
-static pawl_status add_changes(const pawl_parts *p, double budget, chosen *all, pawl_plan *plan, int *yes)
+static pawl_status add_changes(const pawl_parts *p, const pawl_budget *budget, chosen *all, pawl_plan *plan, int *yes)
 {
     trial t;
     char one[PAWL_NEAREST_ROOM];
@@ -181,7 +181,7 @@ static pawl_status add_changes(const pawl_parts *p, double budget, chosen *all, 
 }
 
 /* Takes change `without` out of all when it fits without it, too. */
-static pawl_status drop_change(const pawl_parts *p, double budget, int without, chosen *all, pawl_plan *plan)
+static pawl_status drop_change(const pawl_parts *p, const pawl_budget *budget, int without, chosen *all, pawl_plan *plan)
 {
     trial t;
     pawl_plan then;
@@ -200,7 +200,7 @@ static pawl_status drop_change(const pawl_parts *p, double budget, int without, 
 }
 
 /* What was tried on the way to a fit is taken back, one after the other, where it fits without. */
-static pawl_status try_together(const pawl_parts *p, double budget, char out[PAWL_NEAREST_ROOM], pawl_plan *plan, int *yes)
+static pawl_status try_together(const pawl_parts *p, const pawl_budget *budget, char out[PAWL_NEAREST_ROOM], pawl_plan *plan, int *yes)
 {
     chosen all = {.count = 0};
     size_t used = 0;
@@ -216,7 +216,7 @@ static pawl_status try_together(const pawl_parts *p, double budget, char out[PAW
     return PAWL_OK;
 }
 
-pawl_status pawl_plan_nearest(const pawl_parts *p, double budget, char change[PAWL_NEAREST_ROOM], pawl_plan *then)
+pawl_status pawl_plan_nearest(const pawl_parts *p, const pawl_budget *budget, char change[PAWL_NEAREST_ROOM], pawl_plan *then)
 {
     int yes;
     PAWL_TRY(try_alone(p, budget, change, then, &yes));

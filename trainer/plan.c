@@ -105,12 +105,13 @@ pawl_status pawl_plan_of(const pawl_parts *p, pawl_plan *out)
     pawl_planned w;
     pawl_plan plan = {.steps = pawl_total_steps(p)};
     PAWL_TRY(planned_of(p, &w));
-    PAWL_TRY(pawl_plan_takes(&w, &plan));
+    pawl_plan_takes(&w, &plan);
     pawl_plan_work(&w, &plan);
     *out = plan;
     return PAWL_OK;
 }
 
+/* Each side of the rank that needs most there. */
 pawl_status pawl_plan_most(const pawl_parts *p, pawl_plan *out)
 {
     *out = (pawl_plan){.steps = PAWL_STEPS_UNKNOWN};
@@ -122,28 +123,61 @@ pawl_status pawl_plan_most(const pawl_parts *p, pawl_plan *out)
         parts.comm = &like;
         pawl_planned w;
         PAWL_TRY(planned_of(&parts, &w));
-        PAWL_TRY(pawl_plan_takes(&w, &plan));
-        if (plan.peak_bytes > out->peak_bytes) *out = plan;
+        pawl_plan_takes(&w, &plan);
+        if (plan.host.peak_bytes > out->host.peak_bytes) out->host = plan.host;
+        if (plan.device.peak_bytes > out->device.peak_bytes) out->device = plan.device;
     }
     return PAWL_OK;
 }
 
-pawl_status pawl_plan_fits(const pawl_parts *p, const pawl_plan *plan)
+/* ---- what there is ---- */
+
+static int is_within(const pawl_plan_side *s, double budget)
 {
-    const double available = pawl_memory_available(), wanted = (double)plan->peak_bytes * p->comm->local_size;
-    char need[32], have[32], each[32], advice[PAWL_NEAREST_ROOM];
+    return budget == 0 || (double)s->peak_bytes <= budget;
+}
+
+int pawl_plan_is_within(const pawl_plan *plan, const pawl_budget *b)
+{
+    return is_within(&plan->host, b->host) && is_within(&plan->device, b->device);
+}
+
+static int device_ranks(const pawl_parts *p)
+{
+    return p->device_ranks > 0 ? p->device_ranks : 1;
+}
+
+pawl_budget pawl_budget_here(const pawl_parts *p)
+{
+    const double available = (double)pawl_device_memory_of(p->device).available;
+    const size_t mine = pawl_device_own_of(p->device).workspace.device + pawl_arena_use_of(NULL, 1).bytes; /* taken already, and in the plan */
+    return (pawl_budget){.host = pawl_memory_available() / p->comm->local_size,
+                         .device = available > 0 ? available / device_ranks(p) + (double)mine : 0};
+}
+
+static pawl_status refuse(const pawl_parts *p, const pawl_plan *plan, const pawl_budget *b, int on_device)
+{
+    const size_t mine = on_device ? plan->device.peak_bytes : plan->host.peak_bytes;
+    const int ranks = on_device ? device_ranks(p) : p->comm->local_size;
+    const char *where = on_device ? "of its GPU's memory" : "here";
+    char need[32], have[32], each[32], fewer[32], advice[PAWL_NEAREST_ROOM];
     pawl_plan then;
-    if (available == 0 || wanted <= available) return PAWL_OK;
-    PAWL_TRY(pawl_plan_nearest(p, available / p->comm->local_size, advice, &then));
-    pawl_format_bytes(wanted, need);
-    pawl_format_bytes(available, have);
-    pawl_format_bytes((double)plan->peak_bytes, each);
+    PAWL_TRY(pawl_plan_nearest(p, b, advice, &then));
+    pawl_format_bytes((double)mine * ranks, need);
+    pawl_format_bytes((on_device ? b->device : b->host) * ranks, have);
+    pawl_format_bytes((double)mine, each);
     if (!advice[0])
         return PAWL_FAIL(PAWL_EMEM,
-                         "the run needs %s here (%d ranks x %s) and %s are available; no key alone or with others makes it fit: take a "
-                         "smaller model, an adapter, or fewer ranks on a machine", need, p->comm->local_size, each, have);
-    char fewer[32];
-    pawl_format_bytes((double)then.peak_bytes, fewer);
-    return PAWL_FAIL(PAWL_EMEM, "the run needs %s here (%d ranks x %s) and %s are available; it fits (%s a rank) with %s", need,
-                     p->comm->local_size, each, have, fewer, advice);
+                         "the run needs %s %s (%d ranks x %s) and %s are available; no key alone or with others makes it fit: take a "
+                         "smaller model, an adapter, or fewer ranks on a machine", need, where, ranks, each, have);
+    pawl_format_bytes((double)(on_device ? then.device.peak_bytes : then.host.peak_bytes), fewer);
+    return PAWL_FAIL(PAWL_EMEM, "the run needs %s %s (%d ranks x %s) and %s are available; it fits (%s a rank) with %s", need, where, ranks,
+                     each, have, fewer, advice);
+}
+
+pawl_status pawl_plan_fits(const pawl_parts *p, const pawl_plan *plan)
+{
+    const pawl_budget b = pawl_budget_here(p);
+    if (!is_within(&plan->device, b.device)) return refuse(p, plan, &b, 1);
+    return is_within(&plan->host, b.host) ? PAWL_OK : refuse(p, plan, &b, 0);
 }

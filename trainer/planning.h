@@ -14,8 +14,8 @@ typedef struct pawl_planned {
     pawl_shapes shapes;
 } pawl_planned;
 
-/* Bytes by category, at the time when they are most together (takes.c). Local. */
-PAWL_MUST pawl_status pawl_plan_takes(const pawl_planned *w, pawl_plan *plan);
+/* Bytes by category on each side, at the time when they are most together there (takes.c). Local. */
+void pawl_plan_takes(const pawl_planned *w, pawl_plan *plan);
 /* Tokens and FLOP of plan->steps steps (work.c). Local. */
 void pawl_plan_work(const pawl_planned *w, pawl_plan *plan);
 

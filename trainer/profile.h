@@ -56,7 +56,7 @@ typedef struct pawl_profile_rank {
     pawl_rates rates;
     pawl_clock clock;
     pawl_memory memory;
-    size_t arenas_peak; /* of all together */
+    size_t arenas_peak, device_arenas_peak; /* of all together, in the host's memory and in a device's own */
     struct {
         char name[40];
         size_t peak;

@@ -53,10 +53,11 @@ static void fill_memory(pawl_profile_rank *me)
 {
     pawl_arena_use uses[PAWL_ARENA_NAMES];
     me->memory = pawl_memory_of_process();
-    me->arenas_peak = pawl_arena_use_of(NULL).peak;
+    me->arenas_peak = pawl_arena_use_of(NULL, 0).peak;
+    me->device_arenas_peak = pawl_arena_use_of(NULL, 1).peak;
     me->arena_count = pawl_arena_uses(uses);
     for (int i = 0; i < me->arena_count; i++) {
-        snprintf(me->arenas[i].name, sizeof me->arenas[i].name, "%s", uses[i].name);
+        snprintf(me->arenas[i].name, sizeof me->arenas[i].name, "%s%s", uses[i].on_device ? "GPU: " : "", uses[i].name);
         me->arenas[i].peak = uses[i].peak;
     }
 }

@@ -102,6 +102,7 @@ static json_t *arenas_json(const pawl_profile_rank *k)
 {
     json_t *all = json_object();
     set_count(all, "all", (int64_t)k->arenas_peak);
+    if (k->device_arenas_peak) set_count(all, "GPU: all", (int64_t)k->device_arenas_peak);
     for (int i = 0; i < k->arena_count; i++) set_count(all, k->arenas[i].name, (int64_t)k->arenas[i].peak);
     return all;
 }
@@ -134,7 +135,7 @@ static json_t *ranks_json(const pawl_profile *f)
     return all;
 }
 
-static json_t *plan_json(const pawl_plan *plan)
+static json_t *plan_json(const pawl_plan_side *plan)
 {
     json_t *all = json_object();
     for (int i = 0; i < plan->categories; i++) set_count(all, plan->category[i].name, (int64_t)plan->category[i].bytes);
@@ -163,7 +164,8 @@ pawl_status pawl_profile_write(const pawl_profiler *r, const pawl_profile *f, co
     json_object_set_new(all, "phases", phases_json(f, step_seconds));
     json_object_set_new(all, "ops", ops_json(f, step_seconds));
     json_object_set_new(all, "per_rank", ranks_json(f));
-    json_object_set_new(all, "planned_bytes", plan_json(plan));
+    json_object_set_new(all, "planned_bytes", plan_json(&plan->host));
+    if (plan->device.peak_bytes) json_object_set_new(all, "device_planned_bytes", plan_json(&plan->device));
     const pawl_status s = pawl_json_write(r->p->train->output_dir, "profile.json", all);
     json_decref(all);
     return s;

@@ -140,10 +140,13 @@ static void show_memory(const table *t, const pawl_plan *plan)
         pawl_screen_line(t->r->p, "  %-30s%14s", k->arenas[i].name, one);
     }
     pawl_format_bytes((double)k->arenas_peak, one);
-    pawl_format_bytes((double)plan->peak_bytes, two);
+    pawl_format_bytes((double)plan->host.peak_bytes, two);
     pawl_screen_line(t->r->p, "  %-30s%14s", "all at once", one);
     pawl_format_bytes((double)k->memory.peak, one);
     pawl_screen_line(t->r->p, "  %-30s%14s   planned %s", "resident (VmHWM)", one, two);
+    pawl_format_bytes((double)k->device_arenas_peak, one);
+    pawl_format_bytes((double)plan->device.peak_bytes, two);
+    if (plan->device.peak_bytes) pawl_screen_line(t->r->p, "  %-30s%14s   planned %s", "GPU: all at once", one, two);
     pawl_screen_line(t->r->p, "  %-30s%14ld", "allocations inside steps", k->allocations);
 }
 

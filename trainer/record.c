@@ -1,5 +1,6 @@
 /* What a run says of itself in metrics.jsonl: steps, evaluations, events. Rank 0 writes. */
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 
 #include "core/arena.h"
@@ -84,47 +85,71 @@ pawl_status pawl_record_scores(pawl_trainer *t, const char *at)
 
 typedef struct used { /* of one rank */
     uint64_t planned, arenas, peak;
+    uint64_t device_planned, device_arenas, device_used; /* used: by all of its processes and libraries, as the device says */
 } used;
 
-static json_t *arenas_by_name(void)
+static json_t *arenas_by_name(int on_device)
 {
     pawl_arena_use uses[PAWL_ARENA_NAMES];
     json_t *out = json_object();
     const int count = pawl_arena_uses(uses);
-    for (int i = 0; i < count; i++) json_object_set_new(out, uses[i].name, json_integer((json_int_t)uses[i].peak));
+    for (int i = 0; i < count; i++)
+        if (uses[i].on_device == on_device) json_object_set_new(out, uses[i].name, json_integer((json_int_t)uses[i].peak));
     return out;
 }
 
-/* {planned_bytes, arena_bytes, peak_bytes: [ranks]}, what the arenas of rank 0 held at most, by category, and the work that was planned. */
+/* One number of each rank. */
+static json_t *of_ranks(const pawl_trainer *t, const used *all, size_t member)
+{
+    json_t *out = json_array();
+    for (int r = 0; r < t->p->comm->size; r++)
+        json_array_append_new(out, json_integer((json_int_t) * (const uint64_t *)((const char *)&all[r] + member)));
+    return out;
+}
+
+/* {planned_bytes, arena_bytes, peak_bytes: [ranks]}, what the arenas of rank 0 held at most, by category, and the work that was planned;
+ * the same of devices that have memory of their own. */
 static json_t *memory_json(const pawl_trainer *t, const used *all)
 {
-    const int ranks = t->p->comm->size;
-    json_t *planned = json_array(), *arenas = json_array(), *peak = json_array();
-    for (int r = 0; r < ranks; r++) {
-        json_array_append_new(planned, json_integer((json_int_t)all[r].planned));
-        json_array_append_new(arenas, json_integer((json_int_t)all[r].arenas));
-        json_array_append_new(peak, json_integer((json_int_t)all[r].peak));
-    }
-    return json_pack("{s:o,s:o,s:o,s:o,s:{s:I,s:f,s:f,s:f}}", "planned_bytes", planned, "arena_bytes", arenas, "peak_bytes", peak, "arenas",
-                     arenas_by_name(), "plan", "steps", (json_int_t)t->plan.steps, "tokens", t->plan.tokens, "flops", t->plan.flops,
-                     "elapsed_seconds", pawl_seconds() - t->started);
+    json_t *out = json_pack("{s:o,s:o,s:o,s:o,s:{s:I,s:f,s:f,s:f}}", "planned_bytes", of_ranks(t, all, offsetof(used, planned)), "arena_bytes",
+                            of_ranks(t, all, offsetof(used, arenas)), "peak_bytes", of_ranks(t, all, offsetof(used, peak)), "arenas",
+                            arenas_by_name(0), "plan", "steps", (json_int_t)t->plan.steps, "tokens", t->plan.tokens, "flops", t->plan.flops,
+                            "elapsed_seconds", pawl_seconds() - t->started);
+    if (pawl_device_shares_memory(t->p->device)) return out;
+    json_object_set_new(out, "device_planned_bytes", of_ranks(t, all, offsetof(used, device_planned)));
+    json_object_set_new(out, "device_arena_bytes", of_ranks(t, all, offsetof(used, device_arenas)));
+    json_object_set_new(out, "device_used_bytes", of_ranks(t, all, offsetof(used, device_used)));
+    json_object_set_new(out, "device_arenas", arenas_by_name(1));
+    return out;
 }
 
 static void show_memory(const pawl_trainer *t, const used *all)
 {
     char peak[32], planned[32];
-    int worst = 0;
-    for (int r = 1; r < t->p->comm->size; r++)
+    int worst = 0, device = 0;
+    for (int r = 1; r < t->p->comm->size; r++) {
         if (all[r].peak > all[worst].peak) worst = r;
+        if (all[r].device_arenas > all[device].device_arenas) device = r;
+    }
     pawl_format_bytes((double)all[worst].peak, peak);
     pawl_format_bytes((double)all[worst].planned, planned);
     pawl_screen_line(t->p, "memory   %s at most on a rank, planned %s", peak, planned);
+    if (pawl_device_shares_memory(t->p->device)) return;
+    pawl_format_bytes((double)all[device].device_arenas, peak);
+    pawl_format_bytes((double)all[device].device_planned, planned);
+    pawl_screen_line(t->p, "GPU      %s at most on a rank beside the libraries' own, planned with it %s", peak, planned);
 }
 
 pawl_status pawl_record_memory(pawl_trainer *t)
 {
     pawl_comm *c = t->p->comm;
-    const used mine = {t->plan.peak_bytes, pawl_arena_use_of(NULL).peak, pawl_memory_of_process().peak};
+    const pawl_device_memory m = pawl_device_memory_of(t->p->device);
+    const used mine = {.planned = t->plan.host.peak_bytes,
+                       .arenas = pawl_arena_use_of(NULL, 0).peak,
+                       .peak = pawl_memory_of_process().peak,
+                       .device_planned = t->plan.device.peak_bytes,
+                       .device_arenas = pawl_arena_use_of(NULL, 1).peak,
+                       .device_used = m.total - m.available};
     used *all;
     PAWL_TRY(pawl_agree(c, pawl_alloc((void **)&all, (size_t)c->size * sizeof *all, "the ranks' memory")));
     pawl_status s = pawl_allgather(c, &mine, sizeof mine, all);

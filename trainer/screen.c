@@ -38,12 +38,13 @@ static void show_model(const pawl_parts *p)
         pawl_screen_line(p, "  adapter  %.2f M parameters are trained over it", (double)pawl_trained_parameters(p->model, p->adapter) / 1e6);
 }
 
-static void show_memory(const pawl_parts *p, const pawl_plan *plan)
+static void show_memory(const pawl_parts *p, const char *what, const pawl_plan_side *plan)
 {
     pawl_text line = {0};
     char size[32];
+    if (plan->peak_bytes == 0) return;
     pawl_format_bytes((double)plan->peak_bytes, size);
-    pawl_text_add(&line, "  memory   %s a rank:", size);
+    pawl_text_add(&line, "  %-8s %s a rank:", what, size);
     for (int i = 0; i < plan->categories; i++) {
         pawl_format_bytes((double)plan->category[i].bytes, size);
         pawl_text_add(&line, "%s %s %s", i ? "," : "", plan->category[i].name, size);
@@ -96,7 +97,8 @@ void pawl_screen_start(const pawl_parts *p, const pawl_plan *plan, const pawl_st
         if (!next) break;
     }
     pawl_text_close(&data);
-    show_memory(p, plan);
+    show_memory(p, "GPU", &plan->device);
+    show_memory(p, "memory", &plan->host);
     show_stages(p, stream);
     warn_of_warmups(p, stream);
     if (first_step >= plan->steps) {

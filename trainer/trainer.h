@@ -50,6 +50,7 @@ typedef struct pawl_profile_config {
 typedef struct pawl_parts {
     pawl_comm *comm;
     pawl_device *device;
+    int device_ranks;            /* that share this rank's device, where it has memory of its own; 0: 1 */
     const pawl_model *model;
     const pawl_tokenizer *tokenizer;
     const char *tokenizer_spec;  /* what opens it again: "bytes" or a folder */
@@ -93,11 +94,14 @@ void pawl_lane_slots(const pawl_cut *c, int lane, int64_t *first, int64_t *end);
 void pawl_slot_rows(const pawl_cut *c, int64_t slot, int64_t *first, int64_t *end);
 
 /* ---- Plan: bytes per rank by category before anything is taken, and what the run will do ---- */
-enum { PAWL_PLAN_CATEGORIES = 24 };
-typedef struct pawl_plan {
+enum { PAWL_PLAN_CATEGORIES = 28 };
+typedef struct pawl_plan_side {
     struct { const char *name; size_t bytes; } category[PAWL_PLAN_CATEGORIES]; /* in memory when most is */
     int categories;
     size_t peak_bytes; /* their sum */
+} pawl_plan_side;
+typedef struct pawl_plan {
+    pawl_plan_side host, device; /* device: of a device's own memory; nothing where it shares the host's */
     int64_t steps;        /* PAWL_STEPS_UNKNOWN without data and max_steps */
     double tokens, flops; /* of the whole run, without padding: 6 N + 12 L d T a token; 0 when steps are not known */
 } pawl_plan;
@@ -107,18 +111,25 @@ enum { PAWL_STEPS_UNKNOWN = -1 };
 PAWL_MUST pawl_status pawl_plan_of(const pawl_parts *p, pawl_plan *out);
 /* The memory of the rank that needs most, of as many as p->comm says; steps and work are left out. Local. */
 PAWL_MUST pawl_status pawl_plan_most(const pawl_parts *p, pawl_plan *out);
-/* The nearest change of configuration with which no rank needs more than budget bytes: keys and values as they can be put behind
+/* Bytes that a rank may take; 0: not known. */
+typedef struct pawl_budget {
+    double host, device;
+} pawl_budget;
+int pawl_plan_is_within(const pawl_plan *plan, const pawl_budget *b);
+/* What this rank may take here: its share of what the machine can give, and of what its device has free. Local. */
+pawl_budget pawl_budget_here(const pawl_parts *p);
+/* The nearest change of configuration with which no rank needs more than the budget: keys and values as they can be put behind
  * a command ("micro_batch_size=2"), and the plan then. One key is tried after the other, in the order of the table in nearest.c,
  * then more of them together; "" when nothing helps. Local. */
 enum { PAWL_NEAREST_ROOM = 256 };
-PAWL_MUST pawl_status pawl_plan_nearest(const pawl_parts *p, double budget, char change[PAWL_NEAREST_ROOM], pawl_plan *then);
-/* What `micro_batch_size: auto` comes to on ranks with budget bytes each (0: not known), by the rule in auto.c. Local. */
-PAWL_MUST pawl_status pawl_micro_auto(const pawl_parts *p, double budget, int64_t *micro);
+PAWL_MUST pawl_status pawl_plan_nearest(const pawl_parts *p, const pawl_budget *budget, char change[PAWL_NEAREST_ROOM], pawl_plan *then);
+/* What `micro_batch_size: auto` comes to on ranks with that budget each, by the rule in auto.c. Local. */
+PAWL_MUST pawl_status pawl_micro_auto(const pawl_parts *p, const pawl_budget *budget, int64_t *micro);
 /* Times the algorithms of products in the shapes of a full slot of the run, and of a step's last one (decision 0045), in memory of its own that is given back:
  * before the trainer takes its. Then pawl_device_algorithms says what was chosen. Local. */
 PAWL_MUST pawl_status pawl_products_time(const pawl_parts *p);
-/* Errors: EMEM, with the numbers, and the nearest change that fits, when this machine's ranks together would take more
- * memory than is available. */
+/* Errors: EMEM, with the numbers, and the nearest change that fits, when this machine's ranks together would take more memory than is
+ * available, or those of this rank's device more than it has free. */
 PAWL_MUST pawl_status pawl_plan_fits(const pawl_parts *p, const pawl_plan *plan);
 
 /* ---- Evaluation ---- */

@@ -138,6 +138,18 @@ static pawl_status graphs_cpu(pawl_device *d, int on)
     return PAWL_OK;
 }
 
+static pawl_device_own own_cpu(const pawl_device *d)
+{
+    (void)d;
+    return (pawl_device_own){0};
+}
+
+static pawl_device_memory memory_cpu(pawl_device *d)
+{
+    (void)d;
+    return (pawl_device_memory){0};
+}
+
 static const pawl_ops cpu_ops = {
     .name = "cpu",
     .close = close_cpu,
@@ -151,6 +163,8 @@ static const pawl_ops cpu_ops = {
     .algorithms = algorithms_cpu,
     .choose = choose_cpu,
     .shares_memory = 1,
+    .own = own_cpu,
+    .memory = memory_cpu,
     .take = take_cpu,
     .give = give_cpu,
     .upload = copy_bytes_cpu,

@@ -341,11 +341,6 @@ void pawl_cuda_attention(pawl_stream s, const pawl_attend *o, pawl_tensor qkv, p
                                         out.data, data<float>(lse)));
 }
 
-size_t pawl_cuda_attention_scratch_bytes(int64_t positions, int64_t heads)
-{
-    return (size_t)(positions * heads) * sizeof(float);
-}
-
 void pawl_cuda_attention_backward(pawl_stream s, const pawl_attend *o, pawl_tensor dout, pawl_tensor qkv, pawl_tensor out,
                                   pawl_tensor lse, pawl_tensor dqkv, void *scratch)
 {

@@ -1,10 +1,11 @@
 /* Sums over rows for each column, and what is done to columns. */
 #include "ops/cuda/columns.h"
 #include "ops/cuda/numbers.h"
+#include "ops/cuda/scratch.h"
 
 /* A block has 32 columns and 32 rows at a time: a thread adds up every 32nd row of up to CHUNK, a warp the 32 sums of a
  * column. More rows than that are summed in chunks, whose sums are summed in turn. */
-enum { SIDE = PAWL_WARP, CHUNK = 4096 };
+enum { SIDE = PAWL_WARP, CHUNK = PAWL_CUDA_COLUMN_CHUNK };
 
 /* x, and what it is multiplied by; NULL: by nothing. */
 template <class T> struct addends {
@@ -43,12 +44,6 @@ static void sum_columns(pawl_stream s, addends<T> a, int64_t rows, int64_t width
     }
     PAWL_LAUNCH(column_sums_kernel<T>, chunks * panels, SIDE * SIDE, 0, s, a, rows, width, PAWL_SET, scratch);
     sum_columns<float>(s, {scratch, width, nullptr, 0}, chunks, width, put, sums, scratch + chunks * width);
-}
-
-size_t pawl_cuda_column_scratch_bytes(int64_t rows, int64_t width)
-{
-    const int64_t chunks = blocks_of(rows, CHUNK);
-    return chunks <= 1 ? 0 : (size_t)(chunks * width) * sizeof(float) + pawl_cuda_column_scratch_bytes(chunks, width);
 }
 
 void pawl_column_sums(pawl_stream s, const float *x, int64_t ldx, int64_t rows, int64_t width, pawl_put put, float *sums,

@@ -11,6 +11,7 @@
 #include "ops/backend.h"
 #include "ops/cuda/gemm.h"
 #include "ops/cuda/kernels.h"
+#include "ops/cuda/scratch.h"
 #include "ops/dynamic_rule.h"
 
 /* Pinned memory through which everything goes up and down: a ring of pieces, each free again when its event has come. */
@@ -93,18 +94,15 @@ double gemm_rate_cuda(pawl_device *d, pawl_dtype type);
 double memory_rate_cuda(pawl_device *d);
 
 /* linear.c */
-size_t pawl_cuda_linear_scratch_bytes(const pawl_shapes *most);
 pawl_status linear_cuda(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_put put, int64_t first, pawl_tensor y);
 pawl_status linear_dx_cuda(pawl_device *d, pawl_tensor dy, int64_t first, pawl_tensor w, pawl_put put, pawl_tensor dx);
 pawl_status linear_dw_cuda(pawl_device *d, pawl_tensor dy, int64_t first, pawl_tensor x, pawl_put put, pawl_tensor dw, pawl_tensor dbias);
 
 /* head.c */
-size_t pawl_cuda_head_scratch_bytes(const pawl_shapes *most);
 pawl_status head_loss_cuda(pawl_device *d, const pawl_head *h);
 
 /* entries.c: the ops that are a launch each */
 extern const pawl_ops pawl_cuda_ops;
-size_t pawl_cuda_kernels_scratch_bytes(const pawl_shapes *most);
 
 /* graphs.c */
 pawl_status graphs_cuda(pawl_device *d, int on);
@@ -121,6 +119,8 @@ pawl_status choose_cuda(pawl_device *d, const char *table);
 void close_cuda(pawl_device *d);
 size_t scratch_bytes_cuda(const pawl_device *d, const pawl_shapes *most);
 pawl_status reserve_cuda(pawl_device *d, const pawl_shapes *most);
+pawl_device_own own_cuda(const pawl_device *d);
+pawl_device_memory memory_cuda(pawl_device *d);
 int threads_cuda(const pawl_device *d);
 const char *describe_cuda(const pawl_device *d);
 void *stream_cuda(pawl_device *d);

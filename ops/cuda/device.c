@@ -4,8 +4,6 @@
 
 #include "ops/cuda/cuda.h"
 
-enum { WORKSPACE_BYTES = 32 << 20 }; /* what cuBLASLt's best algorithms ask for on Hopper */
-
 /* What an error of CUDA's is likely to come from, for who reads it. Errors of kernels that run are found by a later call. */
 static const char *cause_of(cudaError_t code)
 {
@@ -63,20 +61,16 @@ void close_cuda(pawl_device *d)
     pawl_free(c);
 }
 
-/* One op at a time uses it. */
 size_t scratch_bytes_cuda(const pawl_device *d, const pawl_shapes *most)
 {
-    const size_t all[] = {pawl_cuda_linear_scratch_bytes(most), pawl_cuda_head_scratch_bytes(most), pawl_cuda_kernels_scratch_bytes(most)};
-    size_t bytes = 0;
     (void)d;
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) bytes = all[i] > bytes ? all[i] : bytes;
-    return bytes;
+    return pawl_cuda_scratch_bytes(most);
 }
 
 pawl_status reserve_cuda(pawl_device *d, const pawl_shapes *most)
 {
     pawl_cuda *c = pawl_cuda_of(d);
-    pawl_arena grown = {.name = c->scratch.name, .used = scratch_bytes_cuda(d, most)};
+    pawl_arena grown = {.name = c->scratch.name, .on_device = 1, .used = scratch_bytes_cuda(d, most)};
     void *block;
     PAWL_CHECK(most->positions > 0 && most->width > 0 && most->vocab > 0, PAWL_EBUG, "pawl_device_reserve: a shape is 0");
     if (grown.used <= c->scratch.size) return PAWL_OK;
@@ -87,6 +81,22 @@ pawl_status reserve_cuda(pawl_device *d, const pawl_shapes *most)
     pawl_arena_adopt(&grown, block);
     c->scratch = grown;
     return PAWL_OK;
+}
+
+pawl_device_own own_cuda(const pawl_device *d)
+{
+    (void)d;
+    return pawl_cuda_own();
+}
+
+/* which: where the GPU is on its bus. */
+pawl_device_memory memory_cuda(pawl_device *d)
+{
+    const pawl_cuda *c = pawl_cuda_of(d);
+    const uint64_t bus = (uint64_t)(uint32_t)c->properties.pciBusID, slot = (uint64_t)(uint32_t)c->properties.pciDeviceID;
+    pawl_device_memory m = {.which = 1 + ((uint64_t)(uint32_t)c->properties.pciDomainID << 16 | bus << 8 | slot)};
+    if (cudaMemGetInfo(&m.available, &m.total) != cudaSuccess) return (pawl_device_memory){0};
+    return m;
 }
 
 int threads_cuda(const pawl_device *d)
@@ -147,13 +157,14 @@ static void describe(pawl_cuda *c)
              products);
 }
 
+_Static_assert(sizeof(pawl_cuda_constants) <= PAWL_CUDA_CONSTANT_BYTES, "the plan counts all of them");
 static pawl_status fill_constants(pawl_cuda *c)
 {
     pawl_cuda_constants *here;
     PAWL_TRY(pawl_alloc((void **)&here, sizeof *here, "constants"));
     pawl_dynamic_fill(&here->signed_levels, 1);
     pawl_dynamic_fill(&here->levels, 0);
-    pawl_status s = pawl_cuda_status(cudaMalloc((void **)&c->constants, sizeof *here), "cudaMalloc");
+    pawl_status s = pawl_cuda_status(cudaMalloc((void **)&c->constants, PAWL_CUDA_CONSTANT_BYTES), "cudaMalloc");
     if (s == PAWL_OK) s = upload_cuda(&c->device, c->constants, here, sizeof *here);
     pawl_free(here);
     return s;
@@ -166,8 +177,8 @@ static pawl_status fill(pawl_cuda *c)
     PAWL_CHECK(c->properties.major >= 8, PAWL_EUSAGE, "GPU %d, %s, is of compute capability %d.%d: 8.0 (Ampere) or later is needed", c->gpu,
                c->properties.name, c->properties.major, c->properties.minor);
     PAWL_TRY(pawl_cuda_aside_open(c));
-    PAWL_TRY(pawl_cuda_status(cudaMalloc(&c->workspace, WORKSPACE_BYTES), "cudaMalloc"));
-    PAWL_TRY(pawl_plans_open(c->stream, c->workspace, WORKSPACE_BYTES, &c->plans));
+    PAWL_TRY(pawl_cuda_status(cudaMalloc(&c->workspace, PAWL_CUDA_WORKSPACE_BYTES), "cudaMalloc"));
+    PAWL_TRY(pawl_plans_open(c->stream, c->workspace, PAWL_CUDA_WORKSPACE_BYTES, &c->plans));
     describe(c);
     PAWL_TRY(pawl_staging_open(&c->staging));
     return fill_constants(c);

@@ -28,19 +28,6 @@ static int64_t rows_of(pawl_tensor t)
     return pawl_tensor_count(t) / last_dim(t);
 }
 
-size_t pawl_cuda_kernels_scratch_bytes(const pawl_shapes *s)
-{
-    const int64_t N = s->positions, q = s->heads * s->head_dim, qkv = q + 2 * s->kv_heads * s->head_dim;
-    const size_t all[] = {
-        pawl_cuda_norm_scratch_bytes(N, s->width),          pawl_cuda_norm_scratch_bytes(N * s->heads, s->head_dim),
-        pawl_cuda_column_scratch_bytes(N, qkv),             pawl_cuda_column_scratch_bytes(N, s->width),
-        pawl_cuda_column_scratch_bytes(N, 2 * s->ff),       pawl_cuda_attention_scratch_bytes(N, s->heads),
-    };
-    size_t most = 0;
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) most = all[i] > most ? all[i] : most;
-    return most;
-}
-
 ENTRY(dropout, (pawl_device *d, const pawl_drop *how, pawl_tensor x, pawl_put put, pawl_tensor y), how, x, put, y)
 ENTRY(add_noise, (pawl_device *d, const pawl_noise *how, pawl_tensor x), how, x)
 ENTRY(low_rank_norms, (pawl_device *d, pawl_tensor w, pawl_tensor a, pawl_tensor b, float scale, pawl_tensor norms), w, a, b, scale, norms)
@@ -126,6 +113,8 @@ const pawl_ops pawl_cuda_ops = {
     .algorithms = algorithms_cuda,
     .choose = choose_cuda,
     .shares_memory = 0,
+    .own = own_cuda,
+    .memory = memory_cuda,
     .take = take_cuda,
     .give = give_cuda,
     .upload = upload_cuda,

@@ -369,12 +369,6 @@ template <int P, class T> static __global__ void __launch_bounds__(ROW_THREADS, 
     lose<P, T>(h, z, n, target, scale);
 }
 
-size_t pawl_cuda_head_rows_scratch_bytes(int64_t count, int64_t vocab, int64_t k)
-{
-    (void)vocab;
-    return (size_t)(count * k) * sizeof(float);
-}
-
 void pawl_cuda_head_rows(pawl_stream s, const pawl_head *h, int64_t first, int64_t count, int64_t vocab, float *logits, int64_t ld,
                          void *scratch)
 {

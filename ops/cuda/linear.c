@@ -2,14 +2,6 @@
 #include "ops/cuda/cuda.h"
 
 /* A bias is added by the product. To a bf16 result cuBLASLt adds one of bf16: it is rounded first, as PyTorch's autocast does. */
-size_t pawl_cuda_linear_scratch_bytes(const pawl_shapes *most)
-{
-    const int64_t qkv = (most->heads + 2 * most->kv_heads) * most->head_dim, widths[] = {qkv, most->width, 2 * most->ff, most->vocab};
-    int64_t widest = 0;
-    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) widest = widths[i] > widest ? widths[i] : widest;
-    return (size_t)widest * 2;
-}
-
 static pawl_status bias_as(pawl_cuda *c, pawl_tensor bias, pawl_dtype type, const void **out)
 {
     pawl_arena scratch;

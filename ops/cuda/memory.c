@@ -3,7 +3,7 @@
 
 #include "ops/cuda/cuda.h"
 
-enum { STAGING_BYTES = 32 << 20, PIECE_BYTES = STAGING_BYTES / 4 };
+enum { PIECE_BYTES = PAWL_CUDA_STAGING_BYTES / 4 };
 
 pawl_status take_cuda(pawl_device *d, pawl_side_of side, size_t bytes, const char *what, void **out)
 {
@@ -32,9 +32,9 @@ void give_cuda(pawl_device *d, pawl_side_of side, void *block, size_t bytes)
 pawl_status pawl_staging_open(pawl_staging *s)
 {
     void *base;
-    PAWL_TRY(pawl_cuda_status(cudaHostAlloc(&base, STAGING_BYTES, cudaHostAllocDefault), "cudaHostAlloc"));
+    PAWL_TRY(pawl_cuda_status(cudaHostAlloc(&base, PAWL_CUDA_STAGING_BYTES, cudaHostAllocDefault), "cudaHostAlloc"));
     s->base = base;
-    s->bytes = STAGING_BYTES;
+    s->bytes = PAWL_CUDA_STAGING_BYTES;
     for (int i = 0; i < PAWL_STAGED_PIECES; i++)
         PAWL_TRY(pawl_cuda_status(cudaEventCreateWithFlags(&s->piece[i].done, cudaEventDisableTiming), "cudaEventCreateWithFlags"));
     return PAWL_OK;

@@ -5,10 +5,11 @@
  * sums are summed by columns. How many rows are in a run is set by the shape alone. */
 #include "ops/cuda/columns.h"
 #include "ops/cuda/numbers.h"
+#include "ops/cuda/scratch.h"
 #include "ops/layernorm_rule.h"
 #include "ops/norm_rule.h"
 
-enum { WARPS_LONG = PAWL_THREADS / PAWL_WARP, SHORT = 512, RUNS_SHORT = 4096, RUNS_LONG = 512 };
+enum { WARPS_LONG = PAWL_THREADS / PAWL_WARP, SHORT = PAWL_CUDA_NORM_SHORT };
 
 /* `rows` times `groups` rows of `width` numbers: row r is group r % groups of a row of `stride` numbers, from `first` on. */
 struct norm_rows {
@@ -124,7 +125,7 @@ struct norm_runs {
 
 static norm_runs runs_of(const norm_rows &s)
 {
-    const int64_t rows = s.rows * s.groups, each = blocks_of(rows, is_short(s) ? RUNS_SHORT : RUNS_LONG);
+    const int64_t rows = s.rows * s.groups, each = pawl_cuda_norm_run(rows, s.width);
     return {each, blocks_of(rows, each)};
 }
 
@@ -239,13 +240,6 @@ static size_t shared_of(const norm_rows &s, int parts)
 static norm_rows rows_of(pawl_tensor x, int64_t width, float eps)
 {
     return {count_of(x) / width, 1, width, width, 0, eps};
-}
-
-size_t pawl_cuda_norm_scratch_bytes(int64_t rows, int64_t width)
-{
-    const norm_rows s = {rows, 1, width, width, 0, 0};
-    const int64_t runs = runs_of(s).count;
-    return (size_t)(runs * 2 * width) * sizeof(float) + pawl_cuda_column_scratch_bytes(runs, width);
 }
 
 void pawl_cuda_rmsnorm(pawl_stream s, pawl_tensor residual, pawl_tensor x, pawl_tensor w, float eps, pawl_tensor sum,

@@ -283,7 +283,7 @@ static pawl_status measure(bench *b, double limit, int64_t least, int phases)
     if (phases)
         printf("%s: %d steps, median ms: pass %.2f, norm %.2f, update %.2f; gemm %.0f GFLOP/s; activations %.1f MiB; all %.1f MiB; first step after %.2f s; %s\n", s->name, n, 1e3 * all[PASS][n / 2],
                1e3 * all[NORM][n / 2], 1e3 * all[UPDATE][n / 2], gemm / 1e9,
-               (double)pawl_activations_bytes(b->model, &b->room) / 0x1p20, (double)pawl_arena_use_of(NULL).peak / 0x1p20, first, pawl_device_describe(b->device));
+               (double)pawl_room_sum(pawl_activations_bytes(b->model, &b->room)) / 0x1p20, (double)(pawl_arena_use_of(NULL, 0).peak + pawl_arena_use_of(NULL, 1).peak) / 0x1p20, first, pawl_device_describe(b->device));
     printf("%s %s %.0f tok/s %.1f GFLOP/s %.0f%% of gemm\n", s->name, b->type == PAWL_BF16 ? "bf16" : "fp32", rate, rate * flops / 1e9, 100 * rate * flops / gemm);
     return PAWL_OK;
 }

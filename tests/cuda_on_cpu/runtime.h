@@ -10,7 +10,10 @@
 #include "tests/cuda_on_cpu/standin.h"
 
 enum { STANDIN_PAGE = 4096 };
-static const size_t STANDIN_DEVICE_BYTES = (size_t)1 << 31;
+/* What the GPU has: PAWL_STANDIN_GPU_MIB, or 16 GiB. What was taken of it, and of pinned memory, at most: bytes that were asked for. */
+size_t standin_device_bytes(void);
+size_t standin_most_on_device(void);
+size_t standin_most_pinned(void);
 
 /* Held by whoever touches streams or memory; the functions below want it held. */
 extern pthread_mutex_t standin_lock;

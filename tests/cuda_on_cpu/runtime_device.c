@@ -27,7 +27,7 @@ void standin_say(const char *text)
     if (write(STDERR_FILENO, text, strlen(text)) < 0) _exit(99);
 }
 
-/* A line for each kernel that has run, in the file PAWL_STANDIN_COUNTS.PROCESS: NAME TIMES. */
+/* A line for each kernel that has run, in the file PAWL_STANDIN_COUNTS.PROCESS: NAME TIMES; and what memory was taken at most. */
 static void tell(void)
 {
     const char *to = getenv("PAWL_STANDIN_COUNTS");
@@ -38,6 +38,7 @@ static void tell(void)
     for (int i = 0; pawl_shim_kernel(i); i++)
         fprintf(f, "%s %ld\n", pawl_shim_kernel(i), pawl_shim_runs(pawl_shim_kernel(i)));
     fprintf(f, "cudaGraphLaunch %ld\n", standin_graph_launches());
+    fprintf(f, "bytes_on_device %zu\nbytes_pinned %zu\n", standin_most_on_device(), standin_most_pinned());
     fclose(f);
 }
 
@@ -130,7 +131,7 @@ cudaError_t cudaSetDevice(int number)
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *out, int number)
 {
     *out = (struct cudaDeviceProp){
-        .name = "stand-in", .totalGlobalMem = STANDIN_DEVICE_BYTES, .major = 9, .multiProcessorCount = 4};
+        .name = "stand-in", .totalGlobalMem = standin_device_bytes(), .major = 9, .multiProcessorCount = 4};
     return number == 0 ? cudaSuccess : standin_said(cudaErrorNoDevice);
 }
 

@@ -10,13 +10,14 @@ enum { BLOCKS = 8192, PAGE = STANDIN_PAGE };
 static const size_t PINNED_BYTES = (size_t)1 << 28;
 
 typedef struct block {
-    size_t at, bytes;
+    size_t at, bytes, asked; /* bytes: in pages, with the one behind it */
 } block;
 typedef struct pool {
     char *base;
     size_t room;
     block blocks[BLOCKS];
     int count;
+    size_t taken, most; /* bytes that were asked for: now, and at most */
 } pool;
 
 static pool device, pinned;
@@ -54,8 +55,10 @@ static char *pool_take(pool *p, size_t bytes)
     for (; i < p->count && p->blocks[i].at - at < need; i++) at = p->blocks[i].at + p->blocks[i].bytes;
     if (at + need > p->room || p->count == BLOCKS) return NULL;
     memmove(&p->blocks[i + 1], &p->blocks[i], (size_t)(p->count - i) * sizeof *p->blocks);
-    p->blocks[i] = (block){at, need};
+    p->blocks[i] = (block){at, need, bytes};
     p->count++;
+    p->taken += bytes;
+    if (p->taken > p->most) p->most = p->taken;
     return p->base + at;
 }
 
@@ -65,6 +68,7 @@ static int pool_give(pool *p, const void *at)
         if (p->base + p->blocks[i].at == at) {
             madvise(p->base + p->blocks[i].at, p->blocks[i].bytes, MADV_DONTNEED);
             mprotect(p->base + p->blocks[i].at, p->blocks[i].bytes, p == &device ? PROT_NONE : PROT_READ | PROT_WRITE);
+            p->taken -= p->blocks[i].asked;
             memmove(&p->blocks[i], &p->blocks[i + 1], (size_t)(p->count - i - 1) * sizeof *p->blocks);
             p->count--;
             return 1;
@@ -114,15 +118,31 @@ int standin_is_open(void)
     return open_depth;
 }
 
+size_t standin_device_bytes(void)
+{
+    const char *said = getenv("PAWL_STANDIN_GPU_MIB");
+    return said ? (size_t)strtoull(said, NULL, 10) << 20 : (size_t)16 << 30;
+}
+
+size_t standin_most_on_device(void)
+{
+    return device.most;
+}
+
+size_t standin_most_pinned(void)
+{
+    return pinned.most;
+}
+
 /* ---- the runtime's names ---- */
 
 cudaError_t cudaMemGetInfo(size_t *available, size_t *total)
 {
     const cudaError_t now = standin_at_hand();
     if (now != cudaSuccess) return now;
-    *total = *available = STANDIN_DEVICE_BYTES;
+    *total = *available = standin_device_bytes();
     pthread_mutex_lock(&standin_lock);
-    for (int i = 0; i < device.count; i++) *available -= device.blocks[i].bytes;
+    *available -= device.taken;
     pthread_mutex_unlock(&standin_lock);
     return cudaSuccess;
 }
@@ -134,7 +154,7 @@ cudaError_t cudaMalloc(void **out, size_t bytes)
     if (now != cudaSuccess) return now;
     if (standin_spoils_capture(NULL)) return cudaErrorStreamCaptureUnsupported;
     pthread_mutex_lock(&standin_lock);
-    pool_open(&device, STANDIN_DEVICE_BYTES, PROT_NONE);
+    pool_open(&device, standin_device_bytes(), PROT_NONE);
     char *at = pool_take(&device, bytes);
     if (at) {
         standin_open();

@@ -296,8 +296,18 @@ ROW(scale, (pawl_device *d, pawl_tensor a, float by), (T(a), by))
 ROW(zero, (pawl_device *d, float *a, int64_t count), (AT(a, count), count))
 ROW(copy, (pawl_device *d, float *to, const float *from, int64_t count), (AT(to, count), AT(from, count), count))
 
+static pawl_device_own own_behind(const pawl_device *d)
+{
+    return pawl_device_own_of(behind_of(d));
+}
+
+static pawl_device_memory memory_behind(pawl_device *d)
+{
+    return pawl_device_memory_of(behind_of(d));
+}
+
 static const pawl_ops all_ops = {
-    .name = "in front", .close = close_behind, .scratch_bytes = scratch_bytes_behind, .reserve = reserve_behind, .threads = threads_behind,
+    .name = "in front", .close = close_behind, .own = own_behind, .memory = memory_behind, .scratch_bytes = scratch_bytes_behind, .reserve = reserve_behind, .threads = threads_behind,
     .describe = describe_behind, .gemm_rate = gemm_rate_behind, .memory_rate = memory_rate_behind, .tune = tune_behind,
     .algorithms = algorithms_behind, .choose = choose_behind,
     .stream = stream_behind, .block_begin = block_begin_behind, .block_end = block_end_behind, .graphs = graphs_behind,

@@ -21,10 +21,10 @@ static int64_t slots_of(const pawl_parts *p)
     return (rows_of(p) + p->train->micro_batch_size - 1) / p->train->micro_batch_size;
 }
 
-static size_t bytes(const pawl_parts *p, int64_t first, int64_t end)
+static pawl_room bytes(const pawl_parts *p, int64_t first, int64_t end)
 {
-    return pawl_slices_bytes(p, first, end, 1) + pawl_side_bytes(p, slots_of(p)) +
-           (size_t)rows_of(p) * sizeof(pawl_wanted);
+    const pawl_room list = {.host = (size_t)rows_of(p) * sizeof(pawl_wanted)};
+    return pawl_room_add(list, pawl_room_add(pawl_slices_bytes(p, first, end, 1), pawl_side_bytes(p, slots_of(p))));
 }
 
 /* Kernels for the last slot's rows are made now. */

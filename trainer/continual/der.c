@@ -78,12 +78,12 @@ static der der_of(const pawl_parts *p)
     return d;
 }
 
-static size_t bytes(const pawl_parts *p, int64_t first, int64_t end)
+static pawl_room bytes(const pawl_parts *p, int64_t first, int64_t end)
 {
     (void)first, (void)end;
     der d = der_of(p);
     lay_out(&d);
-    return d.arena.used;
+    return (pawl_room){.host = d.arena.used};
 }
 
 static pawl_status der_open(const pawl_moment *m, void **self)

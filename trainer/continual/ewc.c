@@ -7,7 +7,7 @@ enum { FISHER, ANCHOR, FRESH };
 static const char *const kept[] = {"fisher", "anchor", NULL}; /* the rest lives for a stage's end */
 static const char *const carried[] = {"fisher", NULL};
 
-static size_t bytes_for_a_while(const pawl_parts *p)
+static pawl_room bytes_for_a_while(const pawl_parts *p)
 {
     return pawl_side_bytes(p, p->continual->ewc.value.samples);
 }

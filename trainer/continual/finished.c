@@ -30,20 +30,20 @@ static pawl_finished finished_of(const pawl_parts *p)
         .p = p, .arena = {.name = "finished adapters"}, .there = {.name = "finished adapters"}, .most = most_of(p), .stack = {.adapter = p->adapter}};
 }
 
-size_t pawl_finished_bytes(const pawl_parts *p)
+pawl_room pawl_finished_bytes(const pawl_parts *p)
 {
-    if (!pawl_adapter_a_stage(p)) return 0;
+    if (!pawl_adapter_a_stage(p)) return (pawl_room){0};
     pawl_finished f = finished_of(p);
     lay_out(&f);
-    return f.arena.used + f.there.used;
+    return pawl_room_of(&f.there, &f.arena);
 }
 
 /* Beside what filling takes, the piece of the base's files that is mapped at a time: when a run begins there is room for it yet. */
-size_t pawl_finished_read_bytes(const pawl_parts *p)
+pawl_room pawl_finished_read_bytes(const pawl_parts *p)
 {
     enum { MAPPED = 8 << 20 };
-    if (pawl_finished_bytes(p) == 0) return 0;
-    return MAPPED + pawl_frozen_fill_bytes(p->model, p->device, p->base_code, pawl_run_type(p));
+    if (pawl_room_sum(pawl_finished_bytes(p)) == 0) return (pawl_room){0};
+    return pawl_room_add(pawl_frozen_fill_bytes(p->model, p->device, p->base_code, pawl_run_type(p)), (pawl_room){.host = MAPPED});
 }
 
 static pawl_status take(pawl_finished *f)

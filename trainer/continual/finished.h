@@ -18,8 +18,8 @@ typedef struct pawl_finished {
 
 /* Whether a stage has an adapter of its own. */
 int pawl_adapter_a_stage(const pawl_parts *p);
-size_t pawl_finished_bytes(const pawl_parts *p);      /* the plan */
-size_t pawl_finished_read_bytes(const pawl_parts *p); /* ... and what reading the base again takes meanwhile */
+pawl_room pawl_finished_bytes(const pawl_parts *p);      /* the plan */
+pawl_room pawl_finished_read_bytes(const pawl_parts *p); /* ... and what reading the base again takes meanwhile */
 /* NULL where there is one adapter for all stages. Local. */
 PAWL_MUST pawl_status pawl_finished_open(const pawl_parts *p, pawl_finished **out);
 void pawl_finished_close(pawl_finished *f);

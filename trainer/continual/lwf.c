@@ -43,12 +43,12 @@ static lwf lwf_of(const pawl_parts *p)
     return l;
 }
 
-static size_t bytes(const pawl_parts *p, int64_t first, int64_t end)
+static pawl_room bytes(const pawl_parts *p, int64_t first, int64_t end)
 {
     (void)first, (void)end;
     lwf l = lwf_of(p);
     lay_out(&l);
-    return l.arena.used + l.here.used;
+    return pawl_room_of(&l.arena, &l.here);
 }
 
 static pawl_status lwf_open(const pawl_moment *m, void **self)

@@ -7,7 +7,7 @@ enum { IMPORTANCE, ANCHOR, FRESH };
 static const char *const kept[] = {"importance", "anchor", NULL}; /* the rest lives for a stage's end */
 static const char *const carried[] = {NULL}; /* of any settings */
 
-static size_t bytes_for_a_while(const pawl_parts *p)
+static pawl_room bytes_for_a_while(const pawl_parts *p)
 {
     return pawl_side_bytes(p, p->continual->mas.value.samples);
 }

@@ -22,17 +22,16 @@ static int runs_of(const pawl_method *m)
     return runs;
 }
 
-size_t pawl_methods_bytes(const pawl_parts *p, int64_t first, int64_t end)
+pawl_room pawl_methods_bytes(const pawl_parts *p, int64_t first, int64_t end)
 {
-    size_t bytes = 0, while_it_lasts = 0; /* stages' ends are one method's after the other's */
+    pawl_room room = {0}, while_it_lasts = {0}; /* stages' ends are one method's after the other's */
     for (const pawl_method *const *m = pawl_method_table; *m; m++) {
         if (!is_on(*m, p)) continue;
-        if ((*m)->kept) bytes += pawl_slices_bytes(p, first, end, runs_of(*m));
-        if ((*m)->bytes) bytes += (*m)->bytes(p, first, end);
-        const size_t more = (*m)->bytes_for_a_while ? (*m)->bytes_for_a_while(p) : 0;
-        if (more > while_it_lasts) while_it_lasts = more;
+        if ((*m)->kept) room = pawl_room_add(room, pawl_slices_bytes(p, first, end, runs_of(*m)));
+        if ((*m)->bytes) room = pawl_room_add(room, (*m)->bytes(p, first, end));
+        if ((*m)->bytes_for_a_while) while_it_lasts = pawl_room_most(while_it_lasts, (*m)->bytes_for_a_while(p));
     }
-    return bytes + while_it_lasts;
+    return pawl_room_add(room, while_it_lasts);
 }
 
 int64_t pawl_methods_rows(const pawl_parts *p)

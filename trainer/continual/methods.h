@@ -37,8 +37,8 @@ typedef struct pawl_method {
      * configuration, which the numbers are of (ended by NULL). NULL: it begins anew. */
     const char *const *carried;
     /* The plan, beside that, on the rank that p->comm says: what it takes for the run, and what for a while at a stage's end. */
-    size_t (*bytes)(const pawl_parts *p, int64_t first, int64_t end);
-    size_t (*bytes_for_a_while)(const pawl_parts *p);
+    pawl_room (*bytes)(const pawl_parts *p, int64_t first, int64_t end);
+    pawl_room (*bytes_for_a_while)(const pawl_parts *p);
     /* Rows that it adds behind the batch of a step, at most. */
     int64_t (*rows)(const pawl_parts *p);
     /* Columns beside the memory's rows; returns how many. */
@@ -88,7 +88,7 @@ typedef struct pawl_methods {
 
 #define PAWL_METHOD_ON(key) offsetof(pawl_continual_config, key.present)
 
-size_t pawl_methods_bytes(const pawl_parts *p, int64_t first, int64_t end);
+pawl_room pawl_methods_bytes(const pawl_parts *p, int64_t first, int64_t end);
 /* Appends the tensors of all methods as a checkpoint will have them, without the numbers: for a plan. */
 PAWL_MUST pawl_status pawl_methods_state_like(const pawl_parts *p, int64_t first, int64_t end, pawl_state *out);
 int64_t pawl_methods_rows(const pawl_parts *p);

@@ -34,11 +34,11 @@ static olora olora_of(const pawl_parts *p)
     return o;
 }
 
-static size_t bytes(const pawl_parts *p, int64_t first, int64_t end)
+static pawl_room bytes(const pawl_parts *p, int64_t first, int64_t end)
 {
     olora o = olora_of(p);
     lay_out(&o);
-    return o.arena.used + o.here.used + pawl_slices_bytes(p, first, end, 0);
+    return pawl_room_add(pawl_room_of(&o.arena, &o.here), pawl_slices_bytes(p, first, end, 0));
 }
 
 static pawl_status olora_open(const pawl_moment *m, void **self)

@@ -15,7 +15,7 @@ static int64_t whole_rounds(int64_t slots, int lanes)
     return (slots + lanes - 1) / lanes * lanes;
 }
 
-size_t pawl_side_bytes(const pawl_parts *p, int64_t slots)
+pawl_room pawl_side_bytes(const pawl_parts *p, int64_t slots)
 {
     const pawl_extent *extents;
     const int extent_count = pawl_trained_extents(p->model, p->adapter, &extents);
@@ -24,8 +24,8 @@ size_t pawl_side_bytes(const pawl_parts *p, int64_t slots)
     pawl_owners *owners = NULL;
     if (p->reduce->zero_stage == 0) return pawl_reduction_bytes(p->comm, p->device, 0, lanes_of(p), count, NULL);
     pawl_optim_cuts(p->optim, extents, extent_count, count, p->comm->size, cuts);
-    if (pawl_owners_open(p->comm, cuts, &owners) != PAWL_OK) return 0;
-    const size_t bytes = p->reduce->zero_stage == 1 ? pawl_reduction_bytes(p->comm, p->device, 0, lanes_of(p), count, owners)
+    if (pawl_owners_open(p->comm, cuts, &owners) != PAWL_OK) return (pawl_room){0};
+    const pawl_room bytes = p->reduce->zero_stage == 1 ? pawl_reduction_bytes(p->comm, p->device, 0, lanes_of(p), count, owners)
                                                     : pawl_rounds_bytes(p->comm, p->device, all, all, lanes_of(p), owners);
     pawl_owners_close(owners);
     return bytes;

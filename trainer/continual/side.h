@@ -24,7 +24,7 @@ typedef struct pawl_side {
     int idle, empty; /* of the present turn: no slot of this rank's; a slot without rows */
 } pawl_side;
 
-size_t pawl_side_bytes(const pawl_parts *p, int64_t slots);
+pawl_room pawl_side_bytes(const pawl_parts *p, int64_t slots);
 /* For at most so many slots. Local. */
 PAWL_MUST pawl_status pawl_side_open(const pawl_moment *m, int64_t slots, pawl_side *out);
 void pawl_side_close(pawl_side *s);

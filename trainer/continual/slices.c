@@ -18,11 +18,11 @@ static void lay_out(pawl_slices *s)
     if (!pawl_device_shares_memory(s->p->device)) s->blocks_here = pawl_take_bytes(&s->here, (size_t)(blocks + 1) * sizeof(double));
 }
 
-size_t pawl_slices_bytes(const pawl_parts *p, int64_t first, int64_t end, int runs)
+pawl_room pawl_slices_bytes(const pawl_parts *p, int64_t first, int64_t end, int runs)
 {
     pawl_slices s = slices_of(p, first, end, runs);
     lay_out(&s);
-    return s.arena.used + s.here.used;
+    return pawl_room_of(&s.arena, &s.here);
 }
 
 pawl_status pawl_slices_open(const pawl_moment *m, int runs, pawl_slices *out)

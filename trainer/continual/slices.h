@@ -17,7 +17,7 @@ typedef struct pawl_slices {
     double *blocks, *blocks_here; /* sums over the range's blocks (pawl_norm_blocks), and where the host reads them */
 } pawl_slices;
 
-size_t pawl_slices_bytes(const pawl_parts *p, int64_t first, int64_t end, int runs);
+pawl_room pawl_slices_bytes(const pawl_parts *p, int64_t first, int64_t end, int runs);
 PAWL_MUST pawl_status pawl_slices_open(const pawl_moment *m, int runs, pawl_slices *out);
 void pawl_slices_close(pawl_slices *s);
 /* Appends what lies in [first, end) of the flat run, whose numbers begin at data (the device's; NULL: none, for a plan), tensor by tensor as prefix +

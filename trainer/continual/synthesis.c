@@ -463,15 +463,15 @@ pawl_status pawl_synthesise(pawl_trainer *t, int *stopped)
 }
 
 /* Rows as they are written here, and all of them, full. */
-size_t pawl_synthesis_bytes(const pawl_parts *p)
+pawl_room pawl_synthesis_bytes(const pawl_parts *p)
 {
-    if (!is_on(p)) return 0;
+    if (!is_on(p)) return (pawl_room){0};
     const pawl_synthesis_config *c = &p->continual->synthesis.value;
     const size_t longest = (size_t)pawl_run_longest(p), rows_here = (size_t)(c->rows + p->comm->size - 1) / (size_t)p->comm->size,
                  ids = p->tokenizer ? (size_t)pawl_tokenizer_size(p->tokenizer) : (size_t)pawl_model_settings(p->model)->vocab_size;
     const int apart = !pawl_device_shares_memory(p->device);
-    const size_t model = (p->adapter || apart ? model_bytes(p) : 0) + (p->adapter && apart ? model_bytes(p) : 0);
     const size_t candidate = 2 * sizeof(double);
-    return model + pawl_decoder_bytes(p->model, p->device, (int64_t)longest) + ids * candidate +
-           (rows_here + (size_t)c->rows) * longest * sizeof(int32_t);
+    const pawl_room model = {.device = p->adapter && apart ? model_bytes(p) : 0,
+                             .host = (p->adapter || apart ? model_bytes(p) : 0) + ids * candidate + (rows_here + (size_t)c->rows) * longest * sizeof(int32_t)};
+    return pawl_room_add(model, pawl_decoder_bytes(p->model, p->device, (int64_t)longest));
 }

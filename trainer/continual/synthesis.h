@@ -8,6 +8,7 @@
 #ifndef PAWL_TRAINER_CONTINUAL_SYNTHESIS_H
 #define PAWL_TRAINER_CONTINUAL_SYNTHESIS_H
 
+#include "core/arena.h"
 #include "core/fields.h"
 
 /* clang-format off */
@@ -33,6 +34,6 @@ struct pawl_parts;
  * was, when a rank was asked to stop. Nothing where synthesis is off. Collective. Errors: EDATA when every row ended at once; EMEM. */
 PAWL_MUST pawl_status pawl_synthesise(struct pawl_trainer *t, int *stopped);
 /* The plan: what writing takes on this rank while it lasts. */
-size_t pawl_synthesis_bytes(const struct pawl_parts *p);
+pawl_room pawl_synthesis_bytes(const struct pawl_parts *p);
 
 #endif

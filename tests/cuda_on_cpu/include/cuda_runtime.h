@@ -40,7 +40,7 @@ enum { cudaStreamNonBlocking = 1, cudaEventDefault = 0, cudaEventDisableTiming =
 struct cudaDeviceProp {
     char name[256];
     size_t totalGlobalMem;
-    int major, minor, multiProcessorCount, pciBusID, pciDomainID;
+    int major, minor, multiProcessorCount, pciBusID, pciDeviceID, pciDomainID;
 };
 
 const char *cudaGetErrorString(cudaError_t e);

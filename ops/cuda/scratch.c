@@ -1,0 +1,103 @@
+#include "ops/cuda/scratch.h"
+
+#include "ops/cuda/kernels.h"
+
+static int64_t parts_of(int64_t count, int64_t each)
+{
+    return (count + each - 1) / each;
+}
+
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* ---- kernels ---- */
+
+size_t pawl_cuda_column_scratch_bytes(int64_t rows, int64_t width)
+{
+    const int64_t chunks = parts_of(rows, PAWL_CUDA_COLUMN_CHUNK);
+    return chunks <= 1 ? 0 : (size_t)(chunks * width) * sizeof(float) + pawl_cuda_column_scratch_bytes(chunks, width);
+}
+
+int64_t pawl_cuda_norm_run(int64_t rows, int64_t width)
+{
+    return parts_of(rows, width <= PAWL_CUDA_NORM_SHORT ? PAWL_CUDA_NORM_RUNS_SHORT : PAWL_CUDA_NORM_RUNS_LONG);
+}
+
+size_t pawl_cuda_norm_scratch_bytes(int64_t rows, int64_t width)
+{
+    const int64_t runs = parts_of(rows, pawl_cuda_norm_run(rows, width));
+    return (size_t)(runs * 2 * width) * sizeof(float) + pawl_cuda_column_scratch_bytes(runs, width);
+}
+
+size_t pawl_cuda_attention_scratch_bytes(int64_t positions, int64_t heads)
+{
+    return (size_t)(positions * heads) * sizeof(float);
+}
+
+size_t pawl_cuda_head_rows_scratch_bytes(int64_t count, int64_t vocab, int64_t k)
+{
+    (void)vocab;
+    return (size_t)(count * k) * sizeof(float);
+}
+
+/* ---- the device ---- */
+
+pawl_device_own pawl_cuda_own(void)
+{
+    return (pawl_device_own){.workspace = {.device = PAWL_CUDA_WORKSPACE_BYTES + PAWL_CUDA_CONSTANT_BYTES, .host = PAWL_CUDA_STAGING_BYTES},
+                             .libraries = {.device = PAWL_CUDA_LIBRARY_BYTES, .host = PAWL_CUDA_LIBRARY_HOST_BYTES},
+                             .peer = PAWL_CUDA_PEER_BYTES};
+}
+
+/* ---- ops ---- */
+
+int64_t pawl_cuda_head_chunk(int64_t positions, int64_t vocab)
+{
+    enum { MOST = 4096, LEAST = 128 };
+    const int64_t bytes = (int64_t)1 << 30; /* of logits */
+    int64_t chunk = MOST;
+    while (chunk > LEAST && chunk * vocab * (int64_t)sizeof(float) > bytes) chunk /= 2;
+    return chunk < positions ? chunk : positions;
+}
+
+int64_t pawl_cuda_head_row(int64_t vocab)
+{
+    return (vocab + 7) / 8 * 8;
+}
+
+/* As head.c lays it out: logits, then the kernel's. */
+static size_t head_bytes(const pawl_shapes *s)
+{
+    const int64_t chunk = pawl_cuda_head_chunk(s->positions, s->vocab);
+    pawl_arena a = {.name = "output head"};
+    (void)pawl_take_bytes(&a, (size_t)(chunk * pawl_cuda_head_row(s->vocab)) * sizeof(float));
+    (void)pawl_take_bytes(&a, pawl_cuda_head_rows_scratch_bytes(chunk, s->vocab, s->bins));
+    return a.used;
+}
+
+/* The widest bias, rounded. */
+static size_t linear_bytes(const pawl_shapes *s)
+{
+    const int64_t qkv = (s->heads + 2 * s->kv_heads) * s->head_dim;
+    return (size_t)larger(larger(qkv, s->width), larger(2 * s->ff, s->vocab)) * 2;
+}
+
+size_t pawl_cuda_scratch_bytes(const pawl_shapes *s)
+{
+    const int64_t N = s->positions, qkv = (s->heads + 2 * s->kv_heads) * s->head_dim;
+    const size_t all[] = {
+        linear_bytes(s),
+        head_bytes(s),
+        pawl_cuda_norm_scratch_bytes(N, s->width),
+        pawl_cuda_norm_scratch_bytes(N * s->heads, s->head_dim),
+        pawl_cuda_column_scratch_bytes(N, qkv),
+        pawl_cuda_column_scratch_bytes(N, s->width),
+        pawl_cuda_column_scratch_bytes(N, 2 * s->ff),
+        pawl_cuda_attention_scratch_bytes(N, s->heads),
+    };
+    size_t most = 0;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) most = all[i] > most ? all[i] : most;
+    return most;
+}

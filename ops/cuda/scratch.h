@@ -1,0 +1,40 @@
+/* ops/cuda/scratch.h - what the CUDA backend takes beside the arrays that it is handed: by shapes alone, so that a plan knows it where
+ * there is no GPU and no CUDA. The kernels' own, next to each of them, are declared in kernels.h. */
+#ifndef PAWL_OPS_CUDA_SCRATCH_H
+#define PAWL_OPS_CUDA_SCRATCH_H
+
+#include <stdint.h>
+
+#include "ops/ops.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+    PAWL_CUDA_WORKSPACE_BYTES = 32 << 20, /* of products: what cuBLASLt's best algorithms ask for on Hopper */
+    PAWL_CUDA_STAGING_BYTES = 32 << 20,   /* pinned, in the host's memory: through which everything goes up and down */
+    PAWL_CUDA_CONSTANT_BYTES = 32 << 10,  /* at most: the tables of kernels */
+    /* Estimates (docs/decisions/0047): what a process takes with its first call (the context, code of kernels and of cuBLASLt), on the GPU
+     * and of the host's memory; and NCCL's buffers on the GPU for each rank that one exchanges messages with. */
+    PAWL_CUDA_LIBRARY_BYTES = 640 << 20,
+    PAWL_CUDA_LIBRARY_HOST_BYTES = 512 << 20,
+    PAWL_CUDA_PEER_BYTES = 512 << 20
+};
+pawl_device_own pawl_cuda_own(void);
+
+/* Of all ops together, one at a time. */
+size_t pawl_cuda_scratch_bytes(const pawl_shapes *most);
+
+/* How kernels cut their sums (norm.cu, columns.cu), and the head its positions. */
+enum { PAWL_CUDA_COLUMN_CHUNK = 4096, PAWL_CUDA_NORM_SHORT = 512, PAWL_CUDA_NORM_RUNS_SHORT = 4096, PAWL_CUDA_NORM_RUNS_LONG = 512 };
+int64_t pawl_cuda_head_chunk(int64_t positions, int64_t vocab);
+/* Rows of logits begin on 32 bytes whatever the vocabulary (50257, say): kernels and products move 16 bytes at a time then. */
+int64_t pawl_cuda_head_row(int64_t vocab);
+/* Rows of each run of a norm's backward pass, over so many rows in all. */
+int64_t pawl_cuda_norm_run(int64_t rows, int64_t width);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

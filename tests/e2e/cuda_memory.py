@@ -1,0 +1,71 @@
+"""The memory of a GPU: what is planned is what the CUDA backend takes, on stand-ins for NVIDIA's libraries; and plans where there is none."""
+import glob, json, os
+from e2e import *
+
+STANDIN = os.path.join(TESTS, "standin_pawl")
+where = folder()
+data = [dict(path=texts(where, "texts", 3), type="text", domain="words")]
+NO_ARENAS = ("libraries", "workspace", "program", "reading the base")
+
+
+def pinned_and_device(counts):
+    """Bytes asked for at most, of each process."""
+    told = [dict(line.split() for line in open(path)) for path in glob.glob(counts + ".*")]
+    return [int(t["bytes_on_device"]) for t in told]
+
+
+def compare(name, ranks, *words, **keys):
+    out, counts = os.path.join(where, name), os.path.join(where, name + "-counts")
+    yaml = write_run(where, name + ".yaml", output=out, datasets=data, **{"max_steps": 1, "save_steps": 0, "sequence_len": 64, "global_batch_size": 2,
+                     "val_set_size": 0.3, "device": "cuda", **keys})
+    status, stdout, stderr = run(0, "plan", yaml, "-n", str(ranks), "--json", *words, program=STANDIN)
+    check(status == 0, f"{name}: planned" + stderr[-600:] * (status != 0))
+    plan = json.loads(stdout)
+    status, stdout, stderr = run(ranks, "train", yaml, *words, program=STANDIN, env=dict(ENV, PAWL_STANDIN_COUNTS=counts))
+    check(status == 0, f"{name}: {ranks} ranks: exit 0" + stderr[-600:] * (status != 0))
+    if status != 0:
+        return
+    told = [m for m in metrics(out) if m.get("event") == "memory"][-1]
+    for arenas, side in (("device_arena_bytes", "bytes_per_rank"), ("arena_bytes", "host_bytes_per_rank")):
+        planned = sum(v for k, v in plan[side].items() if k not in NO_ARENAS)
+        check(max(told[arenas]) == planned, f"  {side}: arenas held {max(told[arenas])}, {planned} planned")
+    check(max(told["device_planned_bytes"]) == plan["peak_bytes"] and max(told["planned_bytes"]) == plan["host_peak_bytes"], "  the run plans as the command does")
+    taken, planned = max(pinned_and_device(counts)), plan["peak_bytes"] - plan["bytes_per_rank"]["libraries"]
+    check(0 <= planned - taken <= 4096 + planned // 1000, f"  taken from the device {taken}, planned beside libraries {planned}")
+
+
+def plan_json(yaml, *words, program=PAWL, mib=None):
+    env = dict(ENV, PAWL_STANDIN_GPU_MIB=str(mib)) if mib else ENV
+    status, stdout, stderr = run(0, "plan", yaml, "--rate", "1", "--json", *words, program=program, env=env)
+    check(status == 0, f"plan {' '.join(words)}" + stderr[-300:] * (status != 0))
+    return json.loads(stdout)
+
+
+compare("full", 1)
+compare("shared", 2, zero_stage=3, bf16="true", activation_recompute="block", optimizer="adafactor")
+compare("lora", 2, model=f"parent_checkpoint: {os.path.join(where, 'full')}\n", adapter="lora", lora_r=4, lora_alpha=8, lora_target_modules="all-linear",
+        bf16="true", load_in_4bit="true", transport="host")
+
+# A GPU that is small: auto and advice go by its memory, a run that does not fit there is refused.
+yaml = write_run(where, "small.yaml", output=os.path.join(where, "small"), datasets=data, device="cuda", global_batch_size=256, max_steps=1)
+rows = plan_json(yaml, "micro_batch_size=32", program=STANDIN)["peak_bytes"] >> 20
+check(plan_json(yaml, "micro_batch_size=auto", program=STANDIN)["micro_batch_size"] == 32, "auto: as many rows as fill the processor where there is room")
+chosen = plan_json(yaml, "micro_batch_size=auto", program=STANDIN, mib=rows - 2)["micro_batch_size"]
+check(1 < chosen < 32, f"fewer on a smaller GPU ({chosen})")
+small = plan_json(yaml, "micro_batch_size=32", program=STANDIN, mib=rows - 2)
+check(small["fits"] is False and small["nearest"]["change"].startswith("micro_batch_size="), f"what does not fit, and what would {small['nearest']}")
+status, _, stderr = run(1, "train", yaml, "micro_batch_size=32", program=STANDIN, env=dict(ENV, PAWL_STANDIN_GPU_MIB=str(rows - 2)))
+check(status == 30 and "of its GPU's memory" in stderr and "it fits" in stderr, f"the run is refused with the numbers {stderr[-200:]}")
+
+# Where there is no GPU, plans are for one that is said.
+here = plan_json(yaml, "micro_batch_size=32", program=STANDIN)
+far = plan_json(yaml, "micro_batch_size=32", "--gpu-memory", "80GiB")
+check((far["bytes_per_rank"], far["host_bytes_per_rank"]) == (here["bytes_per_rank"], here["host_bytes_per_rank"]), "the same bytes without a GPU")
+check((far["available_bytes"], far["fits"], far["host_available_bytes"]) == (80 << 30, True, None), "compared with the memory that was said")
+check(plan_json(yaml, "--gpu-memory", "700MB")["fits"] is False and plan_json(yaml, "--device", "h200", "--gpu-memory", "1GiB")["available_bytes"] == 1 << 30, "in any unit; of a known device, too")
+unknown = plan_json(yaml)
+check((unknown["device"], unknown["fits"], unknown["available_bytes"]) == ("cuda", None, None), "with nothing said, whether it fits is not known")
+check(run(0, "plan", yaml, "--gpu-memory", "80")[0] == 10 and run(0, "plan", yaml, "--device", "cpu", "--gpu-memory", "80GiB")[0] == 10, "a size has a unit, and a CPU is no GPU")
+status, stdout, _ = run(0, "plan", yaml, "--gpu-memory", "80GiB", "--rate", "1")
+check(status == 0 and "memory of the GPU" in stdout and "memory of the host" in stdout and "of the 80.0 GiB that a rank has" in stdout, "people see both sides")
+done()
