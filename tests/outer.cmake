@@ -5,6 +5,8 @@ pawl_script(headers 120 ${PROJECT_SOURCE_DIR}/tests/headers.sh ${CMAKE_C_COMPILE
 pawl_script(house_rules 60 ${PROJECT_SOURCE_DIR}/tests/house_rules.sh ${PROJECT_SOURCE_DIR})
 pawl_script(outer_scripts 120 ${PROJECT_SOURCE_DIR}/tests/outer_scripts.sh ${PROJECT_SOURCE_DIR})
 pawl_script(promises 60 ${PROJECT_SOURCE_DIR}/tests/promises.sh ${PROJECT_SOURCE_DIR}/README.md ${PROJECT_BINARY_DIR})
+# What docs/gpu-estimates.md says is what its script makes.
+pawl_script(gpu_estimates 20 ${PAWL_PYTHON} ${PROJECT_SOURCE_DIR}/tests/bench/gpu_estimates.py ${PROJECT_SOURCE_DIR}/docs/gpu-estimates.md)
 pawl_script(quickstart_texts 60 ${PAWL_PYTHON} ${PROJECT_SOURCE_DIR}/tests/quickstart_texts.py)
 pawl_script(quickstart_dictionary 60 ${PAWL_PYTHON} ${PROJECT_SOURCE_DIR}/tests/quickstart_dictionary.py)
 # Each configs/recipes/*.yaml resolves and plans.
