@@ -78,8 +78,11 @@ static pawl_status print_tokens(const pawl_tokenizer *t, const tokens *k, int64_
         pawl_status s = pawl_decode(t, k->ids + first, next - first, 0, &text);
         if (s == PAWL_OK) s = pawl_text_status(&text);
         const int marked = k->trained[first];
-        if (s == PAWL_OK && text.bytes)
-            printf("%s%.*s%s", marked ? m->trained : "", (int)text.bytes, text.data, marked ? m->end : "");
+        if (s == PAWL_OK && text.bytes) {
+            printf("%s", marked ? m->trained : "");
+            pawl_print_text(text.data, text.bytes);
+            printf("%s", marked ? m->end : "");
+        }
         pawl_text_close(&text);
         PAWL_TRY(s);
     }
@@ -96,9 +99,10 @@ static pawl_status print_documents(const pawl_tokenizer *t, const json_t *row, c
     {
         const int64_t first = json_integer_value(json_object_get(document, "first")),
                       end = json_integer_value(json_object_get(document, "end"));
+        char source[1024];
         printf("%s== %s, %s: positions %lld to %lld, %lld trained%s\n", m.header,
                json_string_value(json_object_get(document, "domain")),
-               json_string_value(json_object_get(document, "source")), (long long)first, (long long)end - 1,
+               pawl_shown(json_string_value(json_object_get(document, "source")), source, sizeof source), (long long)first, (long long)end - 1,
                (long long)json_integer_value(json_object_get(document, "trained")), m.header_end);
         PAWL_TRY(print_tokens(t, k, first, end, &m));
     }
@@ -139,7 +143,7 @@ static pawl_status report(const pawl_opened *o, const request *r)
     }
     pawl_data_report(o->data, &text);
     const pawl_status s = pawl_text_status(&text);
-    if (s == PAWL_OK && text.data) fputs(text.data, stdout);
+    if (s == PAWL_OK && text.data) pawl_print_text(text.data, text.bytes);
     pawl_text_close(&text);
     return s;
 }

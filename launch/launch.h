@@ -52,6 +52,13 @@ PAWL_MUST pawl_status pawl_option_f64(const pawl_command *c, const pawl_args *a,
 PAWL_MUST pawl_status pawl_option_size(const pawl_command *c, const pawl_args *a, int row, double *out);
 /* Prints one JSON document, indented, and releases it. */
 PAWL_MUST pawl_status pawl_print_json(json_t *value);
+/* Somebody else's text on stdout. Lines and tabs are as they are; what else would steer a terminal, or turn its writing round, is its number:
+ * \u001b. text is followed by a NUL. */
+void pawl_print_text(const char *text, size_t bytes);
+/* The same of what belongs into one line, a name say: such characters, and ends of lines, are '?'. */
+void pawl_print_line(const char *text);
+/* As much of that as there is room for; returns room. */
+const char *pawl_shown(const char *text, char *room, size_t bytes);
 
 /* Answers each line of standard input, a JSON value (flags: jansson's, for its reading), with a line of standard output.
  * Errors: the answer's, as stdin:LINE; EIO. */

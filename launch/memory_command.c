@@ -18,16 +18,10 @@ static long long number_of(const json_t *object, const char *key)
     return (long long)json_integer_value(json_object_get(object, key));
 }
 
-/* A file's name may hold anything but a slash: what would break the line, or steer the terminal, is a '?'. */
-static void print_name(const char *name)
-{
-    for (int n; *name; name += n ? n : 1) putchar((n = pawl_unprintable(name)) ? '?' : *name);
-}
-
 /* "file.jsonl:12" */
 static void print_place(const json_t *row)
 {
-    print_name(text_of(row, "source"));
+    pawl_print_line(text_of(row, "source"));
     if (number_of(row, "line") > 0) printf(":%lld", number_of(row, "line"));
 }
 
@@ -41,8 +35,9 @@ static pawl_status list(const pawl_args *a)
     if (a->option[JSON]) return pawl_print_json(rows);
     printf("%6s  %-16s %7s %7s %4s  %-32s %5s  %-12s %s\n", "row", "domain", "tokens", "trained", "docs", "document", "chunk", "licence", "source");
     json_array_foreach(rows, i, row) {
+        char licence[64];
         printf("%6lld  %-16s %7lld %7lld %4lld  %-32s %5lld  %-12s ", number_of(row, "row"), text_of(row, "domain"), number_of(row, "tokens"),
-               number_of(row, "trained"), number_of(row, "segments"), text_of(row, "document"), number_of(row, "chunk"), text_of(row, "license"));
+               number_of(row, "trained"), number_of(row, "segments"), text_of(row, "document"), number_of(row, "chunk"), pawl_shown(text_of(row, "license"), licence, sizeof licence));
         print_place(row);
         printf("\n");
     }
@@ -56,7 +51,10 @@ static void print_licenses(const json_t *all)
 {
     const json_t *license;
     size_t i;
-    json_array_foreach(all, i, license) printf("%s%s", i ? ", " : "  ", json_string_value(license));
+    json_array_foreach(all, i, license) {
+        printf("%s", i ? ", " : "  ");
+        pawl_print_line(json_string_value(license));
+    }
 }
 
 static pawl_status stats(const pawl_args *a)
@@ -76,10 +74,11 @@ static pawl_status stats(const pawl_args *a)
     }
     json_array_foreach(json_object_get(all, "sources"), i, item) {
         printf("%s%-24s %s  ", i ? "" : "\n", text_of(item, "domain"), text_of(item, "sha256"));
-        print_name(text_of(item, "name"));
-        printf(", %lld segments%s, licence %s\n", number_of(item, "segments"),
-               json_is_true(json_object_get(item, "generated")) ? " that a model wrote" : "",
-               text_of(item, "license")[0] ? text_of(item, "license") : "not stated");
+        pawl_print_line(text_of(item, "name"));
+        printf(", %lld segments%s, licence ", number_of(item, "segments"),
+               json_is_true(json_object_get(item, "generated")) ? " that a model wrote" : "");
+        pawl_print_line(text_of(item, "license")[0] ? text_of(item, "license") : "not stated");
+        printf("\n");
     }
     json_decref(all);
     return PAWL_OK;
@@ -132,10 +131,14 @@ static pawl_status show(const pawl_command *command, const pawl_args *a)
     printf("row %lld of %s, key %s, %lld tokens (%lld trained)\n", number_of(row, "row"), text_of(row, "domain"), text_of(row, "key"),
            number_of(row, "tokens"), number_of(row, "trained"));
     json_array_foreach(json_object_get(row, "documents"), i, document) {
-        printf("\ndocument %s, chunk %lld, tokens %lld to %lld, licence %s, ", text_of(document, "document"), number_of(document, "chunk"),
-               number_of(document, "first"), number_of(document, "end"), text_of(document, "license")[0] ? text_of(document, "license") : "not stated");
+        printf("\ndocument %s, chunk %lld, tokens %lld to %lld, licence ", text_of(document, "document"), number_of(document, "chunk"),
+               number_of(document, "first"), number_of(document, "end"));
+        pawl_print_line(text_of(document, "license")[0] ? text_of(document, "license") : "not stated");
+        printf(", ");
         print_place(document);
-        printf("\n%s\n", text_of(document, "text"));
+        printf("\n");
+        pawl_print_text(text_of(document, "text"), strlen(text_of(document, "text")));
+        printf("\n");
     }
     json_decref(row);
     return s;

@@ -96,7 +96,7 @@ check(status == 20 and "gigabyte.jsonl:2:1: error: a line of more than 64 MiB" i
 os.remove(path("gigabyte.jsonl"))
 
 # ---- labels, against the rendered text ----
-asked = [("Add.", "2 and 3", "5"), ("Say é.", "", "é é"), ("Nothing.", "x", "")]
+asked = [("Add\x1b[2J.", "2 and 3", "5"), ("Say é\x1b[2J.", "", "é é"), ("Nothing\x1b[2J.", "x", "")]
 write("asked.jsonl", "".join(json.dumps(dict(instruction=i, input=n, output=o)) + "\n" for i, n, o in asked))
 y = yaml([dict(path=path("asked.jsonl"), domain="asked", type="alpaca")], sequence_len=128, sample_packing="true", excess_length_strategy="split")
 trained = {}
@@ -113,6 +113,8 @@ for n in range(20):
 check(trained == {f"asked.jsonl:{i + 1}": {o.encode()} for i, (_, _, o) in enumerate(asked)}, f"answers are trained, and nothing else: {trained}")
 status, out, _ = run(0, "data", "show", y, "--row", "0")
 check(status == 0 and "{+" in out and "== asked, asked.jsonl:" in out, "for people: what is trained is marked")
+told = "".join(run(0, "data", "show", y, "--row", str(n))[1] for n in range(len(asked)))
+check("\x1b" not in told and "\\u001b[2J" in told, "a text does not steer the terminal that it is shown on")
 for more, said in ((["--part", "held_out"], "0 rows are held out"), (["--part", "x"], "expected train, held_out or choices"), (["--row", "-1"], "--row")):
     status, _, err = run(0, "data", "show", y, *more)
     check(status == 10 and said in err, f"pawl data show {' '.join(more)}: {err.strip()}")

@@ -1,12 +1,13 @@
 """The replay memory of whole runs: the same for any number of ranks and either storage, through a stop and a resume at another
 count, kept by a run that continues; listed, counted, and forgotten from."""
-import shutil, signal
+import signal
 from e2e import *
 
 where = folder()
 TEXTS = {"prose": os.path.join(SOURCE, "docs"), "law": os.path.join(where, "law"), "code": os.path.join(SOURCE, "comm")}
 os.mkdir(TEXTS["law"])
-shutil.copy(os.path.join(SOURCE, "LICENSE"), os.path.join(TEXTS["law"], "a\x1b[31mb\n\u202ec.txt"))  # a name that would steer a terminal
+with open(os.path.join(SOURCE, "LICENSE")) as f, open(os.path.join(TEXTS["law"], "a\x1b[31mb\n\u202ec.txt"), "w") as to:
+    to.write(f.read().replace("the ", "\x1b[1mthe "))  # a name, and words, that would steer a terminal
 
 
 def stage(name, steps, **more):
@@ -61,6 +62,8 @@ told = run(0, "memory", "list", os.path.join(where, "one"))[1]
 check(len(told.splitlines()) == 41 and "a?[31mb??c.txt" in told and "\x1b" not in told + run(0, "memory", "stats", os.path.join(where, "one"))[1], "a line a row, whatever a file is named")
 shown = pawl_json("memory", "show", os.path.join(where, "one"), "--row", "39")
 check(len(shown["ids"]) == shown["tokens"] and shown["documents"][-1]["end"] == shown["tokens"] and "text" in shown["documents"][0], "a row is shown with its text")
+law = [run(0, "memory", "show", os.path.join(where, "one"), "--row", str(r["row"]))[1] for r in listed if r["domain"] == "law"]
+check("\x1b" not in "".join(law) and "\\u001b[1m" in "".join(law), "and for people without what would steer their terminal")
 
 # Stopped in the second and in the third stage, each time gone on with other ranks.
 yaml, out = write("stopped", STAGES, save_steps=4), os.path.join(where, "stopped")
