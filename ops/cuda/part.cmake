@@ -17,5 +17,10 @@ if(PAWL_CUDA)
   target_compile_options(pawl_cuda PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:${nvcc_flags}>")
   set_target_properties(pawl_cuda PROPERTIES C_VISIBILITY_PRESET hidden CUDA_VISIBILITY_PRESET hidden POSITION_INDEPENDENT_CODE ON
     INSTALL_RPATH_USE_LINK_PATH ON)
+  # NCCL and cuDNN, which are loaded by name, lie where CUDA's libraries do, and the loader need not know of that place.
+  foreach(target pawl pawl_cuda)
+    set_property(TARGET ${target} APPEND PROPERTY BUILD_RPATH ${CUDAToolkit_LIBRARY_DIR} /usr/local/cuda/lib64)
+    set_property(TARGET ${target} APPEND PROPERTY INSTALL_RPATH ${CUDAToolkit_LIBRARY_DIR} /usr/local/cuda/lib64)
+  endforeach()
   install(TARGETS pawl_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/pawl)
 endif()
