@@ -43,6 +43,7 @@ typedef struct pawl_ops {
     pawl_status (*upload)(pawl_device *d, void *to_device, const void *from_host, size_t bytes);
     pawl_status (*download)(pawl_device *d, void *to_host, const void *from_device, size_t bytes);
     void *(*stream)(pawl_device *d);
+    pawl_status (*wait)(pawl_device *d); /* until all that was asked for is done: where ops are timed */
     const pawl_aside *aside; /* NULL: the device works while the host calls it, and in that order */
     /* Between the two, ops may wait and be issued together, in their order: at the end, or before anything else is. */
     pawl_status (*block_begin)(pawl_device *d);

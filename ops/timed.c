@@ -3,7 +3,8 @@
  * One row an op: what it is called with, the letters of its shape, and what one call has to do. FLOPs count an addition, a
  * multiplication, a division, a root, a comparison and an exponential as one each; bytes count every operand once for
  * being read and once for being written, wherever caches keep it. So both are of shapes alone, but for attention, which
- * is over documents, and the head, which is over trained positions (where the host can read those). */
+ * is over documents, and the head, which is over trained positions (where the host can read those). A device that gets on by itself is
+ * waited for behind each op: a span is then the op's own time and what a launch costs, and nothing of others runs beside it. */
 #include "core/batch.h"
 #include "core/span.h"
 #include "ops/checks.h"
@@ -83,7 +84,8 @@ static double products_of(const pawl_head *h)
         pawl_span_work work = {.flops = (double)(flops_), .bytes = (bytes_), .letters = letters_, .shape = {BARE values}}; \
         work.ideal_seconds = seconds_at_best(work.flops, work.bytes, (dtype));                              \
         const int span = pawl_span_here ? pawl_span_enter_(#op, PAWL_SPAN_OP, &work) : -1;                  \
-        const pawl_status status = d->under->op args;                                                       \
+        pawl_status status = d->under->op args;                                                             \
+        if (status == PAWL_OK && span >= 0) status = d->under->wait(d);                                     \
         pawl_span_end(span);                                                                                \
         return status;                                                                                      \
     }

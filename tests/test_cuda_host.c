@@ -1,5 +1,6 @@
 /* Runs: cmocka */
 /* The host side of the CUDA backend, on stand-ins for NVIDIA's libraries: memory, what goes up and down, products. */
+#include <dlfcn.h>
 #include <math.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -13,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "core/span.h"
 #include "ops/backend.h"
 
 static const pawl_cuda_place standin = {.library = PAWL_STANDIN};
@@ -153,6 +155,39 @@ static void a_gpu_that_breaks_is_told_of(void **state)
     assert_int_equal(waitpid(child, &how, 0), child);
     assert_true(WIFEXITED(how));
     assert_int_equal(WEXITSTATUS(how), 0);
+}
+
+/* While spans are recorded an op is through when it returns: that is how long it took. Else the host goes ahead. */
+static void a_timed_op_is_waited_for(void **state)
+{
+    static const pawl_rates rates = {.f32_flops = 1, .bf16_flops = 1, .bytes = 1};
+    float x[4] = {1, 2, 3, 4};
+    void *block;
+    pawl_spans *spans;
+    int idle = 0;
+    pawl_device *d = open_device();
+    int (*is_idle)(void) = (int (*)(void))dlsym(dlopen(PAWL_STANDIN, RTLD_NOW), "standin_is_idle");
+    (void)state;
+    assert_non_null(is_idle);
+    done(pawl_device_take(d, PAWL_ON_DEVICE, sizeof x, "a test", &block));
+    done(pawl_upload(d, block, x, sizeof x));
+    const pawl_tensor t = {.data = block, .ndim = 1, .dim = {4}};
+    for (int i = 0; i < 20; i++) {
+        done(pawl_scale(d, t, 1));
+        idle += is_idle();
+    }
+    assert_true(idle < 20);
+    done(pawl_spans_open(1, &spans));
+    pawl_device_time(d, &rates);
+    pawl_spans_record(spans);
+    for (int i = 0; i < 20; i++) {
+        done(pawl_scale(d, t, 1));
+        assert_true(is_idle());
+    }
+    pawl_spans_close(spans);
+    pawl_device_time(d, NULL);
+    pawl_device_give(d, PAWL_ON_DEVICE, block, sizeof x);
+    pawl_device_close(d);
 }
 
 /* ---- products against sums in double precision ---- */
@@ -347,6 +382,7 @@ int main(void)
         cmocka_unit_test(it_is_found_and_says_what_it_is),
         cmocka_unit_test(every_entry_of_the_table_is_there),
         cmocka_unit_test(what_goes_up_comes_down),
+        cmocka_unit_test(a_timed_op_is_waited_for),
         cmocka_unit_test(a_gpu_that_breaks_is_told_of),
         cmocka_unit_test(a_host_that_touches_the_devices_memory_dies),
         cmocka_unit_test(products_are_those_of_the_definition),

@@ -126,7 +126,7 @@ static void *stream_cpu(pawl_device *d)
     return NULL;
 }
 
-static pawl_status block_cpu(pawl_device *d)
+static pawl_status nothing_cpu(pawl_device *d)
 {
     (void)d;
     return PAWL_OK;
@@ -170,8 +170,9 @@ static const pawl_ops cpu_ops = {
     .upload = copy_bytes_cpu,
     .download = copy_bytes_cpu,
     .stream = stream_cpu,
-    .block_begin = block_cpu,
-    .block_end = block_cpu,
+    .wait = nothing_cpu,
+    .block_begin = nothing_cpu,
+    .block_end = nothing_cpu,
     .graphs = graphs_cpu,
     .parallel = parallel_cpu,
     .linear = linear_cpu,

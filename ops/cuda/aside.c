@@ -99,4 +99,9 @@ void pawl_cuda_settle(pawl_cuda *c)
     (void)cudaDeviceSynchronize();
 }
 
+pawl_status wait_cuda(pawl_device *d)
+{
+    return settle_stream(pawl_cuda_of(d), pawl_stream_of(d));
+}
+
 const pawl_aside pawl_cuda_aside = {.begin = begin_aside, .end = end_aside, .await = await_mark, .ask = set_ask};

@@ -80,6 +80,7 @@ void pawl_cuda_aside_close(pawl_cuda *c);
  * that is given back: whatever comes of it nothing is using it afterwards. */
 PAWL_MUST pawl_status pawl_cuda_await(pawl_cuda *c, cudaEvent_t e);
 void pawl_cuda_settle(pawl_cuda *c);
+pawl_status wait_cuda(pawl_device *d);
 
 /* memory.c */
 PAWL_MUST pawl_status pawl_staging_open(pawl_staging *s);

@@ -120,6 +120,7 @@ const pawl_ops pawl_cuda_ops = {
     .upload = upload_cuda,
     .download = download_cuda,
     .stream = stream_cuda,
+    .wait = wait_cuda,
     .aside = &pawl_cuda_aside,
     .block_begin = block_begin_cuda,
     .block_end = block_end_cuda,

@@ -194,6 +194,12 @@ static pawl_status block_begin_recorded(pawl_device *d)
     return pawl_graphs_issue(pawl_cuda_of(d));
 }
 
+static pawl_status wait_recorded(pawl_device *d)
+{
+    PAWL_TRY(pawl_graphs_issue(pawl_cuda_of(d)));
+    return wait_cuda(d);
+}
+
 static pawl_status block_end_recorded(pawl_device *d)
 {
     d->ops = &pawl_cuda_ops;
@@ -240,7 +246,7 @@ const pawl_ops pawl_recording_ops = {
     .block_end = block_end_recorded,
 #define ROW(op) .op = op##_recorded,
     /* clang-format off */
-    ROW(reserve) ROW(gemm_rate) ROW(memory_rate) ROW(take) ROW(give) ROW(upload) ROW(download) ROW(stream) ROW(graphs) ROW(tune) ROW(choose)
+    ROW(reserve) ROW(gemm_rate) ROW(memory_rate) ROW(take) ROW(give) ROW(upload) ROW(download) ROW(stream) ROW(wait) ROW(graphs) ROW(tune) ROW(choose)
     ROW(linear) ROW(linear_dx) ROW(linear_dw) ROW(dropout) ROW(add_noise) ROW(low_rank_norms) ROW(scale_columns) ROW(add_columns)
     ROW(column_dots) ROW(embedding) ROW(embedding_dw) ROW(rmsnorm) ROW(rmsnorm_backward) ROW(layernorm) ROW(layernorm_backward)
     ROW(head_norm) ROW(head_norm_backward) ROW(rope) ROW(attention) ROW(attention_backward) ROW(attention_cached) ROW(swiglu)

@@ -76,6 +76,11 @@ static void *stream_behind(pawl_device *d)
     return NULL;
 }
 
+static pawl_status wait_behind(pawl_device *d)
+{
+    return behind_of(d)->ops->wait(behind_of(d));
+}
+
 static pawl_status block_begin_behind(pawl_device *d)
 {
     return pawl_device_block_begin(behind_of(d));
@@ -310,7 +315,7 @@ static const pawl_ops all_ops = {
     .name = "in front", .close = close_behind, .own = own_behind, .memory = memory_behind, .scratch_bytes = scratch_bytes_behind, .reserve = reserve_behind, .threads = threads_behind,
     .describe = describe_behind, .gemm_rate = gemm_rate_behind, .memory_rate = memory_rate_behind, .tune = tune_behind,
     .algorithms = algorithms_behind, .choose = choose_behind,
-    .stream = stream_behind, .block_begin = block_begin_behind, .block_end = block_end_behind, .graphs = graphs_behind,
+    .stream = stream_behind, .wait = wait_behind, .block_begin = block_begin_behind, .block_end = block_end_behind, .graphs = graphs_behind,
     .parallel = parallel_behind,
 #define OP(op) .op = op##_behind,
     OP(linear) OP(linear_dx) OP(linear_dw) OP(dropout) OP(add_noise) OP(low_rank_norms) OP(scale_columns) OP(add_columns) OP(column_dots)
