@@ -233,6 +233,9 @@ static void ask_recorded(pawl_device *d, pawl_status (*ask)(void *self), void *s
 static const pawl_aside recording_aside = {
     .begin = aside_begin_recorded, .end = aside_end_recorded, .await = aside_await_recorded, .ask = ask_recorded};
 
+enum { ENTRIES = 73 };
+_Static_assert(sizeof(pawl_ops) == ENTRIES * sizeof(void (*)(void)), "an entry came or went: so does its row below (RECORD or BEHIND)");
+
 const pawl_ops pawl_recording_ops = {
     .name = "cuda",
     .close = close_cuda,
@@ -240,6 +243,8 @@ const pawl_ops pawl_recording_ops = {
     .threads = threads_cuda,
     .describe = describe_cuda,
     .algorithms = algorithms_cuda,
+    .own = own_cuda,
+    .memory = memory_cuda,
     .parallel = parallel_cuda,
     .aside = &recording_aside,
     .block_begin = block_begin_recorded,
