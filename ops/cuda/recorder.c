@@ -74,6 +74,8 @@
         return pawl_cuda_ops.op(d EACH(ARGUMENT, __VA_ARGS__));                           \
     }
 
+_Static_assert(sizeof(pawl_attend) == 64 && sizeof(pawl_coded) == 40, "a member that came has to be kept below, or two calls that differ are one");
+
 static void keep_attend(const pawl_attend *from, pawl_attend *to)
 {
     to->rows = from->rows, to->tokens = from->tokens;

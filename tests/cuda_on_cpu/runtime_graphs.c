@@ -61,8 +61,10 @@ static void let_go(const struct CUgraph_st *g)
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t s, enum cudaStreamCaptureMode mode)
 {
-    cudaError_t code = cudaErrorStreamCaptureUnsupported;
+    cudaError_t code = standin_at_hand();
     (void)mode;
+    if (code != cudaSuccess) return code;
+    code = cudaErrorStreamCaptureUnsupported;
     pthread_mutex_lock(&standin_lock);
     if (s && !capturing) {
         graph = calloc(1, sizeof *graph);
@@ -73,13 +75,13 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t s, enum cudaStreamCaptureMode mo
         code = cudaSuccess;
     }
     pthread_mutex_unlock(&standin_lock);
-    return code;
+    return standin_said(code);
 }
 
 cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t *out)
 {
     *out = NULL;
-    if (!is_mine() || s != capturing) return cudaErrorStreamCaptureUnmatched;
+    if (!is_mine() || s != capturing) return standin_said(cudaErrorStreamCaptureUnmatched);
     pthread_mutex_lock(&standin_lock);
     const cudaGraph_t made = graph;
     const int whole = !spoiled && !getenv("PAWL_STANDIN_CAPTURE_FAILS");
@@ -88,7 +90,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t *out)
     if (whole) *out = made;
     pthread_mutex_unlock(&standin_lock);
     if (!whole) cudaGraphDestroy(made);
-    return whole ? cudaSuccess : cudaErrorStreamCaptureInvalidated;
+    return standin_said(whole ? cudaSuccess : cudaErrorStreamCaptureInvalidated);
 }
 
 cudaError_t cudaGraphDestroy(cudaGraph_t g)
@@ -100,7 +102,7 @@ cudaError_t cudaGraphDestroy(cudaGraph_t g)
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t g, unsigned long long flags)
 {
-    if (flags || standin_spoils_capture(NULL)) return cudaErrorInvalidValue;
+    if (flags || standin_spoils_capture(NULL)) return standin_said(cudaErrorInvalidValue);
     *out = calloc(1, sizeof **out);
     if (!*out) return cudaErrorMemoryAllocation;
     pthread_mutex_lock(&standin_lock);
@@ -112,12 +114,14 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t g, unsigned l
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t g, cudaStream_t s)
 {
+    const cudaError_t now = standin_at_hand();
+    if (now != cudaSuccess) return now;
     pthread_mutex_lock(&standin_lock);
     const int refused = standin_spoils_capture(s);
     for (int i = 0; i < g->of.count && !refused; i++) standin_put_work(s, g->of.list[i]);
     launches += !refused;
     pthread_mutex_unlock(&standin_lock);
-    return refused ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
+    return standin_said(refused ? cudaErrorStreamCaptureUnsupported : cudaSuccess);
 }
 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t g)

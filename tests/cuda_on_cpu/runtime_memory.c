@@ -152,7 +152,7 @@ cudaError_t cudaMalloc(void **out, size_t bytes)
 {
     const cudaError_t now = standin_at_hand();
     if (now != cudaSuccess) return now;
-    if (standin_spoils_capture(NULL)) return cudaErrorStreamCaptureUnsupported;
+    if (standin_spoils_capture(NULL)) return standin_said(cudaErrorStreamCaptureUnsupported);
     pthread_mutex_lock(&standin_lock);
     pool_open(&device, standin_device_bytes(), PROT_NONE);
     char *at = pool_take(&device, bytes);
@@ -172,7 +172,7 @@ cudaError_t cudaFree(void *at)
     const cudaError_t now = standin_at_hand();
     if (now != cudaSuccess) return now;
     if (!at) return cudaSuccess;
-    if (standin_spoils_capture(NULL)) return cudaErrorStreamCaptureUnsupported;
+    if (standin_spoils_capture(NULL)) return standin_said(cudaErrorStreamCaptureUnsupported);
     pthread_mutex_lock(&standin_lock);
     standin_drain_all();
     const int found = pool_give(&device, at);
@@ -184,7 +184,7 @@ cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned flags)
 {
     const cudaError_t now = standin_at_hand();
     if (now != cudaSuccess) return now;
-    if (standin_spoils_capture(NULL)) return cudaErrorStreamCaptureUnsupported;
+    if (standin_spoils_capture(NULL)) return standin_said(cudaErrorStreamCaptureUnsupported);
     (void)flags;
     pthread_mutex_lock(&standin_lock);
     pool_open(&pinned, PINNED_BYTES, PROT_READ | PROT_WRITE);
@@ -198,7 +198,7 @@ cudaError_t cudaFreeHost(void *at)
     const cudaError_t now = standin_at_hand();
     if (now != cudaSuccess) return now;
     if (!at) return cudaSuccess;
-    if (standin_spoils_capture(NULL)) return cudaErrorStreamCaptureUnsupported;
+    if (standin_spoils_capture(NULL)) return standin_said(cudaErrorStreamCaptureUnsupported);
     pthread_mutex_lock(&standin_lock);
     standin_drain_all();
     const int found = pool_give(&pinned, at);

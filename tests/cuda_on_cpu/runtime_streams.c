@@ -279,7 +279,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t s)
     const cudaError_t now = standin_at_hand();
     if (now != cudaSuccess) return now;
     if (!is_stream(s)) return standin_said(cudaErrorInvalidResourceHandle);
-    if (standin_spoils_capture(s)) return cudaErrorStreamCaptureUnsupported;
+    if (standin_spoils_capture(s)) return standin_said(cudaErrorStreamCaptureUnsupported);
     pthread_mutex_lock(&standin_lock);
     drain(of(s));
     pthread_mutex_unlock(&standin_lock);
@@ -297,7 +297,7 @@ cudaError_t cudaStreamQuery(cudaStream_t s)
     const cudaError_t now = standin_at_hand();
     if (now != cudaSuccess) return now;
     if (!is_stream(s)) return standin_said(cudaErrorInvalidResourceHandle);
-    if (standin_spoils_capture(s)) return cudaErrorStreamCaptureUnsupported;
+    if (standin_spoils_capture(s)) return standin_said(cudaErrorStreamCaptureUnsupported);
     pthread_mutex_lock(&standin_lock);
     standin_open();
     for (uint32_t n = 1 + standin_roll(8); n > 0 && run_one(); n--)
@@ -320,7 +320,7 @@ cudaError_t cudaDeviceSynchronize(void)
 {
     const cudaError_t now = standin_at_hand();
     if (now != cudaSuccess) return now;
-    if (standin_spoils_capture(NULL)) return cudaErrorStreamCaptureUnsupported;
+    if (standin_spoils_capture(NULL)) return standin_said(cudaErrorStreamCaptureUnsupported);
     pthread_mutex_lock(&standin_lock);
     standin_drain_all();
     pthread_mutex_unlock(&standin_lock);
@@ -355,7 +355,7 @@ cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s)
     const cudaError_t now = standin_at_hand();
     if (now != cudaSuccess) return now;
     if (!is_event(e) || !is_stream(s)) return standin_said(cudaErrorInvalidResourceHandle);
-    if (standin_spoils_capture(s)) return cudaErrorStreamCaptureUnsupported;
+    if (standin_spoils_capture(s)) return standin_said(cudaErrorStreamCaptureUnsupported);
     pthread_mutex_lock(&standin_lock);
     operation *o = new_operation();
     o->records = e;
@@ -382,7 +382,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned flags)
     if (now != cudaSuccess) return now;
     if (!is_event(e) || !is_stream(s)) return standin_said(cudaErrorInvalidResourceHandle);
     (void)flags;
-    if (standin_spoils_capture(s)) return cudaErrorStreamCaptureIsolation;
+    if (standin_spoils_capture(s)) return standin_said(cudaErrorStreamCaptureIsolation);
     if (++waits == dropped) return cudaSuccess;
     pthread_mutex_lock(&standin_lock);
     operation *o = new_operation();
@@ -398,7 +398,7 @@ cudaError_t cudaEventQuery(cudaEvent_t e)
     const cudaError_t now = standin_at_hand();
     if (now != cudaSuccess) return now;
     if (!is_event(e)) return standin_said(cudaErrorInvalidResourceHandle);
-    if (standin_spoils_capture(NULL)) return cudaErrorStreamCaptureUnsupported;
+    if (standin_spoils_capture(NULL)) return standin_said(cudaErrorStreamCaptureUnsupported);
     pthread_mutex_lock(&standin_lock);
     if (e->done < e->recorded) {
         standin_open();
@@ -415,7 +415,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t e)
     const cudaError_t now = standin_at_hand();
     if (now != cudaSuccess) return now;
     if (!is_event(e)) return standin_said(cudaErrorInvalidResourceHandle);
-    if (standin_spoils_capture(NULL)) return cudaErrorStreamCaptureUnsupported;
+    if (standin_spoils_capture(NULL)) return standin_said(cudaErrorStreamCaptureUnsupported);
     pthread_mutex_lock(&standin_lock);
     if (e->done < e->recorded) {
         standin_open();

@@ -113,6 +113,99 @@ static void a_thread_has_to_say_which_gpu_it_means(void **state)
     assert_int_equal(answer, cudaErrorNoDevice);
 }
 
+/* ---- captures ---- */
+
+static float *zeroed(cudaStream_t s)
+{
+    void *block;
+    assert_int_equal(cudaMalloc(&block, NUMBERS * sizeof(float)), cudaSuccess);
+    pawl_cuda_zero(s, block, NUMBERS);
+    return block;
+}
+
+static float first_of(cudaStream_t s, const float *block)
+{
+    void *here;
+    assert_int_equal(cudaHostAlloc(&here, sizeof(float), cudaHostAllocDefault), cudaSuccess);
+    assert_int_equal(cudaMemcpyAsync(here, block, sizeof(float), cudaMemcpyDeviceToHost, s), cudaSuccess);
+    assert_int_equal(cudaStreamSynchronize(s), cudaSuccess);
+    const float x = *(float *)here;
+    assert_int_equal(cudaFreeHost(here), cudaSuccess);
+    return x;
+}
+
+/* Nothing is done while it is captured; then all of it, as often as it is launched, after the graph it was made from is gone. */
+static void what_is_captured_runs_when_it_is_launched(void **state)
+{
+    cudaStream_t s = new_stream();
+    float *a = zeroed(s), *b = zeroed(s);
+    cudaGraph_t graph;
+    cudaGraphExec_t exec;
+    (void)state;
+    assert_int_equal(cudaMemsetAsync(b, 0x3f, NUMBERS * sizeof *b, s), cudaSuccess);
+    const float each = first_of(s, b);
+    assert_int_equal(cudaStreamBeginCapture(s, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+    pawl_cuda_add(s, a, b, NUMBERS);
+    pawl_cuda_add(s, a, b, NUMBERS);
+    assert_int_equal(cudaStreamEndCapture(s, &graph), cudaSuccess);
+    assert_int_equal(cudaGraphInstantiate(&exec, graph, 0), cudaSuccess);
+    assert_int_equal(cudaGraphDestroy(graph), cudaSuccess);
+    assert_true(first_of(s, a) == 0);
+    for (int i = 0; i < 3; i++) assert_int_equal(cudaGraphLaunch(exec, s), cudaSuccess);
+    assert_int_equal(cudaGraphExecDestroy(exec), cudaSuccess); /* what was launched goes on */
+    assert_true(first_of(s, a) == 6 * each);
+    cudaFree(a), cudaFree(b), cudaStreamDestroy(s);
+}
+
+typedef cudaError_t (*spoiler)(cudaStream_t s, cudaEvent_t e);
+
+static cudaError_t waits(cudaStream_t s, cudaEvent_t e)
+{
+    (void)e;
+    return cudaStreamSynchronize(s);
+}
+
+static cudaError_t takes_memory(cudaStream_t s, cudaEvent_t e)
+{
+    void *block;
+    (void)s, (void)e;
+    return cudaMalloc(&block, 1);
+}
+
+static cudaError_t asks_an_event(cudaStream_t s, cudaEvent_t e)
+{
+    (void)s;
+    return cudaEventQuery(e);
+}
+
+static cudaError_t waits_for_what_is_outside(cudaStream_t s, cudaEvent_t e)
+{
+    return cudaStreamWaitEvent(s, e, 0);
+}
+
+static void what_a_capture_forbids_spoils_it(void **state)
+{
+    const spoiler all[] = {waits, takes_memory, asks_an_event, waits_for_what_is_outside};
+    cudaStream_t s = new_stream();
+    cudaEvent_t e = new_event(cudaEventDisableTiming);
+    float *a = zeroed(s);
+    (void)state;
+    assert_int_equal(cudaEventRecord(e, s), cudaSuccess);
+    assert_int_equal(cudaStreamSynchronize(s), cudaSuccess);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        cudaGraph_t graph;
+        assert_int_equal(cudaStreamBeginCapture(s, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+        pawl_cuda_zero(s, a, NUMBERS);
+        assert_int_not_equal(all[i](s, e), cudaSuccess);
+        assert_int_equal(cudaStreamEndCapture(s, &graph), cudaErrorStreamCaptureInvalidated);
+        assert_null(graph);
+        assert_int_equal(cudaStreamEndCapture(s, &graph), cudaErrorStreamCaptureUnmatched);
+        (void)cudaGetLastError();
+    }
+    assert_int_equal(cudaStreamSynchronize(s), cudaSuccess);
+    cudaFree(a), cudaEventDestroy(e), cudaStreamDestroy(s);
+}
+
 /* In a process of its own, for it stays so. */
 static int all_fails_when_the_gpu_is_broken(void)
 {
@@ -150,6 +243,8 @@ int main(void)
         cmocka_unit_test(only_events_with_times_have_them),
         cmocka_unit_test(an_error_is_the_last_one_until_somebody_asks),
         cmocka_unit_test(a_thread_has_to_say_which_gpu_it_means),
+        cmocka_unit_test(what_is_captured_runs_when_it_is_launched),
+        cmocka_unit_test(what_a_capture_forbids_spoils_it),
         cmocka_unit_test(a_gpu_that_breaks_stays_so),
     };
     return cmocka_run_group_tests(tests, on_gpu, NULL);
