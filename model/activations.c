@@ -52,6 +52,12 @@ static const struct buffer {
 };
 enum { BUFFERS = sizeof buffers / sizeof *buffers };
 
+/* act is not made again from z where a backend makes it of what z is rounded from. */
+static int own_level(const pawl_activations *x, const struct buffer *b)
+{
+    return x->fused && b->at == offsetof(pawl_kept, act) ? PAWL_RECOMPUTE_NORMS : b->own;
+}
+
 static int64_t columns(const pawl_model *m, width w)
 {
     const pawl_model_config *c = &m->config;
@@ -83,7 +89,7 @@ static void lay_out_kept(pawl_arena *a, const pawl_model *m, const pawl_activati
     const int level = level_of(x);
     for (int i = 0; i < BUFFERS; i++) {
         const struct buffer *b = &buffers[i];
-        if ((m->has & b->needs) != b->needs || m->has & b->lacks || (level <= b->own) != own) continue;
+        if ((m->has & b->needs) != b->needs || m->has & b->lacks || (level <= own_level(x, b)) != own) continue;
         if (one_input(level) && b->at == offsetof(pawl_kept, mlp_norm.in)) {
             k->mlp_norm.in = k->attention_norm.in;
             continue;
@@ -129,6 +135,11 @@ static void lay_out(const pawl_model *m, pawl_activations *x)
     }
 }
 
+int pawl_fuses(const pawl_model *m, const pawl_capacity *c)
+{
+    return c->fused_gelu && m->has & PAWL_UNGATED && pawl_activation_of(&m->config) == PAWL_GELU_TANH;
+}
+
 static pawl_activations sized(const pawl_model *m, const pawl_capacity *c)
 {
     return (pawl_activations){.arena = {.name = c->train ? "activations" : "evaluation"},
@@ -141,6 +152,7 @@ static pawl_activations sized(const pawl_model *m, const pawl_capacity *c)
                               .tokens = c->tokens,
                               .train = c->train,
                               .recompute = c->recompute,
+                              .fused = pawl_fuses(m, c),
                               .type = c->type};
 }
 

@@ -53,18 +53,32 @@ static pawl_status norm_heads_backward(const pass *p, int64_t l, const pawl_kept
                                    pass_put(p, PAWL_Q_NORM), dqkv, pass_grad(p, l, PAWL_K_NORM));
 }
 
-static pawl_status mlp_backward(const pass *p, int64_t l, const pawl_kept *k)
+/* dgate_up from dsum: through the last product, whose weights' gradient it makes, too, and the activation. */
+static pawl_status narrow_fused(const pass *p, int64_t l, const pawl_kept *k, pawl_tensor dsum, pawl_tensor dgate_up)
 {
-    const int64_t D = p->m->config.hidden_size, F = p->m->config.intermediate_size;
-    const pawl_tensor gate_up = pass_low(p, k->gate_up, pawl_up_width(p->m)), dact = pass_low(p, p->x->dnarrow, F),
-                      dgate_up = pass_low(p, p->x->dwide, pawl_up_width(p->m));
-    pawl_tensor dsum;
-    PAWL_TRY(dsum_for_products(p, &dsum));
+    const int64_t F = p->m->config.intermediate_size;
+    const pawl_tensor x = pass_low(p, k->act, F), z = pass_low(p, k->gate_up, F), room = pass_low(p, p->x->dnarrow, F);
+    PAWL_TRY(pawl_linear_activate_dx(p->d, PAWL_GELU_TANH, dsum, pass_matrix(p, l, PAWL_DOWN), z, room, dgate_up));
+    return pawl_linear_dw(p->d, dsum, x, pass_put(p, PAWL_DOWN), pass_grad(p, l, PAWL_DOWN), pass_grad(p, l, PAWL_DOWN_BIAS));
+}
+
+static pawl_status narrow(const pass *p, int64_t l, const pawl_kept *k, pawl_tensor dsum, pawl_tensor dgate_up)
+{
+    const pawl_tensor gate_up = pass_low(p, k->gate_up, pawl_up_width(p->m)), dact = pass_low(p, p->x->dnarrow, p->m->config.intermediate_size);
     PAWL_TRY(linear_backward(p, l, PAWL_DOWN, PAWL_DOWN_BIAS, dsum, dact));
     if (is_lowest(p, l, PAWL_DOWN)) return PAWL_OK;
-    PAWL_TRY(p->m->has & PAWL_UNGATED
-                 ? pawl_activate_backward(p->d, pawl_activation_of(&p->m->config), dact, gate_up, dgate_up)
-                 : pawl_swiglu_backward(p->d, dact, gate_up, dgate_up));
+    return p->m->has & PAWL_UNGATED ? pawl_activate_backward(p->d, pawl_activation_of(&p->m->config), dact, gate_up, dgate_up)
+                                    : pawl_swiglu_backward(p->d, dact, gate_up, dgate_up);
+}
+
+static pawl_status mlp_backward(const pass *p, int64_t l, const pawl_kept *k)
+{
+    const int64_t D = p->m->config.hidden_size;
+    const pawl_tensor dgate_up = pass_low(p, p->x->dwide, pawl_up_width(p->m));
+    pawl_tensor dsum;
+    PAWL_TRY(dsum_for_products(p, &dsum));
+    PAWL_TRY(pass_fused(p) ? narrow_fused(p, l, k, dsum, dgate_up) : narrow(p, l, k, dsum, dgate_up));
+    if (is_lowest(p, l, PAWL_DOWN)) return PAWL_OK;
     PAWL_TRY(linear_backward(p, l, PAWL_GATE, PAWL_GATE_BIAS, dgate_up, pass_view(p, p->x->dnorm, D)));
     if (is_lowest(p, l, PAWL_GATE)) return PAWL_OK;
     return norm_backward(p, l, PAWL_MLP_NORM, &k->mlp_norm);

@@ -131,6 +131,8 @@ unsigned pawl_family_options(const pawl_model_config *c);
 
 /* What hidden_act (resolved) stands for. */
 pawl_activation pawl_activation_of(const pawl_model_config *c);
+/* Whether passes over such slots compute the activation together with the products beside it. */
+int pawl_fuses(const pawl_model *m, const pawl_capacity *c);
 /* What attention scores of a layer are multiplied by. */
 float pawl_score_scale(const pawl_model_config *c, int64_t layer);
 
@@ -254,6 +256,7 @@ struct pawl_activations {
     int64_t positions, tokens; /* capacity: of the slot, of a row */
     int train;
     pawl_recompute recompute;
+    int fused;        /* pawl_linear_activate in place of a product and an activation; its results are then kept in every layer */
     pawl_dtype type;  /* of what products read and, but for the residual stream, write */
     int sets;         /* of rotary tables; 0 with learned positions */
     float *cos, *sin; /* [sets, tokens, K/2] */

@@ -62,6 +62,12 @@ pawl_put pass_put(const pass *p, pawl_slot s); /* for the gradient of a slot */
 /* A weight of a matrix product, as products of this pass read it. */
 pawl_tensor pass_matrix(const pass *p, int64_t layer, pawl_slot s);
 
+/* Whether activations are computed with the products beside them; those of an adapter come between. */
+static inline int pass_fused(const pass *p)
+{
+    return p->x->fused && !p->adapting.over;
+}
+
 /* Numbers of the pass's type: what products read and write. */
 static inline pawl_tensor pass_low(const pass *p, const void *data, int64_t cols)
 {

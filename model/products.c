@@ -7,7 +7,7 @@
 
 typedef struct arrays { /* of one group of products, in one block of the device's memory */
     pawl_arena arena;
-    pawl_tensor x, w, bias, y, dx, dw, low, a, b, da, db, targets, loss;
+    pawl_tensor x, w, bias, y, dx, dw, room, low, a, b, da, db, targets, loss;
 } arrays;
 
 typedef struct job {
@@ -17,6 +17,7 @@ typedef struct job {
     const pawl_capacity *of;
     pawl_device *d;
     int64_t N;
+    int fused;
 } job;
 
 static const pawl_tensor nothing = {.dtype = PAWL_F32};
@@ -97,6 +98,15 @@ static void lay_out_linear(const job *j, const void *what, arrays *r)
     r->low = take(&r->arena, low, j->N, O); /* dy */
     r->dx = take(&r->arena, l->dx_low ? low : PAWL_F32, j->N, I);
     r->dw = j->adapter ? nothing : take(&r->arena, PAWL_F32, O, I);
+    r->room = j->fused && l->w == PAWL_DOWN ? take(&r->arena, low, j->N, I) : nothing;
+}
+
+/* What an activation is computed with, forward and backward; other arrays than a pass's are in the places of aux and room. */
+static pawl_status run_fused(const job *j, const linear *l, const arrays *r)
+{
+    if (l->w == PAWL_GATE) return pawl_linear_activate(j->d, PAWL_GELU_TANH, r->x, r->w, r->bias, r->y, r->low);
+    if (l->w == PAWL_DOWN) return pawl_linear_activate_dx(j->d, PAWL_GELU_TANH, r->low, r->w, r->x, r->room, r->dx);
+    return PAWL_OK;
 }
 
 /* Coded weights are made numbers again a panel of rows at a time. */
@@ -112,6 +122,7 @@ static pawl_status run_linear(const job *j, const void *what, const arrays *r)
         PAWL_TRY(pawl_linear_part(j->d, r->x, w, bias, PAWL_SET, row, r->y));
         PAWL_TRY(pawl_linear_part_dx(j->d, r->low, row, w, row ? PAWL_ADD : PAWL_SET, r->dx));
     }
+    if (j->fused) PAWL_TRY(run_fused(j, l, r));
     if (!r->dw.data) return PAWL_OK;
     PAWL_TRY(pawl_linear_dw(j->d, r->low, r->x, PAWL_SET, r->dw, nothing));
     return pawl_linear_dw(j->d, r->low, r->x, PAWL_ADD, r->dw, nothing);
@@ -202,7 +213,7 @@ static pawl_status run_head(const job *j, const void *what, const arrays *r)
 pawl_status pawl_model_products(const pawl_model *m, const pawl_adapter *adapter, pawl_code code,
                                 const pawl_capacity *of)
 {
-    const job j = {m, adapter, code, of, of->device, of->rows * of->tokens};
+    const job j = {m, adapter, code, of, of->device, of->rows * of->tokens, pawl_fuses(m, of)};
     for (size_t i = 0; i < sizeof layers / sizeof *layers; i++) {
         PAWL_TRY(with_arrays(&j, &layers[i], lay_out_linear, run_linear));
         if (adapter) PAWL_TRY(additions(&j, &layers[i]));

@@ -93,6 +93,10 @@ typedef struct pawl_ops {
     pawl_status (*activate)(pawl_device *d, pawl_activation which, pawl_tensor x, pawl_tensor out);
     pawl_status (*activate_backward)(pawl_device *d, pawl_activation which, pawl_tensor dout, pawl_tensor x,
                                      pawl_tensor dx);
+    pawl_status (*linear_activate)(pawl_device *d, pawl_activation which, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_tensor z,
+                                   pawl_tensor out);
+    pawl_status (*linear_activate_dx)(pawl_device *d, pawl_activation which, pawl_tensor dy, pawl_tensor w, pawl_tensor z, pawl_tensor room,
+                                      pawl_tensor dz);
     pawl_status (*head_loss)(pawl_device *d, const pawl_head *h);
     pawl_status (*adamw)(pawl_device *d, void *w, const float *g, void *m, void *v, int64_t count,
                          const pawl_adamw_step *k);

@@ -415,6 +415,26 @@ pawl_status pawl_activate_backward(pawl_device *d, pawl_activation which, pawl_t
     return d->ops->activate_backward(d, which, dout, x, dx);
 }
 
+pawl_status pawl_linear_activate(pawl_device *d, pawl_activation which, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_tensor z, pawl_tensor out)
+{
+    PAWL_TRY(check_activation("linear_activate", which));
+    PAWL_TRY(check_matrix("linear_activate", "w", w));
+    const int64_t N = rows_of(x), F = rows_of(w), I = last_dim(w);
+    CHECK_ALL("linear_activate", EITHER(x, N, I), LIKE(w, x, F, I), LIKE(z, x, N, F), LIKE(out, x, N, F));
+    if (bias.data) CHECK_ALL("linear_activate", VECTOR(bias, F));
+    return d->ops->linear_activate(d, which, x, w, bias, z, out);
+}
+
+pawl_status pawl_linear_activate_dx(pawl_device *d, pawl_activation which, pawl_tensor dy, pawl_tensor w, pawl_tensor z, pawl_tensor room, pawl_tensor dz)
+{
+    PAWL_TRY(check_activation("linear_activate_dx", which));
+    PAWL_TRY(check_matrix("linear_activate_dx", "w", w));
+    const int64_t N = rows_of(dy), O = rows_of(w), F = last_dim(w);
+    CHECK_ALL("linear_activate_dx", EITHER(dy, N, O), LIKE(w, dy, O, F), LIKE(z, dy, N, F), LIKE(room, dy, N, F), LIKE(dz, dy, N, F));
+    PAWL_CHECK(room.data != dz.data && room.data != z.data, PAWL_EBUG, "linear_activate_dx: the room is another array");
+    return d->ops->linear_activate_dx(d, which, dy, w, z, room, dz);
+}
+
 pawl_status pawl_soft_check(const pawl_soft *s, const int32_t *targets, int64_t rows, int64_t tokens, int64_t vocab)
 {
     for (int64_t b = 0; b < rows; b++) {

@@ -317,6 +317,16 @@ PAWL_MUST pawl_status pawl_activate(pawl_device *d, pawl_activation which, pawl_
 PAWL_MUST pawl_status pawl_activate_backward(pawl_device *d, pawl_activation which, pawl_tensor dout, pawl_tensor x,
                                              pawl_tensor dx);
 
+/* The two around a linear layer, where a backend may do both at once: z = x w^T + bias, out = act(z). A backend that does takes act of the
+ * sums before z is rounded, so that in bf16 its numbers are not those of the two calls; the CPU's are.
+ *   lo x [N,I], w [F,I]   bias [F] or data NULL   lo z, out [N,F] */
+PAWL_MUST pawl_status pawl_linear_activate(pawl_device *d, pawl_activation which, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_tensor z,
+                                           pawl_tensor out);
+/* dz = (dy w) act'(z), dy being the gradient behind the next layer, whose weight is w.   lo dy [N,O], w [O,F], z, dz [N,F]
+ * room: lo [N,F], another array: what it holds afterwards is not defined. */
+PAWL_MUST pawl_status pawl_linear_activate_dx(pawl_device *d, pawl_activation which, pawl_tensor dy, pawl_tensor w, pawl_tensor z, pawl_tensor room,
+                                              pawl_tensor dz);
+
 /* Soft targets: k tokens of a teacher for each position, with their log-probabilities at a temperature T. The mass that these
  * leave is one bin more (ops/soft_rule.h): loss is T^2 KL(teacher || softmax(logits / T)) over k + 1 bins, or over k = V. */
 typedef struct pawl_soft {

@@ -161,6 +161,12 @@ ROW(activate, (pawl_device *d, pawl_activation which, pawl_tensor x, pawl_tensor
     (d, which, x, out), (N = rows_of(x), F = last_dim(x)), "NF", (N, F), 10 * N * F, size(x) + size(out), PAWL_F32)
 ROW(activate_backward, (pawl_device *d, pawl_activation which, pawl_tensor dout, pawl_tensor x, pawl_tensor dx),
     (d, which, dout, x, dx), (N = rows_of(x), F = last_dim(x)), "NF", (N, F), 15 * N * F, size(dout) + size(x) + size(dx), PAWL_F32)
+ROW(linear_activate, (pawl_device *d, pawl_activation which, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_tensor z, pawl_tensor out),
+    (d, which, x, w, bias, z, out), (N = rows_of(x), F = rows_of(w), I = last_dim(w)), "NFI", (N, F, I),
+    (2.0 * (double)I + 10) * (double)N * (double)F, size(x) + size(w) + size(bias) + size(z) + size(out), x.dtype)
+ROW(linear_activate_dx, (pawl_device *d, pawl_activation which, pawl_tensor dy, pawl_tensor w, pawl_tensor z, pawl_tensor room, pawl_tensor dz),
+    (d, which, dy, w, z, room, dz), (N = rows_of(dy), O = rows_of(w), F = last_dim(w)), "NOF", (N, O, F),
+    (2.0 * (double)O + 15) * (double)N * (double)F, size(dy) + size(w) + size(z) + size(dz), dy.dtype)
 ROW(head_loss, (pawl_device *d, const pawl_head *h),
     (d, h), (N = rows_of(h->hidden), V = rows_of(h->w), D = last_dim(h->w)), "NVD", (N, V, D),
     (2.0 * (double)D * products_of(h) + 4) * (double)trained_of(d, h) * (double)V,
@@ -213,7 +219,7 @@ ROW(copy, (pawl_device *d, float *to, const float *from, int64_t count), (d, to,
     X(linear) X(linear_dx) X(linear_dw) X(dropout) X(add_noise) X(low_rank_norms) X(scale_columns) X(add_columns) X(column_dots) X(embedding) \
     X(embedding_dw) X(rmsnorm) X(rmsnorm_backward) X(layernorm) X(layernorm_backward) X(head_norm) X(head_norm_backward) X(rope) \
     X(attention) X(attention_backward) X(attention_cached) X(swiglu) X(swiglu_backward) X(activate) X(activate_backward) \
-    X(head_loss) X(adamw) X(sgd) X(lion) X(adamw_8bit) X(adafactor) X(muon_momentum) X(mix) X(lerp) X(anchor) X(overlap_add) X(path) X(synapses) X(magnitudes) \
+    X(linear_activate) X(linear_activate_dx) X(head_loss) X(adamw) X(sgd) X(lion) X(adamw_8bit) X(adafactor) X(muon_momentum) X(mix) X(lerp) X(anchor) X(overlap_add) X(path) X(synapses) X(magnitudes) \
     X(dot) X(sum_squares) X(cast) X(add) X(quantise) \
     X(dequantise) X(scale) X(zero) X(copy)
 /* clang-format on */

@@ -45,10 +45,20 @@ target_include_directories(test_standin BEFORE PRIVATE ${standin}/include)
 add_test(NAME test_standin COMMAND test_standin)
 set_tests_properties(test_standin PROPERTIES ENVIRONMENT "${PAWL_TEST_ENV}" TIMEOUT 60)
 
+# What cuBLASLt itself can be asked without a GPU, where it is installed.
+find_library(CUBLASLT_LIBRARY NAMES cublasLt PATHS /usr/local/cuda/lib64 /usr/local/cuda/lib)
+if(CUDA_HEADERS AND CUBLASLT_LIBRARY)
+  pawl_program(cublaslt_settings SOURCES cublaslt_settings.c ${PROJECT_SOURCE_DIR}/ops/cuda/gemm_settings.c)
+  target_include_directories(cublaslt_settings SYSTEM PRIVATE ${CUDA_HEADERS})
+  target_link_libraries(cublaslt_settings PRIVATE ${CUBLASLT_LIBRARY})
+  pawl_script(cublaslt_settings 60 $<TARGET_FILE:cublaslt_settings>)
+endif()
+
 pawl_script(e2e_cuda_graphs 300 ${PAWL_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/e2e/cuda_graphs.py)
 pawl_script(e2e_cuda_standin 600 ${PAWL_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/e2e/cuda_standin.py)
-pawl_script(e2e_products 120 ${PAWL_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/e2e/products.py)
 pawl_script(e2e_cuda_overlap 300 ${PAWL_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/e2e/cuda_overlap.py)
+pawl_script(e2e_products 300 ${PAWL_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/e2e/products.py)
+pawl_script(e2e_gelu 300 ${PAWL_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/e2e/gelu.py)
 pawl_script(e2e_cuda_memory 300 ${PAWL_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/e2e/cuda_memory.py)
 
 # cuDNN's own opinion of our graphs, where it is installed: it needs no GPU, but a library of the driver's name to load.

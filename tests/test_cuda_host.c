@@ -299,6 +299,53 @@ static void products_are_those_of_the_definition(void **state)
     pawl_device_close(d);
 }
 
+/* ---- products that end with an activation ---- */
+
+static double gelu_of(double x)
+{
+    return 0.5 * x * (1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+}
+
+/* By the product (F a multiple of 8), or by a kernel behind it. */
+static void check_activated(pawl_device *d, pawl_dtype type, int64_t N, int64_t I, int64_t F, int biased, uint32_t *dice)
+{
+    operand x = make(d, type, N, I, dice), w = make(d, type, F, I, dice), bias = make(d, PAWL_F32, 1, F, dice), z = make(d, type, N, F, dice),
+            out = make(d, type, N, F, dice), dy = make(d, type, N, I, dice), back = make(d, type, I, F, dice), room = make(d, type, N, F, dice),
+            dz = make(d, type, N, F, dice);
+    const pawl_tensor b = {.data = biased ? bias.t.data : NULL, .dtype = PAWL_F32, .ndim = 1, .dim = {F}};
+    done(pawl_linear_activate(d, PAWL_GELU_TANH, x.t, w.t, b, z.t, out.t));
+    done(pawl_linear_activate_dx(d, PAWL_GELU_TANH, dy.t, back.t, z.t, room.t, dz.t));
+    for (int64_t n = 0; n < N; n++)
+        for (int64_t f = 0; f < F; f++) {
+            double sum = biased ? bias.is[f] : 0, slope = 0;
+            for (int64_t i = 0; i < I; i++) sum += x.is[n * I + i] * w.is[f * I + i];
+            for (int64_t i = 0; i < I; i++) slope += dy.is[n * I + i] * back.is[i * F + f];
+            z.is[n * F + f] = sum;
+            out.is[n * F + f] = gelu_of(sum);
+            dz.is[n * F + f] = slope * (gelu_of(sum + 1e-5) - gelu_of(sum - 1e-5)) / 2e-5;
+        }
+    expect(d, &z, z.is, I, "z");
+    expect(d, &out, out.is, I, "gelu(z)");
+    expect(d, &dz, dz.is, 8 * I, "dz");
+    operand *all[] = {&x, &w, &bias, &z, &out, &dy, &back, &room, &dz};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) unmake(d, all[i]);
+}
+
+static void activations_come_with_their_products(void **state)
+{
+    uint32_t dice = 3;
+    pawl_device *d = open_device();
+    (void)state;
+    done(pawl_device_reserve(d, &layers_need));
+    for (int biased = 0; biased < 2; biased++)
+        for (int type = 0; type < 2; type++) {
+            check_activated(d, type ? PAWL_BF16 : PAWL_F32, 33, 16, 40, biased, &dice);
+            check_activated(d, type ? PAWL_BF16 : PAWL_F32, 5, 7, 13, biased, &dice);
+            check_activated(d, type ? PAWL_BF16 : PAWL_F32, 9, 24, 12, biased, &dice); /* rows of aux are no multiple of 8 */
+        }
+    pawl_device_close(d);
+}
+
 /* ---- algorithms ---- */
 
 static char *table_of(const pawl_device *d)
@@ -386,6 +433,7 @@ int main(void)
         cmocka_unit_test(a_gpu_that_breaks_is_told_of),
         cmocka_unit_test(a_host_that_touches_the_devices_memory_dies),
         cmocka_unit_test(products_are_those_of_the_definition),
+        cmocka_unit_test(activations_come_with_their_products),
         cmocka_unit_test(what_is_timed_is_written_and_taken_again),
         cmocka_unit_test(tables_that_cannot_be_followed_are_refused),
     };

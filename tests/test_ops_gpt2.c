@@ -132,6 +132,54 @@ static void activation_of(pawl_device *d, pawl_activation which, int64_t N, int6
     free(x), free(y), free(dout), free(dx), free(Y), free(DX);
 }
 
+/* Through the layer before it, and back through the one behind it. A backend may take it of sums that are not rounded yet; the CPU's numbers
+ * are those of the two calls. */
+static void activation_beside_products(pawl_device *d, pawl_activation which, int64_t N, int64_t I, int64_t F)
+{
+    const double h = 1e-5;
+    float *x = numbers(N * I, 1, 1), *w = numbers(F * I, 2, 0.5f), *bias = numbers(F, 3, 1), *z = numbers(N * F, 4, 1), *out = numbers(N * F, 5, 1);
+    float *dy = numbers(N * I, 6, 1), *back = numbers(I * F, 7, 0.5f), *room = numbers(N * F, 8, 1), *dz = numbers(N * F, 9, 1), *two = numbers(N * F, 10, 1);
+    double *Z = zeros(N * F), *OUT = zeros(N * F), *DZ = zeros(N * F);
+    assert_done(pawl_linear_activate(d, which, matrix(x, N, I), matrix(w, F, I), vector(bias, F), matrix(z, N, F), matrix(out, N, F)));
+    assert_done(pawl_linear_activate_dx(d, which, matrix(dy, N, I), matrix(back, I, F), matrix(z, N, F), matrix(room, N, F), matrix(dz, N, F)));
+    for (int64_t n = 0; n < N; n++)
+        for (int64_t f = 0; f < F; f++) {
+            double sum = bias[f], slope = 0;
+            for (int64_t i = 0; i < I; i++) sum += (double)x[n * I + i] * w[f * I + i];
+            for (int64_t i = 0; i < I; i++) slope += (double)dy[n * I + i] * back[i * F + f];
+            Z[n * F + f] = sum;
+            OUT[n * F + f] = formulas[which](sum);
+            DZ[n * F + f] = slope * (formulas[which](sum + h) - formulas[which](sum - h)) / (2 * h);
+        }
+    const int kinked = which == PAWL_RELU; /* a sum that is nearly 0 may be on either side of it */
+    assert_near(z, Z, N * F, 3e-6);
+    assert_near(out, OUT, N * F, 3e-6);
+    if (!kinked) assert_near(dz, DZ, N * F, 1e-5);
+    if (strncmp(pawl_device_describe(d), "cpu", 3) == 0) {
+        assert_done(pawl_linear(d, matrix(x, N, I), matrix(w, F, I), vector(bias, F), PAWL_SET, matrix(two, N, F)));
+        assert_memory_equal(two, z, (size_t)(N * F) * sizeof *z);
+        assert_done(pawl_activate(d, which, matrix(z, N, F), matrix(two, N, F)));
+        assert_memory_equal(two, out, (size_t)(N * F) * sizeof *out);
+        assert_done(pawl_linear_dx(d, matrix(dy, N, I), matrix(back, I, F), PAWL_SET, matrix(room, N, F)));
+        assert_done(pawl_activate_backward(d, which, matrix(room, N, F), matrix(z, N, F), matrix(two, N, F)));
+        assert_memory_equal(two, dz, (size_t)(N * F) * sizeof *dz);
+    }
+    free(x), free(w), free(bias), free(z), free(out), free(dy), free(back), free(room), free(dz), free(two), free(Z), free(OUT), free(DZ);
+}
+
+static void check_beside_products(pawl_device *d)
+{
+    assert_done(pawl_device_reserve(d, &(pawl_shapes){.positions = 64, .tokens = 64, .width = 32, .heads = 2, .kv_heads = 2, .head_dim = 16, .ff = 64,
+                                                      .vocab = 64}));
+    for (int which = 0; which < PAWL_ACTIVATION_COUNT; which++) {
+        activation_beside_products(d, (pawl_activation)which, 1, 3, 1);
+        activation_beside_products(d, (pawl_activation)which, 5, 7, 13);
+        activation_beside_products(d, (pawl_activation)which, 33, 16, 40);
+    }
+}
+
+EVERY_DEVICE(activations_beside_products, check_beside_products)
+
 /* Far out every activation is flat or straight: no overflow on the way there. */
 static void activation_at_the_ends(pawl_device *d, pawl_activation which)
 {
@@ -184,6 +232,10 @@ static void wrong_arguments_are_named(void **state)
     assert_refused(pawl_activate(d, PAWL_ACTIVATION_COUNT, matrix(x, 2, 3), matrix(x, 2, 3)), PAWL_EBUG,
                    "there is no activation");
     assert_refused(pawl_activate(d, PAWL_GELU, matrix(x, 2, 3), matrix(x, 3, 2)), PAWL_EBUG, "activate: out is [3, 2]");
+    assert_refused(pawl_linear_activate(d, PAWL_GELU, matrix(x, 2, 3), matrix(x, 2, 3), nothing, matrix(x, 2, 2), matrix(x, 2, 3)), PAWL_EBUG,
+                   "linear_activate: out is [2, 3]");
+    assert_refused(pawl_linear_activate_dx(d, PAWL_GELU, matrix(x, 2, 3), matrix(x, 3, 2), matrix(x + 4, 2, 2), matrix(x, 2, 2), matrix(x, 2, 2)), PAWL_EBUG,
+                   "the room is another array");
     assert_refused(pawl_layernorm(d, matrix(x, 2, 3), nothing, vector(x, 3), nothing, 1e-5f, matrix(x, 2, 3),
                                   matrix(x, 2, 3), vector(x, 2), vector(x, 2)),
                    PAWL_EBUG, "layernorm: bias has no data");
@@ -195,6 +247,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(layernorm_and_its_gradient),
         cmocka_unit_test(activations_and_their_slopes),
+        cmocka_unit_test(activations_beside_products),
         cmocka_unit_test(nan_is_never_hidden),
         cmocka_unit_test(wrong_arguments_are_named),
     };

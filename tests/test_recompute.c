@@ -1,14 +1,15 @@
 /* Runs: cmocka */
 /* activation_recompute: the same bits of losses and gradients at every level, in every kind of block, with and without
- * adapters; and memory as the formula of decision 0024 has it. */
+ * adapters and gelu_fused (on a CPU); and memory as the formula of decision 0024 has it. */
 #include "model/adapter.h"
 #include "tests/model_setting.h"
 
 enum { LEVELS = 3 };
 
-static pawl_activations *room_for(const setting *s, int level)
+static pawl_activations *room_for(const setting *s, int level, int fused)
 {
-    const pawl_capacity room = {.rows = MOST_ROWS, .tokens = T, .train = 1, .recompute = (pawl_recompute)level};
+    const pawl_capacity room = {
+        .rows = MOST_ROWS, .tokens = T, .train = 1, .recompute = (pawl_recompute)level, .fused_gelu = fused};
     pawl_activations *a;
     assert_int_equal(pawl_activations_open(s->model, &room, &a), PAWL_OK);
     return a;
@@ -65,9 +66,9 @@ static void every_level_gives_the_same_bits(void **unused)
     for (int v = 0; v < VARIANTS; v++) {
         setting s = open_setting(&variants[v], 2);
         answer plain = two_slots(&s, NULL, s.weights, s.count);
-        for (int level = 1; level < LEVELS; level++) {
+        for (int i = 1; i < 2 * LEVELS; i++) {
             pawl_activations_close(s.acts);
-            s.acts = room_for(&s, level);
+            s.acts = room_for(&s, i % LEVELS, i >= LEVELS);
             answer again = two_slots(&s, NULL, s.weights, s.count);
             assert_same(&again, &plain, s.model->extents, s.model->count);
             free(again.grads);
@@ -103,7 +104,7 @@ static answer with_adapter(setting *s, const pawl_adapter *a, const pawl_frozen 
     const pawl_capacity room = {.rows = MOST_ROWS, .tokens = T, .train = 1, .recompute = (pawl_recompute)level};
     pawl_adapter_work *work;
     pawl_activations_close(s->acts);
-    s->acts = room_for(s, level);
+    s->acts = room_for(s, level, level == PAWL_RECOMPUTE_NORMS); /* fused: where there is an adapter, not */
     assert_int_equal(pawl_adapter_work_open(a, &room, &work), PAWL_OK);
     const pawl_over over = {.adapter = a, .base = base, .work = work, .seed = 4, .first_row = 7};
     const answer got = two_slots(s, &over, weights, pawl_trained_count(s->model, a));
@@ -147,14 +148,14 @@ static void adapters_give_the_same_bits(void **unused)
 /* ---- memory ---- */
 
 /* Numbers per position: of each layer, and once (decision 0024). */
-static void widths_of(const pawl_model *m, int level, int64_t *layer, int64_t *once)
+static void widths_of(const pawl_model *m, int level, int fused, int64_t *layer, int64_t *once)
 {
     const pawl_model_config *c = &m->config;
     const int64_t H = c->num_attention_heads, G = c->num_key_value_heads, K = c->head_dim, Q = H * K,
                   W = (H + 2 * G) * K, U = m->has & PAWL_UNGATED ? F : 2 * F,
                   moments = m->has & PAWL_LAYER_NORM ? 4 : 2, heads = m->has & PAWL_QK_NORM ? W + H + G : 0;
     const int64_t all = 4 * D + W + heads + Q + H + U + F + moments;
-    const int64_t again[LEVELS] = {0, 2 * D + F + (heads ? W : 0), all - D};
+    const int64_t again[LEVELS] = {0, 2 * D + (fused ? 0 : F) + (heads ? W : 0), all - D};
     const int64_t shared[LEVELS] = {0, again[1] - D, all - D}; /* norms: one normed input at a time */
     const int64_t gradients = 2 * D + (U > W ? U : W) + (F > Q ? F : Q);
     *layer = all - again[level];
@@ -174,10 +175,15 @@ static void memory_is_that_of_the_formula(void **unused)
         const pawl_model_config *c = &s.model->config;
         const int longrope = strstr(variants[v].name, "longrope") != NULL;
         const int64_t tables = s.model->has & PAWL_POSITION_TABLE ? 0 : (longrope ? 2 : 1) * TOKENS * c->head_dim;
-        for (int level = 0; level < LEVELS; level++) {
-            const pawl_capacity room = {.rows = ROWS, .tokens = TOKENS, .train = 1, .recompute = (pawl_recompute)level};
+        for (int i = 0; i < 2 * LEVELS; i++) {
+            const int level = i % LEVELS;
+            const pawl_capacity room = {.rows = ROWS,
+                                        .tokens = TOKENS,
+                                        .train = 1,
+                                        .recompute = (pawl_recompute)level,
+                                        .fused_gelu = i >= LEVELS};
             int64_t layer, once;
-            widths_of(s.model, level, &layer, &once);
+            widths_of(s.model, level, pawl_fuses(s.model, &room), &layer, &once);
             const int64_t numbers = N * (L * layer + once + longrope) + tables;
             assert_int_equal(pawl_room_sum(pawl_activations_bytes(s.model, &room)), numbers * 4);
         }

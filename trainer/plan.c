@@ -70,6 +70,7 @@ pawl_capacity pawl_run_capacity(const pawl_parts *p, int64_t tokens, int train)
                            .recompute = (pawl_recompute)p->train->activation_recompute,
                            .type = pawl_run_type(p),
                            .device = p->device,
+                           .fused_gelu = p->train->gelu_fused && !p->adapter,
                            .bins = train ? pawl_run_bins(p) : most_bins(p)};
 }
 

@@ -112,6 +112,10 @@ pawl_status swiglu_backward_cpu(pawl_device *d, pawl_tensor dout, pawl_tensor ga
 pawl_status activate_cpu(pawl_device *d, pawl_activation which, pawl_tensor x, pawl_tensor out);
 pawl_status activate_backward_cpu(pawl_device *d, pawl_activation which, pawl_tensor dout, pawl_tensor x,
                                   pawl_tensor dx);
+pawl_status linear_activate_cpu(pawl_device *d, pawl_activation which, pawl_tensor x, pawl_tensor w, pawl_tensor bias,
+                                pawl_tensor z, pawl_tensor out);
+pawl_status linear_activate_dx_cpu(pawl_device *d, pawl_activation which, pawl_tensor dy, pawl_tensor w, pawl_tensor z,
+                                   pawl_tensor room, pawl_tensor dz);
 pawl_status head_loss_cpu(pawl_device *d, const pawl_head *h);
 pawl_status adamw_cpu(pawl_device *d, void *w, const float *g, void *m, void *v, int64_t count,
                       const pawl_adamw_step *k);

@@ -63,3 +63,17 @@ pawl_status linear_dw_cpu(pawl_device *d, pawl_tensor dy, int64_t first, pawl_te
     if (dbias.data) pawl_cpu_column_sums(cpu, dy.dtype, from, W, N, O, put, dbias.data);
     return PAWL_OK;
 }
+
+pawl_status linear_activate_cpu(pawl_device *d, pawl_activation which, pawl_tensor x, pawl_tensor w, pawl_tensor bias,
+                                pawl_tensor z, pawl_tensor out)
+{
+    PAWL_TRY(linear_cpu(d, x, w, bias, PAWL_SET, 0, z));
+    return activate_cpu(d, which, z, out);
+}
+
+pawl_status linear_activate_dx_cpu(pawl_device *d, pawl_activation which, pawl_tensor dy, pawl_tensor w, pawl_tensor z,
+                                   pawl_tensor room, pawl_tensor dz)
+{
+    PAWL_TRY(linear_dx_cpu(d, dy, 0, w, PAWL_SET, room));
+    return activate_backward_cpu(d, which, room, z, dz);
+}

@@ -99,6 +99,10 @@ pawl_status linear_cuda(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tenso
 pawl_status linear_dx_cuda(pawl_device *d, pawl_tensor dy, int64_t first, pawl_tensor w, pawl_put put, pawl_tensor dx);
 pawl_status linear_dw_cuda(pawl_device *d, pawl_tensor dy, int64_t first, pawl_tensor x, pawl_put put, pawl_tensor dw, pawl_tensor dbias);
 
+pawl_status linear_activate_cuda(pawl_device *d, pawl_activation which, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_tensor z, pawl_tensor out);
+pawl_status linear_activate_dx_cuda(pawl_device *d, pawl_activation which, pawl_tensor dy, pawl_tensor w, pawl_tensor z, pawl_tensor room,
+                                    pawl_tensor dz);
+
 /* head.c */
 pawl_status head_loss_cuda(pawl_device *d, const pawl_head *h);
 

@@ -56,38 +56,13 @@ static pawl_product_key key_of_numbers(const int64_t v[KEY_NUMBERS])
     return k;
 }
 
-/* Settings of an algorithm; the first says which one it is and cannot be set. */
-static const struct {
-    const char *name;
-    cublasLtMatmulAlgoConfigAttributes_t which;
-    size_t bytes;
-} settings[] = {
-    {"id", CUBLASLT_ALGO_CONFIG_ID, 4},
-    {"tile", CUBLASLT_ALGO_CONFIG_TILE_ID, 4},
-    {"splits", CUBLASLT_ALGO_CONFIG_SPLITK_NUM, 4},
-    {"reduction", CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME, 4},
-    {"swizzle", CUBLASLT_ALGO_CONFIG_CTA_SWIZZLING, 4},
-    {"option", CUBLASLT_ALGO_CONFIG_CUSTOM_OPTION, 4},
-    {"stages", CUBLASLT_ALGO_CONFIG_STAGES_ID, 4},
-    {"inner", CUBLASLT_ALGO_CONFIG_INNER_SHAPE_ID, 2},
-    {"cluster", CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID, 2},
-};
-enum { SETTINGS = sizeof settings / sizeof *settings, REDUCTION = 3 };
-
 /* ---- writing ---- */
 
 static pawl_status write_settings(const pawl_product_plan *x, pawl_text *out)
 {
-    for (int i = 0; i < SETTINGS; i++) {
-        int32_t wide = 0;
-        uint16_t narrow = 0;
-        size_t written;
-        void *to = settings[i].bytes == 4 ? (void *)&wide : &narrow;
-        PAWL_TRY(pawl_plans_said(
-            cublasLtMatmulAlgoConfigGetAttribute(&x->algorithm, settings[i].which, to, settings[i].bytes, &written),
-            "cublasLtMatmulAlgoConfigGetAttribute", &x->key.of));
-        pawl_text_add(out, " %s=%lld", settings[i].name, settings[i].bytes == 4 ? (long long)wide : (long long)narrow);
-    }
+    int64_t v[PAWL_SETTINGS];
+    PAWL_TRY(pawl_plans_said(pawl_settings_of(&x->algorithm, v), "cublasLtMatmulAlgoConfigGetAttribute", &x->key.of));
+    for (int i = 0; i < PAWL_SETTINGS; i++) pawl_text_add(out, " %s=%lld", pawl_setting_names[i], (long long)v[i]);
     return PAWL_OK;
 }
 
@@ -122,38 +97,33 @@ static int take(const char **at, const char *name, int64_t *out)
     return 1;
 }
 
-static int take_line(const char **at, int64_t key[KEY_NUMBERS], int64_t set[SETTINGS])
+static int take_line(const char **at, int64_t key[KEY_NUMBERS], int64_t set[PAWL_SETTINGS])
 {
     int good = 1;
     for (int i = 0; good && i < KEY_NUMBERS; i++) good = take(at, key_names[i], &key[i]);
-    for (int i = 0; good && i < SETTINGS; i++) good = take(at, settings[i].name, &set[i]);
+    for (int i = 0; good && i < PAWL_SETTINGS; i++) good = take(at, pawl_setting_names[i], &set[i]);
     good = good && **at == '\n' && key[13] <= PAWL_THEN_DGELU;
     if (good) ++*at;
     return good;
 }
 
 /* Of an algorithm that adds in a fixed order. */
-static int is_ordered(const int64_t set[SETTINGS])
+static int is_ordered(const int64_t set[PAWL_SETTINGS])
 {
-    return set[REDUCTION] == CUBLASLT_REDUCTION_SCHEME_NONE || set[REDUCTION] == CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+    return set[PAWL_SETTING_REDUCTION] == CUBLASLT_REDUCTION_SCHEME_NONE || set[PAWL_SETTING_REDUCTION] == CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
 }
 
-static cublasStatus_t restore(const pawl_plans *p, pawl_product_plan *x, const int64_t set[SETTINGS])
+cublasStatus_t pawl_product_restore(const pawl_plans *p, const pawl_product_plan *x, const int64_t set[PAWL_SETTINGS],
+                                    cublasLtMatmulAlgo_t *to)
 {
     const cudaDataType type = x->key.of.type == PAWL_BF16 ? CUDA_R_16BF : CUDA_R_32F,
                        out = x->key.of.out == PAWL_BF16 ? CUDA_R_16BF : CUDA_R_32F;
     cublasLtMatmulHeuristicResult_t found;
     cublasStatus_t code = cublasLtMatmulAlgoInit(p->library, CUBLAS_COMPUTE_32F, CUDA_R_32F, type, type, out, out,
-                                                 (int)set[0], &x->algorithm);
-    for (int i = 1; code == CUBLAS_STATUS_SUCCESS && i < SETTINGS; i++) {
-        const int32_t wide = (int32_t)set[i];
-        const uint16_t narrow = (uint16_t)set[i];
-        code = cublasLtMatmulAlgoConfigSetAttribute(&x->algorithm, settings[i].which,
-                                                    settings[i].bytes == 4 ? (const void *)&wide : &narrow,
-                                                    settings[i].bytes);
-    }
+                                                 (int)set[0], to);
+    if (code == CUBLAS_STATUS_SUCCESS) code = pawl_settings_to(to, set);
     if (code == CUBLAS_STATUS_SUCCESS)
-        code = cublasLtMatmulAlgoCheck(p->library, x->how, x->left, x->right, x->out, x->out, &x->algorithm, &found);
+        code = cublasLtMatmulAlgoCheck(p->library, x->how, x->left, x->right, x->out, x->out, to, &found);
     return code == CUBLAS_STATUS_SUCCESS && found.workspaceSize > p->workspace_bytes ? CUBLAS_STATUS_NOT_SUPPORTED
                                                                                      : code;
 }
@@ -164,7 +134,7 @@ static const void *lies_as(int64_t alignment)
     return (const void *)(uintptr_t)(4096 + (alignment < 16 ? alignment : 0));
 }
 
-static pawl_status take_choice(pawl_plans *p, const int64_t key[KEY_NUMBERS], const int64_t set[SETTINGS])
+static pawl_status take_choice(pawl_plans *p, const int64_t key[KEY_NUMBERS], const int64_t set[PAWL_SETTINGS])
 {
     const pawl_product_key k = key_of_numbers(key);
     pawl_product_plan *x = pawl_product_slot(p, &k);
@@ -174,7 +144,7 @@ static pawl_status take_choice(pawl_plans *p, const int64_t key[KEY_NUMBERS], co
     pawl_status s = pawl_product_describe(x, lies_as(k.alignment[3]), lies_as(k.alignment[4]));
     if (s == PAWL_OK && !is_ordered(set))
         s = PAWL_FAIL(PAWL_EDATA, "algorithm %lld adds as it comes", (long long)set[0]);
-    if (s == PAWL_OK && restore(p, x, set) != CUBLAS_STATUS_SUCCESS)
+    if (s == PAWL_OK && pawl_product_restore(p, x, set, &x->algorithm) != CUBLAS_STATUS_SUCCESS)
         s = PAWL_FAIL(PAWL_EDATA, "cuBLASLt does not take algorithm %lld for a product [%lld,%lld] x [%lld,%lld]",
                       (long long)set[0], (long long)k.of.m, (long long)k.of.k, (long long)k.of.k, (long long)k.of.n);
     if (s != PAWL_OK) {
@@ -194,7 +164,7 @@ static void forget_all(pawl_plans *p)
 
 pawl_status pawl_plans_choose(pawl_plans *p, const char *table)
 {
-    int64_t key[KEY_NUMBERS], set[SETTINGS];
+    int64_t key[KEY_NUMBERS], set[PAWL_SETTINGS];
     pawl_status s = PAWL_OK;
     forget_all(p);
     for (int line = 1; s == PAWL_OK && *table; line++) {

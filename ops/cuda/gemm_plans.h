@@ -5,6 +5,7 @@
 
 #include "ops/cuda/cuda.h"
 #include "ops/cuda/gemm.h"
+#include "ops/cuda/gemm_settings.h"
 
 enum { PAWL_PLAN_SLOTS = 1 << 12, PAWL_PLANS_MOST = PAWL_PLAN_SLOTS * 3 / 4 };
 
@@ -50,6 +51,9 @@ cublasStatus_t pawl_product_run(const pawl_plans *p, const pawl_product_plan *x,
 PAWL_MUST pawl_status pawl_product_candidates(const pawl_plans *p, const pawl_product_plan *x, int most,
                                               cublasLtMatmulHeuristicResult_t *out, int *found);
 
+/* gemm_choices.c: the algorithm with these settings, as it runs wherever they are read from a table. */
+cublasStatus_t pawl_product_restore(const pawl_plans *p, const pawl_product_plan *x, const int64_t set[PAWL_SETTINGS],
+                                    cublasLtMatmulAlgo_t *to);
 /* gemm_time.c: chooses the fastest for x, on these operands. */
 PAWL_MUST pawl_status pawl_product_time(const pawl_plans *p, pawl_product_plan *x, const pawl_operands *o);
 

@@ -46,3 +46,48 @@ pawl_status linear_dw_cuda(pawl_device *d, pawl_tensor dy, int64_t first, pawl_t
     pawl_cuda_column_sums(c->stream, dy, first, put, dbias, scratch.base);
     return pawl_cuda_launched("linear_dw");
 }
+
+/* ---- with an activation: by the product itself where cuBLASLt can, else by a kernel behind it ----
+ *
+ * Its GELU is the tanh form. z ("aux" there) is of the result's type and has to lie on 16 bytes with rows of a multiple of 8 numbers; it
+ * holds what the two calls leave in it, and costs no memory that they do not need. What is saved is one read of z forward, and a
+ * write and a read of the gradient between the two backward. */
+static int can_fuse(pawl_activation which, pawl_tensor z, pawl_tensor to)
+{
+    return which == PAWL_GELU_TANH && z.dim[z.ndim - 1] % 8 == 0 && (uintptr_t)z.data % 16 == 0 && (uintptr_t)to.data % 16 == 0;
+}
+
+pawl_status linear_activate_cuda(pawl_device *d, pawl_activation which, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_tensor z, pawl_tensor out)
+{
+    pawl_cuda *c = pawl_cuda_of(d);
+    const int64_t F = w.dim[0], I = w.dim[1], N = pawl_tensor_count(x) / I;
+    int done = 0;
+    if (can_fuse(which, z, out)) {
+        const void *added;
+        PAWL_TRY(bias_as(c, bias, z.dtype, &added));
+        const pawl_product p = {.m = N, .n = F, .k = I, .lda = I, .ldb = I, .ldc = F, .ldx = F, .b_transposed = 1, .biased = added != NULL,
+                                .type = x.dtype, .out = z.dtype, .then = PAWL_THEN_GELU};
+        PAWL_TRY(pawl_plans_multiply_then(c->plans, &p, x.data, w.data, added, z.data, out.data, &done));
+    }
+    if (done) return PAWL_OK;
+    PAWL_TRY(linear_cuda(d, x, w, bias, PAWL_SET, 0, z));
+    pawl_cuda_activate(c->stream, which, z, out);
+    return pawl_cuda_launched("linear_activate");
+}
+
+pawl_status linear_activate_dx_cuda(pawl_device *d, pawl_activation which, pawl_tensor dy, pawl_tensor w, pawl_tensor z, pawl_tensor room,
+                                    pawl_tensor dz)
+{
+    pawl_cuda *c = pawl_cuda_of(d);
+    const int64_t O = w.dim[0], F = w.dim[1], N = pawl_tensor_count(dy) / O;
+    int done = 0;
+    if (can_fuse(which, z, dz)) {
+        const pawl_product p = {.m = N, .n = F, .k = O, .lda = O, .ldb = F, .ldc = F, .ldx = F, .type = dy.dtype, .out = dz.dtype,
+                                .then = PAWL_THEN_DGELU};
+        PAWL_TRY(pawl_plans_multiply_then(c->plans, &p, dy.data, w.data, NULL, z.data, dz.data, &done));
+    }
+    if (done) return PAWL_OK;
+    PAWL_TRY(linear_dx_cuda(d, dy, 0, w, PAWL_SET, room));
+    pawl_cuda_activate_backward(c->stream, which, room, z, dz);
+    return pawl_cuda_launched("linear_activate_dx");
+}

@@ -119,6 +119,8 @@ RECORD(swiglu, (pawl_tensor, gate_up), (pawl_tensor, out))
 RECORD(swiglu_backward, (pawl_tensor, dout), (pawl_tensor, gate_up), (pawl_tensor, dgate_up))
 RECORD(activate, (pawl_activation, which), (pawl_tensor, x), (pawl_tensor, out))
 RECORD(activate_backward, (pawl_activation, which), (pawl_tensor, dout), (pawl_tensor, x), (pawl_tensor, dx))
+RECORD(linear_activate, (pawl_activation, which), (pawl_tensor, x), (pawl_tensor, w), (pawl_tensor, bias), (pawl_tensor, z), (pawl_tensor, out))
+RECORD(linear_activate_dx, (pawl_activation, which), (pawl_tensor, dy), (pawl_tensor, w), (pawl_tensor, z), (pawl_tensor, room), (pawl_tensor, dz))
 RECORD(cast, (pawl_tensor, from), (pawl_tensor, to))
 RECORD(add, (float *, a), (const float *, b), (int64_t, count))
 RECORD_BY(dequantise, pawl_coded, keep_coded, (int64_t, first), (pawl_tensor, w))
@@ -235,7 +237,7 @@ static void ask_recorded(pawl_device *d, pawl_status (*ask)(void *self), void *s
 static const pawl_aside recording_aside = {
     .begin = aside_begin_recorded, .end = aside_end_recorded, .await = aside_await_recorded, .ask = ask_recorded};
 
-enum { ENTRIES = 73 };
+enum { ENTRIES = 75 };
 _Static_assert(sizeof(pawl_ops) == ENTRIES * sizeof(void (*)(void)), "an entry came or went: so does its row below (RECORD or BEHIND)");
 
 const pawl_ops pawl_recording_ops = {
@@ -257,7 +259,8 @@ const pawl_ops pawl_recording_ops = {
     ROW(linear) ROW(linear_dx) ROW(linear_dw) ROW(dropout) ROW(add_noise) ROW(low_rank_norms) ROW(scale_columns) ROW(add_columns)
     ROW(column_dots) ROW(embedding) ROW(embedding_dw) ROW(rmsnorm) ROW(rmsnorm_backward) ROW(layernorm) ROW(layernorm_backward)
     ROW(head_norm) ROW(head_norm_backward) ROW(rope) ROW(attention) ROW(attention_backward) ROW(attention_cached) ROW(swiglu)
-    ROW(swiglu_backward) ROW(activate) ROW(activate_backward) ROW(head_loss) ROW(adamw) ROW(sgd) ROW(lion) ROW(adamw_8bit) ROW(adafactor)
+    ROW(swiglu_backward) ROW(activate) ROW(activate_backward)
+    ROW(linear_activate) ROW(linear_activate_dx) ROW(head_loss) ROW(adamw) ROW(sgd) ROW(lion) ROW(adamw_8bit) ROW(adafactor)
     ROW(muon_momentum) ROW(mix) ROW(lerp) ROW(anchor) ROW(overlap_add) ROW(path) ROW(synapses) ROW(magnitudes) ROW(dot) ROW(sum_squares)
     ROW(cast) ROW(add) ROW(quantise) ROW(dequantise) ROW(scale) ROW(zero) ROW(copy)
     /* clang-format on */

@@ -266,6 +266,10 @@ ROW(swiglu, (pawl_device *d, pawl_tensor gate_up, pawl_tensor out), (T(gate_up),
 ROW(swiglu_backward, (pawl_device *d, pawl_tensor dout, pawl_tensor gate_up, pawl_tensor dgate_up), (T(dout), T(gate_up), T(dgate_up)))
 ROW(activate, (pawl_device *d, pawl_activation which, pawl_tensor x, pawl_tensor out), (which, T(x), T(out)))
 ROW(activate_backward, (pawl_device *d, pawl_activation which, pawl_tensor dout, pawl_tensor x, pawl_tensor dx), (which, T(dout), T(x), T(dx)))
+ROW(linear_activate, (pawl_device *d, pawl_activation which, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_tensor z, pawl_tensor out),
+    (which, T(x), T(w), T(bias), T(z), T(out)))
+ROW(linear_activate_dx, (pawl_device *d, pawl_activation which, pawl_tensor dy, pawl_tensor w, pawl_tensor z, pawl_tensor room, pawl_tensor dz),
+    (which, T(dy), T(w), T(z), T(room), T(dz)))
 ROW(adamw, (pawl_device *d, void *w, const float *g, void *m, void *v, int64_t count, const pawl_adamw_step *k),
     (KEPT(w, weights, count), AT(g, count), KEPT(m, moments, count), KEPT(v, moments, count), count, k))
 ROW(sgd, (pawl_device *d, void *w, const float *g, void *m, int64_t count, const pawl_sgd_step *k),
@@ -320,7 +324,8 @@ static const pawl_ops all_ops = {
 #define OP(op) .op = op##_behind,
     OP(linear) OP(linear_dx) OP(linear_dw) OP(dropout) OP(add_noise) OP(low_rank_norms) OP(scale_columns) OP(add_columns) OP(column_dots)
     OP(embedding) OP(embedding_dw) OP(rmsnorm) OP(rmsnorm_backward) OP(layernorm) OP(layernorm_backward) OP(head_norm) OP(head_norm_backward)
-    OP(rope) OP(attention) OP(attention_backward) OP(attention_cached) OP(swiglu) OP(swiglu_backward) OP(activate) OP(activate_backward)
+    OP(rope) OP(attention) OP(attention_backward) OP(attention_cached) OP(swiglu) OP(swiglu_backward) OP(activate) OP(activate_backward) OP(linear_activate)
+    OP(linear_activate_dx)
     OP(head_loss) OP(adamw) OP(sgd) OP(lion) OP(adamw_8bit) OP(adafactor) OP(muon_momentum) OP(mix) OP(lerp) OP(anchor) OP(overlap_add) OP(path) OP(synapses)
     OP(magnitudes) OP(dot) OP(sum_squares) OP(cast) OP(add) OP(quantise) OP(dequantise) OP(scale) OP(zero) OP(copy)
 #undef OP
