@@ -133,7 +133,8 @@ def sanitizer(tool):
     options = ["--tool", tool, "--error-exitcode", "99", "--target-processes", "all", "--print-limit", "20"]
     options += dict(memcheck=["--leak-check", "no"], initcheck=["--track-unused-memory", "no"]).get(tool, [])
     for kind, more in dict(f32={}, bf16=dict(bf16="true")).items():
-        p = subprocess.run([sanitize, *options, ON_GPU, "train", run_yaml(tool + kind, **keys, **more)], env=ENV, stdout=subprocess.PIPE,
+        env = dict(ENV, OMPI_MCA_ess_singleton_isolated="1")  # no other process beside
+        p = subprocess.run([sanitize, *options, ON_GPU, "train", run_yaml(tool + kind, **keys, **more)], env=env, stdout=subprocess.PIPE,
                            stderr=subprocess.STDOUT, text=True)
         lines = [line for line in p.stdout.splitlines() if "ERROR SUMMARY" in line or "RACECHECK SUMMARY" in line]
         check(p.returncode == 0 and bool(lines), f"{tool}, {kind}: exit {p.returncode}, {lines}" + p.stdout[-3000:] * (p.returncode != 0))

@@ -19,7 +19,7 @@ def first_existing(*paths):
 class Machine:
     @staticmethod
     def options(ap):
-        ap.add_argument("--out", default=os.environ.get("OUT") or os.path.join(ROOT, "gpu-results"), help="where results go")
+        ap.add_argument("--out", default=os.path.join(ROOT, "gpu-results"), help="where results go; and, as copies, into $OUT")
         ap.add_argument("--build", default=os.path.join(ROOT, "build/cuda"))
         ap.add_argument("--carried", metavar="FOLDER", help="what tests/gpu/pack has made; .gpu-carry, where it is there and this is no rehearsal")
         ap.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
@@ -104,9 +104,10 @@ class Machine:
         return code, output
 
     def step(self, name, commands, seconds):
-        """All commands of a step, also after one that failed; its log is OUT/NAME.log."""
+        """All commands of a step, also after one that failed; what they say goes to results.log."""
         began, wrong = time.monotonic(), []
-        with open(os.path.join(self.out, name + ".log"), "w") as log:
+        with open(os.path.join(self.out, "results.log"), "a") as log:
+            log.write(f"\n==== {name}, {time.strftime('%F %T')}\n")
             for command in commands:
                 left = seconds - (time.monotonic() - began)
                 code, output = self.run(command, left, log=log) if left > 0 else (None, "")
@@ -151,3 +152,7 @@ def report_of(m, name, rows, columns, key="step", notes=""):
     with open(os.path.join(m.out, name + ".md"), "w") as f:
         f.write(f"{about['gpu']}; CUDA {about['cuda']}; {about['cores']} cores; commit {about['commit']}{' (changed)' * about['changed']}; {about['date']}\n\n")
         f.write(table(rows, columns) + "\n" + notes)
+    copies = os.environ.get("OUT")
+    if copies and os.path.abspath(copies) != m.out and not m.rehearsal:
+        for file in glob.glob(os.path.join(m.out, name + ".*")):
+            shutil.copy(file, copies)
