@@ -1,5 +1,5 @@
 """What tests/gpu/run and tests/bench/gpu share: where things are on a machine with a GPU, one step with a time limit, and reports."""
-import glob, json, os, re, shutil, signal, subprocess, sys, time
+import glob, hashlib, json, os, re, shutil, signal, subprocess, sys, time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -14,6 +14,18 @@ def text_of(*command, env=None):
 
 def first_existing(*paths):
     return next((p for p in paths if p and os.path.exists(p)), None)
+
+
+def end_session(leader):
+    """A process that was started as the leader of a session, and all that is in it: ranks of mpirun have process groups of their own."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/stat") as f:
+                session = int(f.read().rsplit(")", 1)[1].split()[3])
+            if session == leader:
+                os.kill(int(pid), signal.SIGKILL)
+        except (OSError, IndexError, ValueError):  # gone meanwhile
+            pass
 
 
 class Machine:
@@ -94,7 +106,7 @@ class Machine:
                                  text=True, errors="replace", start_new_session=True)
             output, code = p.communicate(timeout=max(seconds, 1))[0], p.returncode
         except subprocess.TimeoutExpired:
-            os.killpg(p.pid, signal.SIGKILL)
+            end_session(p.pid)
             output, code = p.communicate()[0], None
         except OSError as e:
             output, code = str(e), 127
@@ -120,14 +132,21 @@ class Machine:
     def about(self):
         driver = text_of("nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader") if not self.rehearsal else "stand-ins"
         nvcc = re.search(r"release ([\d.]+)", text_of("nvcc", "--version", env=self.env))
-        changed = bool(text_of("git", "-C", ROOT, "status", "--porcelain", "--untracked-files=no"))
+        changed = os.path.exists(os.path.join(ROOT, ".git")) and bool(text_of("git", "-C", ROOT, "status", "--porcelain", "--untracked-files=no"))
         return dict(gpu=driver.splitlines()[0] if driver else "none", cuda=nvcc[1] if nvcc else "none", commit=commit(), changed=changed,
                     cores=len(os.sched_getaffinity(0)), date=time.strftime("%Y-%m-%d"))
 
 
 def commit():
-    """Of the tree; where git's folder has not been carried along, as GPU_COMMIT says."""
-    return os.environ.get("GPU_COMMIT") or text_of("git", "-C", ROOT, "rev-parse", "--short=12", "HEAD") or "unknown"
+    """Of the tree; where git's folder has not been carried along, as GPU_COMMIT says, or a digest of what is in the tree."""
+    said = os.environ.get("GPU_COMMIT") or text_of("git", "-C", ROOT, "rev-parse", "--short=12", "HEAD")
+    if re.fullmatch(r"[0-9a-f]{7,40}", said):
+        return said
+    digest = hashlib.sha256()
+    for path in sorted(p for folder in ("core", "ops", "comm", "model", "optim", "trainer", "launch") for p in glob.glob(os.path.join(ROOT, folder, "**/*.[ch]*"), recursive=True)):
+        with open(path, "rb") as f:
+            digest.update(f.read())
+    return "sources-" + digest.hexdigest()[:12]
 
 
 def table(rows, columns):
