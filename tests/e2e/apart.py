@@ -44,7 +44,7 @@ adapter = both("an adapter", 2, **lora)
 
 # Stages with a memory, soft targets and penalties; stopped by one program and gone on with by the other, on other ranks.
 stages = ("\n  - {name: one, max_steps: 3, datasets: [{path: %s, type: text, domain: law}]}"
-          "\n  - {name: two, max_steps: 3, datasets: [{path: %s, domain: docs}]}" % (os.path.join(SOURCE, "LICENSE"), os.path.join(SOURCE, "docs")))
+          "\n  - {name: two, max_steps: 3, datasets: [{path: %s, domain: docs}]}" % (os.path.join(SOURCE, "LICENSE"), PAGES))
 course = dict(max_steps=None, learning_rate="3e-3", stages=stages, replay="{ratio: 0.25, capacity: 20}", ewc="{lambda: 10, samples: 4, fisher: 'true'}",
               der="{alpha: 0.3, beta: 0.5, top_k: 8, ratio: 0.25}", lwf="{lambda: 0.5, top_k: 4}", si="{c: 0.1}", agem="{rows: 2}")
 whole = both("stages with methods", 2, **course)

@@ -85,8 +85,8 @@ def words(dice, choices):
 
 
 def datasets(dice):
-    all_of = [dict(path=os.path.join(SOURCE, d), domain=d, weight=dice.choice([0.3, 1, 2.5]), **({} if d == "docs" else dict(type="text")))
-              for d in ("docs", "README.md", "LICENSE")]
+    all_of = [dict(path=path, domain=d, weight=dice.choice([0.3, 1, 2.5]), **({} if d == "docs" else dict(type="text")))
+              for d, path in (("docs", PAGES), ("README.md", os.path.join(PAGES, "running.md")), ("LICENSE", os.path.join(SOURCE, "LICENSE")))]
     return dice.sample(all_of, dice.randint(1, 3))
 
 

@@ -4,6 +4,7 @@ import json, os, random, re, shutil, signal, subprocess, sys, tempfile, time
 PAWL = os.environ["PAWL"]
 SOURCE = os.environ["PAWL_SOURCE"]
 TESTS = os.environ["PAWL_TESTS"]
+PAGES = os.path.join(SOURCE, "tests/fixtures/texts/docs")  # to learn from: frozen, while those in docs/ are still edited
 ENV = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", OMPI_MCA_mpi_yield_when_idle="1",
            OMPI_MCA_plm_rsh_agent="", OMP_WAIT_POLICY="passive")
 MPIRUN = ["mpirun", "--oversubscribe", "--bind-to", "none"]
@@ -47,7 +48,7 @@ def write_run(where, name="run.yaml", output=None, model=MODEL, datasets=None, *
                     val_set_size=0.1, logging_steps=1, dataset_prepared_path=os.path.join(where, "prepared"),
                     output_dir=output or os.path.join(where, "out"))
     settings.update(keys)
-    datasets = datasets or [dict(path=os.path.join(SOURCE, "docs"), domain="docs", license="Apache-2.0"),
+    datasets = datasets or [dict(path=PAGES, domain="docs", license="Apache-2.0"),
                             dict(path=os.path.join(SOURCE, "LICENSE"), domain="law", license="Apache-2.0", type="text")]
     text = model + "".join(f"{k}: {v}\n" for k, v in settings.items() if v is not None)
     text += "" if "stages" in settings else "datasets:\n"

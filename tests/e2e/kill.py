@@ -16,7 +16,7 @@ EXTRA = dict(pair.split("=", 1) for pair in sys.argv[2:])
 settings = dict(save_steps=20, save_total_limit=3, reduction_lanes=4)
 if "stages" in sys.argv:
     KILLS, STEPS = int(os.environ.get("PAWL_KILLS", "8")), 120  # so few that kills reach every stage
-    sources = {name: os.path.join(SOURCE, name) for name in ("docs", "core", "comm")}
+    sources = dict(docs=PAGES, core=os.path.join(SOURCE, "core"), comm=os.path.join(SOURCE, "comm"))
     settings["stages"] = json.dumps([dict(name=name, max_steps=STEPS // 3, datasets=[dict(path=path, type="text", domain=name)])
                                      for name, path in sources.items()])
     settings.update(max_steps=None, save_steps=10, val_set_size=0.05, replay="{ratio: 0.25, capacity: 40}", **EXTRA)

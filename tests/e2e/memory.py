@@ -4,7 +4,7 @@ import signal
 from e2e import *
 
 where = folder()
-TEXTS = {"prose": os.path.join(SOURCE, "docs"), "law": os.path.join(where, "law"), "code": os.path.join(SOURCE, "comm")}
+TEXTS = {"prose": PAGES, "law": os.path.join(where, "law"), "code": os.path.join(SOURCE, "comm")}
 os.mkdir(TEXTS["law"])
 with open(os.path.join(SOURCE, "LICENSE")) as f, open(os.path.join(TEXTS["law"], "a\x1b[31mb\n\u202ec.txt"), "w") as to:
     to.write(f.read().replace("the ", "\x1b[1mthe "))  # a name, and words, that would steer a terminal

@@ -12,7 +12,7 @@ ALL = dict(ewc="{lambda: 1, gamma: 0.9, samples: 10, fisher: 'true'}", si="{c: 0
 
 def write(name, first=3, second=4, **keys):
     out = os.path.join(where, name)
-    stages = [("docs", os.path.join(SOURCE, "docs/decisions"), first), ("law", os.path.join(SOURCE, "LICENSE"), second)]
+    stages = [("docs", os.path.join(PAGES, "decisions"), first), ("law", os.path.join(SOURCE, "LICENSE"), second)]
     settings = dict(sequence_len=64, global_batch_size=8, micro_batch_size=1, learning_rate="3e-3", val_set_size=0.1, logging_steps=1,
                     dataset_prepared_path=os.path.join(where, "prepared"), output_dir=out)
     settings.update(keys)

@@ -17,7 +17,7 @@ ONE = dict(max_steps=1, sequence_len=64, global_batch_size=2, micro_batch_size=1
 yaml = write_run(where, model=SHAPE, **ONE)
 parent = os.path.join(where, "parent")
 over = write_run(where, "over.yaml", model=f"parent_checkpoint: {parent}\n", **ONE)
-DOCS = "datasets: [{path: %s, domain: docs, license: Apache-2.0}]" % os.path.join(SOURCE, "docs")
+DOCS = "datasets: [{path: %s, domain: docs, license: Apache-2.0}]" % PAGES
 stages = write_run(where, "stages.yaml", model=SHAPE, stages=f"[{{name: one, {DOCS}}}, {{name: two, {DOCS}}}]", **ONE) # all is in use at the second's end
 LORA = [over, "adapter=lora", "lora_r=8", "lora_alpha=16", "lora_target_modules=all-linear"]
 LONG = ["sequence_len=512", "micro_batch_size=2"]

@@ -3,7 +3,7 @@ import os, re
 import xml.etree.ElementTree as ET
 
 import report_case
-from e2e import check, done, folder, metrics, run, write_run
+from e2e import PAGES, check, done, folder, metrics, run, write_run
 
 ALLOWED = set("html head meta title style link body a header p h1 bdi nav ul li main section h2 h3 dl div dt dd span figure figcaption svg path desc rect details "
               "summary table caption thead tbody tr th td code ol pre footer strong".split())
@@ -43,7 +43,7 @@ def words(text):
 
 
 def real_run(where):
-    datasets = [dict(path=os.path.join(os.environ["PAWL_SOURCE"], "docs"), domain="'<i>docs</i>'", license="'\"><b>'"),
+    datasets = [dict(path=PAGES, domain="'<i>docs</i>'", license="'\"><b>'"),
                 dict(path=os.path.join(os.environ["PAWL_SOURCE"], "LICENSE"), domain="law", license="Apache-2.0", type="text")]
     out = os.path.join(where, "out")
     yaml = write_run(where, datasets=datasets, max_steps=6, eval_steps=3, save_steps=3)
@@ -67,13 +67,12 @@ def real_run(where):
 
 def staged_run(where):
     yaml = write_run(where, "staged.yaml", output=os.path.join(where, "staged"), max_steps=None, val_set_size=0.2)
-    source = os.environ["PAWL_SOURCE"]
     with open(yaml) as f: text = f.read()
     text = text[:text.index("datasets:\n")] + f"""replay: {{ratio: auto, capacity: 20}}
-general_data: [{{path: {source}/docs/decisions, domain: "<em>known</em>"}}]
+general_data: [{{path: {PAGES}/decisions, domain: "<em>known</em>"}}]
 stages:
-  - {{name: "one </td>", max_steps: 4, datasets: [{{path: {source}/docs, domain: docs, license: Apache-2.0}}]}}
-  - {{name: two, max_steps: 4, datasets: [{{path: {source}/docs, domain: again, license: Apache-2.0}}]}}
+  - {{name: "one </td>", max_steps: 4, datasets: [{{path: {PAGES}, domain: docs, license: Apache-2.0}}]}}
+  - {{name: two, max_steps: 4, datasets: [{{path: {PAGES}, domain: again, license: Apache-2.0}}]}}
 """
     with open(yaml, "w") as f: f.write(text)
     status, _, err = run(3, "train", yaml)

@@ -3,7 +3,7 @@ import json, os, random, signal
 from e2e import *
 
 where = folder()
-DATASETS = {"docs": os.path.join(SOURCE, "docs"), "law": os.path.join(SOURCE, "LICENSE"), "notes": texts(where, "notes"),
+DATASETS = {"docs": PAGES, "law": os.path.join(SOURCE, "LICENSE"), "notes": texts(where, "notes"),
             "general": texts(where, "general")}
 
 
