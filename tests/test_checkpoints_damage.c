@@ -275,74 +275,76 @@ static void rewrite(const char *file, const char *text, const char *path, const 
 
 #define ZEROS "\"0000000000000000000000000000000000000000000000000000000000000000\""
 
+/* What a manifest is made to say (NULL: nothing), and what is said of that. */
+static const struct {
+    const char *path, *value, *said;
+} forgeries[] = {
+    {"format", "\"pawl-checkpoint-2\"", "format"},
+    {"step", "7", "as the folder is named"},
+    {"step", "-1", "step"},
+    {"step", "\"1\"", "step"},
+    {"step", "1.5", "step"},
+    {"ranks", "0", "ranks"},
+    {"run", "[]", "run"},
+    {"lineage", "3", "lineage"},
+    {"parent", "\"x\"", "parent"},
+    {"parent", NULL, "parent"},
+    {"created", NULL, "created"},
+    {"layout", "{}", "bytes"},
+    {"layout.bytes", "1", "expected 1 bytes, found"},
+    {"layout.sha256", ZEROS, "between its tensors"},
+    {"weights_sha256", ZEROS, "weights_sha256"},
+    {"state_sha256", ZEROS, "state_sha256"},
+    {"memory_sha256", ZEROS, "memory_sha256"},
+    {"tensors", "{}", "tensors"},
+    {"tensors", NULL, "tensors"},
+    {"tensors.0", "5", "tensor 0"},
+    {"tensors.0.name", "\"../../x\"", "path of names"},
+    {"tensors.0.name", "\"\"", "path of names"},
+    {"tensors.0.name", "\"/x\"", "path of names"},
+    {"tensors.1.name", "\"memory/prose/bytes\"", "byte order"},
+    {"tensors.0.dtype", "\"f31\"", "dtype"},
+    {"tensors.0.dtype", "\"U8\"", "dtype"},
+    {"tensors.0.shape", "[9007199254740991,9007199254740991]", "too many"},
+    {"tensors.0.shape", "[4503599627370496]", "too many"},
+    {"tensors.0.shape", "[-1000]", "dimension 0"},
+    {"tensors.0.shape", "[1000.5]", "dimension 0"},
+    {"tensors.0.shape", "[1,1,1,1,1000]", "at most 4"},
+    {"tensors.0.shape", "[1000000000000]", "1000000000000 bytes"},
+    {"tensors.0.bytes", "999", "expected 1000 bytes"},
+    {"tensors.0.bytes", "-1", "bytes"},
+    {"tensors.0.offset", "-4096", "offset"},
+    {"tensors.0.offset", "9007199254740991", "lie outside"},
+    {"tensors.0.offset", "1000000", "lie outside"},
+    {"tensors.0.offset", "0", "between its tensors"},
+    {"tensors.0.file", "\"/etc/passwd\"", "file"},
+    {"tensors.0.file", "\"../step-000000001/checkpoint.h5\"", "file"},
+    {"tensors.0.file", "\"step-000000001/../../checkpoint.h5\"", "file"},
+    {"tensors.0.file", "\"step-1/checkpoint.h5\"", "file"},
+    {"tensors.0.file", "\"step-000000001/manifest.json\"", "file"},
+    {"tensors.0.file", "\"step-000000009/checkpoint.h5\"", "is missing"},
+    {"tensors.0.sha256", ZEROS, "not that of the chunks"},
+    {"tensors.0.sha256", "\"zz\"", "sha256"},
+    {"tensors.0.chunks", "[]", "chunks"},
+    {"tensors.0.chunks", "[1]", "chunks[0]"},
+    {"tensors.0.chunks", "[" ZEROS "]", "not that of the chunks"},
+    {"tensors.0.chunks", "[" ZEROS "," ZEROS "]", "expected 1"},
+};
+
 static void forged_manifests_are_refused(void **state)
 {
-    static const struct {
-        const char *path, *value, *said;
-    } forged[] = {
-        {"format", "\"pawl-checkpoint-2\"", "format"},
-        {"step", "7", "as the folder is named"},
-        {"step", "-1", "step"},
-        {"step", "\"1\"", "step"},
-        {"step", "1.5", "step"},
-        {"ranks", "0", "ranks"},
-        {"run", "[]", "run"},
-        {"lineage", "3", "lineage"},
-        {"parent", "\"x\"", "parent"},
-        {"parent", NULL, "parent"},
-        {"created", NULL, "created"},
-        {"layout", "{}", "bytes"},
-        {"layout.bytes", "1", "expected 1 bytes, found"},
-        {"layout.sha256", ZEROS, "between its tensors"},
-        {"weights_sha256", ZEROS, "weights_sha256"},
-        {"state_sha256", ZEROS, "state_sha256"},
-        {"memory_sha256", ZEROS, "memory_sha256"},
-        {"tensors", "{}", "tensors"},
-        {"tensors", NULL, "tensors"},
-        {"tensors.0", "5", "tensor 0"},
-        {"tensors.0.name", "\"../../x\"", "path of names"},
-        {"tensors.0.name", "\"\"", "path of names"},
-        {"tensors.0.name", "\"/x\"", "path of names"},
-        {"tensors.1.name", "\"memory/prose/bytes\"", "byte order"},
-        {"tensors.0.dtype", "\"f31\"", "dtype"},
-        {"tensors.0.dtype", "\"U8\"", "dtype"},
-        {"tensors.0.shape", "[9007199254740991,9007199254740991]", "too many"},
-        {"tensors.0.shape", "[4503599627370496]", "too many"},
-        {"tensors.0.shape", "[-1000]", "dimension 0"},
-        {"tensors.0.shape", "[1000.5]", "dimension 0"},
-        {"tensors.0.shape", "[1,1,1,1,1000]", "at most 4"},
-        {"tensors.0.shape", "[1000000000000]", "1000000000000 bytes"},
-        {"tensors.0.bytes", "999", "expected 1000 bytes"},
-        {"tensors.0.bytes", "-1", "bytes"},
-        {"tensors.0.offset", "-4096", "offset"},
-        {"tensors.0.offset", "9007199254740991", "lie outside"},
-        {"tensors.0.offset", "1000000", "lie outside"},
-        {"tensors.0.offset", "0", "between its tensors"},
-        {"tensors.0.file", "\"/etc/passwd\"", "file"},
-        {"tensors.0.file", "\"../step-000000001/checkpoint.h5\"", "file"},
-        {"tensors.0.file", "\"step-000000001/../../checkpoint.h5\"", "file"},
-        {"tensors.0.file", "\"step-1/checkpoint.h5\"", "file"},
-        {"tensors.0.file", "\"step-000000001/manifest.json\"", "file"},
-        {"tensors.0.file", "\"step-000000009/checkpoint.h5\"", "is missing"},
-        {"tensors.0.sha256", ZEROS, "not that of the chunks"},
-        {"tensors.0.sha256", "\"zz\"", "sha256"},
-        {"tensors.0.chunks", "[]", "chunks"},
-        {"tensors.0.chunks", "[1]", "chunks[0]"},
-        {"tensors.0.chunks", "[" ZEROS "]", "not that of the chunks"},
-        {"tensors.0.chunks", "[" ZEROS "," ZEROS "]", "expected 1"},
-    };
     char *text, room[65536];
     size_t bytes;
     (void)state;
     save_steps(SMALL, 0, (const int[]){1, 0}, 0);
     const char *file = sample_path(dir, 1, "manifest.json"), *checkpoint = sample_path(dir, 1, NULL);
     assert_ok(pawl_file_read(file, 1 << 20, &text, &bytes));
-    for (size_t i = 0; i < sizeof forged / sizeof *forged; i++) {
-        rewrite(file, text, forged[i].path, forged[i].value);
+    for (size_t i = 0; i < sizeof forgeries / sizeof *forgeries; i++) {
+        rewrite(file, text, forgeries[i].path, forgeries[i].value);
         assert_int_equal(read_sample(checkpoint, SMALL, 1), PAWL_EDATA);
-        if (!strstr(pawl_last_error()->what, forged[i].said))
-            fail_msg("%s = %s: expected '%s', found '%s'", forged[i].path,
-                     forged[i].value ? forged[i].value : "nothing", forged[i].said, pawl_last_error()->what);
+        if (!strstr(pawl_last_error()->what, forgeries[i].said))
+            fail_msg("%s = %s: expected '%s', found '%s'", forgeries[i].path,
+                     forgeries[i].value ? forgeries[i].value : "nothing", forgeries[i].said, pawl_last_error()->what);
         assert_true(verify(checkpoint, room, sizeof room) > 0);
     }
     rewrite(file, text, "created", "\"2000-01-01T00:00:00Z\""); /* the forger's tool itself makes whole ones */

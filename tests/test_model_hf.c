@@ -100,77 +100,79 @@ static void what_cannot_matter_is_let_pass(void **unused)
         " \"partial_rotary_factor\": 1.0, \"temperature\": 0.7, \"a_feature_of_tomorrow\": null, \"another\": false}");
 }
 
+/* Keys that a config.json has more than SIZES, and what is said of them. */
+static const struct {
+    const char *more, *because;
+} refused[] = {
+    {", \"hidden_act\": \"gelu\"",
+     "\"hidden_act\" is \"gelu\", which is not computed here: expected one of [\"silu\", \"swish\"]"},
+    {", \"attention_dropout\": 0.1", "\"attention_dropout\" is 0.1"},
+    {", \"pretraining_tp\": 2", "\"pretraining_tp\" is 2"},
+    {", \"partial_rotary_factor\": 0.5", "\"partial_rotary_factor\" is 0.5"},
+    {", \"rope_interleaved\": true", "\"rope_interleaved\" is true"},
+    {", \"quantization_config\": {\"bits\": 4}",
+     "\"quantization_config\" is an object, which is not computed here: expected null"},
+    {", \"sliding_window\": 4096", "\"sliding_window\": 4096 is not known here"},
+    {", \"logit_scale\": 0.0625", "\"logit_scale\": 0.0625 is not known here"},
+    {", \"zero\": 0", "\"zero\": 0 is not known here"},
+    {", \"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 2}", "rope_type \"dynamic\" is not computed here"},
+    {", \"rope_parameters\": {\"rope_type\": \"proportional\", \"factor\": 2}",
+     "rope_type \"proportional\" is not computed here"},
+    {", \"rope_parameters\": {\"rope_type\": \"yarn\"}", "of rope_type yarn needs \"factor\""},
+    {", \"rope_parameters\": {\"rope_type\": \"yarn\", \"factor\": 2, \"low_freq_factor\": 1}",
+     "\"low_freq_factor\" of 1 is not computed here with rope_type yarn"},
+    {", \"rope_parameters\": {\"rope_type\": \"yarn\", \"factor\": 2, \"attention_factor\": 0}",
+     "\"attention_factor\" is 0, expected a number above 0"},
+    {", \"rope_parameters\": {\"rope_type\": \"longrope\", \"short_factor\": [1, 1]}", "needs \"long_factor\""},
+    {", \"rope_parameters\": {\"rope_type\": \"longrope\", \"short_factor\": [1, 1], \"long_factor\": [1]}",
+     "needs 2 numbers in short_factor and in long_factor"},
+    {", \"rope_parameters\": {\"rope_type\": \"longrope\", \"short_factor\": [1, \"x\"], \"long_factor\": [1, 1]}",
+     "expected a list of numbers, found \"x\" in it"},
+    {", \"rope_parameters\": {\"rope_type\": \"longrope\", \"short_factor\": [1, 0], \"long_factor\": [1, 1]}",
+     "short_factor: '0' is not a number"},
+    {", \"original_max_position_embeddings\": 8, \"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 2, "
+     "\"original_max_position_embeddings\": 9}",
+     "two \"original_max_position_embeddings\""},
+    {", \"layer_types\": [\"full_attention\"]", "expected a list of 2 items"},
+    {", \"layer_types\": [\"full_attention\", \"chunked_attention\"]", "\"chunked_attention\" is not computed"},
+    {", \"layer_types\": [\"full_attention\", \"sliding_attention\"]", "there is no sliding_window in use"},
+    {", \"head_dim\": 258", "head_dim) is 258, at most 256"},
+    {", \"head_dim\": 5", "expected an even number"},
+    {", \"rope_scaling\": {\"factor\": 2}", "has a factor and no rope_type"},
+    {", \"rope_scaling\": {\"rope_type\": \"linear\", \"type\": \"llama3\", \"factor\": 2}", "another type"},
+    {", \"rope_scaling\": {\"rope_type\": \"linear\"}", "needs \"factor\""},
+    {", \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 1}",
+     "needs \"high_freq_factor\""},
+    {", \"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": 2, \"attention_factor\": 1.2}",
+     "\"attention_factor\" of 1.2"},
+    {", \"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": \"2\"}",
+     "\"factor\": expected a number, found \"2\""},
+    {", \"rope_scaling\": [2]", "expected an object or null"},
+    {", \"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": 2}, \"rope_parameters\": {\"rope_type\": "
+     "\"default\"}",
+     "differ"},
+    {", \"rope_theta\": 1e4, \"rope_parameters\": {\"rope_type\": \"default\", \"rope_theta\": 5e5}",
+     "\"rope_theta\" and"},
+    {", \"architectures\": [\"LlamaForSequenceClassification\"]",
+     "\"architectures\" is \"LlamaForSequenceClassification\""},
+    {", \"architectures\": []", "expected [\"LlamaForCausalLM\"]"},
+    {", \"num_key_value_heads\": 3", "num_key_value_heads 3"},
+    {", \"num_key_value_heads\": -1", "\"num_key_value_heads\""},
+    {", \"num_key_value_heads\": 1.5", "\"num_key_value_heads\""},
+    {", \"num_key_value_heads\": \"2\"", "expected a number, found \"2\""},
+    {", \"tie_word_embeddings\": 1", "\"tie_word_embeddings\""},
+    {", \"rms_norm_eps\": []", "\"rms_norm_eps\": expected a number"},
+};
+
 static void what_would_change_the_result_is_refused_by_name(void **unused)
 {
     (void)unused;
-    static const struct {
-        const char *more, *because;
-    } cases[] = {
-        {", \"hidden_act\": \"gelu\"",
-         "\"hidden_act\" is \"gelu\", which is not computed here: expected one of [\"silu\", \"swish\"]"},
-        {", \"attention_dropout\": 0.1", "\"attention_dropout\" is 0.1"},
-        {", \"pretraining_tp\": 2", "\"pretraining_tp\" is 2"},
-        {", \"partial_rotary_factor\": 0.5", "\"partial_rotary_factor\" is 0.5"},
-        {", \"rope_interleaved\": true", "\"rope_interleaved\" is true"},
-        {", \"quantization_config\": {\"bits\": 4}",
-         "\"quantization_config\" is an object, which is not computed here: expected null"},
-        {", \"sliding_window\": 4096", "\"sliding_window\": 4096 is not known here"},
-        {", \"logit_scale\": 0.0625", "\"logit_scale\": 0.0625 is not known here"},
-        {", \"zero\": 0", "\"zero\": 0 is not known here"},
-        {", \"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 2}", "rope_type \"dynamic\" is not computed here"},
-        {", \"rope_parameters\": {\"rope_type\": \"proportional\", \"factor\": 2}",
-         "rope_type \"proportional\" is not computed here"},
-        {", \"rope_parameters\": {\"rope_type\": \"yarn\"}", "of rope_type yarn needs \"factor\""},
-        {", \"rope_parameters\": {\"rope_type\": \"yarn\", \"factor\": 2, \"low_freq_factor\": 1}",
-         "\"low_freq_factor\" of 1 is not computed here with rope_type yarn"},
-        {", \"rope_parameters\": {\"rope_type\": \"yarn\", \"factor\": 2, \"attention_factor\": 0}",
-         "\"attention_factor\" is 0, expected a number above 0"},
-        {", \"rope_parameters\": {\"rope_type\": \"longrope\", \"short_factor\": [1, 1]}", "needs \"long_factor\""},
-        {", \"rope_parameters\": {\"rope_type\": \"longrope\", \"short_factor\": [1, 1], \"long_factor\": [1]}",
-         "needs 2 numbers in short_factor and in long_factor"},
-        {", \"rope_parameters\": {\"rope_type\": \"longrope\", \"short_factor\": [1, \"x\"], \"long_factor\": [1, 1]}",
-         "expected a list of numbers, found \"x\" in it"},
-        {", \"rope_parameters\": {\"rope_type\": \"longrope\", \"short_factor\": [1, 0], \"long_factor\": [1, 1]}",
-         "short_factor: '0' is not a number"},
-        {", \"original_max_position_embeddings\": 8, \"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 2, "
-         "\"original_max_position_embeddings\": 9}",
-         "two \"original_max_position_embeddings\""},
-        {", \"layer_types\": [\"full_attention\"]", "expected a list of 2 items"},
-        {", \"layer_types\": [\"full_attention\", \"chunked_attention\"]", "\"chunked_attention\" is not computed"},
-        {", \"layer_types\": [\"full_attention\", \"sliding_attention\"]", "there is no sliding_window in use"},
-        {", \"head_dim\": 258", "head_dim) is 258, at most 256"},
-        {", \"head_dim\": 5", "expected an even number"},
-        {", \"rope_scaling\": {\"factor\": 2}", "has a factor and no rope_type"},
-        {", \"rope_scaling\": {\"rope_type\": \"linear\", \"type\": \"llama3\", \"factor\": 2}", "another type"},
-        {", \"rope_scaling\": {\"rope_type\": \"linear\"}", "needs \"factor\""},
-        {", \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 1}",
-         "needs \"high_freq_factor\""},
-        {", \"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": 2, \"attention_factor\": 1.2}",
-         "\"attention_factor\" of 1.2"},
-        {", \"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": \"2\"}",
-         "\"factor\": expected a number, found \"2\""},
-        {", \"rope_scaling\": [2]", "expected an object or null"},
-        {", \"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": 2}, \"rope_parameters\": {\"rope_type\": "
-         "\"default\"}",
-         "differ"},
-        {", \"rope_theta\": 1e4, \"rope_parameters\": {\"rope_type\": \"default\", \"rope_theta\": 5e5}",
-         "\"rope_theta\" and"},
-        {", \"architectures\": [\"LlamaForSequenceClassification\"]",
-         "\"architectures\" is \"LlamaForSequenceClassification\""},
-        {", \"architectures\": []", "expected [\"LlamaForCausalLM\"]"},
-        {", \"num_key_value_heads\": 3", "num_key_value_heads 3"},
-        {", \"num_key_value_heads\": -1", "\"num_key_value_heads\""},
-        {", \"num_key_value_heads\": 1.5", "\"num_key_value_heads\""},
-        {", \"num_key_value_heads\": \"2\"", "expected a number, found \"2\""},
-        {", \"tie_word_embeddings\": 1", "\"tie_word_embeddings\""},
-        {", \"rms_norm_eps\": []", "\"rms_norm_eps\": expected a number"},
-    };
     pawl_model_config c;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
         char text[1024];
-        snprintf(text, sizeof text, "{" SIZES "%s}", cases[i].more);
+        snprintf(text, sizeof text, "{" SIZES "%s}", refused[i].more);
         put_config(text);
-        expect_error(pawl_hf_config(root, &c), cases[i].because);
+        expect_error(pawl_hf_config(root, &c), refused[i].because);
     }
     put_config("{\"model_type\": \"mamba\"}");
     expect_error(pawl_hf_config(root, &c), "\"model_type\" mamba is not supported");
