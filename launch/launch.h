@@ -157,7 +157,7 @@ PAWL_MUST pawl_status pawl_model_folder(const char *path, char dir[1024]);
  * the others wait. Collective. */
 PAWL_MUST pawl_status pawl_import_start(pawl_comm *c, pawl_opened *o);
 
-/* ---- Models and weights, wherever they are (weights.c): a checkpoint, a run's folder (its newest checkpoint), a Hugging
+/* ---- Models and weights, wherever they are (described.c, weights.c): a checkpoint, a run's folder (its newest checkpoint), a Hugging
  * Face directory, a PEFT directory. An adapter's weights are worked into those of its base, which is opened again from
  * where the adapter's record says it was, and checked against its digests. All local. ---- */
 
@@ -193,6 +193,9 @@ typedef struct pawl_source pawl_source;
 PAWL_MUST pawl_status pawl_source_open(const char *path, pawl_which which, const pawl_model *m, pawl_source **out);
 pawl_status pawl_source_read(void *source, int tensor, float *to);
 void pawl_source_close(pawl_source *s);
+/* Whether a folder holds a model in Hugging Face's form; or an adapter in PEFT's, and no model. */
+int pawl_is_hugging_face(const char *path);
+int pawl_is_adapter_folder(const char *path);
 /* What the model at path is, and what opens its tokenizer. */
 PAWL_MUST pawl_status pawl_describe_model(const char *path, pawl_model_config *model, char spec[1024]);
 /* {path, files [{name, bytes, sha256}]} of a Hugging Face directory, {path, step, root_sha256} of a checkpoint; paths from
@@ -212,6 +215,8 @@ PAWL_MUST pawl_status pawl_count_finished(const char *path, int *count);
 PAWL_MUST pawl_status pawl_load_stack(const char *path, int ema, const pawl_adapter *a, pawl_stack *s);
 /* The last one's weights into flat, laid out as a. */
 PAWL_MUST pawl_status pawl_load_adapter(const char *path, int ema, const pawl_adapter *a, float *flat);
+/* That the base of an adapter is there still; who: of the adapter. Errors: EUSAGE. */
+PAWL_MUST pawl_status pawl_require_base(const char *path, const char *who);
 /* Errors: EUSAGE when the model at path is not the one of a lineage record. who: what stands on it, for the sentence. */
 PAWL_MUST pawl_status pawl_check_base(const json_t *lineage, const char *path, const char *who);
 
