@@ -129,13 +129,20 @@ static norm_runs runs_of(const norm_rows &s)
     return {each, blocks_of(rows, each)};
 }
 
+/* Where a column's sum is: numbers that a thread has side by side lie apart, so that threads side by side use banks side by side.
+ * V is 1, or the width a multiple of it. */
+template <int V> static __device__ __forceinline__ int64_t sum_at(int64_t i, int j, int64_t width)
+{
+    return V == 1 ? i : j * (width / V) + i / V;
+}
+
 /* This team's sums, in shared memory. */
 template <int V, int WARPS> static __device__ __forceinline__ float *cleared_sums(int64_t width, int parts)
 {
     float *sums = (float *)pawl_dynamic_shared() + threadIdx.x / (PAWL_WARP * WARPS) * width * parts;
     for (int p = 0; p < parts; p++)
         COLUMNS_OF(i, width) for (int j = 0; j < V; j++)
-            if (i + j < width) sums[p * width + i + j] = 0;
+            if (i + j < width) sums[p * width + sum_at<V>(i, j, width)] = 0;
     return sums;
 }
 
@@ -143,7 +150,7 @@ template <int V, int WARPS> static __device__ __forceinline__ void keep_sums(con
 {
     for (int p = 0; p < parts; p++)
         COLUMNS_OF(i, width) for (int j = 0; j < V; j++)
-            if (i + j < width) to[p * width + i + j] = sums[p * width + i + j];
+            if (i + j < width) to[p * width + i + j] = sums[p * width + sum_at<V>(i, j, width)];
 }
 
 template <int V, int WARPS, class T>
@@ -171,7 +178,7 @@ static __global__ void norm_backward_kernel(norm_rows s, norm_runs runs, const T
             for (int j = 0; j < V; j++) {
                 const float step = pawl_norm_dx_rule(d.x[j], r.x[j], gain.x[j], scale, pull);
                 out.x[j] = how == PAWL_ADD ? out.x[j] + step : step;
-                if (i + j < s.width) sums[i + j] += pawl_norm_dw_rule(d.x[j], r.x[j], scale);
+                if (i + j < s.width) sums[sum_at<V>(i, j, s.width)] += pawl_norm_dw_rule(d.x[j], r.x[j], scale);
             }
             give(dx, at + i, end, out);
         }
@@ -208,8 +215,8 @@ static __global__ void layernorm_backward_kernel(norm_rows s, norm_runs runs, co
                 const float centred = r.x[j] - middle;
                 out.x[j] += pawl_layernorm_dx_rule(d.x[j], centred, gain.x[j], scale, push, pull);
                 if (i + j >= s.width) continue;
-                sums[i + j] += pawl_norm_dw_rule(d.x[j], centred, scale);
-                sums[s.width + i + j] += d.x[j];
+                sums[sum_at<V>(i, j, s.width)] += pawl_norm_dw_rule(d.x[j], centred, scale);
+                sums[s.width + sum_at<V>(i, j, s.width)] += d.x[j];
             }
             give(dx, at + i, end, out);
         }
