@@ -83,13 +83,18 @@ static int one_input(int level)
     return level == PAWL_RECOMPUTE_NORMS || level == NOTHING_KEPT;
 }
 
+static int is_kept(const pawl_model *m, const struct buffer *b)
+{
+    return (m->has & b->needs) == b->needs && !(m->has & b->lacks);
+}
+
 /* The layer's own buffers into *k, or (own 0) those that are for all. */
 static void lay_out_kept(pawl_arena *a, const pawl_model *m, const pawl_activations *x, int own, pawl_kept *k)
 {
     const int level = level_of(x);
     for (int i = 0; i < BUFFERS; i++) {
         const struct buffer *b = &buffers[i];
-        if ((m->has & b->needs) != b->needs || m->has & b->lacks || (level <= own_level(x, b)) != own) continue;
+        if (!is_kept(m, b) || (level <= own_level(x, b)) != own) continue;
         if (one_input(level) && b->at == offsetof(pawl_kept, mlp_norm.in)) {
             k->mlp_norm.in = k->attention_norm.in;
             continue;
@@ -97,6 +102,48 @@ static void lay_out_kept(pawl_arena *a, const pawl_model *m, const pawl_activati
         void *data = numbers(a, b->low ? x->type : PAWL_F32, x->positions, columns(m, b->width));
         memcpy((char *)k + b->at, &data, sizeof data);
     }
+}
+
+static int64_t places_of(const pawl_model *m, const pawl_activations *x)
+{
+    const int64_t L = m->config.num_hidden_layers;
+    return x->offload && L > PAWL_AWAY_PLACES ? PAWL_AWAY_PLACES : L;
+}
+
+static void lay_out_layers(const pawl_model *m, pawl_activations *x, const pawl_kept *shared)
+{
+    const int64_t L = m->config.num_hidden_layers, places = places_of(m, x);
+    for (int64_t l = 0; l < L; l++) {
+        pawl_kept k = *shared;
+        if (l < places) lay_out_kept(&x->arena, m, x, 1, &k);
+        if (x->layers) x->layers[l] = l < places ? k : x->layers[l % places];
+    }
+    for (int64_t l = 0; l < L - places; l++) {
+        pawl_kept k = {.qkv = NULL};
+        lay_out_kept(&x->here, m, x, 1, &k);
+        if (x->away) x->away[l] = k;
+    }
+}
+
+static void *buffer_at(const pawl_kept *k, const struct buffer *b)
+{
+    void *data;
+    memcpy(&data, (const char *)k + b->at, sizeof data);
+    return data;
+}
+
+_Static_assert((int)BUFFERS <= (int)PAWL_KEPT_MOST, "there is a load for each");
+int pawl_kept_loads(const pawl_model *m, const pawl_activations *x, int64_t layer, int64_t N, pawl_carry_way way, pawl_load loads[])
+{
+    int count = 0;
+    for (int i = 0; i < BUFFERS; i++) {
+        const struct buffer *b = &buffers[i];
+        if (!is_kept(m, b) || level_of(x) > own_level(x, b)) continue;
+        void *there = buffer_at(&x->layers[layer], b), *here = buffer_at(&x->away[layer], b);
+        const size_t bytes = (size_t)(N * columns(m, b->width)) * pawl_dtype_bytes(b->low ? x->type : PAWL_F32);
+        loads[count++] = way == PAWL_CARRY_UP ? (pawl_load){there, here, bytes} : (pawl_load){here, there, bytes};
+    }
+    return count;
 }
 
 static pawl_normed lay_out_final(pawl_arena *a, const pawl_model *m, int64_t N, pawl_dtype type)
@@ -128,11 +175,7 @@ static void lay_out(const pawl_model *m, pawl_activations *x)
     }
     pawl_kept shared = {.qkv = NULL};
     lay_out_kept(a, m, x, 0, &shared);
-    for (int64_t l = 0; l < c->num_hidden_layers; l++) {
-        pawl_kept k = shared;
-        lay_out_kept(a, m, x, 1, &k);
-        if (x->layers) x->layers[l] = k;
-    }
+    lay_out_layers(m, x, &shared);
 }
 
 int pawl_fuses(const pawl_model *m, const pawl_capacity *c)
@@ -153,6 +196,7 @@ static pawl_activations sized(const pawl_model *m, const pawl_capacity *c)
                               .train = c->train,
                               .recompute = c->recompute,
                               .fused = pawl_fuses(m, c),
+                              .offload = c->offload && c->train && !pawl_device_shares_memory(c->device),
                               .type = c->type};
 }
 
@@ -191,6 +235,8 @@ pawl_status pawl_activations_open(const pawl_model *m, const pawl_capacity *c, p
     lay_out(m, x); /* measures */
     PAWL_TRY_OUT(
         pawl_alloc((void **)&x->layers, (size_t)m->config.num_hidden_layers * sizeof *x->layers, "activations"));
+    if (m->config.num_hidden_layers > places_of(m, x))
+        PAWL_TRY_OUT(pawl_alloc((void **)&x->away, (size_t)m->config.num_hidden_layers * sizeof *x->away, "activations"));
     PAWL_TRY_OUT(pawl_arena_open_on(x->device, PAWL_ON_DEVICE, &x->arena));
     if (x->here.used) PAWL_TRY_OUT(pawl_arena_open_on(x->device, PAWL_ON_HOST, &x->here));
     lay_out(m, x);
@@ -208,6 +254,7 @@ void pawl_activations_close(pawl_activations *x)
     pawl_arena_close_on(x->device, PAWL_ON_DEVICE, &x->arena);
     pawl_arena_close_on(x->device, PAWL_ON_HOST, &x->here);
     pawl_free(x->layers);
+    pawl_free(x->away);
     pawl_free(x);
 }
 

@@ -159,6 +159,7 @@ pawl_status pass_backward(pass *p)
     for (int64_t l = p->m->config.num_hidden_layers - 1; l >= lowest; l--) {
         PAWL_TRY(pass_need(p, pass_block(l)));
         PAWL_TRY(pass_want(p, pass_block(l)));
+        PAWL_TRY(pass_bring_near(p, l, lowest));
         PAWL_TRY(pawl_device_block_begin(p->d));
         PAWL_TRY(block_backward(p, l));
         PAWL_TRY(pawl_device_block_end(p->d));

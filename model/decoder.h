@@ -180,6 +180,8 @@ static inline pawl_tensor pawl_view(const float *data, int64_t rows, int64_t col
 }
 
 void pawl_transit_lay_out(pawl_activations *x);
+/* What carries N positions of a layer's own numbers between its place and where it is kept; returns how many loads. */
+int pawl_kept_loads(const pawl_model *m, const pawl_activations *x, int64_t layer, int64_t N, pawl_carry_way way, pawl_load loads[]);
 
 /* The config.json of a model whose weights are written as dtype; json_decref it. Errors: EMEM; EBUG for options that no
  * family has. */
@@ -248,6 +250,8 @@ typedef struct pawl_transit {
     int32_t *turns_here;                         /* [N] ... as this */
 } pawl_transit;
 
+enum { PAWL_AWAY_PLACES = 2, PAWL_KEPT_MOST = 20 };
+
 struct pawl_activations {
     pawl_arena arena, here; /* here: in the host's memory, where that is another */
     pawl_device *device;
@@ -267,6 +271,9 @@ struct pawl_activations {
     void *dwide, *dnarrow;  /* [N, max(up width, (H+2G)K)] [N, max(F, HK)], of type */
     void *dsum_low;         /* [N,D]: dsum as products read it, where that is not f32 */
     pawl_kept *layers;      /* [L] */
+    int offload;            /* layers take turns in PAWL_AWAY_PLACES places, ... */
+    pawl_kept *away;        /* [L - places] ... and this is where they are kept meanwhile, the host's; NULL: each has a place of its own */
+    int64_t away_ticket[PAWL_AWAY_PLACES];
 };
 
 #ifdef __cplusplus

@@ -182,9 +182,11 @@ pawl_status pass_forward(pass *p)
     PAWL_TRY(pass_done(p, 0));
     for (int64_t l = 0; l < L; l++) {
         PAWL_TRY(pass_need(p, pass_block(l)));
+        PAWL_TRY(pass_make_room(p, l));
         PAWL_TRY(pawl_device_block_begin(p->d));
         PAWL_TRY(block(p, l, stream, add, 1));
         PAWL_TRY(pawl_device_block_end(p->d));
+        PAWL_TRY(pass_carry_away(p, l));
         PAWL_TRY(pass_done(p, pass_block(l)));
         stream = pass_view(p, x->layers[l].mlp_norm.sum, D);
         add = x->out;

@@ -240,6 +240,7 @@ typedef struct pawl_capacity {
     pawl_device *device;      /* whose memory it is taken in, and that passes are on; NULL: any that shares the host's */
     int fused_gelu;           /* of gelu_fused: an activation that is the tanh form of GELU is computed with the products beside it */
     int64_t bins;             /* k of soft targets and records; read where memory is not shared: it is staged there */
+    int offload; /* what layers leave for the backward pass is kept in the host's memory, where that is another */
 } pawl_capacity;
 
 /* What a pass with an adapter needs beside activations: low-rank products, and scratch for dropout and DoRA. */

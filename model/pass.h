@@ -92,6 +92,12 @@ pawl_attend pass_attend(const pass *p, int64_t layer);
 /* Turns queries and keys; direction -1: back. */
 PAWL_MUST pawl_status pass_rotate(const pass *p, void *qkv, int direction);
 
+/* Around a layer's work (away.c): forward, its place is free; what it has left may go. Backward, it is in its place, and the one below comes,
+ * unless that is below `lowest`. */
+PAWL_MUST pawl_status pass_make_room(pass *p, int64_t layer);
+PAWL_MUST pawl_status pass_carry_away(pass *p, int64_t layer);
+PAWL_MUST pawl_status pass_bring_near(pass *p, int64_t layer, int64_t lowest);
+
 /* Leaves the normed hidden states in final.in, and part L + 1 in use. */
 PAWL_MUST pawl_status pass_forward(pass *p);
 /* dnorm holds the gradient of final.in; part L + 1 is in use. */

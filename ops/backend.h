@@ -19,6 +19,13 @@ typedef struct pawl_aside {
     void (*ask)(pawl_device *d, pawl_status (*ask)(void *self), void *self);
 } pawl_aside;
 
+/* Copies beside, as in ops.h. */
+typedef struct pawl_carrier {
+    pawl_status (*carry)(pawl_device *d, pawl_carry_way way, const pawl_load *loads, int count, int64_t *ticket);
+    pawl_status (*await)(pawl_device *d, int64_t ticket);
+    pawl_status (*settle)(pawl_device *d);
+} pawl_carrier;
+
 /* What computes has a row in timed.c, too. */
 typedef struct pawl_ops {
     const char *name;
@@ -36,6 +43,7 @@ typedef struct pawl_ops {
     pawl_status (*choose)(pawl_device *d, const char *table);
     /* Memory, as in ops.h. upload and download are never asked for the same address on both sides. */
     int shares_memory;
+    const pawl_carrier *carrier; /* NULL: copies are made at once */
     pawl_device_own (*own)(const pawl_device *d);
     pawl_device_memory (*memory)(pawl_device *d);
     pawl_status (*take)(pawl_device *d, pawl_side_of side, size_t bytes, const char *what, void **out);

@@ -135,6 +135,27 @@ pawl_device_memory pawl_device_memory_of(pawl_device *d)
     return d->ops->memory(d);
 }
 
+pawl_status pawl_carry(pawl_device *d, pawl_carry_way way, const pawl_load *loads, int count, int64_t *ticket)
+{
+    *ticket = 0;
+    if (d->ops->carrier) return d->ops->carrier->carry(d, way, loads, count, ticket);
+    for (int i = 0; i < count; i++) {
+        const pawl_load *l = &loads[i];
+        PAWL_TRY(way == PAWL_CARRY_UP ? pawl_upload(d, l->to, l->from, l->bytes) : pawl_download(d, l->to, l->from, l->bytes));
+    }
+    return PAWL_OK;
+}
+
+pawl_status pawl_carry_await(pawl_device *d, int64_t ticket)
+{
+    return d->ops->carrier ? d->ops->carrier->await(d, ticket) : PAWL_OK;
+}
+
+pawl_status pawl_carry_settle(pawl_device *d)
+{
+    return d->ops->carrier ? d->ops->carrier->settle(d) : PAWL_OK;
+}
+
 void *pawl_device_stream(pawl_device *d)
 {
     return d->ops->stream(d);

@@ -161,6 +161,21 @@ PAWL_MUST pawl_status pawl_aside_await(pawl_device *d, int mark);
  * returns; ask NULL: it only waits. Nothing where the host never waits. */
 void pawl_device_ask(pawl_device *d, pawl_status (*ask)(void *self), void *self);
 
+/* ---- Copies beside the order of the calls (decision 0047) ----
+ * Between the device's memory and pinned memory of the host. They begin after all that was asked for before, those up also after all that go down,
+ * and are made beside what is asked for next. What is asked for after an await of a ticket comes after its copies; settle: the
+ * host waits for all copies. Until then neither side is changed or read otherwise. Where a device does nothing beside they are made at
+ * once. */
+typedef struct pawl_load {
+    void *to;
+    const void *from;
+    size_t bytes;
+} pawl_load;
+typedef enum pawl_carry_way { PAWL_CARRY_UP, PAWL_CARRY_DOWN, PAWL_CARRY_WAYS } pawl_carry_way;
+PAWL_MUST pawl_status pawl_carry(pawl_device *d, pawl_carry_way way, const pawl_load *loads, int count, int64_t *ticket);
+PAWL_MUST pawl_status pawl_carry_await(pawl_device *d, int64_t ticket);
+PAWL_MUST pawl_status pawl_carry_settle(pawl_device *d);
+
 /* Runs body(self, i) for every i in [0, count), on the pool; returns when all are done. Which thread takes which i is
  * not defined, so body's results may not depend on it. The host's threads, over the host's memory, whatever the device. */
 void pawl_parallel(pawl_device *d, int64_t count, void (*body)(void *self, int64_t i), void *self);

@@ -1,6 +1,7 @@
 #include "optim/optim.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "optim/rules.h"
 
@@ -52,15 +53,18 @@ static void find_piece(const pawl_optim *o, const pawl_extent *e, pawl_piece *p)
 
 static void lay_out_piece(pawl_optim *o, pawl_piece *p)
 {
+    pawl_arena *a = o->offload ? &o->here : &o->arena;
     for (int j = 0; j < PAWL_RULE_RUNS && p->rule->runs[j].name; j++) {
         int64_t first, count;
         const pawl_tensor whole = p->rule->runs[j].shape(&o->config, p->of);
         pawl_run_part(&p->rule->runs[j], whole, p, &first, &count);
-        if (count > 0) p->state[j] = pawl_take_bytes(&o->arena, (size_t)count * pawl_dtype_bytes(whole.dtype));
+        if (count > 0) p->state[j] = pawl_take_bytes(a, (size_t)count * pawl_dtype_bytes(whole.dtype));
     }
-    if (o->config.ema_decay > 0) p->ema = pawl_take_bytes(&o->arena, (size_t)p->count * sizeof *p->ema);
+    if (o->config.ema_decay > 0) p->ema = pawl_take_bytes(a, (size_t)p->count * sizeof *p->ema);
     const size_t needed = p->rule->scratch_bytes ? p->rule->scratch_bytes(&o->config, p->of) : 0;
     if (needed > o->scratch_bytes) o->scratch_bytes = needed;
+    const size_t window = o->offload ? pawl_optim_window_bytes(o, p) : 0;
+    if (window > o->window_bytes) o->window_bytes = window;
 }
 
 static void lay_out(pawl_optim *o)
@@ -75,13 +79,25 @@ static void lay_out(pawl_optim *o)
     }
     o->blocks = pawl_take_bytes(&o->arena, (size_t)blocks * sizeof *o->blocks);
     o->scratch = pawl_take_bytes(&o->arena, o->scratch_bytes);
+    for (int i = 0; i < PAWL_OPTIM_WINDOWS && o->offload; i++) o->window[i] = pawl_take_bytes(&o->arena, o->window_bytes);
     o->blocks_here = pawl_device_shares_memory(o->device) ? o->blocks : pawl_take_bytes(&o->here, (size_t)blocks * sizeof *o->blocks);
+}
+
+static pawl_optim optim_of(const pawl_optim_config *c, pawl_device *d, const pawl_extent *parts, int part_count, int64_t first, int64_t end)
+{
+    return (pawl_optim){.config = *c,
+                        .device = d,
+                        .parts = parts,
+                        .part_count = part_count,
+                        .first = first,
+                        .end = end,
+                        .offload = c->offload_optimizer && !pawl_device_shares_memory(d)};
 }
 
 pawl_room pawl_optim_bytes(const pawl_optim_config *c, pawl_device *d, const pawl_extent *parts, int part_count, int64_t first,
                         int64_t end)
 {
-    pawl_optim o = {.config = *c, .device = d, .parts = parts, .part_count = part_count, .first = first, .end = end};
+    pawl_optim o = optim_of(c, d, parts, part_count, first, end);
     lay_out(&o);
     return pawl_room_of(&o.arena, &o.here);
 }
@@ -91,7 +107,7 @@ pawl_status pawl_optim_open(const pawl_optim_config *c, pawl_device *d, const pa
 {
     pawl_optim *o;
     PAWL_TRY(pawl_alloc((void **)&o, sizeof *o, "the optimizer"));
-    *o = (pawl_optim){.config = *c, .device = d, .parts = parts, .part_count = part_count, .first = first, .end = end};
+    *o = optim_of(c, d, parts, part_count, first, end);
     o->arena.name = o->here.name = "optimizer";
     lay_out(o); /* measures */
     pawl_status s = pawl_arena_open_on(d, PAWL_ON_DEVICE, &o->arena);
@@ -148,7 +164,7 @@ pawl_status pawl_optim_state(const pawl_optim *o, const pawl_state *names, pawl_
     PAWL_CHECK(names->count == o->part_count, PAWL_EBUG, "%d names for %d tensors", names->count, o->part_count);
     const int first = out->count;
     for (int i = 0; i < o->part_count; i++) PAWL_TRY(list_piece(&o->config, &o->pieces[i], names->items[i].name, out));
-    for (int i = first; i < out->count; i++) out->items[i].device = o->device;
+    for (int i = first; i < out->count; i++) out->items[i].device = o->offload ? NULL : o->device;
     return PAWL_OK;
 }
 
@@ -185,7 +201,10 @@ pawl_status pawl_optim_begin(pawl_optim *o, const float *weights)
 {
     for (int i = 0; i < o->part_count; i++) {
         const pawl_piece *p = &o->pieces[i];
-        if (p->ema) PAWL_TRY(pawl_copy(o->device, p->ema, weights + (p->of->first + p->first - o->first), p->count));
+        const float *from = weights + (p->of->first + p->first - o->first);
+        if (!p->ema) continue;
+        if (o->offload) PAWL_TRY(pawl_download(o->device, p->ema, from, (size_t)p->count * sizeof *from));
+        else PAWL_TRY(pawl_copy(o->device, p->ema, from, p->count));
     }
     return PAWL_OK;
 }
@@ -201,10 +220,15 @@ void pawl_optim_since(pawl_optim *o, int64_t step)
 }
 
 /* The bytes of a run of state: zeros, whatever the type, from places that are all aligned. */
-static pawl_status clear_bytes(pawl_device *d, void *at, size_t bytes)
+static pawl_status clear_bytes(const pawl_optim *o, void *at, size_t bytes)
 {
+    pawl_device *d = o->device;
     const size_t whole = bytes / sizeof(float), rest = bytes % sizeof(float);
     const char zeros[sizeof(float)] = {0};
+    if (o->offload) {
+        memset(at, 0, bytes);
+        return PAWL_OK;
+    }
     PAWL_TRY(pawl_zero(d, at, (int64_t)whole));
     return pawl_upload(d, (char *)at + whole * sizeof(float), zeros, rest);
 }
@@ -217,7 +241,7 @@ pawl_status pawl_optim_forget(pawl_optim *o)
             int64_t first, count;
             const pawl_tensor whole = p->rule->runs[j].shape(&o->config, p->of);
             pawl_run_part(&p->rule->runs[j], whole, p, &first, &count);
-            if (count > 0) PAWL_TRY(clear_bytes(o->device, p->state[j], (size_t)count * pawl_dtype_bytes(whole.dtype)));
+            if (count > 0) PAWL_TRY(clear_bytes(o, p->state[j], (size_t)count * pawl_dtype_bytes(whole.dtype)));
         }
     }
     return PAWL_OK;
@@ -243,22 +267,33 @@ static pawl_kept_as kept_as(const pawl_optim *o, const pawl_piece *p, int64_t st
                           .first = p->of->first + p->first};
 }
 
+typedef struct updating {
+    void *weights;
+    const float *grads;
+    double lr, part;
+    int64_t step;
+    pawl_rule_step k;
+} updating;
+
+static pawl_status update(pawl_optim *o, const pawl_piece *p, void *self)
+{
+    updating *u = self;
+    const int64_t at = p->of->first + p->first - o->first;
+    void *w = (char *)u->weights + at * (int64_t)pawl_dtype_bytes(pawl_optim_weights(&o->config));
+    u->k.decay = p->of->decays ? o->config.weight_decay : 0;
+    u->k.lr = pawl_rate_of(&o->config, p->of, u->lr);
+    u->k.kept = kept_as(o, p, u->step);
+    PAWL_TRY(p->rule->step(o, p, w, u->grads + at, &u->k));
+    return u->part > 0 ? pawl_lerp(o->device, p->ema, w, (float)u->part, p->count) : PAWL_OK; /* never of bf16 (pawl_optim_checks) */
+}
+
 pawl_status pawl_optim_step(pawl_optim *o, void *weights, const float *grads, double norm, double lr, int64_t step)
 {
     const pawl_optim_config *c = &o->config;
-    const int64_t bytes = (int64_t)pawl_dtype_bytes(pawl_optim_weights(c));
-    const double part = ema_part(c, step + 1);
-    pawl_rule_step k = {.t = step + 1 - o->since, .grad_scale = clip_factor(c->max_grad_norm, norm)};
-    for (int i = 0; i < o->part_count; i++) {
-        const pawl_piece *p = &o->pieces[i];
-        const int64_t at = p->of->first + p->first - o->first;
-        if (p->count == 0 || p->frozen) continue;
-        k.decay = p->of->decays ? c->weight_decay : 0;
-        k.lr = pawl_rate_of(c, p->of, lr);
-        k.kept = kept_as(o, p, step);
-        void *w = (char *)weights + at * bytes;
-        PAWL_TRY(p->rule->step(o, p, w, grads + at, &k));
-        if (part > 0) PAWL_TRY(pawl_lerp(o->device, p->ema, w, (float)part, p->count)); /* never of bf16 (pawl_optim_checks) */
-    }
+    updating u = {.weights = weights, .grads = grads, .lr = lr, .part = ema_part(c, step + 1), .step = step,
+                  .k = {.t = step + 1 - o->since, .grad_scale = clip_factor(c->max_grad_norm, norm)}};
+    if (o->offload) return pawl_optim_stream(o, update, &u);
+    for (int i = 0; i < o->part_count; i++)
+        if (o->pieces[i].count > 0 && !o->pieces[i].frozen) PAWL_TRY(update(o, &o->pieces[i], &u));
     return PAWL_OK;
 }

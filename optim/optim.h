@@ -52,6 +52,7 @@ extern const char *const pawl_moments_names[];     /* "float32", "bfloat16", NUL
     F(f64, max_grad_norm,     "1",    0,     1e9,   "",      FIXED, "ceiling of the global gradient norm; 0: no clipping")     \
     F(f64, ema_decay,         "0",    0,     0.9999999, "",  FIXED, "keep an average of the weights that decays so much a step; 0: none") \
     F(i64, ema_every,         "1",    1,     1e9,   "steps", FIXED, "move the average every so many steps")                    \
+    F(flag, offload_optimizer, "false", 0,   1,     "",      FREE,  "on a GPU: the optimizer's state stays in the host's memory, and comes by in chunks; same bits, less of the GPU's memory") \
     F(flag, ema_warmup,       "false", 0,    1,     "",      FIXED, "let the average decay faster at first: by (1 + n) / (10 + n) at its n-th move, while that is less")
 /* clang-format on */
 typedef struct pawl_optim_config { PAWL_OPTIM_FIELDS(PAWL_MEMBER_F, PAWL_MEMBER_C, PAWL_MEMBER_T) } pawl_optim_config;

@@ -5,7 +5,7 @@
 #include "core/arena.h"
 #include "optim/optim.h"
 
-enum { PAWL_RULE_RUNS = 4 };
+enum { PAWL_RULE_RUNS = 4, PAWL_OPTIM_WINDOWS = 2 };
 
 /* One kind of state that a rule keeps for a tensor: its name in checkpoints, and its type and shape, whole; of no
  * numbers where a tensor has none of it. Of a tensor that may be cut it has one number for each `per` of the tensor's.
@@ -56,6 +56,9 @@ struct pawl_optim {
     pawl_piece *pieces;     /* [part_count], of count 0 where nothing is held; the host's */
     double *blocks;         /* partial sums of squares, of this range and then of all, ... */
     double *blocks_here;    /* ... and where the host reads them */
+    int offload;            /* the state of pieces is the host's, and comes to these (stream.c): */
+    size_t window_bytes;
+    char *window[PAWL_OPTIM_WINDOWS];
     size_t scratch_bytes;
     void *scratch; /* what the hungriest rule needs for one tensor */
 };
@@ -70,6 +73,11 @@ pawl_dtype pawl_moments_type(const pawl_optim_config *c);
 pawl_tensor pawl_shape_alike(const pawl_extent *e);
 /* What of a state's numbers a piece holds. */
 void pawl_run_part(const pawl_rule_run *run, pawl_tensor whole, const pawl_piece *p, int64_t *first, int64_t *count);
+/* What a chunk of a piece takes on the device, at most. */
+size_t pawl_optim_window_bytes(const pawl_optim *o, const pawl_piece *p);
+/* Calls update(o, p, self) for every piece that is not frozen, in parts whose state is on the device meanwhile; then all of it is
+ * the host's again. */
+PAWL_MUST pawl_status pawl_optim_stream(pawl_optim *o, pawl_status (*update)(pawl_optim *o, const pawl_piece *p, void *self), void *self);
 /* A tensor's own rate, of the schedule's. */
 double pawl_rate_of(const pawl_optim_config *c, const pawl_extent *e, double lr);
 

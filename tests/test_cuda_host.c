@@ -16,6 +16,7 @@
 
 #include "core/span.h"
 #include "ops/backend.h"
+#include "optim/optim.h"
 
 static const pawl_cuda_place standin = {.library = PAWL_STANDIN};
 
@@ -423,6 +424,57 @@ static void tables_that_cannot_be_followed_are_refused(void **state)
     pawl_device_close(d);
 }
 
+/* The weights after some steps of sgd with momentum, whose state is the host's or the device's: of one tensor of `count` numbers, and many small ones. */
+enum { TENSORS = 12, SMALL = 700 };
+static void train(int offload, int64_t count, float *out)
+{
+    enum { STEPS = 3 };
+    const int64_t all = count + (TENSORS - 1) * SMALL;
+    pawl_extent parts[TENSORS] = {pawl_extent_vector(0, count)};
+    for (int i = 1; i < TENSORS; i++) parts[i] = pawl_extent_vector(count + (i - 1) * SMALL, SMALL);
+    const size_t bytes = (size_t)all * sizeof(float);
+    pawl_device *d = open_device();
+    pawl_optim_config c;
+    pawl_optim *o;
+    float *numbers = malloc(bytes), *w, *g;
+    uint32_t dice = 5;
+    pawl_fields_default(pawl_optim_rows, &c);
+    c.optimizer = 2; /* sgd */
+    c.sgd_momentum = 0.9;
+    c.max_grad_norm = 0;
+    c.offload_optimizer = offload;
+    done(pawl_device_take(d, PAWL_ON_DEVICE, bytes, "weights", (void **)&w));
+    done(pawl_device_take(d, PAWL_ON_DEVICE, bytes, "gradients", (void **)&g));
+    done(pawl_optim_open(&c, d, parts, TENSORS, 0, all, &o));
+    const pawl_room room = pawl_optim_bytes(&c, d, parts, TENSORS, 0, all);
+    assert_true(offload ? room.host > bytes && room.device < 2 * bytes + (1 << 20) : room.device > bytes && room.host < bytes);
+    for (int64_t step = 0; step < STEPS; step++) {
+        for (int64_t i = 0; i < all; i++) numbers[i] = number(&dice);
+        done(pawl_upload(d, g, numbers, bytes));
+        done(pawl_optim_step(o, w, g, 1, 0.1, step));
+    }
+    done(pawl_download(d, out, w, bytes));
+    pawl_optim_close(o);
+    pawl_device_give(d, PAWL_ON_DEVICE, w, bytes);
+    pawl_device_give(d, PAWL_ON_DEVICE, g, bytes);
+    pawl_device_close(d);
+    free(numbers);
+}
+
+/* Two chunks of one tensor, the second cut short, and one of each other. */
+static void state_in_the_hosts_memory_changes_no_bit(void **state)
+{
+    const int64_t count = ((int64_t)1 << 22) + 5000;
+    const size_t bytes = (size_t)(count + (TENSORS - 1) * SMALL) * sizeof(float);
+    float *with = malloc(bytes), *without = malloc(bytes);
+    (void)state;
+    train(1, count, with);
+    train(0, count, without);
+    assert_memory_equal(with, without, bytes);
+    free(with);
+    free(without);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -436,6 +488,7 @@ int main(void)
         cmocka_unit_test(activations_come_with_their_products),
         cmocka_unit_test(what_is_timed_is_written_and_taken_again),
         cmocka_unit_test(tables_that_cannot_be_followed_are_refused),
+        cmocka_unit_test(state_in_the_hosts_memory_changes_no_bit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -68,6 +68,8 @@ static const struct change {
     {.key = "micro_batch_size", .next = fewer_rows},
     {.key = "activation_recompute", .from = "none", .values = {"norms", "block"}},
     {.key = "activation_recompute", .from = "norms", .values = {"block"}},
+    {.key = "offload_activations", .from = "false", .values = {"true"}},
+    {.key = "offload_optimizer", .from = "false", .values = {"true"}},
     {.key = "zero_stage", .from = "0", .values = {"1", "2", "3"}},
     {.key = "zero_stage", .from = "1", .values = {"2", "3"}},
     {.key = "zero_stage", .from = "2", .values = {"3"}},
@@ -87,6 +89,7 @@ static int value_of(const struct change *c, const trial *t, int n, char out[32])
 static int is_allowed(const trial *t, const char *key, const char *value)
 {
     enum { INVARIANT = 0 };
+    if (strncmp(key, "offload_", strlen("offload_")) == 0) return !pawl_device_shares_memory(t->parts.device);
     if (strcmp(key, "zero_stage") != 0) return 1;
     return t->comm.size > 1 && t->reduce.reduction == INVARIANT && !(t->parts.adapter && strcmp(value, "3") == 0);
 }

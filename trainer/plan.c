@@ -71,6 +71,7 @@ pawl_capacity pawl_run_capacity(const pawl_parts *p, int64_t tokens, int train)
                            .type = pawl_run_type(p),
                            .device = p->device,
                            .fused_gelu = p->train->gelu_fused && !p->adapter,
+                           .offload = p->train->offload_activations,
                            .bins = train ? pawl_run_bins(p) : most_bins(p)};
 }
 

@@ -30,6 +30,7 @@ extern const char *const pawl_device_names[]; /* in the order of pawl_device_cho
     F(i64, seed,              "42", 0, 9007199254740991, "", FIXED, "of everything random")                                    \
     F(f64, neftune_noise_alpha, "0", 0, 1000, "", FIXED, "size of the noise on embeddings in training, over the root of a row's length times the width; 0: none") \
     C(activation_recompute, "none", pawl_recompute_names, FREE, "what backward computes again, not to keep it: norms (and activations), or the block; same bits, less memory") \
+    F(flag, offload_activations, "false", 0, 1, "",    FREE,  "on a GPU: what layers leave for the backward pass is kept in the host's memory meanwhile; same bits, less of the GPU's memory") \
     F(flag, bf16,             "false", 0, 1, "",      FIXED, "matrix products and activations in bfloat16; sums float32, and so weights and optimizer unless master_weights and moments_dtype say otherwise")                                            \
     F(flag, gelu_fused,       "false", 0, 1,      "",      FIXED, "GELU's tanh form (GPT-2) computed with the products beside it, where the device can (GPUs); not under an adapter; with activation_recompute: norms its results are kept") \
     F(flag, tune_products,    "true", 0, 1,      "",      FIXED, "algorithms of matrix products timed once, the fastest stored with the run, where a library has more than one (GPUs); false: its first answer, which is the same in every run") \

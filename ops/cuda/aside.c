@@ -95,7 +95,7 @@ static pawl_status settle_stream(pawl_cuda *c, cudaStream_t s)
 /* Who said that waiting has no sense has seen to it that nothing is under way any more. */
 void pawl_cuda_settle(pawl_cuda *c)
 {
-    if (settle_stream(c, c->main_stream) == PAWL_OK && settle_stream(c, c->aside_stream) == PAWL_OK) return;
+    if (settle_stream(c, c->main_stream) == PAWL_OK && settle_stream(c, c->aside_stream) == PAWL_OK && pawl_cuda_carry_settle(c) == PAWL_OK) return;
     (void)cudaDeviceSynchronize();
 }
 

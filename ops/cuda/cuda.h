@@ -31,6 +31,14 @@ typedef struct pawl_cuda_constants {
 
 typedef struct pawl_graphs pawl_graphs; /* graphs.h */
 
+/* A direction of copies beside the order of the calls (carry.c). */
+enum { PAWL_CARRIES = 8 };
+typedef struct pawl_carry_lane {
+    cudaStream_t stream;
+    cudaEvent_t begun, done[PAWL_CARRIES]; /* done: of the latest carries, round and round */
+    int64_t count;                         /* of carries so far */
+} pawl_carry_lane;
+
 typedef struct pawl_cuda {
     pawl_device device; /* first */
     int gpu;
@@ -45,6 +53,7 @@ typedef struct pawl_cuda {
     pawl_cuda_constants *constants;
     pawl_arena scratch; /* carved anew by each op that needs any */
     pawl_staging staging;
+    pawl_carry_lane carry[PAWL_CARRY_WAYS];
     pawl_graphs *graphs; /* NULL: off */
     char description[128];
 } pawl_cuda;
@@ -89,6 +98,12 @@ pawl_status take_cuda(pawl_device *d, pawl_side_of side, size_t bytes, const cha
 void give_cuda(pawl_device *d, pawl_side_of side, void *block, size_t bytes);
 pawl_status upload_cuda(pawl_device *d, void *to_device, const void *from_host, size_t bytes);
 pawl_status download_cuda(pawl_device *d, void *to_host, const void *from_device, size_t bytes);
+
+/* carry.c */
+PAWL_MUST pawl_status pawl_cuda_carry_open(pawl_cuda *c);
+void pawl_cuda_carry_close(pawl_cuda *c);
+PAWL_MUST pawl_status pawl_cuda_carry_settle(pawl_cuda *c); /* the host waits for all of them */
+extern const pawl_carrier pawl_cuda_carrier;
 
 /* rate.c */
 double gemm_rate_cuda(pawl_device *d, pawl_dtype type);

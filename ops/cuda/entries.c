@@ -113,6 +113,7 @@ const pawl_ops pawl_cuda_ops = {
     .algorithms = algorithms_cuda,
     .choose = choose_cuda,
     .shares_memory = 0,
+    .carrier = &pawl_cuda_carrier,
     .own = own_cuda,
     .memory = memory_cuda,
     .take = take_cuda,

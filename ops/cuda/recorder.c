@@ -237,7 +237,27 @@ static void ask_recorded(pawl_device *d, pawl_status (*ask)(void *self), void *s
 static const pawl_aside recording_aside = {
     .begin = aside_begin_recorded, .end = aside_end_recorded, .await = aside_await_recorded, .ask = ask_recorded};
 
-enum { ENTRIES = 75 };
+static pawl_status carry_recorded(pawl_device *d, pawl_carry_way way, const pawl_load *loads, int count, int64_t *ticket)
+{
+    PAWL_TRY(pawl_graphs_issue(pawl_cuda_of(d)));
+    return pawl_cuda_carrier.carry(d, way, loads, count, ticket);
+}
+
+static pawl_status carry_await_recorded(pawl_device *d, int64_t ticket)
+{
+    PAWL_TRY(pawl_graphs_issue(pawl_cuda_of(d)));
+    return pawl_cuda_carrier.await(d, ticket);
+}
+
+static pawl_status carry_settle_recorded(pawl_device *d)
+{
+    PAWL_TRY(pawl_graphs_issue(pawl_cuda_of(d)));
+    return pawl_cuda_carrier.settle(d);
+}
+
+static const pawl_carrier recording_carrier = {.carry = carry_recorded, .await = carry_await_recorded, .settle = carry_settle_recorded};
+
+enum { ENTRIES = 76 };
 _Static_assert(sizeof(pawl_ops) == ENTRIES * sizeof(void (*)(void)), "an entry came or went: so does its row below (RECORD or BEHIND)");
 
 const pawl_ops pawl_recording_ops = {
@@ -249,6 +269,7 @@ const pawl_ops pawl_recording_ops = {
     .algorithms = algorithms_cuda,
     .own = own_cuda,
     .memory = memory_cuda,
+    .carrier = &recording_carrier,
     .parallel = parallel_cuda,
     .aside = &recording_aside,
     .block_begin = block_begin_recorded,

@@ -1,4 +1,5 @@
-"""The memory of a GPU: what is planned is what the CUDA backend takes, on stand-ins for NVIDIA's libraries; and plans where there is none."""
+"""The memory of a GPU: what is planned is what the CUDA backend takes, on stand-ins for NVIDIA's libraries; what lies in the host's memory meanwhile
+changes no bit; and plans where there is no GPU."""
 import glob, json, os
 from e2e import *
 
@@ -14,17 +15,17 @@ def pinned_and_device(counts):
     return [int(t["bytes_on_device"]) for t in told]
 
 
-def compare(name, ranks, *words, **keys):
+def compare(name, ranks, *words, seed=1, **keys):
     out, counts = os.path.join(where, name), os.path.join(where, name + "-counts")
     yaml = write_run(where, name + ".yaml", output=out, datasets=data, **{"max_steps": 1, "save_steps": 0, "sequence_len": 64, "global_batch_size": 2,
                      "val_set_size": 0.3, "device": "cuda", **keys})
     status, stdout, stderr = run(0, "plan", yaml, "-n", str(ranks), "--json", *words, program=STANDIN)
     check(status == 0, f"{name}: planned" + stderr[-600:] * (status != 0))
     plan = json.loads(stdout)
-    status, stdout, stderr = run(ranks, "train", yaml, *words, program=STANDIN, env=dict(ENV, PAWL_STANDIN_COUNTS=counts))
+    status, stdout, stderr = run(ranks, "train", yaml, *words, program=STANDIN, env=dict(ENV, PAWL_STANDIN_COUNTS=counts, PAWL_STANDIN_SEED=str(seed)))
     check(status == 0, f"{name}: {ranks} ranks: exit 0" + stderr[-600:] * (status != 0))
     if status != 0:
-        return
+        return None
     told = [m for m in metrics(out) if m.get("event") == "memory"][-1]
     for arenas, side in (("device_arena_bytes", "bytes_per_rank"), ("arena_bytes", "host_bytes_per_rank")):
         planned = sum(v for k, v in plan[side].items() if k not in NO_ARENAS)
@@ -32,6 +33,15 @@ def compare(name, ranks, *words, **keys):
     check(max(told["device_planned_bytes"]) == plan["peak_bytes"] and max(told["planned_bytes"]) == plan["host_peak_bytes"], "  the run plans as the command does")
     taken, planned = max(pinned_and_device(counts)), plan["peak_bytes"] - plan["bytes_per_rank"]["libraries"]
     check(0 <= planned - taken <= 4096 + planned // 1000, f"  taken from the device {taken}, planned beside libraries {planned}")
+    return dict(weights=weights(stdout), state=state(out), taken=taken, activations=plan["bytes_per_rank"]["activations"], optimizer=plan["bytes_per_rank"]["optimizer"])
+
+
+def beside(name, ranks, seed, **keys):
+    """A run, and the same with state and activations in the host's memory."""
+    plain, away = compare(name, ranks, **keys), compare(name + "-away", ranks, seed=seed, offload_optimizer="true", offload_activations="true", **keys)
+    check(plain and away and (plain["weights"], plain["state"]) == (away["weights"], away["state"]), f"{name}: the same bits, in another order of streams")
+    check(plain and away and away["activations"] < plain["activations"], f"{name}: less of the GPU's memory for activations")
+    return plain, away
 
 
 def plan_json(yaml, *words, program=PAWL, mib=None):
@@ -41,10 +51,12 @@ def plan_json(yaml, *words, program=PAWL, mib=None):
     return json.loads(stdout)
 
 
-compare("full", 1)
-compare("shared", 2, zero_stage=3, bf16="true", activation_recompute="block", optimizer="adafactor")
-compare("lora", 2, model=f"parent_checkpoint: {os.path.join(where, 'full')}\n", adapter="lora", lora_r=4, lora_alpha=8, lora_target_modules="all-linear",
-        bf16="true", load_in_4bit="true", transport="host")
+deep = MODEL.replace("num_hidden_layers: 2", "num_hidden_layers: 5")
+plain, away = beside("full", 1, 2, model=deep, max_steps=2, ema_decay=0.9)
+check(plain and away and away["optimizer"] < plain["optimizer"] and away["taken"] < plain["taken"], "and for state; less is taken in all")
+beside("shared", 2, 3, model=deep, zero_stage=3, bf16="true", activation_recompute="norms", optimizer="adamw_8bit", val_set_size=0)
+beside("lora", 2, 4, model=f"parent_checkpoint: {os.path.join(where, 'full')}\n", adapter="lora", lora_r=4, lora_alpha=8, lora_target_modules="all-linear",
+       bf16="true", load_in_4bit="true", transport="host", activation_recompute="block", val_set_size=0)
 
 # A GPU that is small: auto and advice go by its memory, a run that does not fit there is refused.
 yaml = write_run(where, "small.yaml", output=os.path.join(where, "small"), datasets=data, device="cuda", global_batch_size=256, max_steps=1)
