@@ -278,6 +278,23 @@ static void check_layer(pawl_device *d, const layer_case *c, pawl_put put, uint3
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) unmake(d, all[i]);
 }
 
+/* The library's own word for it, and the product. */
+static void a_product_that_is_refused_is_named(void **state)
+{
+    uint32_t dice = 3;
+    pawl_device *d = open_device();
+    operand x = make(d, PAWL_F32, 2, 3, &dice), w = make(d, PAWL_F32, 4, 3, &dice), y = make(d, PAWL_F32, 2, 4, &dice);
+    const pawl_tensor none = {.dtype = PAWL_F32};
+    float here[6] = {0};
+    pawl_tensor of_the_host = x.t;
+    (void)state;
+    of_the_host.data = here;
+    assert_int_equal(pawl_linear(d, of_the_host, w.t, none, PAWL_SET, y.t), PAWL_EBUG);
+    assert_non_null(strstr(pawl_last_error()->what, "cublasLtMatmul failed with CUBLAS_STATUS_INVALID_VALUE for a product [2,3] x [3,4] of f32 into f32"));
+    unmake(d, &x), unmake(d, &w), unmake(d, &y);
+    pawl_device_close(d);
+}
+
 static const pawl_shapes layers_need = {.positions = 64, .tokens = 64, .width = 64, .heads = 4, .kv_heads = 2, .head_dim = 16, .ff = 128, .vocab = 128,
                                         .type = PAWL_BF16};
 
@@ -484,6 +501,7 @@ int main(void)
         cmocka_unit_test(a_timed_op_is_waited_for),
         cmocka_unit_test(a_gpu_that_breaks_is_told_of),
         cmocka_unit_test(a_host_that_touches_the_devices_memory_dies),
+        cmocka_unit_test(a_product_that_is_refused_is_named),
         cmocka_unit_test(products_are_those_of_the_definition),
         cmocka_unit_test(activations_come_with_their_products),
         cmocka_unit_test(what_is_timed_is_written_and_taken_again),

@@ -12,8 +12,8 @@ pawl_status pawl_plans_said(cublasStatus_t code, const char *call, const pawl_pr
 {
     if (code == CUBLAS_STATUS_SUCCESS) return PAWL_OK;
     if (code == CUBLAS_STATUS_ALLOC_FAILED) return PAWL_FAIL(PAWL_EMEM, "no memory for %s", call);
-    if (!p) return PAWL_FAIL(PAWL_EBUG, "%s failed with status %d", call, (int)code);
-    return PAWL_FAIL(PAWL_EBUG, "%s failed with status %d for a product [%lld,%lld] x [%lld,%lld] of %s into %s", call, (int)code, (long long)p->m,
+    if (!p) return PAWL_FAIL(PAWL_EBUG, "%s failed with %s", call, cublasLtGetStatusName(code));
+    return PAWL_FAIL(PAWL_EBUG, "%s failed with %s for a product [%lld,%lld] x [%lld,%lld] of %s into %s", call, cublasLtGetStatusName(code), (long long)p->m,
                      (long long)p->k, (long long)p->k, (long long)p->n, pawl_dtype_name(p->type), pawl_dtype_name(p->out));
 }
 

@@ -99,6 +99,12 @@ cublasStatus_t cublasLtDestroy(cublasLtHandle_t h)
     return CUBLAS_STATUS_SUCCESS;
 }
 
+const char *cublasLtGetStatusName(cublasStatus_t status)
+{
+    static const char *const names[] = {"CUBLAS_STATUS_SUCCESS", "CUBLAS_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_INVALID_VALUE", "CUBLAS_STATUS_NOT_SUPPORTED"};
+    return names[status];
+}
+
 size_t cublasLtGetVersion(void)
 {
     const char *version = getenv("PAWL_STANDIN_CUBLASLT");
