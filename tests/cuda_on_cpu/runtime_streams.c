@@ -183,11 +183,11 @@ __attribute__((visibility("default"))) int standin_is_idle(void)
     return !busy;
 }
 
-static void put_work(cudaStream_t s, standin_work like, const void *arg, size_t bytes)
+static void put_work(cudaStream_t s, const standin_work *like, const void *arg, size_t bytes)
 {
     standin_work *w = malloc(sizeof *w + bytes);
     if (!w) abort();
-    *w = like;
+    *w = *like;
     if (bytes) memcpy(w->arg, arg, bytes);
     pthread_mutex_lock(&standin_lock);
     if (!standin_captures(s, w)) standin_put_work(s, w);
@@ -197,17 +197,17 @@ static void put_work(cudaStream_t s, standin_work like, const void *arg, size_t 
 
 void standin_put(cudaStream_t s, void (*run)(void *arg), const void *arg, size_t bytes)
 {
-    put_work(s, (standin_work){.run = run}, arg, bytes);
+    put_work(s, &(standin_work){.run = run}, arg, bytes);
 }
 
 void standin_put_owning(cudaStream_t s, void (*run)(void *arg), void (*drop)(void *arg), const void *arg, size_t bytes)
 {
-    put_work(s, (standin_work){.run = run, .drop = drop}, arg, bytes);
+    put_work(s, &(standin_work){.run = run, .drop = drop}, arg, bytes);
 }
 
 void standin_put_polled(cudaStream_t s, int (*poll)(void *arg), const void *arg, size_t bytes)
 {
-    put_work(s, (standin_work){.poll = poll}, arg, bytes);
+    put_work(s, &(standin_work){.poll = poll}, arg, bytes);
 }
 
 static void run_kernel(void *arg)
