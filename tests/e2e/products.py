@@ -68,7 +68,7 @@ GPT2 = """model:
   max_position_embeddings: 64
 tokenizer: bytes
 """
-whole = dict(max_steps=2, save_steps=0)
+whole = dict(max_steps=2, save_steps=0, reduction_lanes=2) # more slots than lanes: gradients are added to, too
 for name, keys in (("gpt2 in bf16, with its activation, a last slot with fewer rows", dict(model=GPT2, bf16="true", gelu_fused="true", micro_batch_size=2,
                                                                                   global_batch_size=5)),
                    ("an adapter", dict(base_model=one["out"], model="", adapter="lora", lora_r=4, lora_alpha=8, lora_target_modules="all-linear")),
