@@ -116,7 +116,7 @@ struct pawl_adapter_work {
     float *norms;            /* DoRA: of every item, [out] each */
     float *gain, *gain_less; /* DoRA: [most out] g and g - 1, of the item at hand */
     float *ones;             /* DoRA: [most out] */
-    float *out_here[4];      /* DoRA: [most out] each; staging where the host divides */
+    float *ones_here;        /* DoRA: [most out]; where the host fills them */
 };
 
 typedef struct pawl_adapting {

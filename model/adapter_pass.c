@@ -53,13 +53,13 @@ static void lay_out(const pawl_adapter *a, pawl_adapter_work *w)
     w->gain = floats(arena, 1, e.out);
     w->gain_less = floats(arena, 1, e.out);
     w->ones = floats(arena, 1, e.out);
-    for (int i = 0; i < 4 && !pawl_device_shares_memory(w->device); i++) w->out_here[i] = floats(&w->here, 1, e.out);
+    if (!pawl_device_shares_memory(w->device)) w->ones_here = floats(&w->here, 1, e.out);
 }
 
 static pawl_status fill_ones(const pawl_adapter *a, const pawl_adapter_work *w)
 {
     const int64_t count = a->dora ? measure(a).out : 0;
-    float *here = pawl_host_side(w->device, w->ones, w->out_here[0]);
+    float *here = pawl_host_side(w->device, w->ones, w->ones_here);
     for (int64_t o = 0; o < count; o++) here[o] = 1;
     return pawl_upload(w->device, w->ones, here, (size_t)count * sizeof *here);
 }
@@ -226,34 +226,16 @@ pawl_status pawl_adapter_measure(const pawl_adapter *a, pawl_device *d, const pa
     return PAWL_OK;
 }
 
-/* An array of [out] where the host reads it: at staging place i where memory is not shared. */
-static pawl_status bring(const unit *u, int i, const float *array, float **here)
-{
-    *here = pawl_host_side(u->p->d, array, u->p->over->work->out_here[i]);
-    return pawl_download(u->p->d, *here, array, (size_t)u->t->module.out * sizeof **here);
-}
-
-static pawl_status put_back(const unit *u, float *array, const float *here)
-{
-    return pawl_upload(u->p->d, array, here, (size_t)u->t->module.out * sizeof *here);
-}
-
-/* g and g - 1, which the host works out: one division for each output. */
+/* g and g - 1. */
 static pawl_status gains(const unit *u, pawl_tensor *gain, pawl_tensor *less)
 {
     const int64_t O = u->t->module.out;
     const pawl_adapter_work *w = u->p->over->work;
-    float *m, *norms, *g = pawl_host_side(u->p->d, w->gain, w->out_here[2]), *g_less = pawl_host_side(u->p->d, w->gain_less, w->out_here[3]);
-    PAWL_TRY(bring(u, 0, pawl_adapted_magnitude(u->t, u->p->weights).data, &m));
-    PAWL_TRY(bring(u, 1, u->norms, &norms));
-    for (int64_t o = 0; o < O; o++) {
-        g[o] = m[o] / norms[o];
-        g_less[o] = g[o] - 1;
-    }
+    const pawl_tensor m = pawl_adapted_magnitude(u->t, u->p->weights), norms = pawl_view(u->norms, O, 0);
     *gain = pawl_view(w->gain, O, 0);
     *less = pawl_view(w->gain_less, O, 0);
-    PAWL_TRY(put_back(u, w->gain, g));
-    return put_back(u, w->gain_less, g_less);
+    PAWL_TRY(pawl_divide(u->p->d, m, norms, 0, PAWL_SET, *gain));
+    return pawl_divide(u->p->d, m, norms, -1, PAWL_SET, *less);
 }
 
 static pawl_status dora_forward(const unit *u, pawl_tensor x, int biased, pawl_tensor y)
@@ -280,16 +262,10 @@ static pawl_status magnitude_gradient(const unit *u, pawl_tensor x, pawl_tensor 
     const int64_t O = u->t->module.out;
     pawl_device *d = u->p->d;
     float *sums = u->p->over->work->gain; /* free until gains() fills it */
-    float *to = pawl_adapted_magnitude(u->t, u->p->grads).data;
     PAWL_TRY(base_of(u, base_product, (base_call){.x = x, .y = u->wide, .put = PAWL_SET}));
     PAWL_TRY(pawl_linear(d, u->low, u->b, nothing, PAWL_ADD, u->wide));
     PAWL_TRY(pawl_column_dots(d, dy, u->t->module.first, u->wide, PAWL_SET, pawl_view(sums, O, 0)));
-    float *sum, *norms, *here;
-    PAWL_TRY(bring(u, 0, sums, &sum));
-    PAWL_TRY(bring(u, 1, u->norms, &norms));
-    PAWL_TRY(bring(u, 2, to, &here));
-    for (int64_t o = 0; o < O; o++) here[o] = (u->p->put == PAWL_ADD ? here[o] : 0) + sum[o] / norms[o];
-    return put_back(u, to, here);
+    return pawl_divide(d, pawl_view(sums, O, 0), pawl_view(u->norms, O, 0), 0, u->p->put, pawl_adapted_magnitude(u->t, u->p->grads));
 }
 
 /* ---- forward ---- */

@@ -229,6 +229,8 @@ PAWL_MUST pawl_status pawl_low_rank_norms(pawl_device *d, pawl_tensor w, pawl_te
 PAWL_MUST pawl_status pawl_scale_columns(pawl_device *d, pawl_tensor x, int64_t first, pawl_tensor gain, pawl_tensor y);
 /* y[:, first : first + O] += gain * x.   lo x [N,O]  gain [O]  lo y [N,W] */
 PAWL_MUST pawl_status pawl_add_columns(pawl_device *d, pawl_tensor x, pawl_tensor gain, pawl_tensor y, int64_t first);
+/* y = (put) a / b + plus.   a, b, y [O] */
+PAWL_MUST pawl_status pawl_divide(pawl_device *d, pawl_tensor a, pawl_tensor b, float plus, pawl_put put, pawl_tensor y);
 /* A weight [rows, cols] in few bits, coded row by row (ops/quant_rule.h): int8 with a scale for each row, or 4-bit NF4 with a
  * scale for each 64 numbers of a row. */
 typedef enum pawl_code { PAWL_CODE_NONE, PAWL_CODE_INT8, PAWL_CODE_NF4 } pawl_code;

@@ -80,6 +80,13 @@ pawl_status pawl_add_columns(pawl_device *d, pawl_tensor x, pawl_tensor gain, pa
     return d->ops->add_columns(d, x, gain, y, first);
 }
 
+pawl_status pawl_divide(pawl_device *d, pawl_tensor a, pawl_tensor b, float plus, pawl_put put, pawl_tensor y)
+{
+    const int64_t O = pawl_tensor_count(y);
+    CHECK_ALL("divide", VECTOR(a, O), VECTOR(b, O), VECTOR(y, O));
+    return d->ops->divide(d, a, b, plus, put, y);
+}
+
 int64_t pawl_code_row_bytes(pawl_code code, int64_t cols)
 {
     return code == PAWL_CODE_NF4 ? (cols + 1) / 2 : cols;

@@ -107,6 +107,8 @@ ROW(add_noise, (pawl_device *d, const pawl_noise *how, pawl_tensor x), (d, how, 
 ROW(low_rank_norms, (pawl_device *d, pawl_tensor w, pawl_tensor a, pawl_tensor b, float scale, pawl_tensor norms),
     (d, w, a, b, scale, norms), (O = rows_of(w), I = last_dim(w), R = rows_of(a)), "OIR", (O, I, R),
     (2.0 * (double)R + 4) * (double)O * (double)I, size(w) + size(a) + size(b) + size(norms), PAWL_F32)
+ROW(divide, (pawl_device *d, pawl_tensor a, pawl_tensor b, float plus, pawl_put put, pawl_tensor y),
+    (d, a, b, plus, put, y), (N = pawl_tensor_count(y)), "N", (N), 2 * N, size(a) + size(b) + put_size(y, put), PAWL_F32)
 ROW(scale_columns, (pawl_device *d, pawl_tensor x, int64_t first, pawl_tensor gain, pawl_tensor y),
     (d, x, first, gain, y), (N = rows_of(x), O = last_dim(y)), "NO", (N, O), N * O, part(x, N * O) + size(gain) + size(y), PAWL_F32)
 ROW(add_columns, (pawl_device *d, pawl_tensor x, pawl_tensor gain, pawl_tensor y, int64_t first),
@@ -216,7 +218,7 @@ ROW(zero, (pawl_device *d, float *a, int64_t count), (d, a, count), (N = count),
 ROW(copy, (pawl_device *d, float *to, const float *from, int64_t count), (d, to, from, count), (N = count), "N", (N), 0, 8.0 * (double)N, PAWL_F32)
 
 #define PAWL_TIMED_OPS(X) \
-    X(linear) X(linear_dx) X(linear_dw) X(dropout) X(add_noise) X(low_rank_norms) X(scale_columns) X(add_columns) X(column_dots) X(embedding) \
+    X(linear) X(linear_dx) X(linear_dw) X(dropout) X(add_noise) X(low_rank_norms) X(divide) X(scale_columns) X(add_columns) X(column_dots) X(embedding) \
     X(embedding_dw) X(rmsnorm) X(rmsnorm_backward) X(layernorm) X(layernorm_backward) X(head_norm) X(head_norm_backward) X(rope) \
     X(attention) X(attention_backward) X(attention_cached) X(swiglu) X(swiglu_backward) X(activate) X(activate_backward) \
     X(linear_activate) X(linear_activate_dx) X(head_loss) X(adamw) X(sgd) X(lion) X(adamw_8bit) X(adafactor) X(muon_momentum) X(mix) X(lerp) X(anchor) X(overlap_add) X(path) X(synapses) X(magnitudes) \

@@ -104,6 +104,19 @@ pawl_status low_rank_norms_cpu(pawl_device *d, pawl_tensor w, pawl_tensor a, paw
     return PAWL_OK;
 }
 
+/* One number for each output: too few for threads. */
+pawl_status divide_cpu(pawl_device *d, pawl_tensor a, pawl_tensor b, float plus, pawl_put put, pawl_tensor y)
+{
+    const float *from = a.data, *by = b.data;
+    float *to = y.data;
+    (void)d;
+    for (int64_t o = 0, O = pawl_tensor_count(y); o < O; o++) {
+        const float quotient = from[o] / by[o] + plus;
+        to[o] = put == PAWL_ADD ? to[o] + quotient : quotient;
+    }
+    return PAWL_OK;
+}
+
 /* --- columns ------------------------------------------------------------------------------------------------ */
 
 static void columns_block(void *self, int64_t i, int thread)

@@ -81,6 +81,7 @@ pawl_status dropout_cpu(pawl_device *d, const pawl_drop *how, pawl_tensor x, paw
 pawl_status add_noise_cpu(pawl_device *d, const pawl_noise *how, pawl_tensor x);
 pawl_status low_rank_norms_cpu(pawl_device *d, pawl_tensor w, pawl_tensor a, pawl_tensor b, float scale,
                                pawl_tensor norms);
+pawl_status divide_cpu(pawl_device *d, pawl_tensor a, pawl_tensor b, float plus, pawl_put put, pawl_tensor y);
 pawl_status scale_columns_cpu(pawl_device *d, pawl_tensor x, int64_t first, pawl_tensor gain, pawl_tensor y);
 pawl_status add_columns_cpu(pawl_device *d, pawl_tensor x, pawl_tensor gain, pawl_tensor y, int64_t first);
 pawl_status column_dots_cpu(pawl_device *d, pawl_tensor x, int64_t first, pawl_tensor y, pawl_put put,

@@ -181,6 +181,7 @@ static const pawl_ops cpu_ops = {
     .dropout = dropout_cpu,
     .add_noise = add_noise_cpu,
     .low_rank_norms = low_rank_norms_cpu,
+    .divide = divide_cpu,
     .scale_columns = scale_columns_cpu,
     .add_columns = add_columns_cpu,
     .column_dots = column_dots_cpu,

@@ -79,6 +79,20 @@ void pawl_cuda_add_bias(pawl_stream s, pawl_tensor bias, pawl_put put, pawl_tens
                            data<T>(y) + first, W));
 }
 
+static __global__ void divide_kernel(const float *a, const float *b, float plus, int64_t count, pawl_put how, float *y)
+{
+    const int64_t i = first_of<1>();
+    if (i >= count) return;
+    const float quotient = a[i] / b[i] + plus;
+    y[i] = how == PAWL_ADD ? y[i] + quotient : quotient;
+}
+
+void pawl_cuda_divide(pawl_stream s, pawl_tensor a, pawl_tensor b, float plus, pawl_put put, pawl_tensor y)
+{
+    const int64_t O = count_of(y);
+    PAWL_LAUNCH(divide_kernel, blocks_of(O, PAWL_THREADS), PAWL_THREADS, 0, s, data<float>(a), data<float>(b), plus, O, put, data<float>(y));
+}
+
 /* y = (how) gain x, both parts of wider rows. */
 static __global__ void gain_columns_kernel(const float *x, int64_t ldx, const float *gain, int64_t rows, int64_t width,
                                            pawl_put how, float *y, int64_t ldy)

@@ -31,6 +31,7 @@ static int64_t rows_of(pawl_tensor t)
 ENTRY(dropout, (pawl_device *d, const pawl_drop *how, pawl_tensor x, pawl_put put, pawl_tensor y), how, x, put, y)
 ENTRY(add_noise, (pawl_device *d, const pawl_noise *how, pawl_tensor x), how, x)
 ENTRY(low_rank_norms, (pawl_device *d, pawl_tensor w, pawl_tensor a, pawl_tensor b, float scale, pawl_tensor norms), w, a, b, scale, norms)
+ENTRY(divide, (pawl_device *d, pawl_tensor a, pawl_tensor b, float plus, pawl_put put, pawl_tensor y), a, b, plus, put, y)
 ENTRY(scale_columns, (pawl_device *d, pawl_tensor x, int64_t first, pawl_tensor gain, pawl_tensor y), x, first, gain, y)
 ENTRY(add_columns, (pawl_device *d, pawl_tensor x, pawl_tensor gain, pawl_tensor y, int64_t first), x, gain, y, first)
 ENTRY_WITH_SCRATCH(column_dots, pawl_cuda_column_scratch_bytes(rows_of(y), last_dim(y)),
@@ -133,6 +134,7 @@ const pawl_ops pawl_cuda_ops = {
     .dropout = dropout_cuda,
     .add_noise = add_noise_cuda,
     .low_rank_norms = low_rank_norms_cuda,
+    .divide = divide_cuda,
     .scale_columns = scale_columns_cuda,
     .add_columns = add_columns_cuda,
     .column_dots = column_dots_cuda,

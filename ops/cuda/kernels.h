@@ -120,6 +120,7 @@ void pawl_cuda_column_dots(pawl_stream s, pawl_tensor x, int64_t first, pawl_ten
                            void *scratch);
 /* y[n, first + o] = (put) bias[o]: what a product is then added to.   bias [O]  lo? y [N,W] */
 void pawl_cuda_add_bias(pawl_stream s, pawl_tensor bias, pawl_put put, pawl_tensor y, int64_t first);
+void pawl_cuda_divide(pawl_stream s, pawl_tensor a, pawl_tensor b, float plus, pawl_put put, pawl_tensor y);
 void pawl_cuda_scale_columns(pawl_stream s, pawl_tensor x, int64_t first, pawl_tensor gain, pawl_tensor y);
 void pawl_cuda_add_columns(pawl_stream s, pawl_tensor x, pawl_tensor gain, pawl_tensor y, int64_t first);
 void pawl_cuda_low_rank_norms(pawl_stream s, pawl_tensor w, pawl_tensor a, pawl_tensor b, float scale, pawl_tensor norms);

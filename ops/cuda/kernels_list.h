@@ -17,7 +17,7 @@
     /* noise.cu */ X(dropout_kernel) X(noise_kernel) \
     /* quant.cu */ X(quantise_int8_kernel) X(quantise_nf4_kernel) X(dequantise_int8_kernel) X(dequantise_nf4_kernel) \
     /* norm.cu */ X(norm_kernel) X(layernorm_kernel) X(norm_backward_kernel) X(layernorm_backward_kernel) \
-    /* columns.cu */ X(column_sums_kernel) X(add_bias_kernel) X(gain_columns_kernel) X(low_rank_norms_kernel) \
+    /* columns.cu */ X(column_sums_kernel) X(add_bias_kernel) X(divide_kernel) X(gain_columns_kernel) X(low_rank_norms_kernel) \
     /* attention.cu */ X(attend_kernel) X(attend_mean_kernel) X(attend_queries_kernel) X(attend_keys_kernel) \
         X(attend_cached_kernel) \
     /* head.cu */ X(head_rows_kernel)

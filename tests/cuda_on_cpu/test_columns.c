@@ -48,6 +48,19 @@ static void gains(void **state)
     }
 }
 
+static void quotients(void **state)
+{
+    (void)state;
+    for (int i = 0; i < SHAPES; i++)
+        for (int put = 0; put < 2; put++) {
+            const int64_t O = shapes[i][1];
+            const pawl_tensor a = floats(0, O, 1), b = floats(0, O, 2), y = changed("y", floats(0, O, 1));
+            const pawl_put how = put ? PAWL_ADD : PAWL_SET;
+            const float plus = put ? 0.0f : -1.0f;
+            AGREE(0, pawl_divide(at_hand.cpu, a, b, plus, how, y), pawl_cuda_divide(NULL, a, b, plus, how, y));
+        }
+}
+
 /* A product of zeros with a bias is the bias. */
 static void biases(void **state)
 {
@@ -77,5 +90,5 @@ static void low_rank_norms(void **state)
 }
 
 const struct CMUnitTest column_tests[] = {cmocka_unit_test(column_sums), cmocka_unit_test(column_dots),
-                                          cmocka_unit_test(gains),       cmocka_unit_test(biases),
+                                          cmocka_unit_test(gains),       cmocka_unit_test(biases), cmocka_unit_test(quotients),
                                           cmocka_unit_test(low_rank_norms), {NULL, NULL, NULL, NULL, NULL}};

@@ -233,6 +233,7 @@ ROW(add_noise, (pawl_device *d, const pawl_noise *how, pawl_tensor x),
     (&(pawl_noise[]){noise_at(how, rows_of(x))}[0], T(x)))
 ROW(low_rank_norms, (pawl_device *d, pawl_tensor w, pawl_tensor a, pawl_tensor b, float scale, pawl_tensor norms),
     (T(w), T(a), T(b), scale, T(norms)))
+ROW(divide, (pawl_device *d, pawl_tensor a, pawl_tensor b, float plus, pawl_put put, pawl_tensor y), (T(a), T(b), plus, put, T(y)))
 ROW(scale_columns, (pawl_device *d, pawl_tensor x, int64_t first, pawl_tensor gain, pawl_tensor y), (T(x), first, T(gain), T(y)))
 ROW(add_columns, (pawl_device *d, pawl_tensor x, pawl_tensor gain, pawl_tensor y, int64_t first), (T(x), T(gain), T(y), first))
 ROW(column_dots, (pawl_device *d, pawl_tensor x, int64_t first, pawl_tensor y, pawl_put put, pawl_tensor sums),
@@ -322,7 +323,7 @@ static const pawl_ops all_ops = {
     .stream = stream_behind, .wait = wait_behind, .block_begin = block_begin_behind, .block_end = block_end_behind, .graphs = graphs_behind,
     .parallel = parallel_behind,
 #define OP(op) .op = op##_behind,
-    OP(linear) OP(linear_dx) OP(linear_dw) OP(dropout) OP(add_noise) OP(low_rank_norms) OP(scale_columns) OP(add_columns) OP(column_dots)
+    OP(linear) OP(linear_dx) OP(linear_dw) OP(dropout) OP(add_noise) OP(low_rank_norms) OP(divide) OP(scale_columns) OP(add_columns) OP(column_dots)
     OP(embedding) OP(embedding_dw) OP(rmsnorm) OP(rmsnorm_backward) OP(layernorm) OP(layernorm_backward) OP(head_norm) OP(head_norm_backward)
     OP(rope) OP(attention) OP(attention_backward) OP(attention_cached) OP(swiglu) OP(swiglu_backward) OP(activate) OP(activate_backward) OP(linear_activate)
     OP(linear_activate_dx)
