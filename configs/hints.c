@@ -88,6 +88,7 @@ static const pawl_hint hints[] = { /* their key, ours (NULL: there is none), and
     {"bf16_stochastic_round", "master_weights", "false keeps weights in bfloat16 alone, and rounds every update stochastically"},
     {"master_dtype", "master_weights", "true: float32; false: none, and bfloat16 weights are rounded stochastically"},
     {"exp_avg_dtype", "moments_dtype", "float32 or bfloat16"},
+    {"fp8_enable_fsdp_float8_all_gather", "fp8", "weights are gathered as they are kept"},
     {"fp16", "bf16", "16 bits are bfloat16 here, with float32 weights"},
     {"tf32", NULL, "it computes in float32, or with bf16: true in bfloat16"},
     {"finetuning_type", "adapter", "none, lora or qlora"},

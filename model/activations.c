@@ -197,7 +197,8 @@ static pawl_activations sized(const pawl_model *m, const pawl_capacity *c)
                               .recompute = c->recompute,
                               .fused = pawl_fuses(m, c),
                               .offload = c->offload && c->train && !pawl_device_shares_memory(c->device),
-                              .type = c->type};
+                              .type = c->type,
+                              .fp8 = c->fp8};
 }
 
 pawl_room pawl_activations_bytes(const pawl_model *m, const pawl_capacity *c)

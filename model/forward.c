@@ -5,6 +5,7 @@
 static pawl_status linear(const pass *p, int64_t l, pawl_slot w, pawl_slot bias, pawl_tensor x, pawl_tensor y)
 {
     if (p->adapting.over) return pawl_adapted_linear(&p->adapting, l, w, bias, x, y);
+    if (p->x->fp8) return pawl_linear_fp8(p->d, x, pass_matrix(p, l, w), pass_weight(p, l, bias), y);
     return pawl_linear(p->d, x, pass_matrix(p, l, w), pass_weight(p, l, bias), PAWL_SET, y);
 }
 

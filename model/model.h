@@ -239,6 +239,7 @@ typedef struct pawl_capacity {
     pawl_dtype type;          /* PAWL_F32 (0), or PAWL_BF16: matrix products of bf16 (decision 0022) */
     pawl_device *device;      /* whose memory it is taken in, and that passes are on; NULL: any that shares the host's */
     int fused_gelu;           /* of gelu_fused: an activation that is the tanh form of GELU is computed with the products beside it */
+    int fp8;                  /* with bf16: forward products of blocks are of 8-bit floats (decision 0050) */
     int64_t bins;             /* k of soft targets and records; read where memory is not shared: it is staged there */
     int offload; /* what layers leave for the backward pass is kept in the host's memory, where that is another */
 } pawl_capacity;

@@ -123,6 +123,7 @@ static pawl_status run_linear(const job *j, const void *what, const arrays *r)
         PAWL_TRY(pawl_linear_part_dx(j->d, r->low, row, w, row ? PAWL_ADD : PAWL_SET, r->dx));
     }
     if (j->fused) PAWL_TRY(run_fused(j, l, r));
+    if (j->of->fp8) PAWL_TRY(pawl_linear_fp8(j->d, r->x, r->w, r->bias, r->y));
     if (!r->dw.data) return PAWL_OK;
     PAWL_TRY(pawl_linear_dw(j->d, r->low, r->x, PAWL_SET, r->dw, nothing));
     return pawl_linear_dw(j->d, r->low, r->x, PAWL_ADD, r->dw, nothing);

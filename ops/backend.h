@@ -41,6 +41,7 @@ typedef struct pawl_ops {
     int (*tune)(pawl_device *d, int on);
     pawl_status (*algorithms)(const pawl_device *d, pawl_text *out);
     pawl_status (*choose)(pawl_device *d, const char *table);
+    pawl_status (*fp8)(pawl_device *d); /* why it has no products of 8-bit floats; NULL: it has */
     /* Memory, as in ops.h. upload and download are never asked for the same address on both sides. */
     int shares_memory;
     const pawl_carrier *carrier; /* NULL: copies are made at once */
@@ -62,6 +63,7 @@ typedef struct pawl_ops {
     /* y and dy may be wider than w has rows: columns [first, first + O) are meant. */
     pawl_status (*linear)(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_put put, int64_t first,
                           pawl_tensor y);
+    pawl_status (*linear_fp8)(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_tensor y);
     pawl_status (*linear_dx)(pawl_device *d, pawl_tensor dy, int64_t first, pawl_tensor w, pawl_put put,
                              pawl_tensor dx);
     pawl_status (*linear_dw)(pawl_device *d, pawl_tensor dy, int64_t first, pawl_tensor x, pawl_put put, pawl_tensor dw,
@@ -141,6 +143,26 @@ struct pawl_device {
     const pawl_ops *ops;
     const pawl_ops *under; /* while the device is timed (timed.c): the backend's own */
 };
+
+/* The most numbers of an input, of a weight and of a bias that pawl_linear_fp8 is asked for. */
+static inline int64_t pawl_of_three(int64_t a, int64_t b, int64_t c)
+{
+    const int64_t more = a > b ? a : b;
+    return more > c ? more : c;
+}
+static inline int64_t pawl_fp8_inputs(const pawl_shapes *most)
+{
+    return most->positions * pawl_of_three(most->width, most->heads * most->head_dim, most->ff);
+}
+static inline int64_t pawl_fp8_weights(const pawl_shapes *most)
+{
+    const int64_t qkv = (most->heads + 2 * most->kv_heads) * most->head_dim;
+    return most->width * pawl_of_three(qkv, most->heads * most->head_dim, 2 * most->ff);
+}
+static inline int64_t pawl_fp8_outputs(const pawl_shapes *most)
+{
+    return pawl_of_three((most->heads + 2 * most->kv_heads) * most->head_dim, most->width, 2 * most->ff);
+}
 
 /* What the shared object of the CUDA backend exports as `pawl_cuda_part`. Program and part are built together: both say of which
  * version they are, and how large the table is. The part calls the program's own core/. */

@@ -4,6 +4,7 @@
 #include "core/batch.h"
 #include "ops/backend.h"
 #include "ops/checks.h"
+#include "ops/fp8_rule.h"
 
 /* Where memory is not shared, whoever has uploaded them has checked them. */
 static pawl_status check_indices(const pawl_device *d, const char *op, const char *name, const int32_t *x, int64_t count,
@@ -215,6 +216,22 @@ pawl_status pawl_linear(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tenso
     CHECK_ALL("linear", EITHER(x, N, I), LIKE(w, x, O, I), EITHER(y, N, O));
     if (bias.data) CHECK_ALL("linear", VECTOR(bias, O));
     return d->ops->linear(d, x, w, bias, put, 0, y);
+}
+
+pawl_status pawl_device_fp8(pawl_device *d)
+{
+    return d->ops->fp8 ? d->ops->fp8(d) : PAWL_OK;
+}
+
+pawl_status pawl_linear_fp8(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_tensor y)
+{
+    PAWL_TRY(check_matrix("linear_fp8", "w", w));
+    const int64_t N = rows_of(x), O = rows_of(w), I = last_dim(w);
+    PAWL_CHECK(x.dtype == PAWL_BF16, PAWL_EBUG, "linear_fp8: x is of %s, not of bf16", pawl_dtype_name(x.dtype));
+    CHECK_ALL("linear_fp8", EITHER(x, N, I), LIKE(w, x, O, I), EITHER(y, N, O));
+    if (bias.data) CHECK_ALL("linear_fp8", VECTOR(bias, O));
+    if (O % PAWL_FP8_SIDE || I % PAWL_FP8_SIDE) return d->ops->linear(d, x, w, bias, PAWL_SET, 0, y);
+    return d->ops->linear_fp8(d, x, w, bias, y);
 }
 
 pawl_status pawl_linear_dx(pawl_device *d, pawl_tensor dy, pawl_tensor w, pawl_put put, pawl_tensor dx)

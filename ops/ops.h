@@ -35,6 +35,7 @@ typedef struct pawl_shapes {
     int64_t rank;    /* of the adapter that is trained beside; 0: none */
     int muon;        /* whether pawl_muon updates the matrices of blocks, or the adapter's */
     int64_t bins;    /* k of soft targets; 0: none */
+    int fp8;         /* whether pawl_linear_fp8 multiplies by the matrices of blocks */
 } pawl_shapes;
 
 /* Opens the CPU backend with that many threads (>= 1) of its own pool. isa: "auto", "generic", "avx2", "avx512": the
@@ -183,6 +184,12 @@ void pawl_parallel(pawl_device *d, int64_t count, void (*body)(void *self, int64
 /* y = x w^T (+ bias).   lo x [N,I], w [O,I]   bias [O] or data NULL   lo? y [N,O] */
 PAWL_MUST pawl_status pawl_linear(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_put put,
                                   pawl_tensor y);
+/* y = x w^T (+ bias) of x and w rounded to 8-bit floats (E4M3, each by a scale of its own that follows from its greatest magnitude), with
+ * sums of f32 (decision 0050); of O or I that are no multiple of PAWL_FP8_SIDE, as pawl_linear.   bf16 x [N,I], w [O,I]
+ * bias [O] or data NULL   lo? y [N,O]   Source: Micikevicius et al. 2022, with current scaling. */
+PAWL_MUST pawl_status pawl_linear_fp8(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_tensor y);
+/* Whether the device can: EUSAGE with what lacks. */
+PAWL_MUST pawl_status pawl_device_fp8(pawl_device *d);
 /* dx = dy w.            lo dy [N,O], w [O,I]   lo? dx [N,I] */
 PAWL_MUST pawl_status pawl_linear_dx(pawl_device *d, pawl_tensor dy, pawl_tensor w, pawl_put put, pawl_tensor dx);
 /* dw = dy^T x, dbias = column sums of dy.   lo dy [N,O], x [N,I]  dw [O,I]  dbias [O] or data NULL */

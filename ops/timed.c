@@ -94,6 +94,9 @@ static double products_of(const pawl_head *h)
 ROW(linear, (pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_put put, int64_t first, pawl_tensor y),
     (d, x, w, bias, put, first, y), (N = rows_of(x), O = rows_of(w), I = last_dim(w)), "NOI", (N, O, I),
     2.0 * (double)N * (double)O * (double)I, size(x) + size(w) + size(bias) + put_part(y, N * O, put), x.dtype)
+ROW(linear_fp8, (pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_tensor y),
+    (d, x, w, bias, y), (N = rows_of(x), O = rows_of(w), I = last_dim(w)), "NOI", (N, O, I), 2.0 * (double)N * (double)O * (double)I,
+    size(x) + size(w) + size(bias) + size(y), x.dtype)
 ROW(linear_dx, (pawl_device *d, pawl_tensor dy, int64_t first, pawl_tensor w, pawl_put put, pawl_tensor dx),
     (d, dy, first, w, put, dx), (N = rows_of(dy), O = rows_of(w), I = last_dim(w)), "NOI", (N, O, I),
     2.0 * (double)N * (double)O * (double)I, part(dy, N * O) + size(w) + put_size(dx, put), dy.dtype)
@@ -218,7 +221,7 @@ ROW(zero, (pawl_device *d, float *a, int64_t count), (d, a, count), (N = count),
 ROW(copy, (pawl_device *d, float *to, const float *from, int64_t count), (d, to, from, count), (N = count), "N", (N), 0, 8.0 * (double)N, PAWL_F32)
 
 #define PAWL_TIMED_OPS(X) \
-    X(linear) X(linear_dx) X(linear_dw) X(dropout) X(add_noise) X(low_rank_norms) X(divide) X(scale_columns) X(add_columns) X(column_dots) X(embedding) \
+    X(linear) X(linear_fp8) X(linear_dx) X(linear_dw) X(dropout) X(add_noise) X(low_rank_norms) X(divide) X(scale_columns) X(add_columns) X(column_dots) X(embedding) \
     X(embedding_dw) X(rmsnorm) X(rmsnorm_backward) X(layernorm) X(layernorm_backward) X(head_norm) X(head_norm_backward) X(rope) \
     X(attention) X(attention_backward) X(attention_cached) X(swiglu) X(swiglu_backward) X(activate) X(activate_backward) \
     X(linear_activate) X(linear_activate_dx) X(head_loss) X(adamw) X(sgd) X(lion) X(adamw_8bit) X(adafactor) X(muon_momentum) X(mix) X(lerp) X(anchor) X(overlap_add) X(path) X(synapses) X(magnitudes) \

@@ -30,6 +30,7 @@ pawl_script(e2e_kill_stages_again 3600 ${CMAKE_COMMAND} -E env PAWL_KILL_SEED=22
 set_tests_properties(e2e_kill_stages_again PROPERTIES LABELS long)
 
 pawl_script(e2e_bf16 600 ${PAWL_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/e2e/bf16.py)
+pawl_script(e2e_fp8 600 ${PAWL_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/e2e/fp8.py)
 pawl_script(e2e_rounding 600 ${PAWL_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/e2e/rounding.py)
 pawl_script(e2e_retention 600 ${PAWL_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/e2e/retention.py)
 

@@ -72,7 +72,7 @@ static void no_entry_goes_around_the_recorder(void **state)
 {
 #define AT(entry) offsetof(pawl_ops, entry)
     static const size_t around[] = {AT(close),         AT(scratch_bytes), AT(threads), AT(describe), AT(algorithms),
-                                    AT(shares_memory), AT(own),           AT(memory),  AT(parallel)};
+                                    AT(shares_memory), AT(own),           AT(memory),  AT(parallel), AT(fp8)};
     const size_t word = sizeof(void (*)(void));
     pawl_device *d = open_device(1);
     const pawl_ops *plain = d->ops;

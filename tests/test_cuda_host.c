@@ -16,6 +16,8 @@
 
 #include "core/span.h"
 #include "ops/backend.h"
+#include "ops/bf16_rule.h"
+#include "ops/fp8_rule.h"
 #include "optim/optim.h"
 
 static const pawl_cuda_place standin = {.library = PAWL_STANDIN};
@@ -364,6 +366,63 @@ static void activations_come_with_their_products(void **state)
     pawl_device_close(d);
 }
 
+/* ---- products of 8-bit floats ---- */
+
+/* As E4M3 holds them by a scale of their own. */
+static void round_to_e4m3(operand *o)
+{
+    const int64_t n = pawl_tensor_count(o->t);
+    float most = 0;
+    for (int64_t i = 0; i < n; i++) most = fmaxf(most, (float)fabs(o->is[i]));
+    const pawl_fp8_scale s = pawl_fp8_scale_rule(pawl_float_bits(most));
+    for (int64_t i = 0; i < n; i++) o->is[i] = (double)(pawl_e4m3_widen_rule(pawl_e4m3_rule((float)o->is[i] * s.to)) * s.from);
+}
+
+static void check_8_bits(pawl_device *d, pawl_dtype out, int biased, uint32_t *dice)
+{
+    enum { N = 21, I = 48, O = 32 };
+    operand x = make(d, PAWL_BF16, N, I, dice), w = make(d, PAWL_BF16, O, I, dice), y = make(d, out, N, O, dice), bias = make(d, PAWL_F32, 1, O, dice);
+    const pawl_tensor b = {.data = biased ? bias.t.data : NULL, .dtype = PAWL_F32, .ndim = 1, .dim = {O}};
+    done(pawl_linear_fp8(d, x.t, w.t, b, y.t));
+    round_to_e4m3(&x);
+    round_to_e4m3(&w);
+    for (int64_t n = 0; n < N; n++)
+        for (int64_t o = 0; o < O; o++) {
+            double sum = biased ? (double)pawl_bf16_widen_rule(pawl_bf16_narrow_rule((float)bias.is[o])) : 0;
+            for (int64_t i = 0; i < I; i++) sum += x.is[n * I + i] * w.is[o * I + i];
+            y.is[n * O + o] = sum;
+        }
+    expect(d, &y, y.is, I, "y of 8 bits");
+    unmake(d, &x), unmake(d, &w), unmake(d, &y), unmake(d, &bias);
+}
+
+static void products_of_8_bits_are_those_of_rounded_operands(void **state)
+{
+    uint32_t dice = 3;
+    pawl_shapes most = layers_need;
+    pawl_device *d = open_device();
+    (void)state;
+    most.fp8 = 1;
+    done(pawl_device_reserve(d, &most));
+    done(pawl_device_fp8(d));
+    pawl_device_tune(d, 1); /* and their algorithms can be timed */
+    for (int out = PAWL_F32; out <= PAWL_BF16; out++)
+        for (int biased = 0; biased < 2; biased++)
+            for (int again = 0; again < 2; again++) check_8_bits(d, (pawl_dtype)out, biased, &dice);
+    pawl_device_close(d);
+}
+
+static void gpus_without_8_bits_say_so(void **state)
+{
+    (void)state;
+    setenv("PAWL_STANDIN_SM", "86", 1);
+    pawl_device *d = open_device();
+    unsetenv("PAWL_STANDIN_SM");
+    assert_int_equal(pawl_device_fp8(d), PAWL_EUSAGE);
+    assert_non_null(strstr(pawl_last_error()->what, "compute capability 8.6"));
+    pawl_device_close(d);
+}
+
 /* ---- algorithms ---- */
 
 static char *table_of(const pawl_device *d)
@@ -504,6 +563,8 @@ int main(void)
         cmocka_unit_test(a_product_that_is_refused_is_named),
         cmocka_unit_test(products_are_those_of_the_definition),
         cmocka_unit_test(activations_come_with_their_products),
+        cmocka_unit_test(products_of_8_bits_are_those_of_rounded_operands),
+        cmocka_unit_test(gpus_without_8_bits_say_so),
         cmocka_unit_test(what_is_timed_is_written_and_taken_again),
         cmocka_unit_test(tables_that_cannot_be_followed_are_refused),
         cmocka_unit_test(state_in_the_hosts_memory_changes_no_bit),

@@ -23,7 +23,7 @@ typedef struct bench {
 static bench open_bench(void)
 {
     bench b;
-    const pawl_shapes most = {N, N, I, 1, 1, I, I, O, PAWL_F32, 0, 0, 0};
+    const pawl_shapes most = {N, N, I, 1, 1, I, I, O, PAWL_F32, 0, 0, 0, 0};
     assert_int_equal(pawl_device_open_cpu(1, "auto", &b.device), PAWL_OK);
     assert_int_equal(pawl_device_reserve(b.device, &most), PAWL_OK);
     assert_int_equal(pawl_spans_open(1, &b.spans), PAWL_OK);

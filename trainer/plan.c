@@ -59,6 +59,7 @@ pawl_shapes pawl_run_shapes(const pawl_parts *p, int64_t rows, int64_t tokens)
     s.rank = p->adapter ? pawl_adapter_rank(p->adapter) : 0;
     s.muon = pawl_optim_is_muon(p->optim);
     s.bins = most_bins(p);
+    s.fp8 = p->train->fp8;
     return s;
 }
 
@@ -69,6 +70,7 @@ pawl_capacity pawl_run_capacity(const pawl_parts *p, int64_t tokens, int train)
                            .train = train,
                            .recompute = (pawl_recompute)p->train->activation_recompute,
                            .type = pawl_run_type(p),
+                           .fp8 = train && p->train->fp8,
                            .device = p->device,
                            .fused_gelu = p->train->gelu_fused && !p->adapter,
                            .offload = p->train->offload_activations,

@@ -112,6 +112,7 @@ static pawl_status take(pawl_stepper *s)
     const pawl_extent *extents;
     const int extent_count = pawl_trained_extents(p->model, p->adapter, &extents);
     const pawl_capacity room = pawl_run_capacity(p, s->tokens, 1);
+    if (p->train->fp8) PAWL_TRY(pawl_device_fp8(p->device));
     lay_out(s);
     PAWL_TRY(pawl_arena_open(&s->small));
     lay_out(s);

@@ -33,6 +33,7 @@ extern const char *const pawl_device_names[]; /* in the order of pawl_device_cho
     F(flag, offload_activations, "false", 0, 1, "",    FREE,  "on a GPU: what layers leave for the backward pass is kept in the host's memory meanwhile; same bits, less of the GPU's memory") \
     F(flag, bf16,             "false", 0, 1, "",      FIXED, "matrix products and activations in bfloat16; sums float32, and so weights and optimizer unless master_weights and moments_dtype say otherwise")                                            \
     F(flag, gelu_fused,       "false", 0, 1,      "",      FIXED, "GELU's tanh form (GPT-2) computed with the products beside it, where the device can (GPUs); not under an adapter; with activation_recompute: norms its results are kept") \
+    F(flag, fp8,              "false", 0, 1, "",      FIXED, "with bf16: forward products of blocks in 8-bit floats (E4M3); backward, evaluation and all else stay as they are") \
     F(flag, tune_products,    "true", 0, 1,      "",      FIXED, "algorithms of matrix products timed once, the fastest stored with the run, where a library has more than one (GPUs); false: its first answer, which is the same in every run") \
     C(device, "auto", pawl_device_names, FREE, "what a rank computes on; auto: cuda where a GPU can be used, else cpu, and says which") \
     F(flag, cuda_graphs,      "false", 0, 1, "",      FREE,  "on a GPU, launch what a transformer block launched before as one CUDA graph: same bits, less work for the host; for small models and short rows") \

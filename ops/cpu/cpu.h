@@ -64,6 +64,7 @@ void pawl_cpu_column_sums(pawl_cpu *cpu, pawl_dtype type, const void *x, int64_t
                           pawl_put put, float *sums);
 
 size_t pawl_norm_scratch_bytes(const pawl_shapes *most);
+size_t pawl_cpu_fp8_scratch_bytes(const pawl_shapes *most);
 size_t pawl_attention_scratch_bytes(const pawl_cpu *cpu, const pawl_shapes *most);
 size_t pawl_head_scratch_bytes(const pawl_cpu *cpu, const pawl_shapes *most);
 /* Positions of the head's loss that are computed at a time. */
@@ -74,6 +75,7 @@ double pawl_cpu_memory_rate(pawl_device *d);
 
 pawl_status linear_cpu(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_put put, int64_t first,
                        pawl_tensor y);
+pawl_status linear_fp8_cpu(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_tensor y);
 pawl_status linear_dx_cpu(pawl_device *d, pawl_tensor dy, int64_t first, pawl_tensor w, pawl_put put, pawl_tensor dx);
 pawl_status linear_dw_cpu(pawl_device *d, pawl_tensor dy, int64_t first, pawl_tensor x, pawl_put put, pawl_tensor dw,
                           pawl_tensor dbias);

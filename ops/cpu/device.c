@@ -14,7 +14,8 @@ static void close_cpu(pawl_device *d)
 
 static size_t shared_bytes(const pawl_cpu *cpu, const pawl_shapes *s)
 {
-    const size_t all[] = {pawl_norm_scratch_bytes(s), pawl_head_scratch_bytes(cpu, s), pawl_attention_scratch_bytes(cpu, s)};
+    const size_t all[] = {pawl_norm_scratch_bytes(s), pawl_head_scratch_bytes(cpu, s), pawl_attention_scratch_bytes(cpu, s),
+                          pawl_cpu_fp8_scratch_bytes(s)};
     size_t most = 0;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) most = all[i] > most ? all[i] : most;
     return most;
@@ -176,6 +177,7 @@ static const pawl_ops cpu_ops = {
     .graphs = graphs_cpu,
     .parallel = parallel_cpu,
     .linear = linear_cpu,
+    .linear_fp8 = linear_fp8_cpu,
     .linear_dx = linear_dx_cpu,
     .linear_dw = linear_dw_cpu,
     .dropout = dropout_cpu,

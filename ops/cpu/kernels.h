@@ -10,6 +10,7 @@
 #include "ops/adafactor_rule.h"
 #include "ops/adamw_rule.h"
 #include "ops/dynamic_rule.h"
+#include "ops/fp8_rule.h"
 #include "ops/lion_rule.h"
 #include "ops/sgd_rule.h"
 #include "ops/stochastic_rule.h"
@@ -90,6 +91,9 @@ typedef struct pawl_kernels {
 
     void (*widen)(const uint16_t *x, float *y, int64_t count);
     void (*narrow)(const float *x, uint16_t *y, int64_t count);
+    /* The greatest magnitude, as the bits of its f32; and numbers as E4M3 brings them back. */
+    uint32_t (*greatest_bf16)(const uint16_t *x, int64_t count);
+    void (*round_e4m3)(const uint16_t *x, uint16_t *y, int64_t count, pawl_fp8_scale s);
     void (*narrow_by_chance)(const float *x, uint16_t *y, int64_t count, const pawl_chances *c);
     /* y = (put) x + bias, rounded once; bias NULL: none. */
     void (*narrow_sum)(const float *x, const float *bias, int64_t count, pawl_put put, uint16_t *y);

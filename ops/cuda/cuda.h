@@ -118,6 +118,10 @@ pawl_status linear_activate_cuda(pawl_device *d, pawl_activation which, pawl_ten
 pawl_status linear_activate_dx_cuda(pawl_device *d, pawl_activation which, pawl_tensor dy, pawl_tensor w, pawl_tensor z, pawl_tensor room,
                                     pawl_tensor dz);
 
+/* fp8.c */
+pawl_status fp8_cuda(pawl_device *d);
+pawl_status linear_fp8_cuda(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_tensor y);
+
 /* head.c */
 pawl_status head_loss_cuda(pawl_device *d, const pawl_head *h);
 

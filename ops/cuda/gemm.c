@@ -97,9 +97,9 @@ pawl_product_plan *pawl_product_slot(pawl_plans *p, const pawl_product_key *k)
 
 /* ---- making one ---- */
 
-static cudaDataType type_of(pawl_dtype t)
+cudaDataType pawl_products_type(pawl_dtype t)
 {
-    return t == PAWL_BF16 ? CUDA_R_16BF : CUDA_R_32F;
+    return t == PAWL_BF16 ? CUDA_R_16BF : t == PAWL_U8 ? CUDA_R_8F_E4M3 : CUDA_R_32F;
 }
 
 static pawl_status set_how(pawl_product_plan *x, cublasLtMatmulDescAttributes_t which, const void *value, size_t bytes)
@@ -121,22 +121,32 @@ static pawl_status point_at(pawl_product_plan *x, const void *bias, const void *
     return x->key.of.then == PAWL_AS_SUMMED ? PAWL_OK : set_how(x, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, &aux, sizeof aux);
 }
 
+/* c^T = b^T a^T: the library's A is our b. */
+static pawl_status scale_by(pawl_product_plan *x, const pawl_operands *o)
+{
+    if (x->key.of.type != PAWL_U8) return PAWL_OK;
+    PAWL_TRY(set_how(x, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, &o->b_scale, sizeof o->b_scale));
+    return set_how(x, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, &o->a_scale, sizeof o->a_scale);
+}
+
 static pawl_status describe_how(pawl_product_plan *x)
 {
     const pawl_product *p = &x->key.of;
     const cublasOperation_t left = p->b_transposed ? CUBLAS_OP_T : CUBLAS_OP_N, right = p->a_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
     const cublasLtEpilogue_t epilogue = epilogues[p->then][p->biased != 0];
+    const int32_t low = CUDA_R_16BF;
     PAWL_TRY(pawl_plans_said(cublasLtMatmulDescCreate(&x->how, CUBLAS_COMPUTE_32F, CUDA_R_32F), "cublasLtMatmulDescCreate", p));
     PAWL_TRY(set_how(x, CUBLASLT_MATMUL_DESC_TRANSA, &left, sizeof left));
     PAWL_TRY(set_how(x, CUBLASLT_MATMUL_DESC_TRANSB, &right, sizeof right));
     PAWL_TRY(set_how(x, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue));
+    if (p->type == PAWL_U8) PAWL_TRY(set_how(x, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &low, sizeof low));
     return p->then == PAWL_AS_SUMMED ? PAWL_OK : set_how(x, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, &p->ldx, sizeof p->ldx);
 }
 
 /* A row-major matrix [rows, cols] in memory is a column-major one [cols, rows]. */
 static pawl_status describe_matrix(cublasLtMatrixLayout_t *out, const pawl_product *p, pawl_dtype type, int64_t rows, int64_t cols, int64_t lead)
 {
-    return pawl_plans_said(cublasLtMatrixLayoutCreate(out, type_of(type), (uint64_t)cols, (uint64_t)rows, lead), "cublasLtMatrixLayoutCreate", p);
+    return pawl_plans_said(cublasLtMatrixLayoutCreate(out, pawl_products_type(type), (uint64_t)cols, (uint64_t)rows, lead), "cublasLtMatrixLayoutCreate", p);
 }
 
 static pawl_status describe_matrices(pawl_product_plan *x)
@@ -203,6 +213,7 @@ static pawl_status first_algorithm(const pawl_plans *p, pawl_product_plan *x)
 static pawl_status make(const pawl_plans *p, pawl_product_plan *x, const pawl_operands *o)
 {
     PAWL_TRY(pawl_product_describe(x, o->bias, o->aux));
+    PAWL_TRY(scale_by(x, o));
     PAWL_TRY(first_algorithm(p, x));
     return p->timing && !x->refused ? pawl_product_time(p, x, o) : PAWL_OK;
 }
@@ -229,12 +240,13 @@ cublasStatus_t pawl_product_run(const pawl_plans *p, const pawl_product_plan *x,
 
 pawl_status pawl_plans_multiply_then(pawl_plans *p, const pawl_product *what, const void *a, const void *b, const void *bias, void *aux, void *c, int *done)
 {
-    const pawl_operands o = {a, b, bias, aux, c};
+    const pawl_operands o = {a, b, bias, aux, c, what->a_scale, what->b_scale};
     pawl_product_plan *x;
     PAWL_TRY(plan_of(p, what, &o, &x));
     *done = !x->refused;
     if (x->refused) return PAWL_OK;
     PAWL_TRY(point_at(x, bias, aux));
+    PAWL_TRY(scale_by(x, &o));
     return pawl_plans_said(pawl_product_run(p, x, &x->algorithm, &o), "cublasLtMatmul", what);
 }
 

@@ -14,12 +14,15 @@ typedef enum pawl_epilogue {
 } pawl_epilogue;
 
 /* c [m,n] = a [m,k] b [k,n] (+ bias [n]), or c += with add; row-major, as in ops/ops.h: a's element (i,p) is at a[i * lda + p], or
- * a[p * lda + i] when a is transposed; b, c and aux likewise. type: of a and b; out: of c, bias and aux. Sums are f32. */
+ * a[p * lda + i] when a is transposed; b, c and aux likewise. type: of a and b; out: of c, bias and aux. Sums are f32.
+ * type PAWL_U8: a and b are codes of E4M3, each times the number at its scale (in the device's memory); a as it is, b transposed,
+ * and bias of bf16 whatever c is. */
 typedef struct pawl_product {
     int64_t m, n, k, lda, ldb, ldc, ldx;
     int a_transposed, b_transposed, add, biased;
     pawl_dtype type, out;
     pawl_epilogue then;
+    const float *a_scale, *b_scale; /* no part of what a plan is found by */
 } pawl_product;
 
 typedef struct pawl_plans pawl_plans;

@@ -17,7 +17,7 @@ static int bits_of(pawl_dtype type)
 
 static pawl_dtype type_of_bits(int64_t bits)
 {
-    return bits == 16 ? PAWL_BF16 : PAWL_F32;
+    return bits == 8 ? PAWL_U8 : bits == 16 ? PAWL_BF16 : PAWL_F32;
 }
 
 static void numbers_of(const pawl_product_key *k, int64_t out[KEY_NUMBERS])
@@ -116,8 +116,7 @@ static int is_ordered(const int64_t set[PAWL_SETTINGS])
 cublasStatus_t pawl_product_restore(const pawl_plans *p, const pawl_product_plan *x, const int64_t set[PAWL_SETTINGS],
                                     cublasLtMatmulAlgo_t *to)
 {
-    const cudaDataType type = x->key.of.type == PAWL_BF16 ? CUDA_R_16BF : CUDA_R_32F,
-                       out = x->key.of.out == PAWL_BF16 ? CUDA_R_16BF : CUDA_R_32F;
+    const cudaDataType type = pawl_products_type(x->key.of.type), out = pawl_products_type(x->key.of.out);
     cublasLtMatmulHeuristicResult_t found;
     cublasStatus_t code = cublasLtMatmulAlgoInit(p->library, CUBLAS_COMPUTE_32F, CUDA_R_32F, type, type, out, out,
                                                  (int)set[0], to);

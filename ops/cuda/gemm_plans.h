@@ -27,6 +27,7 @@ typedef struct pawl_product_plan {
 typedef struct pawl_operands {
     const void *a, *b, *bias;
     void *aux, *c;
+    const float *a_scale, *b_scale;
 } pawl_operands;
 
 struct pawl_plans {
@@ -39,6 +40,7 @@ struct pawl_plans {
 };
 
 PAWL_MUST pawl_status pawl_plans_said(cublasStatus_t code, const char *call, const pawl_product *p);
+cudaDataType pawl_products_type(pawl_dtype t);
 /* Where the plan of a key is, or would be. */
 pawl_product_plan *pawl_product_slot(pawl_plans *p, const pawl_product_key *k);
 /* Descriptors of x->key; pointers: where bias and aux are, or addresses that lie as those will. */

@@ -55,6 +55,12 @@ void pawl_cuda_adamw_8bit(pawl_stream s, void *w, const float *g, const pawl_mom
 void pawl_cuda_adafactor(pawl_stream s, void *w, const float *g, float *row, float *col, int64_t rows, int64_t cols,
                          void *scratch, const pawl_adafactor_step *k, double *two);
 
+/* ---- fp8.cu ---- */
+enum { PAWL_CUDA_FP8_BLOCKS = 1024 };
+struct pawl_fp8_scale; /* ops/fp8_rule.h */
+/* x: bf16 [count], on 16 bytes; codes [count] of E4M3 of x times scale->to. of_blocks: room for PAWL_CUDA_FP8_BLOCKS words. All in device memory. */
+void pawl_cuda_fp8(pawl_stream s, const void *x, int64_t count, uint32_t *of_blocks, struct pawl_fp8_scale *scale, uint8_t *codes);
+
 /* ---- sums.cu ---- */
 void pawl_cuda_dot(pawl_stream s, const float *x, const float *y, int64_t count, double *blocks);
 void pawl_cuda_sum_squares(pawl_stream s, const float *x, int64_t count, double *blocks);

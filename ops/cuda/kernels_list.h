@@ -11,6 +11,7 @@
     /* adafactor.cu */ X(adafactor_rows_kernel) X(adafactor_panels_kernel) X(adafactor_columns_kernel) \
         X(adafactor_mean_kernel) X(adafactor_updates_kernel) X(adafactor_rate_kernel) X(adafactor_step_kernel) \
         X(adafactor_vector_updates_kernel) X(adafactor_vector_step_kernel) \
+    /* fp8.cu */ X(fp8_greatest_kernel) X(fp8_scale_kernel) X(fp8_codes_kernel) \
     /* sums.cu */ X(dot_kernel) X(anchor_kernel) X(overlap_kernel) X(path_kernel) X(synapses_kernel) \
         X(magnitudes_kernel) \
     /* embedding.cu */ X(embedding_kernel) X(embedding_dw_kernel) \

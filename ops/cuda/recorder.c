@@ -95,6 +95,7 @@ static void keep_coded(const pawl_coded *from, pawl_coded *to)
 
 /* clang-format off */
 RECORD(linear, (pawl_tensor, x), (pawl_tensor, w), (pawl_tensor, bias), (pawl_put, put), (int64_t, first), (pawl_tensor, y))
+RECORD(linear_fp8, (pawl_tensor, x), (pawl_tensor, w), (pawl_tensor, bias), (pawl_tensor, y))
 RECORD(linear_dx, (pawl_tensor, dy), (int64_t, first), (pawl_tensor, w), (pawl_put, put), (pawl_tensor, dx))
 RECORD(linear_dw, (pawl_tensor, dy), (int64_t, first), (pawl_tensor, x), (pawl_put, put), (pawl_tensor, dw), (pawl_tensor, dbias))
 RECORD(low_rank_norms, (pawl_tensor, w), (pawl_tensor, a), (pawl_tensor, b), (float, scale), (pawl_tensor, norms))
@@ -258,7 +259,7 @@ static pawl_status carry_settle_recorded(pawl_device *d)
 
 static const pawl_carrier recording_carrier = {.carry = carry_recorded, .await = carry_await_recorded, .settle = carry_settle_recorded};
 
-enum { ENTRIES = 77 };
+enum { ENTRIES = 79 };
 _Static_assert(sizeof(pawl_ops) == ENTRIES * sizeof(void (*)(void)), "an entry came or went: so does its row below (RECORD or BEHIND)");
 
 const pawl_ops pawl_recording_ops = {
@@ -269,6 +270,7 @@ const pawl_ops pawl_recording_ops = {
     .describe = describe_cuda,
     .algorithms = algorithms_cuda,
     .own = own_cuda,
+    .fp8 = fp8_cuda,
     .memory = memory_cuda,
     .carrier = &recording_carrier,
     .parallel = parallel_cuda,
@@ -278,7 +280,7 @@ const pawl_ops pawl_recording_ops = {
 #define ROW(op) .op = op##_recorded,
     /* clang-format off */
     ROW(reserve) ROW(gemm_rate) ROW(memory_rate) ROW(take) ROW(give) ROW(upload) ROW(download) ROW(stream) ROW(wait) ROW(graphs) ROW(tune) ROW(choose)
-    ROW(linear) ROW(linear_dx) ROW(linear_dw) ROW(dropout) ROW(add_noise) ROW(low_rank_norms) ROW(divide) ROW(scale_columns) ROW(add_columns)
+    ROW(linear) ROW(linear_fp8) ROW(linear_dx) ROW(linear_dw) ROW(dropout) ROW(add_noise) ROW(low_rank_norms) ROW(divide) ROW(scale_columns) ROW(add_columns)
     ROW(column_dots) ROW(embedding) ROW(embedding_dw) ROW(rmsnorm) ROW(rmsnorm_backward) ROW(layernorm) ROW(layernorm_backward)
     ROW(head_norm) ROW(head_norm_backward) ROW(rope) ROW(attention) ROW(attention_backward) ROW(attention_cached) ROW(swiglu)
     ROW(swiglu_backward) ROW(activate) ROW(activate_backward)

@@ -1,6 +1,8 @@
 #include "ops/cuda/scratch.h"
 
+#include "ops/backend.h"
 #include "ops/cuda/kernels.h"
+#include "ops/fp8_rule.h"
 
 static int64_t parts_of(int64_t count, int64_t each)
 {
@@ -84,11 +86,30 @@ static size_t linear_bytes(const pawl_shapes *s)
     return (size_t)larger(larger(qkv, s->width), larger(2 * s->ff, s->vocab)) * 2;
 }
 
+pawl_cuda_fp8_room pawl_cuda_fp8_lay_out(pawl_arena *a, int64_t x, int64_t w, int64_t bias)
+{
+    pawl_cuda_fp8_room r;
+    r.x = pawl_take_bytes(a, (size_t)x);
+    r.w = pawl_take_bytes(a, (size_t)w);
+    r.bias = pawl_take_bytes(a, (size_t)bias * sizeof *r.bias);
+    r.of_blocks = pawl_take_bytes(a, PAWL_CUDA_FP8_BLOCKS * sizeof *r.of_blocks);
+    r.scale = pawl_take_bytes(a, 2 * sizeof *r.scale);
+    return r;
+}
+
+static size_t fp8_bytes(const pawl_shapes *s)
+{
+    pawl_arena a = {.name = "products of 8 bits"};
+    if (s->fp8) (void)pawl_cuda_fp8_lay_out(&a, pawl_fp8_inputs(s), pawl_fp8_weights(s), pawl_fp8_outputs(s));
+    return a.used;
+}
+
 size_t pawl_cuda_scratch_bytes(const pawl_shapes *s)
 {
     const int64_t N = s->positions, qkv = (s->heads + 2 * s->kv_heads) * s->head_dim;
     const size_t all[] = {
         linear_bytes(s),
+        fp8_bytes(s),
         head_bytes(s),
         pawl_cuda_norm_scratch_bytes(N, s->width),
         pawl_cuda_norm_scratch_bytes(N * s->heads, s->head_dim),

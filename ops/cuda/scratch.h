@@ -23,6 +23,15 @@ enum {
 };
 pawl_device_own pawl_cuda_own(void);
 
+/* Of a product of 8-bit floats: codes of x and w, their scales and what leads to them, and the bias rounded. */
+typedef struct pawl_cuda_fp8_room {
+    uint8_t *x, *w;
+    uint16_t *bias;
+    uint32_t *of_blocks;
+    struct pawl_fp8_scale *scale; /* [2] */
+} pawl_cuda_fp8_room;
+pawl_cuda_fp8_room pawl_cuda_fp8_lay_out(pawl_arena *a, int64_t x, int64_t w, int64_t bias);
+
 /* Of all ops together, one at a time. */
 size_t pawl_cuda_scratch_bytes(const pawl_shapes *most);
 

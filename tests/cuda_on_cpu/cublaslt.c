@@ -8,6 +8,7 @@
 
 #include "ops/activation_rule.h"
 #include "ops/bf16_rule.h"
+#include "ops/fp8_rule.h"
 #include "tests/cuda_on_cpu/standin.h"
 
 struct standin_handle {
@@ -26,7 +27,7 @@ typedef struct work {
 
 size_t standin_bytes_of(cudaDataType type)
 {
-    return type == CUDA_R_16BF ? 2 : 4;
+    return type == CUDA_R_8F_E4M3 ? 1 : type == CUDA_R_16BF ? 2 : 4;
 }
 
 static size_t extent(const struct standin_layout *l)
@@ -36,6 +37,7 @@ static size_t extent(const struct standin_layout *l)
 
 static float read(const void *from, cudaDataType type, int64_t i)
 {
+    if (type == CUDA_R_8F_E4M3) return pawl_e4m3_widen_rule(((const uint8_t *)from)[i]);
     return type == CUDA_R_16BF ? pawl_bf16_widen_rule(((const uint16_t *)from)[i]) : ((const float *)from)[i];
 }
 
@@ -74,13 +76,14 @@ static void run_product(void *arg)
     const int a_turned = w->how.a == CUBLAS_OP_T, b_turned = w->how.b == CUBLAS_OP_T;
     const int64_t m = w->out_layout.rows, n = w->out_layout.cols, k = a_turned ? w->a_layout.rows : w->a_layout.cols;
     float *a = spread(w->a, &w->a_layout, a_turned), *b = spread(w->b, &w->b_layout, !b_turned);
+    const float scale = (w->how.a_scale ? *w->how.a_scale : 1) * (w->how.b_scale ? *w->how.b_scale : 1);
     standin_count(&w->algorithm);
     for (int64_t j = 0; j < n; j++)
         for (int64_t i = 0; i < m; i++) {
             const int64_t at = j * w->out_layout.lead + i;
-            float x = w->alpha * standin_dot(&w->algorithm, a + i * k, b + j * k, k);
+            float x = w->alpha * scale * standin_dot(&w->algorithm, a + i * k, b + j * k, k);
             if (w->beta != 0) x += w->beta * read(w->out, w->out_layout.type, at);
-            if (standin_biased(&w->how)) x += read(w->how.bias, w->out_layout.type, i);
+            if (standin_biased(&w->how)) x += read(w->how.bias, standin_bias_type(&w->how, w->out_layout.type), i);
             write(w->out, w->out_layout.type, at, finish(w, x, j * w->how.aux_lead + i));
         }
     free(a);
@@ -116,6 +119,7 @@ cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *out, cublasCompute
     if (compute != CUBLAS_COMPUTE_32F || scale != CUDA_R_32F) return CUBLAS_STATUS_NOT_SUPPORTED;
     *out = calloc(1, sizeof **out);
     if (*out) (*out)->epilogue = CUBLASLT_EPILOGUE_DEFAULT;
+    if (*out) (*out)->bias_type = -1;
     return *out ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_ALLOC_FAILED;
 }
 
@@ -140,6 +144,9 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t d, cublasLtMa
     case CUBLASLT_MATMUL_DESC_TRANSB: return set(&d->b, sizeof d->b, value, bytes);
     case CUBLASLT_MATMUL_DESC_EPILOGUE: return set(&d->epilogue, sizeof d->epilogue, value, bytes);
     case CUBLASLT_MATMUL_DESC_BIAS_POINTER: return set(&d->bias, sizeof d->bias, value, bytes);
+    case CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE: return set(&d->bias_type, sizeof d->bias_type, value, bytes);
+    case CUBLASLT_MATMUL_DESC_A_SCALE_POINTER: return set(&d->a_scale, sizeof d->a_scale, value, bytes);
+    case CUBLASLT_MATMUL_DESC_B_SCALE_POINTER: return set(&d->b_scale, sizeof d->b_scale, value, bytes);
     case CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER: return set(&d->aux, sizeof d->aux, value, bytes);
     case CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD: return set(&d->aux_lead, sizeof d->aux_lead, value, bytes);
     }
@@ -190,18 +197,35 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p
     return CUBLAS_STATUS_INVALID_VALUE;
 }
 
+/* 8-bit floats are multiplied as A^T B, from sides and rows of whole 16 bytes, into bf16 or f32; an epilogue may be a bias, of bf16. */
+static int fits_fp8(const struct standin_product *d, const struct standin_layout *a, const struct standin_layout *b, const struct standin_layout *out)
+{
+    const int64_t whole[] = {a->rows, a->cols, a->lead, b->lead, out->rows * 2, out->lead * 2};
+    for (int i = 0; i < 6; i++)
+        if (whole[i] % 16 != 0) return 0;
+    if (standin_biased(d) && standin_bias_type(d, out->type) != CUDA_R_16BF) return 0;
+    return d->a == CUBLAS_OP_T && d->b == CUBLAS_OP_N && out->type != CUDA_R_8F_E4M3 &&
+           (d->epilogue == CUBLASLT_EPILOGUE_DEFAULT || d->epilogue == CUBLASLT_EPILOGUE_BIAS);
+}
+
 /* Whether op(a) op(b) has the result's shape, and an epilogue its operands. */
 int standin_fits(const struct standin_product *d, const struct standin_layout *a, const struct standin_layout *b, const struct standin_layout *out)
 {
     const int64_t m = d->a == CUBLAS_OP_T ? a->cols : a->rows, ka = d->a == CUBLAS_OP_T ? a->rows : a->cols;
     const int64_t n = d->b == CUBLAS_OP_T ? b->rows : b->cols, kb = d->b == CUBLAS_OP_T ? b->cols : b->rows;
     if (standin_uses_aux(d) && (d->aux_lead % 8 != 0 || d->aux_lead < out->rows)) return 0;
-    return m == out->rows && n == out->cols && ka == kb && a->type == b->type && (a->type == CUDA_R_16BF || out->type == CUDA_R_32F);
+    if (a->type == CUDA_R_8F_E4M3 ? !fits_fp8(d, a, b, out) : d->a_scale || d->b_scale || standin_bias_type(d, out->type) != out->type) return 0;
+    return m == out->rows && n == out->cols && ka == kb && a->type == b->type && (a->type != CUDA_R_32F || out->type == CUDA_R_32F);
 }
 
 int standin_uses_aux(const struct standin_product *d)
 {
     return d->epilogue == CUBLASLT_EPILOGUE_GELU_AUX || d->epilogue == CUBLASLT_EPILOGUE_GELU_AUX_BIAS || d->epilogue == CUBLASLT_EPILOGUE_DGELU;
+}
+
+cudaDataType standin_bias_type(const struct standin_product *d, cudaDataType out)
+{
+    return d->bias_type < 0 ? out : (cudaDataType)d->bias_type;
 }
 
 int standin_biased(const struct standin_product *d)
@@ -213,8 +237,15 @@ int standin_biased(const struct standin_product *d)
 static int epilogue_on_device(const struct standin_product *d, const struct standin_layout *out)
 {
     const struct standin_layout aux = {out->type, out->rows, out->cols, d->aux_lead};
-    if (standin_biased(d) && !standin_on_device(d->bias, (size_t)out->rows * standin_bytes_of(out->type))) return 0;
+    if (standin_biased(d) && !standin_on_device(d->bias, (size_t)out->rows * standin_bytes_of(standin_bias_type(d, out->type)))) return 0;
     return !standin_uses_aux(d) || standin_on_device(d->aux, extent(&aux));
+}
+
+static int codes_lie_well(const struct standin_product *d, const void *const all[4])
+{
+    for (int i = 0; i < 4; i++)
+        if ((uintptr_t)all[i] % 16 != 0) return 0;
+    return (!d->a_scale || standin_on_device(d->a_scale, sizeof *d->a_scale)) && (!d->b_scale || standin_on_device(d->b_scale, sizeof *d->b_scale));
 }
 
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t h, cublasLtMatmulDesc_t d, const void *alpha, const void *a, cublasLtMatrixLayout_t a_layout,
@@ -233,6 +264,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t h, cublasLtMatmulDesc_t d, const 
     if (!standin_on_device(a, extent(a_layout)) || !standin_on_device(b, extent(b_layout)) || !standin_on_device(out, extent(out_layout)))
         return CUBLAS_STATUS_INVALID_VALUE;
     if (!epilogue_on_device(d, out_layout)) return CUBLAS_STATUS_INVALID_VALUE;
+    if (a_layout->type == CUDA_R_8F_E4M3 && !codes_lie_well(d, all)) return CUBLAS_STATUS_INVALID_VALUE;
     const work w = {*d, *a_layout, *b_layout, *out_layout, with, a, b, out, *(const float *)alpha, *(const float *)beta};
     standin_put(stream, run_product, &w, sizeof w);
     return CUBLAS_STATUS_SUCCESS;

@@ -10,6 +10,8 @@ struct standin_product {
     const void *bias;
     void *aux;
     int64_t aux_lead;
+    const float *a_scale, *b_scale;
+    int32_t bias_type; /* -1: not said */
 };
 struct standin_layout {
     cudaDataType type;
@@ -21,6 +23,8 @@ struct standin_preference {
 };
 
 size_t standin_bytes_of(cudaDataType type);
+/* What a product's bias is of, for results of that type. */
+cudaDataType standin_bias_type(const struct standin_product *d, cudaDataType out);
 int standin_biased(const struct standin_product *d);
 int standin_uses_aux(const struct standin_product *d);
 int standin_fits(const struct standin_product *d, const struct standin_layout *a, const struct standin_layout *b,

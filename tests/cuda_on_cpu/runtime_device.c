@@ -130,8 +130,10 @@ cudaError_t cudaSetDevice(int number)
 
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *out, int number)
 {
+    const char *sm = getenv("PAWL_STANDIN_SM"); /* "86": compute capability 8.6 */
     *out = (struct cudaDeviceProp){
         .name = "stand-in", .totalGlobalMem = standin_device_bytes(), .major = 9, .multiProcessorCount = 4};
+    if (sm && sm[0]) out->major = sm[0] - '0', out->minor = sm[1] - '0';
     return number == 0 ? cudaSuccess : standin_said(cudaErrorNoDevice);
 }
 

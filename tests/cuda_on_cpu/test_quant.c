@@ -1,4 +1,5 @@
 /* Weights in few bits: codes, scales and what comes back have the CPU's bits. */
+#include "ops/fp8_rule.h"
 #include "tests/cuda_on_cpu/cases.h"
 
 static void codes(void **state)
@@ -20,4 +21,31 @@ static void codes(void **state)
             }
 }
 
-const struct CMUnitTest quant_tests[] = {cmocka_unit_test(codes), {NULL, NULL, NULL, NULL, NULL}};
+/* By the rule. */
+static pawl_status fp8_by_hand(const uint16_t *x, int64_t count, pawl_fp8_scale *scale, uint8_t *codes_of)
+{
+    uint32_t most = 0;
+    for (int64_t i = 0; i < count; i++) most = (uint32_t)(x[i] & 0x7fff) << 16 > most ? (uint32_t)(x[i] & 0x7fff) << 16 : most;
+    *scale = pawl_fp8_scale_rule(most);
+    for (int64_t i = 0; i < count; i++) codes_of[i] = pawl_e4m3_rule(pawl_bf16_widen_rule(x[i]) * scale->to);
+    return PAWL_OK;
+}
+
+/* The last one goes round the grid twice. */
+static void eight_bits(void **state)
+{
+    static const int64_t of[] = {1, 7, 16, 1000, 2048, 2049, 70000, 8 * 256 * PAWL_CUDA_FP8_BLOCKS + 30000};
+    (void)state;
+    at_hand.shift = 0;
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+        uint16_t *x = values(1, 0, of[i], i % 2 ? 1e-3f : 300).data;
+        if (i == 3) memset(x, 0, (size_t)of[i] * 2);
+        if (i == 4) x[700] = 0xff80; /* not finite */
+        pawl_fp8_scale *scale = output_bytes("scale", sizeof *scale);
+        uint8_t *codes_of = output_bytes("codes", (size_t)of[i]);
+        uint32_t *of_blocks = scratch_of(PAWL_CUDA_FP8_BLOCKS * sizeof *of_blocks);
+        AGREE(0, fp8_by_hand(x, of[i], scale, codes_of), pawl_cuda_fp8(NULL, x, of[i], of_blocks, scale, codes_of));
+    }
+}
+
+const struct CMUnitTest quant_tests[] = {cmocka_unit_test(codes), cmocka_unit_test(eight_bits), {NULL, NULL, NULL, NULL, NULL}};

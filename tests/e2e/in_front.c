@@ -224,6 +224,7 @@ static pawl_status head_loss_behind(pawl_device *d, const pawl_head *h)
 /* clang-format off */
 ROW(linear, (pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_put put, int64_t first, pawl_tensor y),
     (T(x), T(w), T(bias), put, first, T(y)))
+ROW(linear_fp8, (pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_tensor bias, pawl_tensor y), (T(x), T(w), T(bias), T(y)))
 ROW(linear_dx, (pawl_device *d, pawl_tensor dy, int64_t first, pawl_tensor w, pawl_put put, pawl_tensor dx),
     (T(dy), first, T(w), put, T(dx)))
 ROW(linear_dw, (pawl_device *d, pawl_tensor dy, int64_t first, pawl_tensor x, pawl_put put, pawl_tensor dw, pawl_tensor dbias),
@@ -323,7 +324,7 @@ static const pawl_ops all_ops = {
     .stream = stream_behind, .wait = wait_behind, .block_begin = block_begin_behind, .block_end = block_end_behind, .graphs = graphs_behind,
     .parallel = parallel_behind,
 #define OP(op) .op = op##_behind,
-    OP(linear) OP(linear_dx) OP(linear_dw) OP(dropout) OP(add_noise) OP(low_rank_norms) OP(divide) OP(scale_columns) OP(add_columns) OP(column_dots)
+    OP(linear) OP(linear_fp8) OP(linear_dx) OP(linear_dw) OP(dropout) OP(add_noise) OP(low_rank_norms) OP(divide) OP(scale_columns) OP(add_columns) OP(column_dots)
     OP(embedding) OP(embedding_dw) OP(rmsnorm) OP(rmsnorm_backward) OP(layernorm) OP(layernorm_backward) OP(head_norm) OP(head_norm_backward)
     OP(rope) OP(attention) OP(attention_backward) OP(attention_cached) OP(swiglu) OP(swiglu_backward) OP(activate) OP(activate_backward) OP(linear_activate)
     OP(linear_activate_dx)

@@ -17,7 +17,7 @@ typedef enum cublasStatus_t {
     CUBLAS_STATUS_INVALID_VALUE,
     CUBLAS_STATUS_NOT_SUPPORTED
 } cublasStatus_t;
-typedef enum cudaDataType { CUDA_R_32F, CUDA_R_16BF } cudaDataType;
+typedef enum cudaDataType { CUDA_R_32F, CUDA_R_16BF, CUDA_R_8F_E4M3 } cudaDataType;
 typedef enum cublasComputeType_t { CUBLAS_COMPUTE_32F } cublasComputeType_t;
 typedef enum cublasOperation_t { CUBLAS_OP_N, CUBLAS_OP_T } cublasOperation_t;
 typedef enum cublasLtEpilogue_t {
@@ -32,6 +32,9 @@ typedef enum cublasLtMatmulDescAttributes_t {
     CUBLASLT_MATMUL_DESC_TRANSB,
     CUBLASLT_MATMUL_DESC_EPILOGUE,
     CUBLASLT_MATMUL_DESC_BIAS_POINTER,
+    CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE,
+    CUBLASLT_MATMUL_DESC_A_SCALE_POINTER,
+    CUBLASLT_MATMUL_DESC_B_SCALE_POINTER,
     CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER,
     CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD
 } cublasLtMatmulDescAttributes_t;
