@@ -45,6 +45,9 @@ rule 'MPI_[A-Za-z_]+'                                 'comm/|launch/|tests/' 'MP
 rule 'printf|puts|putchar|perror'                     'launch/|tests/|trainer/screen\.c' 'libraries speak through core/log.h'
 rule 'fork|system|popen|setenv|putenv'                'launch/|tests/|checkpoints/' 'libraries start no processes'
 
+rule '__shfl[a-z_]*|__ballot_sync|__any_sync|__all_sync|__syncwarp|__activemask' 'ops/cuda/launch\.h|tests/' 'lanes speak through ops/cuda/launch.h, all 32 of them'
+rule 'cudaMemcpy|cudaMemset|cudaStreamCreate|cudaEventCreate|cudaMallocManaged|cudaDeviceReset|cudaThreadSynchronize' 'tests/' 'waits for all streams, or is on the default one: the calls that name a stream and flags'
+
 if [ -z "$stripped" ]; then printf 'no source was found\n'; offences=1; fi
 printf '%d rules, %d offences\n' "$rules" "$offences"
 [ "$offences" -eq 0 ]

@@ -23,7 +23,7 @@ static __device__ __forceinline__ void give_kept(bf16 *p, int64_t i, int64_t cou
         for (int k = 0; k < 4; k++)
             q.word[k] = (uint32_t)pawl_stochastic_rule(s.x[2 * k % V], pawl_chance_rule(r, 2 * (uint64_t)k)) |
                         (uint32_t)pawl_stochastic_rule(s.x[(2 * k + 1) % V], pawl_chance_rule(r, 2 * (uint64_t)k + 1)) << 16;
-        *(sixteen *)(p + i) = q;
+        *(sixteen *)PAWL_ALIGNED(p + i, 16) = q;
     } else {
         for (int j = 0; j < V; j++)
             if (i + j < count) p[i + j].bits = pawl_stochastic_rule(s.x[j], pawl_chance_rule(r, at + (uint64_t)j));
