@@ -36,3 +36,13 @@ pawl_status pawl_open_device(const pawl_comm *c, pawl_device_choice choice, int 
     pawl_log(is_told ? PAWL_LOG_INFO : PAWL_LOG_DEBUG, "device: auto: %s; computing on the CPU", pawl_last_error()->what);
     return pawl_device_open_cpu(threads, "auto", out);
 }
+
+pawl_status pawl_choose_attention(pawl_device *d, const pawl_train_config *train)
+{
+    if (!train->bf16 || train->attention == PAWL_ATTENTION_OWN) return PAWL_OK;
+    const pawl_status s = pawl_device_attend_by_library(d);
+    if (s != PAWL_EUSAGE) return s;
+    if (train->attention == PAWL_ATTENTION_CUDNN) return PAWL_FAIL(s, "attention: cudnn, but %s", pawl_last_error()->what);
+    pawl_log(PAWL_LOG_INFO, "attention: auto: %s; our own kernel computes it", pawl_last_error()->what);
+    return PAWL_OK;
+}

@@ -74,6 +74,9 @@ PAWL_MUST pawl_status pawl_threads_here(pawl_comm *c, int64_t asked, int *thread
 int pawl_gpu_here(const pawl_comm *c, int gpus);
 /* The device of that choice. auto says in a line why it is not a GPU: where it trains always, else only where there is a driver. Local. Errors: EUSAGE when cuda is asked for and cannot be. */
 PAWL_MUST pawl_status pawl_open_device(const pawl_comm *c, pawl_device_choice choice, int threads, int trains, pawl_device **out);
+/* Whose attention a device has in a run in bf16; auto says in a line why it is not cuDNN's. Local. Errors: EUSAGE when cudnn is asked for and
+ * cannot be loaded. */
+PAWL_MUST pawl_status pawl_choose_attention(pawl_device *d, const pawl_train_config *train);
 /* Where the CUDA backend is looked for; tests put another in. */
 extern const pawl_cuda_place *pawl_cuda_in_use;
 /* The user's cache folder for prepared data; "" when there is none. */

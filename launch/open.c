@@ -76,6 +76,7 @@ static pawl_status open_model(const pawl_comm *c, pawl_opened *o, int threads)
     PAWL_TRY(pawl_model_open(&model, &o->model));
     PAWL_TRY(pawl_choose_adapter(o));
     PAWL_TRY(pawl_open_device(c, (pawl_device_choice)o->config.train.device, threads, o->trains, &o->device));
+    PAWL_TRY(pawl_choose_attention(o->device, &o->config.train));
     return pawl_device_graphs(o->device, (int)o->config.train.cuda_graphs);
 }
 

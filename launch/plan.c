@@ -300,6 +300,7 @@ static pawl_status plan(pawl_comm *c, const pawl_args *a, pawl_opened *o, foreca
     const int64_t asked = o->config.train.threads, share = asked ? asked : cores / f->node;
     const int threads = share > 0 ? (int)share : 1;
     PAWL_TRY(open_device(c, o, threads, f));
+    PAWL_TRY(pawl_choose_attention(o->device, &o->config.train));
     PAWL_TRY(pawl_open_plan(c, o, &f->missing, stopped));
     if (*stopped) return PAWL_OK;
     PAWL_TRY(plan_ranks(o, f));

@@ -60,7 +60,10 @@ static pawl_status open_pass(pass *p)
                               .heads = c->num_attention_heads,
                               .kv_heads = c->num_key_value_heads,
                               .head_dim = c->head_dim,
-                              .starts = p->at.starts};
+                              .starts = p->at.starts,
+                              .bounds = p->bounds,
+                              .documents = p->documents,
+                              .longest = p->longest};
     return PAWL_OK;
 }
 

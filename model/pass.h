@@ -32,6 +32,8 @@ typedef struct pass {
     int learns; /* goes backward, too */
     int64_t N;
     pawl_tensor ids, positions, turns; /* turns: each position's row of the rotary tables */
+    const int32_t *bounds; /* of documents, where memory is apart, else NULL; their number and the longest's length */
+    int64_t documents, longest;
     pawl_attend attend;                /* but for window and scale, which are a layer's own */
     held held[HELD];
     pawl_adapting adapting; /* over NULL: all weights are trained */

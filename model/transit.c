@@ -15,6 +15,7 @@ static void lay_out_rows(pawl_transit *t, pawl_arena *a, int64_t rows, int64_t N
     t->targets = pawl_take_bytes(a, (size_t)N * sizeof *t->targets);
     t->positions = pawl_take_bytes(a, (size_t)N * sizeof *t->positions);
     t->starts = pawl_take_bytes(a, (size_t)N * sizeof *t->starts);
+    t->bounds = pawl_take_bytes(a, (size_t)(N + 1) * sizeof *t->bounds);
     t->losses = pawl_take_bytes(a, (size_t)N * sizeof *t->losses);
     t->drawn = pawl_take_bytes(a, (size_t)N * sizeof *t->drawn);
     t->lengths = pawl_take_bytes(a, (size_t)rows * sizeof *t->lengths);
@@ -41,6 +42,7 @@ void pawl_transit_lay_out(pawl_activations *x)
     lay_out_rows(t, &x->arena, x->rows, x->positions);
     if (x->bins > 0) lay_out_bins(t, &x->arena, x->rows, x->positions, x->bins);
     t->squares = pawl_take_bytes(&x->arena, squares * sizeof *t->squares);
+    t->bounds_here = pawl_take_bytes(&x->here, (size_t)(x->positions + 1) * sizeof *t->bounds_here);
     t->squares_here = pawl_take_bytes(&x->here, squares * sizeof *t->squares_here);
     if (x->sets > 1) t->turns_here = pawl_take_bytes(&x->here, (size_t)x->positions * sizeof *t->turns_here);
 }
@@ -52,6 +54,37 @@ static pawl_status up(const pass *p, const void *to, const void *from, size_t by
     return from ? pawl_upload(p->d, (void *)(uintptr_t)to, from, bytes) : PAWL_OK;
 }
 
+/* Positions up to which a row has documents: behind them each is one of its own, which is padding. */
+static int64_t before_padding(const int32_t *starts, int64_t first, int64_t end)
+{
+    while (end > first + 1 && starts[end - 1] == end - 1) end--;
+    return end;
+}
+
+static int64_t fill_bounds(const pawl_batch *b, int32_t *bounds)
+{
+    int64_t count = 0;
+    for (int64_t row = 0; row < b->rows; row++) {
+        const int64_t first = row * b->tokens, end = before_padding(b->starts, first, first + b->tokens);
+        for (int64_t n = first; n < end; n++)
+            if (b->starts[n] == n) bounds[count++] = (int32_t)n;
+    }
+    bounds[count] = (int32_t)(b->rows * b->tokens);
+    return count;
+}
+
+static pawl_status take_up_bounds(pass *p)
+{
+    const pawl_transit *t = &p->x->transit;
+    p->documents = fill_bounds(p->b, t->bounds_here);
+    for (int64_t i = 0; i < p->documents; i++) {
+        const int64_t length = t->bounds_here[i + 1] - t->bounds_here[i];
+        p->longest = length > p->longest ? length : p->longest;
+    }
+    p->bounds = t->bounds;
+    return up(p, t->bounds, t->bounds_here, (size_t)(p->documents + 1) * sizeof *t->bounds);
+}
+
 static pawl_status take_up_batch(pass *p)
 {
     const pawl_transit *t = &p->x->transit;
@@ -60,6 +93,7 @@ static pawl_status take_up_batch(pass *p)
     PAWL_TRY(up(p, t->targets, p->b->targets, bytes));
     PAWL_TRY(up(p, t->positions, p->b->positions, bytes));
     PAWL_TRY(up(p, t->starts, p->b->starts, bytes));
+    PAWL_TRY(take_up_bounds(p));
     p->at = (pawl_batch){p->b->rows, p->b->tokens, t->ids, t->targets, t->positions, t->starts};
     p->losses = t->losses;
     if (!p->how->noise) return PAWL_OK;

@@ -42,6 +42,7 @@ typedef struct pawl_ops {
     pawl_status (*algorithms)(const pawl_device *d, pawl_text *out);
     pawl_status (*choose)(pawl_device *d, const char *table);
     pawl_status (*fp8)(pawl_device *d); /* why it has no products of 8-bit floats; NULL: it has */
+    pawl_status (*attend_by_library)(pawl_device *d);
     /* Memory, as in ops.h. upload and download are never asked for the same address on both sides. */
     int shares_memory;
     const pawl_carrier *carrier; /* NULL: copies are made at once */

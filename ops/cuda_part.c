@@ -3,6 +3,9 @@
 #include <string.h>
 
 #include "ops/backend.h"
+#include "ops/cuda/cudnn_cut.h"
+
+int64_t pawl_cuda_attention_most = (int64_t)1 << 30;
 
 static const pawl_cuda_exports *loaded;
 static const char *loaded_from;

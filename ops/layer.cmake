@@ -30,7 +30,7 @@ endif()
 pawl_layer(ops
   SOURCES cuda_part.c merge.c muon.c ops.c optimizers.c parts.c timed.c cpu/adafactor.c cpu/adapter.c cpu/attention.c cpu/device.c cpu/elementwise.c cpu/embedding.c cpu/fp8.c
           cpu/gemm.c cpu/gemm_convert.c cpu/gemm_portable.c cpu/head.c cpu/kept.c cpu/linear.c cpu/noise.c cpu/norm.c cpu/optimizers.c cpu/penalties.c
-          cpu/pool.c cpu/products.c cpu/quant.c cpu/rate.c cuda/planned.c cuda/scratch.c
+          cpu/pool.c cpu/products.c cpu/quant.c cpu/rate.c cuda/cudnn_cut.c cuda/planned.c cuda/scratch.c
           ${gemm} ${isa} ${kernels}
   USES pawl_core
   LIBS ${gemm_libraries} ${CMAKE_DL_LIBS})

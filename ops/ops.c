@@ -78,6 +78,11 @@ pawl_status pawl_device_choose(pawl_device *d, const char *table)
     return d->ops->choose(d, table);
 }
 
+pawl_status pawl_device_attend_by_library(pawl_device *d)
+{
+    return d->ops->attend_by_library(d);
+}
+
 int pawl_device_shares_memory(const pawl_device *d)
 {
     return !d || d->ops->shares_memory;
@@ -380,6 +385,9 @@ static pawl_status check_rows(const pawl_device *d, const char *op, const pawl_a
 {
     PAWL_TRY(check_attend(op, a));
     PAWL_CHECK(a->rows > 0 && a->tokens > 0 && a->starts, PAWL_EBUG, "%s: %ld rows of %ld tokens", op, (long)a->rows,
+               (long)a->tokens);
+    PAWL_CHECK(!a->bounds || (a->documents >= a->rows && a->longest > 0 && a->longest <= a->tokens), PAWL_EBUG,
+               "%s: %ld documents of up to %ld positions in %ld rows of %ld", op, (long)a->documents, (long)a->longest, (long)a->rows,
                (long)a->tokens);
     for (int64_t n = 0; n < a->rows * a->tokens && d->ops->shares_memory; n++)
         PAWL_CHECK(a->starts[n] >= n / a->tokens * a->tokens && a->starts[n] <= n, PAWL_EBUG,

@@ -82,6 +82,9 @@ PAWL_MUST pawl_status pawl_device_algorithms(const pawl_device *d, pawl_text *ou
  * reason when this device cannot follow it; then it has none. */
 PAWL_MUST pawl_status pawl_device_choose(pawl_device *d, const char *table);
 
+/* From now on attention of bf16 is a library's (cuDNN's) where it knows the shape, and our own kernel's elsewhere; describe says so. CPUs have
+ * nothing but their own. Errors: EUSAGE where the library cannot be loaded, or is not for this GPU; EMEM. */
+PAWL_MUST pawl_status pawl_device_attend_by_library(pawl_device *d);
 /* What this machine does at best: FLOP/s of matrix products in each type, bytes/s of memory. */
 typedef struct pawl_rates {
     double f32_flops, bf16_flops, bytes;
@@ -307,9 +310,14 @@ typedef struct pawl_attend {
     int64_t window;                    /* 0: none */
     float scale;                       /* of the scores, 1/sqrt(K) as a rule */
     const int32_t *starts; /* [N]: index in [0,N) of the first position of n's document; padding: n itself */
+    /* The same once more, as libraries want it; bounds NULL: not said. Padding behind a document counts as part of it: what becomes of
+     * padding is finite, and nobody reads it. */
+    const int32_t *bounds;      /* [documents + 1]: where each begins, and N */
+    int64_t documents, longest; /* how many there are, positions of the longest */
 } pawl_attend;
 /* Causal grouped-query attention inside documents. The fused qkv is [N, (H+2G)*K]: queries, then keys, then values.
- *   out [N, H*K]   lse [N,H]: log of the sum of exponentials of the scaled scores, for the backward pass */
+ *   out [N, H*K]   lse [N,H]: log of the sum of exponentials of the scaled scores, for the backward pass of the same device, which
+ *   may have them in another order */
 PAWL_MUST pawl_status pawl_attention(pawl_device *d, const pawl_attend *a, pawl_tensor qkv, pawl_tensor out,
                                      pawl_tensor lse);
 /* dqkv is set.  Source: Dao et al. 2022, algorithm 4 (recomputation from lse). */

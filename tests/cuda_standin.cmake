@@ -3,9 +3,11 @@
 set(standin ${CMAKE_CURRENT_SOURCE_DIR}/cuda_on_cpu)
 file(GLOB host_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/ops/cuda/*.c)
 add_library(pawl_cuda_standin MODULE ${host_sources} ${standin}/runtime_device.c ${standin}/runtime_graphs.c ${standin}/runtime_memory.c
-            ${standin}/runtime_streams.c ${standin}/runtime_times.c ${standin}/cublaslt.c ${standin}/cublaslt_algorithms.c ${standin}/nccl.c)
+            ${standin}/runtime_streams.c ${standin}/runtime_times.c ${standin}/cublaslt.c ${standin}/cublaslt_algorithms.c ${standin}/cudnn.c
+            ${standin}/cudnn_compute.c ${standin}/nccl.c)
 target_include_directories(pawl_cuda_standin BEFORE PRIVATE ${standin}/include)
 target_compile_options(pawl_cuda_standin PRIVATE -O2)
+target_compile_definitions(pawl_cuda_standin PRIVATE PAWL_CUDNN_LIBRARY="$<TARGET_FILE:pawl_cuda_standin>")
 add_dependencies(pawl_cuda_standin pawl_cuda_on_cpu)
 target_link_libraries(pawl_cuda_standin PRIVATE pawl_common MPI::MPI_C ${CMAKE_DL_LIBS} $<TARGET_FILE:pawl_cuda_on_cpu>)
 set_target_properties(pawl_cuda_standin PROPERTIES LINKER_LANGUAGE CXX C_VISIBILITY_PRESET hidden POSITION_INDEPENDENT_CODE ON)
@@ -13,7 +15,7 @@ set_target_properties(pawl_cuda_standin PROPERTIES LINKER_LANGUAGE CXX C_VISIBIL
 # pawl, computing on it.
 pawl_program(standin_pawl SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/e2e/standin_pawl.c)
 pawl_loads_parts(test_gpu)
-foreach(program standin_pawl test_cuda_graphs test_cuda_host test_nccl test_overlap)
+foreach(program standin_pawl test_cuda_attention test_cuda_graphs test_cuda_host test_nccl test_overlap)
   pawl_loads_parts(${program})
   target_sources(${program} PRIVATE ${standin}/patient_mpi.c)
   target_compile_definitions(${program} PRIVATE PAWL_STANDIN="$<TARGET_FILE:pawl_cuda_standin>")

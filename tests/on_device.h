@@ -25,7 +25,8 @@ static inline pawl_status open_tested_device(int threads, pawl_device **out)
     PAWL_CHECK(!device || tests_are_on_cuda() || strcmp(device, "cpu") == 0, PAWL_EUSAGE, "PAWL_TEST_DEVICE: expected cpu or cuda, found '%s'", device);
     if (!tests_are_on_cuda()) return pawl_device_open_cpu(threads, "auto", out);
     PAWL_TRY(pawl_cuda_count(&place, &gpus));
-    return pawl_device_open_cuda(&place, pawl_gpu_here(&alone, gpus), out);
+    PAWL_TRY(pawl_device_open_cuda(&place, pawl_gpu_here(&alone, gpus), out));
+    return pawl_choose_attention(*out, &(pawl_train_config){.bf16 = 1});
 }
 
 #endif

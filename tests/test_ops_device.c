@@ -49,7 +49,7 @@ static void close_inputs(inputs *in)
 
 static void run_forward(pawl_device *d, const inputs *in, outputs *o)
 {
-    const pawl_attend over = {B, T, H, G, K, 0, 0.25f, in->starts};
+    const pawl_attend over = {B, T, H, G, K, 0, 0.25f, .starts = in->starts};
     const pawl_tensor angles = matrix(in->angles, T, K / 2), qkv = matrix(o->qkv, N, QKV),
                       normed = matrix(o->normed, N, QKV);
     assert_done(pawl_embedding(d, matrix(in->table, V, D), indices(in->ids, N), matrix(o->embedded, N, D)));
@@ -71,7 +71,7 @@ static void run_forward(pawl_device *d, const inputs *in, outputs *o)
 
 static void run_backward(pawl_device *d, const inputs *in, outputs *o)
 {
-    const pawl_attend over = {B, T, H, G, K, 0, 0.25f, in->starts};
+    const pawl_attend over = {B, T, H, G, K, 0, 0.25f, .starts = in->starts};
     const pawl_head head = {.hidden = matrix(o->y, N, D),
                             .w = matrix(in->table, V, D),
                             .targets = in->targets,
@@ -254,7 +254,7 @@ static void wrong_arguments_are_named(void **state)
                    "w is f32, expected bf16");
     assert_refused(pawl_embedding(d, matrix(x, 5, 2), indices(ids, 4), matrix(x, 4, 2)), PAWL_EDATA,
                    "token id 5 at position 1");
-    const pawl_attend lost = {1, 4, 1, 1, 2, 0, 1, starts}, shared = {1, 4, 3, 2, 2, 0, 1, ids};
+    const pawl_attend lost = {1, 4, 1, 1, 2, 0, 1, .starts = starts}, shared = {1, 4, 3, 2, 2, 0, 1, .starts = ids};
     assert_refused(pawl_attention(d, &lost, matrix(x, 4, 6), matrix(x, 4, 2), vector(x, 4)), PAWL_EBUG,
                    "position 2 starts at 3");
     assert_refused(pawl_attention(d, &shared, matrix(x, 4, 6), matrix(x, 4, 2), vector(x, 4)), PAWL_EBUG,

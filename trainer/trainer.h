@@ -19,6 +19,7 @@ extern "C" {
 
 /* clang-format off */
 extern const char *const pawl_device_names[]; /* in the order of pawl_device_choice, NULL */
+extern const char *const pawl_attention_names[]; /* in the order of pawl_attention_choice, NULL */
 #define PAWL_TRAIN_FIELDS(F, C, T, A)                                                                                             \
     T(output_dir,        NULL, 1024, FREE, "folder of the run: configuration, metrics, checkpoints")                           \
     F(i64, global_batch_size, NULL, 1, 1e6,  "rows",  FIXED, "rows of a step over all ranks; authoritative")                   \
@@ -37,11 +38,13 @@ extern const char *const pawl_device_names[]; /* in the order of pawl_device_cho
     F(flag, tune_products,    "true", 0, 1,      "",      FIXED, "algorithms of matrix products timed once, the fastest stored with the run, where a library has more than one (GPUs); false: its first answer, which is the same in every run") \
     C(device, "auto", pawl_device_names, FREE, "what a rank computes on; auto: cuda where a GPU can be used, else cpu, and says which") \
     F(flag, cuda_graphs,      "false", 0, 1, "",      FREE,  "on a GPU, launch what a transformer block launched before as one CUDA graph: same bits, less work for the host; for small models and short rows") \
+    C(attention, "auto", pawl_attention_names, FREE, "in bf16 on a GPU; cudnn, own: our kernel, auto: cudnn where it is there (Hopper), for the shapes it knows") \
     F(i64, threads,           "0",  0, 1024, "",      FREE,  "threads of a rank; 0: its share of the cores it is bound to")
 /* clang-format on */
 typedef struct pawl_train_config { PAWL_TRAIN_FIELDS(PAWL_MEMBER_F, PAWL_MEMBER_C, PAWL_MEMBER_T, PAWL_MEMBER_A) } pawl_train_config;
 extern const pawl_field pawl_train_rows[];
 typedef enum pawl_device_choice { PAWL_DEVICE_AUTO, PAWL_DEVICE_CPU, PAWL_DEVICE_CUDA } pawl_device_choice;
+typedef enum pawl_attention_choice { PAWL_ATTENTION_AUTO, PAWL_ATTENTION_CUDNN, PAWL_ATTENTION_OWN } pawl_attention_choice;
 
 /* What `pawl train --profile` asks for: steps, counted from 1, both included. first 0: from this process's second on; last 0: to
  * the end. */

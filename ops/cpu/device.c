@@ -163,6 +163,7 @@ static const pawl_ops cpu_ops = {
     .tune = tune_cpu,
     .algorithms = algorithms_cpu,
     .choose = choose_cpu,
+    .attend_by_library = nothing_cpu,
     .shares_memory = 1,
     .own = own_cpu,
     .memory = memory_cpu,

@@ -39,6 +39,7 @@ typedef struct pawl_carry_lane {
     int64_t count;                         /* of carries so far */
 } pawl_carry_lane;
 
+typedef struct pawl_sdpa_plans pawl_sdpa_plans;
 typedef struct pawl_cuda {
     pawl_device device; /* first */
     int gpu;
@@ -49,6 +50,7 @@ typedef struct pawl_cuda {
     pawl_status (*ask)(void *self);           /* NULL: nobody is asked while the host waits */
     void *asked;
     pawl_plans *plans;
+    pawl_sdpa_plans *sdpa_plans; /* of attention by cuDNN; NULL: by our own kernel alone */
     void *workspace; /* of products */
     pawl_cuda_constants *constants;
     pawl_arena scratch; /* carved anew by each op that needs any */
@@ -74,6 +76,11 @@ PAWL_MUST pawl_status pawl_cuda_status(cudaError_t code, const char *call);
 PAWL_MUST pawl_status pawl_cuda_launched(const char *op);
 /* A scratch to be carved from the start; EBUG when more is needed than was reserved. */
 PAWL_MUST pawl_status pawl_cuda_scratch(pawl_cuda *c, const char *op, size_t bytes, pawl_arena *out);
+
+/* More scratch, where there is less. What it held is lost. Errors: EMEM. */
+PAWL_MUST pawl_status pawl_cuda_grow(pawl_cuda *c, size_t bytes);
+/* Says anew what computes. */
+void pawl_cuda_describe(pawl_cuda *c);
 
 /* Where number i of a tensor is. */
 static inline void *pawl_cuda_at(pawl_tensor t, int64_t i)
@@ -124,6 +131,14 @@ pawl_status linear_fp8_cuda(pawl_device *d, pawl_tensor x, pawl_tensor w, pawl_t
 
 /* head.c */
 pawl_status head_loss_cuda(pawl_device *d, const pawl_head *h);
+
+/* cudnn_attention.c */
+pawl_status attend_by_library_cuda(pawl_device *d);
+void pawl_sdpa_plans_close(pawl_sdpa_plans *p);
+void pawl_sdpa_plans_describe(const pawl_sdpa_plans *p, char *out, size_t room);
+pawl_status attention_cuda(pawl_device *d, const pawl_attend *a, pawl_tensor qkv, pawl_tensor out, pawl_tensor lse);
+pawl_status attention_backward_cuda(pawl_device *d, const pawl_attend *a, pawl_tensor dout, pawl_tensor qkv, pawl_tensor out, pawl_tensor lse,
+                                    pawl_tensor dqkv);
 
 /* entries.c: the ops that are a launch each */
 extern const pawl_ops pawl_cuda_ops;

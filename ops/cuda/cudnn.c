@@ -159,10 +159,11 @@ pawl_cudnn_descriptor pawl_graph_scalar(pawl_graph *g, int64_t id, int type)
     return t;
 }
 
-pawl_cudnn_descriptor pawl_graph_virtual(pawl_graph *g, int type, const pawl_extent *e)
+pawl_cudnn_descriptor pawl_graph_virtual(pawl_graph *g, int type, const pawl_extent *e, pawl_cudnn_descriptor ragged)
 {
     const pawl_cudnn_descriptor t = begin_tensor(g, 1000 + g->virtuals++, type, e);
     set_flag(g, t, PAWL_CUDNN_ATTR_TENSOR_IS_VIRTUAL);
+    set_other(g, t, PAWL_CUDNN_ATTR_TENSOR_RAGGED_OFFSET_DESC, ragged);
     finalize(g, t, "cudnnBackendFinalize of a virtual tensor");
     return t;
 }

@@ -8,6 +8,7 @@
 
 #include "core/status.h"
 #include "ops/cuda/cudnn_abi.h"
+#include "ops/cuda/cudnn_cut.h"
 
 typedef struct pawl_cudnn {
 #define PAWL_CUDNN_MEMBER(name, type, parameters) type(*name) parameters;
@@ -48,8 +49,8 @@ typedef struct pawl_extent {
 pawl_cudnn_descriptor pawl_graph_real(pawl_graph *g, int64_t id, int type, const pawl_extent *e, pawl_cudnn_descriptor ragged);
 /* One number in the host's memory at execution. */
 pawl_cudnn_descriptor pawl_graph_scalar(pawl_graph *g, int64_t id, int type);
-/* Never in memory. */
-pawl_cudnn_descriptor pawl_graph_virtual(pawl_graph *g, int type, const pawl_extent *e);
+/* Never in memory; ragged as that of the real tensor that it is made of. */
+pawl_cudnn_descriptor pawl_graph_virtual(pawl_graph *g, int type, const pawl_extent *e, pawl_cudnn_descriptor ragged);
 /* to = mode(x, b), b and select NULL where the mode has none: the result of BINARY_SELECT is x where select holds, else b. precision: the
  * type it is computed in. */
 void pawl_graph_pointwise(pawl_graph *g, int mode, int precision, pawl_cudnn_descriptor x, pawl_cudnn_descriptor b,
@@ -83,16 +84,6 @@ PAWL_MUST pawl_status pawl_plan_run(const pawl_cudnn *c, const pawl_graph_plan *
 
 /* ---- attention (cudnn_graph.c) ---- */
 
-/* A call: some sequences, of some heads, of a fused qkv [N, (all_heads + 2 all_kv_heads) head_dim] in bf16. Every member is a number of
- * 8 bytes: two are the same when their bytes are. */
-typedef struct pawl_sdpa {
-    int64_t backward;
-    int64_t packed; /* 0: the sequences are rows of `tokens`. 1: they begin where offsets say, and are of any length up to that */
-    int64_t sequences, tokens, heads, kv_heads, head_dim;
-    int64_t all_heads, all_kv_heads;
-    int64_t window; /* keys that a query sees, itself among them; 0: all before it */
-} pawl_sdpa;
-
 /* Tensors of attention: their ids. */
 enum {
     PAWL_SDPA_Q = 1,
@@ -118,8 +109,5 @@ enum {
 
 /* The graph of a call: softmax(scale q k^T) v under the mask, or its gradients. g is closed by the caller, also after an error. */
 void pawl_sdpa_build(const pawl_cudnn *c, const pawl_sdpa *s, pawl_graph *g);
-/* As many bytes of workspace as its plan needs at most, as far as is known before there is one: cuDNN 9.19 on Hopper keeps all gradients of
- * scores in memory, in bf16, to add them in a fixed order (tests/cudnn_support.c compares). */
-int64_t pawl_sdpa_workspace_bytes(const pawl_sdpa *s);
 
 #endif

@@ -64,7 +64,7 @@ static pawl_extent stats_extent(const pawl_sdpa *s)
 
 static tensor between(const building *b, int type, pawl_extent e)
 {
-    return pawl_graph_virtual(b->g, type, &e);
+    return pawl_graph_virtual(b->g, type, &e, NULL);
 }
 
 static tensor scores(const building *b, int type)
@@ -229,7 +229,7 @@ static void queries_gradient(const building *b, tensor ds, tensor k)
 {
     const pawl_sdpa *s = b->s;
     const pawl_extent at = qkv_extent(s, s->kv_heads);
-    const tensor dq = real(b, PAWL_SDPA_DQ, qkv_extent(s, s->heads), b->qkv_at), k_turned = pawl_graph_virtual(b->g, BF16, &at);
+    const tensor dq = real(b, PAWL_SDPA_DQ, qkv_extent(s, s->heads), b->qkv_at), k_turned = pawl_graph_virtual(b->g, BF16, &at, b->qkv_at);
     pawl_graph_turn(b->g, k, k_turned);
     pawl_graph_product(b->g, ds, k_turned, b->lengths, NULL, b->lengths, dq);
 }
@@ -264,16 +264,4 @@ void pawl_sdpa_build(const pawl_cudnn *c, const pawl_sdpa *s, pawl_graph *g)
     if (s->packed) begin_packed(&b);
     if (s->backward) build_backward(&b);
     else build_forward(&b);
-}
-
-static int64_t up(int64_t x, int64_t to)
-{
-    return (x + to - 1) / to * to;
-}
-
-int64_t pawl_sdpa_workspace_bytes(const pawl_sdpa *s)
-{
-    const int64_t each = s->sequences * s->heads, rest = 256 * s->sequences + (1 << 16);
-    const int64_t scores_bytes = 2 * each * up(s->tokens, 64) * up(s->tokens, 128), by_head = s->heads == s->kv_heads ? 0 : 2 * each * s->tokens * s->head_dim;
-    return s->backward ? scores_bytes + 2 * by_head + rest : rest;
 }

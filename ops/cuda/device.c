@@ -52,6 +52,7 @@ void close_cuda(pawl_device *d)
     if (c->rest) pawl_cuda_settle(c);
     pawl_graphs_close(c);
     pawl_plans_close(c->plans);
+    pawl_sdpa_plans_close(c->sdpa_plans);
     pawl_staging_close(&c->staging);
     void *scratch = pawl_arena_release(&c->scratch);
     if (scratch) (void)cudaFree(scratch);
@@ -64,24 +65,27 @@ void close_cuda(pawl_device *d)
 
 size_t scratch_bytes_cuda(const pawl_device *d, const pawl_shapes *most)
 {
-    (void)d;
-    return pawl_cuda_scratch_bytes(most);
+    return pawl_cuda_scratch_bytes(most, ((const pawl_cuda *)d)->sdpa_plans != NULL);
+}
+
+pawl_status pawl_cuda_grow(pawl_cuda *c, size_t bytes)
+{
+    pawl_arena grown = {.name = c->scratch.name, .on_device = 1, .used = bytes};
+    void *block;
+    if (grown.used <= c->scratch.size) return PAWL_OK;
+    PAWL_TRY(take_cuda(&c->device, PAWL_ON_DEVICE, grown.used, "scratch", &block));
+    pawl_graphs_forget(c);
+    void *old = pawl_arena_release(&c->scratch);
+    if (old) give_cuda(&c->device, PAWL_ON_DEVICE, old, 0);
+    pawl_arena_adopt(&grown, block);
+    c->scratch = grown;
+    return PAWL_OK;
 }
 
 pawl_status reserve_cuda(pawl_device *d, const pawl_shapes *most)
 {
-    pawl_cuda *c = pawl_cuda_of(d);
-    pawl_arena grown = {.name = c->scratch.name, .on_device = 1, .used = scratch_bytes_cuda(d, most)};
-    void *block;
     PAWL_CHECK(most->positions > 0 && most->width > 0 && most->vocab > 0, PAWL_EBUG, "pawl_device_reserve: a shape is 0");
-    if (grown.used <= c->scratch.size) return PAWL_OK;
-    PAWL_TRY(take_cuda(d, PAWL_ON_DEVICE, grown.used, "scratch", &block));
-    pawl_graphs_forget(c);
-    void *old = pawl_arena_release(&c->scratch);
-    if (old) give_cuda(d, PAWL_ON_DEVICE, old, 0);
-    pawl_arena_adopt(&grown, block);
-    c->scratch = grown;
-    return PAWL_OK;
+    return pawl_cuda_grow(pawl_cuda_of(d), scratch_bytes_cuda(d, most));
 }
 
 pawl_device_own own_cuda(const pawl_device *d)
@@ -150,12 +154,13 @@ static pawl_status count_gpus(int *gpus)
 }
 
 /* Bits are promised within one such line only: the processor, and the library that chooses how products are added up. */
-static void describe(pawl_cuda *c)
+void pawl_cuda_describe(pawl_cuda *c)
 {
-    char products[48];
+    char products[32], attention[24] = "";
     pawl_plans_describe(c->plans, products, sizeof products);
-    snprintf(c->description, sizeof c->description, "cuda %.48s sm_%d%d %s", c->properties.name, c->properties.major, c->properties.minor,
-             products);
+    if (c->sdpa_plans) pawl_sdpa_plans_describe(c->sdpa_plans, attention, sizeof attention);
+    snprintf(c->description, sizeof c->description, "cuda %.48s sm_%d%d %s%s%s", c->properties.name, c->properties.major,
+             c->properties.minor, products, attention[0] ? " " : "", attention);
 }
 
 _Static_assert(sizeof(pawl_cuda_constants) <= PAWL_CUDA_CONSTANT_BYTES, "the plan counts all of them");
@@ -181,7 +186,7 @@ static pawl_status fill(pawl_cuda *c)
     PAWL_TRY(pawl_cuda_carry_open(c));
     PAWL_TRY(pawl_cuda_status(cudaMalloc(&c->workspace, PAWL_CUDA_WORKSPACE_BYTES), "cudaMalloc"));
     PAWL_TRY(pawl_plans_open(c->stream, c->workspace, PAWL_CUDA_WORKSPACE_BYTES, &c->plans));
-    describe(c);
+    pawl_cuda_describe(c);
     PAWL_TRY(pawl_staging_open(&c->staging));
     return fill_constants(c);
 }

@@ -60,10 +60,6 @@ ENTRY_WITH_SCRATCH(head_norm_backward, pawl_cuda_norm_scratch_bytes(rows_of(x) *
                    x, w, rstd, first, heads, put, dy, dw, scratch.base)
 ENTRY(rope, (pawl_device *d, pawl_tensor x, int64_t heads, pawl_tensor cos, pawl_tensor sin, pawl_tensor positions, int direction), x, heads,
       cos, sin, positions, direction)
-ENTRY(attention, (pawl_device *d, const pawl_attend *a, pawl_tensor qkv, pawl_tensor out, pawl_tensor lse), a, qkv, out, lse)
-ENTRY_WITH_SCRATCH(attention_backward, pawl_cuda_attention_scratch_bytes(a->rows * a->tokens, a->heads),
-                   (pawl_device *d, const pawl_attend *a, pawl_tensor dout, pawl_tensor qkv, pawl_tensor out, pawl_tensor lse, pawl_tensor dqkv),
-                   a, dout, qkv, out, lse, dqkv, scratch.base)
 ENTRY(attention_cached, (pawl_device *d, const pawl_attend *a, pawl_tensor q, pawl_tensor keys, pawl_tensor values, int64_t first, int64_t last,
                          pawl_tensor out),
       a, q, keys, values, first, last, out)
@@ -113,6 +109,7 @@ const pawl_ops pawl_cuda_ops = {
     .tune = tune_cuda,
     .algorithms = algorithms_cuda,
     .choose = choose_cuda,
+    .attend_by_library = attend_by_library_cuda,
     .shares_memory = 0,
     .carrier = &pawl_cuda_carrier,
     .own = own_cuda,

@@ -108,6 +108,15 @@ void pawl_cuda_attention_backward(pawl_stream s, const pawl_attend *a, pawl_tens
 void pawl_cuda_attention_cached(pawl_stream s, const pawl_attend *a, pawl_tensor q, pawl_tensor keys, pawl_tensor values,
                                 int64_t first, int64_t last, pawl_tensor out);
 
+/* ---- ragged.cu ---- */
+/* Documents, documents + 1 bounds between them, in parts of of_part each: of part p the `numbers` (more than of_part) from p * numbers
+ * on of each array. Where in rows of such widths each begins; behind the last all are empty. */
+typedef struct pawl_ragged {
+    const int32_t *bounds;
+    int64_t documents, of_part, numbers, parts, qkv_width, out_width, stats_width;
+} pawl_ragged;
+void pawl_cuda_ragged(pawl_stream s, const pawl_ragged *r, int32_t *lengths, int32_t *qkv, int32_t *out, int32_t *stats);
+
 /* ---- head.cu ---- */
 /* A chunk of the head between its products: logits [count, V], their rows ld >= V numbers apart, of positions [first, first + count) become their losses (h->loss and
  * what h->extra asks for); and where h->dhidden.data is not NULL the gradients, in their place: of f32, or where h->w is of bf16 of bf16 in

@@ -21,6 +21,7 @@
     /* columns.cu */ X(column_sums_kernel) X(add_bias_kernel) X(divide_kernel) X(gain_columns_kernel) X(low_rank_norms_kernel) \
     /* attention.cu */ X(attend_kernel) X(attend_mean_kernel) X(attend_queries_kernel) X(attend_keys_kernel) \
         X(attend_cached_kernel) \
+    /* ragged.cu */ X(ragged_kernel) \
     /* head.cu */ X(head_rows_kernel)
 /* clang-format on */
 

@@ -74,7 +74,7 @@
         return pawl_cuda_ops.op(d EACH(ARGUMENT, __VA_ARGS__));                           \
     }
 
-_Static_assert(sizeof(pawl_attend) == 64 && sizeof(pawl_coded) == 40, "a member that came has to be kept below, or two calls that differ are one");
+_Static_assert(sizeof(pawl_attend) == 88 && sizeof(pawl_coded) == 40, "a member that came has to be kept below, or two calls that differ are one");
 
 static void keep_attend(const pawl_attend *from, pawl_attend *to)
 {
@@ -83,6 +83,8 @@ static void keep_attend(const pawl_attend *from, pawl_attend *to)
     to->window = from->window;
     to->scale = from->scale;
     to->starts = from->starts;
+    to->bounds = from->bounds;
+    to->documents = from->documents, to->longest = from->longest;
 }
 
 static void keep_coded(const pawl_coded *from, pawl_coded *to)
@@ -206,6 +208,12 @@ static pawl_status wait_recorded(pawl_device *d)
     return wait_cuda(d);
 }
 
+static pawl_status attend_by_library_recorded(pawl_device *d)
+{
+    PAWL_TRY(pawl_graphs_issue(pawl_cuda_of(d)));
+    return attend_by_library_cuda(d);
+}
+
 static pawl_status block_end_recorded(pawl_device *d)
 {
     d->ops = &pawl_cuda_ops;
@@ -259,7 +267,7 @@ static pawl_status carry_settle_recorded(pawl_device *d)
 
 static const pawl_carrier recording_carrier = {.carry = carry_recorded, .await = carry_await_recorded, .settle = carry_settle_recorded};
 
-enum { ENTRIES = 79 };
+enum { ENTRIES = 80 };
 _Static_assert(sizeof(pawl_ops) == ENTRIES * sizeof(void (*)(void)), "an entry came or went: so does its row below (RECORD or BEHIND)");
 
 const pawl_ops pawl_recording_ops = {
@@ -279,7 +287,7 @@ const pawl_ops pawl_recording_ops = {
     .block_end = block_end_recorded,
 #define ROW(op) .op = op##_recorded,
     /* clang-format off */
-    ROW(reserve) ROW(gemm_rate) ROW(memory_rate) ROW(take) ROW(give) ROW(upload) ROW(download) ROW(stream) ROW(wait) ROW(graphs) ROW(tune) ROW(choose)
+    ROW(reserve) ROW(gemm_rate) ROW(memory_rate) ROW(take) ROW(give) ROW(upload) ROW(download) ROW(stream) ROW(wait) ROW(graphs) ROW(tune) ROW(choose) ROW(attend_by_library)
     ROW(linear) ROW(linear_fp8) ROW(linear_dx) ROW(linear_dw) ROW(dropout) ROW(add_noise) ROW(low_rank_norms) ROW(divide) ROW(scale_columns) ROW(add_columns)
     ROW(column_dots) ROW(embedding) ROW(embedding_dw) ROW(rmsnorm) ROW(rmsnorm_backward) ROW(layernorm) ROW(layernorm_backward)
     ROW(head_norm) ROW(head_norm_backward) ROW(rope) ROW(attention) ROW(attention_backward) ROW(attention_cached) ROW(swiglu)

@@ -1,6 +1,7 @@
 #include "ops/cuda/scratch.h"
 
 #include "ops/backend.h"
+#include "ops/cuda/cudnn_cut.h"
 #include "ops/cuda/kernels.h"
 #include "ops/fp8_rule.h"
 
@@ -104,7 +105,7 @@ static size_t fp8_bytes(const pawl_shapes *s)
     return a.used;
 }
 
-size_t pawl_cuda_scratch_bytes(const pawl_shapes *s)
+size_t pawl_cuda_scratch_bytes(const pawl_shapes *s, int by_library)
 {
     const int64_t N = s->positions, qkv = (s->heads + 2 * s->kv_heads) * s->head_dim;
     const size_t all[] = {
@@ -117,6 +118,7 @@ size_t pawl_cuda_scratch_bytes(const pawl_shapes *s)
         pawl_cuda_column_scratch_bytes(N, s->width),
         pawl_cuda_column_scratch_bytes(N, 2 * s->ff),
         pawl_cuda_attention_scratch_bytes(N, s->heads),
+        by_library ? pawl_sdpa_scratch_bytes(s) : 0,
     };
     size_t most = 0;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) most = all[i] > most ? all[i] : most;

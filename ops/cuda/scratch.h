@@ -32,8 +32,8 @@ typedef struct pawl_cuda_fp8_room {
 } pawl_cuda_fp8_room;
 pawl_cuda_fp8_room pawl_cuda_fp8_lay_out(pawl_arena *a, int64_t x, int64_t w, int64_t bias);
 
-/* Of all ops together, one at a time. */
-size_t pawl_cuda_scratch_bytes(const pawl_shapes *most);
+/* Of all ops together, one at a time; by_library: attention of bf16 is cuDNN's. */
+size_t pawl_cuda_scratch_bytes(const pawl_shapes *most, int by_library);
 
 /* How kernels cut their sums (norm.cu, columns.cu), and the head its positions. */
 enum { PAWL_CUDA_COLUMN_CHUNK = 4096, PAWL_CUDA_NORM_SHORT = 512, PAWL_CUDA_NORM_RUNS_SHORT = 4096, PAWL_CUDA_NORM_RUNS_LONG = 512 };

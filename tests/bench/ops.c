@@ -278,7 +278,7 @@ static void measure(pawl_device *d, shape s, double seconds)
     const size_t largest = pawl_tensor_bytes(b.w_head) + pawl_tensor_bytes(b.wide); /* and so than each */
     if (!pawl_device_shares_memory(d)) MUST(pawl_alloc((void **)&b.room, largest, "numbers on their way"));
     fill(&b);
-    b.over = (pawl_attend){s.B, s.T, s.H, s.G, b.K, 0, 1 / sqrtf((float)b.K), b.starts};
+    b.over = (pawl_attend){s.B, s.T, s.H, s.G, b.K, 0, 1 / sqrtf((float)b.K), .starts = b.starts};
     MUST(pawl_device_reserve(d, &(pawl_shapes){b.N, s.T, s.D, s.H, s.G, b.K, s.F, s.V, PAWL_F32, 0, 0, 0, 0}));
     for (int i = 0; i < ROWS; i++) {
         fill(&b); /* what adds to its output must not grow without end */

@@ -82,5 +82,31 @@ static void attention_cached(void **state)
         }
 }
 
+/* Documents of odd lengths in parts of so many; the last part is not full, and what is behind it is empty. */
+static void ragged(void **state)
+{
+    static const int64_t of[][3] = {{1, 1, 4}, {1, 8, 12}, {5, 4, 8}, {9, 2, 4}, {300, 256, 260}, {300, 1, 4}}; /* documents, of_part, numbers */
+    (void)state;
+    for (int i = 0; i < 6; i++)
+        for (int order = 0; order < ORDERS; order++) {
+            const int64_t D = of[i][0], P = (D + of[i][1] - 1) / of[i][1], count = P * of[i][2];
+            int32_t *bounds = scratch_of((size_t)(D + 1) * sizeof *bounds), *at[4];
+            bounds[0] = 0;
+            for (int64_t k = 0; k < D; k++) bounds[k + 1] = bounds[k] + 1 + (int32_t)(k % 5);
+            for (int a = 0; a < 4; a++) at[a] = scratch_of((size_t)count * sizeof **at);
+            const pawl_ragged r = {.bounds = bounds, .documents = D, .of_part = of[i][1], .numbers = of[i][2], .parts = P, .qkv_width = 48, .out_width = 16,
+                                   .stats_width = 3};
+            begin_order(order);
+            pawl_cuda_ragged(NULL, &r, at[0], at[1], at[2], at[3]);
+            for (int64_t p = 0; p < P; p++)
+                for (int64_t j = 0; j <= r.of_part; j++) {
+                    const int64_t n = p * of[i][2] + j, k = p * r.of_part + j < D ? p * r.of_part + j : D;
+                    const int32_t expected[] = {k < D ? bounds[k + 1] - bounds[k] : 0, 48 * bounds[k], 16 * bounds[k], 3 * bounds[k]};
+                    for (int a = 0; a < 4; a++) assert_int_equal(at[a][n], expected[a]);
+                }
+            end_case();
+        }
+}
+
 const struct CMUnitTest attention_tests[] = {cmocka_unit_test(attention), cmocka_unit_test(attention_backward),
-                                             cmocka_unit_test(attention_cached), {NULL, NULL, NULL, NULL, NULL}};
+                                             cmocka_unit_test(attention_cached), cmocka_unit_test(ragged), {NULL, NULL, NULL, NULL, NULL}};

@@ -37,6 +37,10 @@ other = train("host", 2, transport="host", zero_stage=3, **short)
 check(other and other["losses"] == one["losses"][:2], "by way of the hosts, all shared out: the same losses")
 cpu16, low = train("cpu16", 1, program=PAWL, bf16="true", **short), train("low", 2, bf16="true", **short)
 near(low, cpu16, 1e-4, "bf16 beside the CPU backend")
+check("cudnn 9.19.0" in low["stdout"] and "cudnn" not in one["stdout"], "the run says in bf16 whose attention it has")
+again, own = train("low_again", 1, bf16="true", seed=7, **short), train("own", 1, bf16="true", attention="own", **short)
+check(again and (again["weights"], again["state"]) == (low["weights"], low["state"]), "cuDNN's attention on 1 rank, streams in another order: the same bits")
+near(own, low, 1e-4, "cuDNN's attention beside our own kernel")
 
 # A resume from the second step's checkpoint is the same run.
 step2 = os.path.join(one["out"], "checkpoints", "step-000000002")
@@ -70,7 +74,7 @@ for path in glob.glob(counts + ".*"):
         name, times = line.split()
         ran[name] = ran.get(name, 0) + int(times)
 of_a_step = """adamw add attend attend_keys attend_mean attend_queries cast column_sums dot embedding embedding_dw head_rows norm
-    norm_backward rope swiglu swiglu_backward zero""".split()
+    norm_backward ragged rope swiglu swiglu_backward zero""".split()
 missing = [k for k in of_a_step if not ran.get(k + "_kernel")]
 check(not missing, f"{len(ran)} kernels have run, {missing} of those of a step have not")
 done()

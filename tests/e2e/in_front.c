@@ -70,6 +70,11 @@ static pawl_status choose_behind(pawl_device *d, const char *table)
     return pawl_device_choose(behind_of(d), table);
 }
 
+static pawl_status attend_by_library_behind(pawl_device *d)
+{
+    return pawl_device_attend_by_library(behind_of(d));
+}
+
 static void *stream_behind(pawl_device *d)
 {
     (void)d;
@@ -125,6 +130,7 @@ static pawl_overlap overlap_at(const char *op, const pawl_overlap *o)
 static pawl_attend attend_at(const char *op, const pawl_attend *a)
 {
     pawl_attend r = *a;
+    r.bounds = NULL; /* is not said: so a library is left out */
     r.starts = kind->real_of(op, "starts", a->starts, (size_t)(a->rows * a->tokens) * sizeof *a->starts);
     return r;
 }
@@ -321,6 +327,7 @@ static const pawl_ops all_ops = {
     .name = "in front", .close = close_behind, .own = own_behind, .memory = memory_behind, .scratch_bytes = scratch_bytes_behind, .reserve = reserve_behind, .threads = threads_behind,
     .describe = describe_behind, .gemm_rate = gemm_rate_behind, .memory_rate = memory_rate_behind, .tune = tune_behind,
     .algorithms = algorithms_behind, .choose = choose_behind,
+    .attend_by_library = attend_by_library_behind,
     .stream = stream_behind, .wait = wait_behind, .block_begin = block_begin_behind, .block_end = block_end_behind, .graphs = graphs_behind,
     .parallel = parallel_behind,
 #define OP(op) .op = op##_behind,
