@@ -4,13 +4,13 @@
 
 #include "ops/cuda/numbers.h"
 
-/* A thread takes eight numbers at a time, and again `stride` numbers further on. */
-static __global__ void fp8_greatest_kernel(const bf16 *x, int64_t count, int64_t stride, uint32_t *of_blocks)
+/* A thread takes V numbers at a time, and again `stride` numbers further on. V is 8, or 1 where x does not begin on 16 bytes. */
+template <int V> static __global__ void fp8_greatest_kernel(const bf16 *x, int64_t count, int64_t stride, uint32_t *of_blocks)
 {
     int most = 0;
-    for (int64_t i = first_of<8>(); i < count; i += stride) {
-        const some<8> s = take<8>(x, i, count);
-        for (int j = 0; j < 8; j++) {
+    for (int64_t i = first_of<V>(); i < count; i += stride) {
+        const some<V> s = take<V>(x, i, count);
+        for (int j = 0; j < V; j++) {
             const int a = (int)(pawl_float_bits(s.x[j]) & 0x7fffffffu);
             most = a > most ? a : most;
         }
@@ -32,25 +32,34 @@ struct __attribute__((aligned(8), may_alias)) eight {
     uint32_t word[2];
 };
 
-static __global__ void fp8_codes_kernel(const bf16 *x, int64_t count, const pawl_fp8_scale *scale, uint8_t *codes)
+template <int V> static __global__ void fp8_codes_kernel(const bf16 *x, int64_t count, const pawl_fp8_scale *scale, uint8_t *codes)
 {
-    const int64_t i = first_of<8>();
+    const int64_t i = first_of<V>();
     if (i >= count) return;
     const float to = scale->to;
-    const some<8> s = take<8>(x, i, count);
-    if (i + 8 <= count) {
+    const some<V> s = take<V>(x, i, count);
+    if (V == 8 && i + V <= count) {
         eight q = {{0, 0}};
-        for (int j = 0; j < 8; j++) q.word[j / 4] |= (uint32_t)pawl_e4m3_rule(s.x[j] * to) << 8 * (j % 4);
-        *(eight *)(codes + i) = q;
+        for (int j = 0; j < V; j++) q.word[j / 4 % 2] |= (uint32_t)pawl_e4m3_rule(s.x[j] * to) << 8 * (j % 4);
+        *(eight *)PAWL_ALIGNED(codes + i, 8) = q;
     } else {
-        for (int j = 0; i + j < count; j++) codes[i + j] = pawl_e4m3_rule(s.x[j] * to);
+        for (int j = 0; j < V && i + j < count; j++) codes[i + j] = pawl_e4m3_rule(s.x[j] * to);
     }
+}
+
+template <int V>
+static void to_codes(pawl_stream s, const bf16 *x, int64_t count, uint32_t *of_blocks, pawl_fp8_scale *scale, uint8_t *codes)
+{
+    const int64_t most = PAWL_CUDA_FP8_BLOCKS, enough = blocks_of(count, V * PAWL_THREADS), blocks = enough < most ? enough : most;
+    PAWL_LAUNCH(fp8_greatest_kernel<V>, blocks, PAWL_THREADS, 0, s, x, count, blocks * PAWL_THREADS * V, of_blocks);
+    PAWL_LAUNCH(fp8_scale_kernel, 1, PAWL_THREADS, 0, s, of_blocks, (int)blocks, scale);
+    PAWL_LAUNCH(fp8_codes_kernel<V>, enough, PAWL_THREADS, 0, s, x, count, scale, codes);
 }
 
 void pawl_cuda_fp8(pawl_stream s, const void *x, int64_t count, uint32_t *of_blocks, pawl_fp8_scale *scale, uint8_t *codes)
 {
-    const int64_t most = PAWL_CUDA_FP8_BLOCKS, enough = blocks_of(count, 8 * PAWL_THREADS), blocks = enough < most ? enough : most;
-    PAWL_LAUNCH(fp8_greatest_kernel, blocks, PAWL_THREADS, 0, s, (const bf16 *)x, count, blocks * PAWL_THREADS * 8, of_blocks);
-    PAWL_LAUNCH(fp8_scale_kernel, 1, PAWL_THREADS, 0, s, of_blocks, (int)blocks, scale);
-    PAWL_LAUNCH(fp8_codes_kernel, enough, PAWL_THREADS, 0, s, (const bf16 *)x, count, scale, codes);
+    if (on_sixteen(x) && (uintptr_t)codes % 8 == 0)
+        to_codes<8>(s, (const bf16 *)x, count, of_blocks, scale, codes);
+    else
+        to_codes<1>(s, (const bf16 *)x, count, of_blocks, scale, codes);
 }
