@@ -6,6 +6,9 @@ from e2e import *
 STANDIN = os.path.join(TESTS, "standin_pawl")
 where = folder()
 data = [dict(path=texts(where, "texts", 3), type="text", domain="words")]
+short = [dict(path=texts(where, "short", 3), type="text", domain="words")]
+for path in glob.glob(os.path.join(where, "short", "*")):
+    os.truncate(path, 300)
 NO_ARENAS = ("libraries", "workspace", "program", "reading the base")
 
 
@@ -17,7 +20,7 @@ def pinned_and_device(counts):
 
 def compare(name, ranks, *words, seed=1, **keys):
     out, counts = os.path.join(where, name), os.path.join(where, name + "-counts")
-    yaml = write_run(where, name + ".yaml", output=out, datasets=data, **{"max_steps": 1, "save_steps": 0, "sequence_len": 64, "global_batch_size": 2,
+    yaml = write_run(where, name + ".yaml", output=out, datasets=short, **{"max_steps": 1, "save_steps": 0, "sequence_len": 64, "global_batch_size": 2,
                      "val_set_size": 0.3, "device": "cuda", **keys})
     status, stdout, stderr = run(0, "plan", yaml, "-n", str(ranks), "--json", *words, program=STANDIN)
     check(status == 0, f"{name}: planned" + stderr[-600:] * (status != 0))
@@ -78,6 +81,8 @@ check(plan_json(yaml, "--gpu-memory", "700MB")["fits"] is False and plan_json(ya
 unknown = plan_json(yaml)
 check((unknown["device"], unknown["fits"], unknown["available_bytes"]) == ("cuda", None, None), "with nothing said, whether it fits is not known")
 check(run(0, "plan", yaml, "--gpu-memory", "80")[0] == 10 and run(0, "plan", yaml, "--device", "cpu", "--gpu-memory", "80GiB")[0] == 10, "a size has a unit, and a CPU is no GPU")
+on_cpu = [plan_json(yaml, "device=cpu", "micro_batch_size=32", *words)["bytes_per_rank"] for words in ((), ("offload_optimizer=true", "offload_activations=true"))]
+check(on_cpu[0] == on_cpu[1], "on a CPU nothing lies elsewhere")
 status, stdout, _ = run(0, "plan", yaml, "--gpu-memory", "80GiB", "--rate", "1")
 check(status == 0 and "memory of the GPU" in stdout and "memory of the host" in stdout and "of the 80.0 GiB that a rank has" in stdout, "people see both sides")
 done()
