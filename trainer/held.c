@@ -81,6 +81,18 @@ static void lay_out(pawl_hold *h)
     h->offsets = pawl_take_bytes(&h->norm_arena, ranks * sizeof(size_t));
 }
 
+/* Parts begin at even numbers, and so do tensors, but for one that lies right behind another of an odd count. */
+static pawl_status deal_pairs(pawl_hold *h, int64_t *cuts)
+{
+    for (int r = 0; r <= h->p->comm->size; r++) {
+        PAWL_CHECK(cuts[r] % 2 == 0, PAWL_EUSAGE,
+                   "zero_stage: without master weights they are gathered in pairs of bfloat16, and rank %d of %d would begin inside one (a side of the model "
+                   "is odd): leave zero_stage or master_weights out, or take another number of ranks", r, h->p->comm->size);
+        cuts[r] /= 2;
+    }
+    return pawl_owners_open(h->p->comm, cuts, &h->pairs);
+}
+
 static pawl_status deal_ranges(pawl_hold *h)
 {
     const pawl_parts *p = h->p;
@@ -92,8 +104,7 @@ static pawl_status deal_ranges(pawl_hold *h)
     pawl_optim_cuts(p->optim, extents, extent_count, h->count, p->comm->size, cuts);
     pawl_status s = pawl_owners_open(p->comm, cuts, &h->owners);
     if (s == PAWL_OK) pawl_owner_range(h->owners, p->comm->rank, &h->first, &h->end);
-    for (int r = 0; r <= p->comm->size; r++) cuts[r] /= 2; /* all even, as the begin of every part */
-    if (s == PAWL_OK && !h->masters) s = pawl_owners_open(p->comm, cuts, &h->pairs);
+    if (s == PAWL_OK && !h->masters) s = deal_pairs(h, cuts);
     pawl_free(cuts);
     return s;
 }

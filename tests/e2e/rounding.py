@@ -63,4 +63,11 @@ check(cuda and worst(cuda, one) < 2e-3, f"CUDA on stand-ins, 2 ranks: losses dif
 for keys, said in ((dict(bf16="false"), "without bf16: true"), (dict(ema_decay=0.9), "average of weights"), (dict(ewc="{lambda: 1}"), "compares or mixes weights")):
     status, _, stderr = run(0, "config", "check", write_run(where, "bad.yaml", datasets=data, **{"bf16": "true", "master_weights": "false", **keys}))
     check(status == 10 and said in stderr, f"refused by name: {said}")
+# The third of five ranges of this model begins at the biases behind 201 others.
+ODD = """model: {hidden_size: 4, intermediate_size: 201, num_hidden_layers: 1, num_attention_heads: 1, mlp_bias: true}
+tokenizer: bytes
+"""
+odd = write_run(where, "odd.yaml", model=ODD, datasets=data, bf16="true", master_weights="false", zero_stage=1)
+status, _, stderr = run(0, "plan", odd, "-n", "5", "--rate", "1")
+check(status == 10 and "gathered in pairs" in stderr and run(0, "plan", odd, "-n", "2", "--rate", "1")[0] == 0, "ranges that begin inside a pair are refused")
 done()
