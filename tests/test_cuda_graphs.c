@@ -182,6 +182,46 @@ static void a_long_block_is_issued_in_parts(void **state)
     pawl_device_close(d);
 }
 
+/* Our own attention finds documents where they lie: how many the host counts is no argument of it. */
+static void documents_make_no_graph_of_their_own(void **state)
+{
+    float numbers[NUMBERS * 3];
+    int32_t starts[N] = {0};
+    void *s, *bounds, *x;
+    pawl_device *d = open_device(1);
+    (void)state;
+    for (int i = 0; i < NUMBERS * 3; i++) numbers[i] = 1;
+    done(pawl_device_take(d, PAWL_ON_DEVICE, sizeof numbers, "a test", &x));
+    done(pawl_device_take(d, PAWL_ON_DEVICE, sizeof starts, "a test", &s));
+    done(pawl_device_take(d, PAWL_ON_DEVICE, (N + 1) * sizeof(int32_t), "a test", &bounds));
+    done(pawl_upload(d, x, numbers, sizeof numbers));
+    float *out = take(d, numbers), *lse = take(d, numbers);
+    const pawl_tensor qkv = {.data = x, .dtype = PAWL_F32, .ndim = 2, .dim = {N, 3 * D}};
+    const long before = launches();
+    for (int i = 1; i <= 4; i++) {
+        const pawl_attend a = {.rows = 1,
+                               .tokens = N,
+                               .heads = 1,
+                               .kv_heads = 1,
+                               .head_dim = D,
+                               .scale = 1,
+                               .starts = s,
+                               .bounds = bounds,
+                               .documents = i,
+                               .longest = N - i};
+        starts[N - 1] = i;
+        done(pawl_upload(d, s, starts, sizeof starts));
+        done(pawl_device_block_begin(d));
+        for (int k = 0; k < 3; k++)
+            done(pawl_attention(d, &a, qkv, matrix(out),
+                                (pawl_tensor){.data = lse, .dtype = PAWL_F32, .ndim = 2, .dim = {N, 1}}));
+        done(pawl_device_block_end(d));
+        expect(d, out, 1);
+    }
+    assert_int_equal(launches() - before, 3);
+    pawl_device_close(d);
+}
+
 /* Scratch that moves would leave graphs that write to where it was. */
 static void graphs_are_forgotten_when_scratch_moves(void **state)
 {
@@ -262,6 +302,7 @@ int main(void)
         cmocka_unit_test(graphs_are_forgotten_when_scratch_moves),
         cmocka_unit_test(a_capture_that_fails_is_done_without),
         cmocka_unit_test(off_is_off),
+        cmocka_unit_test(documents_make_no_graph_of_their_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

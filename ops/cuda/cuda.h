@@ -134,6 +134,8 @@ pawl_status head_loss_cuda(pawl_device *d, const pawl_head *h);
 
 /* cudnn_attention.c */
 pawl_status attend_by_library_cuda(pawl_device *d);
+/* Whether cuDNN is asked for a call of attention. */
+int pawl_sdpa_takes(const pawl_cuda *c, const pawl_attend *a, pawl_tensor qkv);
 void pawl_sdpa_plans_close(pawl_sdpa_plans *p);
 void pawl_sdpa_plans_describe(const pawl_sdpa_plans *p, char *out, size_t room);
 pawl_status attention_cuda(pawl_device *d, const pawl_attend *a, pawl_tensor qkv, pawl_tensor out, pawl_tensor lse);

@@ -43,6 +43,7 @@ pawl_status attend_by_library_cuda(pawl_device *d)
         pawl_free(p);
         return s;
     }
+    pawl_graphs_forget(c);
     c->sdpa_plans = p;
     pawl_cuda_describe(c);
     return PAWL_OK;
@@ -119,7 +120,7 @@ typedef struct chosen {
 } chosen;
 
 /* Offsets are numbers of 4 bytes. */
-static int is_taken(const pawl_cuda *c, const pawl_attend *a, pawl_tensor qkv)
+int pawl_sdpa_takes(const pawl_cuda *c, const pawl_attend *a, pawl_tensor qkv)
 {
     const int64_t numbers = a->rows * a->tokens * (a->heads + 2 * a->kv_heads) * a->head_dim;
     return c->sdpa_plans && qkv.dtype == PAWL_BF16 && a->bounds && (uintptr_t)qkv.data % ALIGNED == 0 && a->head_dim % 8 == 0 && numbers <= INT32_MAX;
@@ -129,7 +130,7 @@ static int is_taken(const pawl_cuda *c, const pawl_attend *a, pawl_tensor qkv)
 static pawl_status choose(pawl_cuda *c, const pawl_attend *a, pawl_tensor qkv, chosen *out)
 {
     *out = (chosen){0};
-    if (!is_taken(c, a, qkv)) return PAWL_OK;
+    if (!pawl_sdpa_takes(c, a, qkv)) return PAWL_OK;
     out->whole = pawl_sdpa_of(a);
     out->part = pawl_sdpa_backward_part(&out->whole);
     PAWL_TRY(plan_of(c->sdpa_plans, &out->whole, &out->forward));

@@ -1,5 +1,6 @@
 /* The table of ops while a block is open. Those of which a block is made are written down with their arguments; before any other, what
  * is written down is issued. Each entry of the backend's table has a row here; arguments are pairs of a type and a name. */
+#include "ops/cuda/cudnn_cut.h"
 #include "ops/cuda/graphs.h"
 
 /* EACH(F, (t, a), (u, b)): F(t, a) F(u, b). */
@@ -214,6 +215,35 @@ static pawl_status attend_by_library_recorded(pawl_device *d)
     return attend_by_library_cuda(d);
 }
 
+/* cuDNN is told how many documents there are of packed rows, and how long they are: that is seldom the same twice, so it is not written
+ * down. Our own kernel finds documents where they lie; what it is not told is none of its arguments. */
+static int is_packed(pawl_device *d, const pawl_attend *a, pawl_tensor qkv, pawl_attend *said)
+{
+    const int taken = pawl_sdpa_takes(pawl_cuda_of(d), a, qkv);
+    *said = *a;
+    if (taken) return (int)pawl_sdpa_of(a).packed;
+    said->bounds = NULL;
+    said->documents = said->longest = 0;
+    return 0;
+}
+
+static pawl_status attention_by_shape(pawl_device *d, const pawl_attend *a, pawl_tensor qkv, pawl_tensor out, pawl_tensor lse)
+{
+    pawl_attend said;
+    if (!is_packed(d, a, qkv, &said)) return attention_recorded(d, &said, qkv, out, lse);
+    PAWL_TRY(pawl_graphs_issue(pawl_cuda_of(d)));
+    return pawl_cuda_ops.attention(d, a, qkv, out, lse);
+}
+
+static pawl_status attention_backward_by_shape(pawl_device *d, const pawl_attend *a, pawl_tensor dout, pawl_tensor qkv, pawl_tensor out,
+                                               pawl_tensor lse, pawl_tensor dqkv)
+{
+    pawl_attend said;
+    if (!is_packed(d, a, qkv, &said)) return attention_backward_recorded(d, &said, dout, qkv, out, lse, dqkv);
+    PAWL_TRY(pawl_graphs_issue(pawl_cuda_of(d)));
+    return pawl_cuda_ops.attention_backward(d, a, dout, qkv, out, lse, dqkv);
+}
+
 static pawl_status block_end_recorded(pawl_device *d)
 {
     d->ops = &pawl_cuda_ops;
@@ -285,12 +315,14 @@ const pawl_ops pawl_recording_ops = {
     .aside = &recording_aside,
     .block_begin = block_begin_recorded,
     .block_end = block_end_recorded,
+    .attention = attention_by_shape,
+    .attention_backward = attention_backward_by_shape,
 #define ROW(op) .op = op##_recorded,
     /* clang-format off */
     ROW(reserve) ROW(gemm_rate) ROW(memory_rate) ROW(take) ROW(give) ROW(upload) ROW(download) ROW(stream) ROW(wait) ROW(graphs) ROW(tune) ROW(choose) ROW(attend_by_library)
     ROW(linear) ROW(linear_fp8) ROW(linear_dx) ROW(linear_dw) ROW(dropout) ROW(add_noise) ROW(low_rank_norms) ROW(divide) ROW(scale_columns) ROW(add_columns)
     ROW(column_dots) ROW(embedding) ROW(embedding_dw) ROW(rmsnorm) ROW(rmsnorm_backward) ROW(layernorm) ROW(layernorm_backward)
-    ROW(head_norm) ROW(head_norm_backward) ROW(rope) ROW(attention) ROW(attention_backward) ROW(attention_cached) ROW(swiglu)
+    ROW(head_norm) ROW(head_norm_backward) ROW(rope) ROW(attention_cached) ROW(swiglu)
     ROW(swiglu_backward) ROW(activate) ROW(activate_backward)
     ROW(linear_activate) ROW(linear_activate_dx) ROW(head_loss) ROW(adamw) ROW(sgd) ROW(lion) ROW(adamw_8bit) ROW(adafactor)
     ROW(muon_momentum) ROW(mix) ROW(lerp) ROW(anchor) ROW(overlap_add) ROW(path) ROW(synapses) ROW(magnitudes) ROW(dot) ROW(sum_squares)

@@ -50,8 +50,9 @@ again, _, _ = train(1, "true", "resume_from_checkpoint=" + os.path.join(out, "ch
                     val_set_size=0.4, save_steps=2, save_total_limit=5)
 check(again and again[:2] == whole[:2], "resumed from step 2 with graphs: the same bits")
 short = dict(val_set_size=0)
-same("qwen3 in bf16 with a window, blocks computed again, all shared out", ranks=2, bf16="true", zero_stage=3, activation_recompute="block",
-     model=with_family("qwen3", sliding_window=8, max_window_layers=0), **short)
+same("qwen3 in bf16 with a window and cuDNN's attention, blocks computed again, all shared out", ranks=2, bf16="true", attention="cudnn", sequence_len=64,
+     sample_packing="false", zero_stage=3, activation_recompute="block",
+     model=with_family("qwen3", head_dim=8, sliding_window=8, max_window_layers=0), **short)
 same("gpt2, rows of their own lengths", model=with_family("gpt2").replace("  num_key_value_heads: 2\n", ""), sample_packing="false",
      activation_recompute="norms", max_steps=3, **short)
 base = os.path.join(where, "base")
