@@ -223,7 +223,7 @@ static pawl_status take_room(pawl_cuda *c, const char *op, const pawl_sdpa *s, i
     pawl_arena scratch;
     PAWL_TRY(pawl_cuda_grow(c, bytes));
     PAWL_TRY(pawl_cuda_scratch(c, op, bytes, &scratch));
-    *out = pawl_sdpa_lay_out(&scratch, s, parts, workspace);
+    *out = pawl_sdpa_lay_out(scratch.base, s, parts, workspace);
     return PAWL_OK;
 }
 

@@ -33,24 +33,30 @@ int64_t pawl_sdpa_numbers(const pawl_sdpa *s)
     return up(s->sequences + 1, FOUR);
 }
 
-pawl_sdpa_room pawl_sdpa_lay_out(pawl_arena *a, const pawl_sdpa *s, int64_t parts, int64_t workspace)
+/* Not as an arena's are: AddressSanitizer would take what lies between them from work that was asked for before, and is late. */
+static void *next_of(char *base, size_t *used, size_t bytes)
+{
+    const size_t at = (*used + PAWL_ALIGN - 1) / PAWL_ALIGN * PAWL_ALIGN;
+    *used = at + bytes;
+    return base ? base + at : NULL;
+}
+
+pawl_sdpa_room pawl_sdpa_lay_out(void *base, const pawl_sdpa *s, int64_t parts, int64_t workspace)
 {
     const size_t places = s->packed ? (size_t)(parts * pawl_sdpa_numbers(s)) * sizeof(int32_t) : 0;
-    pawl_sdpa_room r;
-    r.lengths = pawl_take_bytes(a, places);
-    r.qkv_at = pawl_take_bytes(a, places);
-    r.out_at = pawl_take_bytes(a, places);
-    r.stats_at = pawl_take_bytes(a, places);
-    r.sums = pawl_take_bytes(a, (size_t)pawl_sdpa_sums_bytes(s));
-    r.workspace = pawl_take_bytes(a, (size_t)workspace);
+    pawl_sdpa_room r = {0};
+    r.lengths = next_of(base, &r.bytes, places);
+    r.qkv_at = next_of(base, &r.bytes, places);
+    r.out_at = next_of(base, &r.bytes, places);
+    r.stats_at = next_of(base, &r.bytes, places);
+    r.sums = next_of(base, &r.bytes, (size_t)pawl_sdpa_sums_bytes(s));
+    r.workspace = next_of(base, &r.bytes, (size_t)workspace);
     return r;
 }
 
 size_t pawl_sdpa_room_bytes(const pawl_sdpa *s, int64_t parts, int64_t workspace)
 {
-    pawl_arena measured = {.name = "scratch"};
-    (void)pawl_sdpa_lay_out(&measured, s, parts, workspace);
-    return measured.used;
+    return pawl_sdpa_lay_out(NULL, s, parts, workspace).bytes;
 }
 
 /* ---- cuts ---- */

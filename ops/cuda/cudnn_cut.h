@@ -30,9 +30,10 @@ int64_t pawl_sdpa_sums_bytes(const pawl_sdpa *s); /* of PAWL_SDPA_SUMS */
 typedef struct pawl_sdpa_room {
     int32_t *lengths, *qkv_at, *out_at, *stats_at;
     void *sums, *workspace;
+    size_t bytes; /* of all */
 } pawl_sdpa_room;
 int64_t pawl_sdpa_numbers(const pawl_sdpa *s);
-pawl_sdpa_room pawl_sdpa_lay_out(pawl_arena *a, const pawl_sdpa *s, int64_t parts, int64_t workspace);
+pawl_sdpa_room pawl_sdpa_lay_out(void *base, const pawl_sdpa *s, int64_t parts, int64_t workspace);
 size_t pawl_sdpa_room_bytes(const pawl_sdpa *s, int64_t parts, int64_t workspace);
 /* Of every call of such shapes. */
 size_t pawl_sdpa_scratch_bytes(const pawl_shapes *most);
