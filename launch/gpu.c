@@ -8,13 +8,17 @@
 static const pawl_cuda_place installed = {.library = "libpawl_cuda.so", .driver = "libcuda.so.1"};
 const pawl_cuda_place *pawl_cuda_in_use = &installed;
 
-/* A rank's number on its machine. Launchers know it also where each rank is in a container of its own, which MPI takes for a machine. */
-static const char *const local_ranks[] = {"OMPI_COMM_WORLD_LOCAL_RANK", "SLURM_LOCALID", "MPI_LOCALRANKID", "PMI_LOCAL_RANK"};
+/* A rank's number on its machine, as launchers say it: Open MPI, MVAPICH, MPICH and Intel MPI, Cray's two, Flux, IBM's, Slurm. Slurm's last:
+ * a script of its leaves one in the environment of whatever is started from it. */
+static const char *const local_ranks[] = {"OMPI_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "PMI_LOCAL_RANK", "PALS_LOCAL_RANKID",
+                                          "FLUX_TASK_LOCAL_ID", "JSM_NAMESPACE_LOCAL_RANK", "SLURM_LOCALID"};
 
+/* MPI knows it where it sees others here. Where it sees this rank alone, either that is so, or each has a container of its own, which MPI
+ * takes for a machine. */
 int pawl_gpu_here(const pawl_comm *c, int gpus)
 {
     int64_t local = c->local_rank;
-    for (size_t i = 0; i < sizeof local_ranks / sizeof *local_ranks; i++) {
+    for (size_t i = 0; c->local_size == 1 && i < sizeof local_ranks / sizeof *local_ranks; i++) {
         const char *said = getenv(local_ranks[i]);
         int64_t number;
         if (!said || !pawl_parse_i64(said, &number) || number < 0) continue;

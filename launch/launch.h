@@ -69,8 +69,8 @@ PAWL_MUST pawl_status pawl_answer_lines(size_t flags, pawl_answer_line answer, v
 /* Threads for this rank: those asked for, or the cores it is bound to, shared with the ranks bound to the same ones.
  * Collective. */
 PAWL_MUST pawl_status pawl_threads_here(pawl_comm *c, int64_t asked, int *threads);
-/* Which GPU of the `gpus` on this machine is this rank's: its number among the ranks of the machine, as the launcher (Open MPI, Slurm)
- * or else MPI says, round and round. */
+/* Which GPU of the `gpus` that this process sees (CUDA_VISIBLE_DEVICES) is this rank's: its number among the ranks of the machine, as MPI
+ * says, or, where MPI sees it alone, its launcher, round and round. */
 int pawl_gpu_here(const pawl_comm *c, int gpus);
 /* The device of that choice. auto says in a line why it is not a GPU: where it trains always, else only where there is a driver. Local. Errors: EUSAGE when cuda is asked for and cannot be. */
 PAWL_MUST pawl_status pawl_open_device(const pawl_comm *c, pawl_device_choice choice, int threads, int trains, pawl_device **out);

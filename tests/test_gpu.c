@@ -99,22 +99,31 @@ static void the_part_that_was_built_is_loaded(void **state)
     }
 }
 
+static const char *const launchers[] = {"OMPI_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "PMI_LOCAL_RANK",
+                                        "PALS_LOCAL_RANKID", "FLUX_TASK_LOCAL_ID", "JSM_NAMESPACE_LOCAL_RANK", "SLURM_LOCALID"};
+
 static void each_rank_of_a_machine_has_its_gpu(void **state)
 {
     const pawl_comm fifth = {.rank = 21, .size = 32, .local_rank = 5, .local_size = 8};
     (void)state;
-    unsetenv("OMPI_COMM_WORLD_LOCAL_RANK");
-    unsetenv("SLURM_LOCALID");
+    for (size_t i = 0; i < sizeof launchers / sizeof *launchers; i++) unsetenv(launchers[i]);
     assert_int_equal(pawl_gpu_here(&fifth, 8), 5); /* as MPI says */
     assert_int_equal(pawl_gpu_here(&fifth, 1), 0); /* CUDA_VISIBLE_DEVICES shows each rank its own */
     assert_int_equal(pawl_gpu_here(&fifth, 4), 1); /* two ranks on each */
+    setenv("SLURM_LOCALID", "0", 1); /* of the script that mpiexec was started from */
+    assert_int_equal(pawl_gpu_here(&fifth, 8), 5);
     setenv("SLURM_LOCALID", "3", 1); /* a container for each rank: MPI sees it alone */
     const pawl_comm alone = {.rank = 3, .size = 4, .local_rank = 0, .local_size = 1};
     assert_int_equal(pawl_gpu_here(&alone, 8), 3);
     setenv("SLURM_LOCALID", "three", 1);
     assert_int_equal(pawl_gpu_here(&alone, 8), 0);
-    setenv("OMPI_COMM_WORLD_LOCAL_RANK", "2", 1);
-    assert_int_equal(pawl_gpu_here(&alone, 8), 2);
+    setenv("SLURM_LOCALID", "0", 1);
+    for (size_t i = 0; i + 1 < sizeof launchers / sizeof *launchers; i++) {
+        setenv(launchers[i], "6", 1);
+        assert_int_equal(pawl_gpu_here(&alone, 8), 6); /* before Slurm's */
+        assert_int_equal(pawl_gpu_here(&alone, 4), 2);
+        unsetenv(launchers[i]);
+    }
 }
 
 int main(void)
