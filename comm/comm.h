@@ -26,6 +26,7 @@ extern const char *const pawl_transport_names[]; /* in the order of pawl_transpo
     F(i64, zero_stage,      "0",   0, 3,    "",         FREE,  "shared out over ranks: 1: optimizer state; 2: gradients, too; 3: weights, too") \
     C(transport,            "auto", pawl_transport_names, FREE, "between ranks' GPUs; nccl, host: through the hosts and MPI, auto: nccl where it can be used") \
     F(f64, ddp_bucket_cap_mb, "64", 0, 1048576, "MiB", FREE,  "between GPUs by NCCL gradients are exchanged behind the backward pass, so much of them at a time; 0: after it") \
+    F(flag, register_buffers, "true", 0, 1, "", FREE, "what goes between GPUs lies in NCCL's own memory, registered with it") \
     F(i64, watchdog_seconds, "0",  0, 1e6,  "seconds", FREE,  "longest wait inside a step; 0: max(30, 5 x the median step), and phase_seconds on one rank")    \
     F(i64, phase_seconds,   "600", 1, 1e6,  "seconds", FREE,  "longest wait in import, preparation and saving")
 /* clang-format on */
@@ -40,6 +41,8 @@ typedef struct pawl_comm {
     int machine;                /* the lowest rank on this machine: tells machines apart */
     void *handle;               /* MPI_Comm; only comm/ looks inside */
     struct pawl_nccl *gpus;     /* between the ranks' GPUs; NULL: numbers of a device go through its host */
+    int registers;              /* memory for what goes between them is NCCL's, and registered with it */
+    struct pawl_shared *shared; /* the newest such block */
     int64_t bucket;             /* numbers that are exchanged together behind the backward pass; 0: all after it */
     uint64_t bytes_sent;        /* payload this rank has handed to other ranks */
 } pawl_comm;
@@ -81,6 +84,15 @@ typedef struct pawl_transfer { void *data; size_t bytes; int from, to; } pawl_tr
  * that sense. */
 PAWL_MUST pawl_status pawl_transfers(pawl_comm *c, const pawl_transfer *list, int count);
 PAWL_MUST pawl_status pawl_barrier(pawl_comm *c);
+
+/* ---- Memory for what goes between GPUs ----
+ * As pawl_arena_open_on of the device's side, local. Where c's GPUs exchange by NCCL it is NCCL's own memory, and registered with it by the
+ * next pawl_shared_register; given back it is not any more. */
+PAWL_MUST pawl_status pawl_shared_open(pawl_comm *c, pawl_device *d, pawl_arena *a);
+void pawl_shared_close(pawl_comm *c, pawl_device *d, pawl_arena *a);
+/* Collective: those that were opened since the last time, on all ranks in the same order, are registered on all alike: as windows where
+ * NCCL has them and a block is of one size everywhere, else each by itself. */
+PAWL_MUST pawl_status pawl_shared_register(pawl_comm *c);
 
 /* ---- Ranges: which rank keeps which numbers of the flat run ---- */
 typedef struct pawl_owners pawl_owners;

@@ -21,6 +21,7 @@ const char *pawl_nccl_library = "libnccl.so.2";
 typedef struct calls {
 #define MEMBER(name, type, parameters) type(*name) parameters;
     PAWL_NCCL_CALLS(MEMBER)
+    PAWL_NCCL_MORE_CALLS(MEMBER) /* NULL where there is none */
 #undef MEMBER
 } calls;
 
@@ -31,6 +32,7 @@ struct pawl_nccl {
     pawl_device *device;
     pawl_alive *alive;
     double looked; /* at the other ranks' processes */
+    int version;
     char description[24];
 };
 
@@ -44,6 +46,9 @@ static pawl_status load(calls *out)
     *(void **)&out->name = dlsym(library, "nccl" #name);                                                         \
     PAWL_CHECK(out->name, PAWL_EUSAGE, "%s has no function nccl" #name ": version 2.17 or later is needed", pawl_nccl_library);
     PAWL_NCCL_CALLS(FIND)
+#undef FIND
+#define FIND(name, type, parameters) *(void **)&out->name = dlsym(library, "nccl" #name);
+    PAWL_NCCL_MORE_CALLS(FIND)
 #undef FIND
     return PAWL_OK;
 }
@@ -156,10 +161,9 @@ static pawl_status join(pawl_nccl *n, pawl_nccl_id id)
 
 static pawl_status begin_opening(pawl_nccl *n, pawl_nccl_id *id)
 {
-    int version = 0;
     PAWL_TRY(load(&n->call));
-    PAWL_TRY(refused(settle(n, n->call.GetVersion(&version), "ncclGetVersion")));
-    snprintf(n->description, sizeof n->description, "nccl %d.%d.%d", version / 10000, version / 100 % 100, version % 100);
+    PAWL_TRY(refused(settle(n, n->call.GetVersion(&n->version), "ncclGetVersion")));
+    snprintf(n->description, sizeof n->description, "nccl %d.%d.%d", n->version / 10000, n->version / 100 % 100, n->version % 100);
     return n->comm->rank == 0 ? refused(settle(n, n->call.GetUniqueId(id), "ncclGetUniqueId")) : PAWL_OK;
 }
 
@@ -197,6 +201,7 @@ pawl_status pawl_comm_connect(pawl_comm *c, pawl_device *d, const pawl_comm_conf
 {
     if (c->size == 1 || !pawl_device_stream(d) || how->transport == PAWL_TRANSPORT_HOST) return PAWL_OK;
     const pawl_status s = pawl_nccl_open(c, d, &c->gpus);
+    c->registers = s == PAWL_OK && how->register_buffers;
     c->bucket = (int64_t)(how->ddp_bucket_cap_mb * (1 << 20) / sizeof(float));
     if (s != PAWL_EUSAGE || how->transport == PAWL_TRANSPORT_NCCL) return s;
     pawl_log(PAWL_LOG_INFO, "transport: auto: %s; gradients go through the host", pawl_last_error()->what);
@@ -252,4 +257,37 @@ pawl_status pawl_nccl_sum(pawl_nccl *n, float *data, int64_t count)
     PAWL_TRY(healthy(n));
     n->comm->bytes_sent += (uint64_t)count * sizeof *data;
     return settle(n, n->call.AllReduce(data, data, (size_t)count, PAWL_NCCL_F32, PAWL_NCCL_SUM, n->handle, pawl_device_stream(n->device)), "ncclAllReduce");
+}
+
+/* ---- memory ---- */
+
+pawl_status pawl_nccl_take(pawl_nccl *n, size_t bytes, void **out, int (**give)(void *block))
+{
+    *out = NULL;
+    *give = n->call.MemFree;
+    if (!n->call.MemAlloc || !n->call.MemFree || !n->call.CommRegister || !n->call.CommDeregister) return PAWL_OK;
+    const int result = n->call.MemAlloc(out, bytes);
+    PAWL_CHECK(result == PAWL_NCCL_SUCCESS, PAWL_EMEM, "ncclMemAlloc: no %zu bytes on the GPU: %s", bytes, n->call.GetErrorString(result));
+    return PAWL_OK;
+}
+
+int pawl_nccl_has_windows(const pawl_nccl *n)
+{
+    return n->version >= PAWL_NCCL_WINDOWS_SINCE && n->call.CommWindowRegister && n->call.CommWindowDeregister;
+}
+
+pawl_status pawl_nccl_register(pawl_nccl *n, void *block, size_t bytes, int window, void **registered)
+{
+    PAWL_TRY(healthy(n));
+    if (!window) return settle(n, n->call.CommRegister(n->handle, block, bytes, registered), "ncclCommRegister");
+    return settle(n, n->call.CommWindowRegister(n->handle, block, bytes, (pawl_nccl_window *)registered, PAWL_NCCL_SYMMETRIC), "ncclCommWindowRegister");
+}
+
+/* Of what was given up nothing is registered any more. */
+void pawl_nccl_unregister(pawl_nccl *n, int window, void *registered)
+{
+    if (!n->handle || !registered) return;
+    const int result = window ? n->call.CommWindowDeregister(n->handle, registered) : n->call.CommDeregister(n->handle, registered);
+    if (settle(n, result, window ? "ncclCommWindowDeregister" : "ncclCommDeregister") != PAWL_OK)
+        pawl_log(PAWL_LOG_WARN, "%s", pawl_last_error()->what);
 }

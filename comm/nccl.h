@@ -25,4 +25,12 @@ PAWL_MUST pawl_status pawl_nccl_end(pawl_nccl *n);
 /* data becomes the sum over all ranks, in NCCL's order. */
 PAWL_MUST pawl_status pawl_nccl_sum(pawl_nccl *n, float *data, int64_t count);
 
+/* Memory of NCCL's own; *out NULL where it has none to give. give: what takes it back, when nothing uses it any more, also after n is
+ * closed. Local. Errors: EMEM. */
+PAWL_MUST pawl_status pawl_nccl_take(pawl_nccl *n, size_t bytes, void **out, int (**give)(void *block));
+/* Registers such memory: by itself, or as a window, of the same size on all ranks, which then is collective. */
+int pawl_nccl_has_windows(const pawl_nccl *n);
+PAWL_MUST pawl_status pawl_nccl_register(pawl_nccl *n, void *block, size_t bytes, int window, void **registered);
+void pawl_nccl_unregister(pawl_nccl *n, int window, void *registered);
+
 #endif

@@ -11,6 +11,9 @@ typedef struct pawl_nccl_id {
     char bytes[128];
 } pawl_nccl_id;
 
+typedef struct ncclWindow_vidmem *pawl_nccl_window;
+
+enum { PAWL_NCCL_WINDOWS_SINCE = 22700, PAWL_NCCL_SYMMETRIC = 1 };
 enum { PAWL_NCCL_SUCCESS = 0, PAWL_NCCL_IN_PROGRESS = 7, PAWL_NCCL_F32 = 7, PAWL_NCCL_SUM = 0 };
 
 /* ncclConfig_t as far as version 2.17 has it in its first words; NCCL reads `size` bytes and fills in the rest. */
@@ -36,5 +39,14 @@ enum { PAWL_NCCL_CONFIG_VERSION = 21703, PAWL_NCCL_UNDEFINED = INT_MIN };
     X(Send, int, (const void *data, size_t count, int type, int peer, pawl_nccl_comm c, void *stream))                \
     X(Recv, int, (void *data, size_t count, int type, int peer, pawl_nccl_comm c, void *stream))                      \
     X(AllReduce, int, (const void *from, void *to, size_t count, int type, int op, pawl_nccl_comm c, void *stream))
+
+/* What older ones may lack: memory of NCCL's own since 2.19, windows since 2.27. */
+#define PAWL_NCCL_MORE_CALLS(X)                                                                             \
+    X(MemAlloc, int, (void **out, size_t bytes))                                                            \
+    X(MemFree, int, (void *block))                                                                          \
+    X(CommRegister, int, (pawl_nccl_comm c, void *block, size_t bytes, void **out))                         \
+    X(CommDeregister, int, (pawl_nccl_comm c, void *registered))                                            \
+    X(CommWindowRegister, int, (pawl_nccl_comm c, void *block, size_t bytes, pawl_nccl_window *out, int how)) \
+    X(CommWindowDeregister, int, (pawl_nccl_comm c, pawl_nccl_window window))
 
 #endif

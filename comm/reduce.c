@@ -129,7 +129,7 @@ pawl_status pawl_reduction_open(pawl_comm *c, pawl_device *d, int kind, int lane
     r->arena.name = r->here.name = "gradients";
     if (c->size > 1 && c->gpus && pawl_device_works_aside(d)) r->bucket = c->bucket;
     lay_out(r); /* measures */
-    pawl_status s = pawl_arena_open_on(d, PAWL_ON_DEVICE, &r->arena);
+    pawl_status s = pawl_shared_open(c, d, &r->arena);
     if (s == PAWL_OK && r->here.used) s = pawl_arena_open_on(d, PAWL_ON_HOST, &r->here);
     if (s != PAWL_OK) {
         pawl_reduction_close(r);
@@ -146,7 +146,7 @@ void pawl_reduction_close(pawl_reduction *r)
 {
     if (!r) return;
     if (r->aside) pawl_comm_disconnect(r->comm);
-    pawl_arena_close_on(r->device, PAWL_ON_DEVICE, &r->arena);
+    pawl_shared_close(r->comm, r->device, &r->arena);
     pawl_arena_close_on(r->device, PAWL_ON_HOST, &r->here);
     pawl_free(r);
 }

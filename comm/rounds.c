@@ -122,7 +122,7 @@ pawl_status pawl_rounds_open(pawl_comm *c, pawl_device *d, int64_t fewest, int64
                        .here = {.name = "gradients"},
                        .posted = {.comm = c, .device = d}};
     lay_out(r); /* measures */
-    pawl_status s = pawl_arena_open_on(d, PAWL_ON_DEVICE, &r->arena);
+    pawl_status s = pawl_shared_open(c, d, &r->arena);
     if (s == PAWL_OK) s = pawl_arena_open_on(d, PAWL_ON_HOST, &r->here);
     if (s != PAWL_OK) {
         pawl_rounds_close(r);
@@ -141,7 +141,7 @@ void pawl_rounds_slots(pawl_rounds *r, int64_t slots)
 void pawl_rounds_close(pawl_rounds *r)
 {
     if (!r) return;
-    pawl_arena_close_on(r->device, PAWL_ON_DEVICE, &r->arena);
+    pawl_shared_close(r->comm, r->device, &r->arena);
     pawl_arena_close_on(r->device, PAWL_ON_HOST, &r->here);
     pawl_free(r);
 }

@@ -16,6 +16,7 @@ typedef struct pawl_aside {
     pawl_status (*begin)(pawl_device *d);
     pawl_status (*end)(pawl_device *d, int mark);
     pawl_status (*await)(pawl_device *d, int mark);
+    void (*settle)(pawl_device *d);
     void (*ask)(pawl_device *d, pawl_status (*ask)(void *self), void *self);
 } pawl_aside;
 

@@ -189,6 +189,11 @@ pawl_status pawl_aside_await(pawl_device *d, int mark)
     return d->ops->aside ? d->ops->aside->await(d, mark) : PAWL_OK;
 }
 
+void pawl_device_settle(pawl_device *d)
+{
+    if (d && d->ops->aside) d->ops->aside->settle(d);
+}
+
 void pawl_device_ask(pawl_device *d, pawl_status (*ask)(void *self), void *self)
 {
     if (d->ops->aside) d->ops->aside->ask(d, ask, self);

@@ -161,6 +161,8 @@ int pawl_device_works_aside(const pawl_device *d);
 PAWL_MUST pawl_status pawl_aside_begin(pawl_device *d);
 PAWL_MUST pawl_status pawl_aside_end(pawl_device *d, int mark);
 PAWL_MUST pawl_status pawl_aside_await(pawl_device *d, int mark);
+/* Waits until all that the device was asked for is done, or given up. */
+void pawl_device_settle(pawl_device *d);
 /* From now on, while the host waits for the device, it calls ask(self) many times a second, and gives up with the error that that
  * returns; ask NULL: it only waits. Nothing where the host never waits. */
 void pawl_device_ask(pawl_device *d, pawl_status (*ask)(void *self), void *self);

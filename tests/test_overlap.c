@@ -114,6 +114,7 @@ static int run(bench *b, int64_t bucket)
     int wrong = 0, all = 0;
     b->c->bucket = bucket;
     CHECK_OK(pawl_reduction_open(b->c, b->d, b->kind, b->lanes, COUNT, b->owners, &b->r));
+    CHECK_OK(pawl_shared_register(b->c));
     CHECK(pawl_reduction_overlaps(b->r) == (bucket > 0 && b->c->size > 1));
     for (int step = 0; step < STEPS; step++) {
         one_step(b, step, got, &first, &end);
@@ -169,10 +170,33 @@ static void a_wait_that_is_left_out_is_seen(pawl_comm *c)
     every_wait_is_needed(c, FAST, 0);
 }
 
+/* As windows where NCCL has them and all have as much, each by itself otherwise; messages from anywhere else are refused. */
+static void what_goes_is_of_registered_memory(pawl_comm *c)
+{
+    static const char *const versions[] = {"22809", "22304"};
+    bench b;
+    if (c->size < 2) return;
+    setenv("PAWL_STANDIN_NCCL_STRICT", "1", 1);
+    for (int i = 0; i < 2; i++)
+        for (int lanes = c->size; lanes < c->size + 2; lanes++) { /* with one more a rank has one buffer more */
+            setenv("PAWL_STANDIN_NCCL_VERSION", versions[i], 1);
+            open_bench(&b, c, INVARIANT, lanes, 0);
+            CHECK(!c->registers);
+            pawl_comm_disconnect(c);
+            CHECK_OK(pawl_comm_connect(c, b.d, &(pawl_comm_config){.transport = PAWL_TRANSPORT_NCCL, .register_buffers = 1}));
+            CHECK(run(&b, 300) == 0);
+            CHECK(c->shared == NULL); /* all given back */
+            close_bench(&b);
+        }
+    unsetenv("PAWL_STANDIN_NCCL_VERSION");
+    unsetenv("PAWL_STANDIN_NCCL_STRICT");
+}
+
 int main(int argc, char **argv)
 {
     return check_main(argc, argv, (const check[]){
         {"overlap/buckets_change_no_bit", buckets_change_no_bit},
         {"overlap/a_wait_that_is_left_out_is_seen", a_wait_that_is_left_out_is_seen},
+        {"overlap/what_goes_is_of_registered_memory", what_goes_is_of_registered_memory},
         {0}});
 }

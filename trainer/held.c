@@ -282,10 +282,10 @@ static void count_blocks(pawl_hold *h)
     }
 }
 
-/* An arena with nothing in it is none. */
+/* What ranks exchange. An arena with nothing in it is none. */
 static pawl_status open_arena(const pawl_hold *h, pawl_arena *a)
 {
-    return a->used ? pawl_arena_open_on(h->p->device, PAWL_ON_DEVICE, a) : PAWL_OK;
+    return a->used ? pawl_shared_open(h->p->comm, h->p->device, a) : PAWL_OK;
 }
 
 static pawl_status take(pawl_hold *h)
@@ -294,8 +294,8 @@ static pawl_status take(pawl_hold *h)
     PAWL_TRY(deal_ranges(h));
     lay_out(h);
     if (h->owners) PAWL_TRY(pawl_owners_stage(gatherer(h), p->device));
-    PAWL_TRY(pawl_arena_open_on(p->device, PAWL_ON_DEVICE, &h->weights_arena));
-    PAWL_TRY(open_arena(h, &h->low_arena));
+    PAWL_TRY(h->stage > 0 ? open_arena(h, &h->weights_arena) : pawl_arena_open_on(p->device, PAWL_ON_DEVICE, &h->weights_arena));
+    if (h->low_arena.used) PAWL_TRY(pawl_arena_open_on(p->device, PAWL_ON_DEVICE, &h->low_arena));
     PAWL_TRY(open_arena(h, &h->gathered_arena));
     PAWL_TRY(open_arena(h, &h->grads_arena));
     if (h->norm_arena.used) PAWL_TRY(pawl_arena_open(&h->norm_arena));
@@ -321,11 +321,9 @@ void pawl_hold_close(pawl_hold *h)
     pawl_rounds_close(h->rounds);
     pawl_owners_close(h->owners);
     pawl_owners_close(h->pairs);
-    pawl_device *d = h->p ? h->p->device : NULL;
-    pawl_arena_close_on(d, PAWL_ON_DEVICE, &h->weights_arena);
-    pawl_arena_close_on(d, PAWL_ON_DEVICE, &h->low_arena);
-    pawl_arena_close_on(d, PAWL_ON_DEVICE, &h->gathered_arena);
-    pawl_arena_close_on(d, PAWL_ON_DEVICE, &h->grads_arena);
+    pawl_arena *const shared[] = {&h->weights_arena, &h->gathered_arena, &h->grads_arena};
+    for (size_t i = 0; h->p && i < sizeof shared / sizeof *shared; i++) pawl_shared_close(h->p->comm, h->p->device, shared[i]);
+    if (h->p) pawl_arena_close_on(h->p->device, PAWL_ON_DEVICE, &h->low_arena);
     pawl_arena_close(&h->norm_arena);
 }
 

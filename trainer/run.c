@@ -39,6 +39,7 @@ pawl_status pawl_trainer_open(const pawl_parts *p, pawl_trainer **out)
     pawl_memory_trim();
     pawl_status s = pawl_agree(p->comm, plan(t));
     if (s == PAWL_OK) s = pawl_agree(p->comm, take(t));
+    if (s == PAWL_OK) s = pawl_shared_register(p->comm);
     if (s == PAWL_OK) s = pawl_course_open(t);
     if (s == PAWL_OK) s = pawl_course_saver(t);
     if (s != PAWL_OK) {

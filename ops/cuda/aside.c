@@ -104,4 +104,9 @@ pawl_status wait_cuda(pawl_device *d)
     return settle_stream(pawl_cuda_of(d), pawl_stream_of(d));
 }
 
-const pawl_aside pawl_cuda_aside = {.begin = begin_aside, .end = end_aside, .await = await_mark, .ask = set_ask};
+static void settle_device(pawl_device *d)
+{
+    pawl_cuda_settle(pawl_cuda_of(d));
+}
+
+const pawl_aside pawl_cuda_aside = {.settle = settle_device, .begin = begin_aside, .end = end_aside, .await = await_mark, .ask = set_ask};

@@ -4,6 +4,11 @@
  * Meanwhile this rank's host and other streams go on.
  *
  * PAWL_STANDIN_NCCL_FAIL=N: after the N-th group of rank 1 its communicator has failed, as by a broken link.
+ * Memory that it has given and that is registered: messages from and to such a block have to be of that block alone, and it has to be
+ * there and registered still when they are through.
+ *
+ * PAWL_STANDIN_NCCL_VERSION=N: it says that it is of this version, 22809 by default; before 22700 it has no windows.
+ * PAWL_STANDIN_NCCL_STRICT=1: messages of more than 64 numbers are of registered memory, or refused.
  * PAWL_STANDIN_NCCL_STALL=N: no group after the N-th of any rank is ever through, until its communicator is aborted. */
 #include <mpi.h>
 #include <stdio.h>
@@ -30,7 +35,7 @@ struct ncclComm {
     int rank, size;
     long fails_after, stalls_after; /* groups; -1: never */
     long begun, through;            /* groups that were put on a stream, and that came to pass */
-    int aborted;
+    int aborted, strict, registered; /* registered: how many blocks are */
 };
 
 typedef struct group {
@@ -40,6 +45,14 @@ typedef struct group {
     message *list;
     MPI_Request *requests; /* [count] */
 } group;
+
+/* Blocks of memory that were given. */
+enum { BLOCKS = 64, TO_SPEAK_OF = 64 };
+static struct block {
+    char *at;
+    size_t bytes;
+    pawl_nccl_comm of; /* NULL: not registered */
+} blocks[BLOCKS];
 
 static int depth, posted;
 static message list[MOST];
@@ -67,10 +80,34 @@ static void begin_group(group *g)
     g->begun = 1;
 }
 
+static struct block *block_at(const void *at)
+{
+    for (int i = 0; i < BLOCKS; i++)
+        if (blocks[i].at && (const char *)at >= blocks[i].at && (const char *)at < blocks[i].at + blocks[i].bytes) return &blocks[i];
+    return NULL;
+}
+
+/* Whether a message may be of that memory. */
+static int is_whole(pawl_nccl_comm c, const void *at, size_t bytes)
+{
+    const struct block *b = block_at(at);
+    if (!b || !b->of) return !c->strict || bytes <= TO_SPEAK_OF * sizeof(float);
+    return b->of == c && (const char *)at + bytes <= b->at + b->bytes;
+}
+
+static void require_whole(const group *g, const message *m)
+{
+    const void *at = m->kind == SEND ? m->from : m->data;
+    if (is_whole(g->comm, at, m->count * sizeof(float)) && standin_on_device(at, m->count * sizeof(float))) return;
+    fprintf(stderr, "stand-in: memory is not there or not registered any more while a message is under way\n");
+    abort();
+}
+
 static void end_group(group *g)
 {
     for (int i = 0; i < g->count; i++) {
         message *m = &g->list[i];
+        require_whole(g, m);
         if (m->kind != SEND) memcpy(m->data, m->under_way, m->count * sizeof(float));
         free(m->under_way);
     }
@@ -110,15 +147,28 @@ EXPORT int ncclCommGetAsyncError(pawl_nccl_comm c, int *error);
 EXPORT int ncclCommAbort(pawl_nccl_comm c);
 EXPORT const char *ncclGetErrorString(int result);
 EXPORT const char *ncclGetLastError(pawl_nccl_comm c);
+EXPORT int ncclMemAlloc(void **out, size_t bytes);
+EXPORT int ncclMemFree(void *block);
+EXPORT int ncclCommRegister(pawl_nccl_comm c, void *block, size_t bytes, void **out);
+EXPORT int ncclCommDeregister(pawl_nccl_comm c, void *registered);
+EXPORT int ncclCommWindowRegister(pawl_nccl_comm c, void *block, size_t bytes, pawl_nccl_window *out, int how);
+EXPORT int ncclCommWindowDeregister(pawl_nccl_comm c, pawl_nccl_window window);
 EXPORT int ncclGroupStart(void);
 EXPORT int ncclGroupEnd(void);
 EXPORT int ncclSend(const void *data, size_t count, int type, int peer, pawl_nccl_comm c, void *stream);
 EXPORT int ncclRecv(void *data, size_t count, int type, int peer, pawl_nccl_comm c, void *stream);
 EXPORT int ncclAllReduce(const void *from, void *to, size_t count, int type, int op, pawl_nccl_comm c, void *stream);
 
+static long setting(const char *name)
+{
+    const char *text = getenv(name);
+    return text ? strtol(text, NULL, 10) : -1;
+}
+
 int ncclGetVersion(int *version)
 {
-    *version = 22809;
+    const long other = setting("PAWL_STANDIN_NCCL_VERSION");
+    *version = other > 0 ? (int)other : 22809;
     return PAWL_NCCL_SUCCESS;
 }
 
@@ -127,12 +177,6 @@ int ncclGetUniqueId(pawl_nccl_id *out)
     memset(out, 0, sizeof *out);
     memcpy(out->bytes, "stand-in", sizeof "stand-in");
     return PAWL_NCCL_SUCCESS;
-}
-
-static long setting(const char *name)
-{
-    const char *text = getenv(name);
-    return text ? strtol(text, NULL, 10) : -1;
 }
 
 int ncclCommInitRankConfig(pawl_nccl_comm *out, int ranks, pawl_nccl_id id, int rank, pawl_nccl_config *config)
@@ -145,7 +189,8 @@ int ncclCommInitRankConfig(pawl_nccl_comm *out, int ranks, pawl_nccl_id id, int 
     *c = (struct ncclComm){.rank = rank,
                            .size = ranks,
                            .fails_after = rank == 1 ? setting("PAWL_STANDIN_NCCL_FAIL") : -1,
-                           .stalls_after = setting("PAWL_STANDIN_NCCL_STALL")};
+                           .stalls_after = setting("PAWL_STANDIN_NCCL_STALL"),
+                           .strict = setting("PAWL_STANDIN_NCCL_STRICT") > 0};
     PMPI_Comm_dup(MPI_COMM_WORLD, &c->mpi);
     *out = c;
     return PAWL_NCCL_IN_PROGRESS; /* as one that is not blocking may be */
@@ -161,6 +206,8 @@ int ncclCommGetAsyncError(pawl_nccl_comm c, int *error)
 int ncclCommAbort(pawl_nccl_comm c)
 {
     c->aborted = 1;
+    for (int i = 0; i < BLOCKS; i++)
+        if (blocks[i].of == c) blocks[i].of = NULL;
     if (c->through == c->begun) free(c);
     return PAWL_NCCL_SUCCESS;
 }
@@ -197,6 +244,7 @@ int ncclGroupEnd(void)
 /* Memory must be the device's: the real one would fault. */
 static int post(message m, int type, const void *data, pawl_nccl_comm c, void *stream)
 {
+    if (!is_whole(c, data, m.count * sizeof(float))) return INVALID_USAGE;
     if (type != PAWL_NCCL_F32 || !standin_on_device(data, m.count * sizeof(float)) || m.peer < 0 || m.peer >= c->size || posted == MOST)
         return INVALID_ARGUMENT;
     of = c;
@@ -220,4 +268,61 @@ int ncclAllReduce(const void *from, void *to, size_t count, int type, int op, pa
 {
     if (op != PAWL_NCCL_SUM || from != to) return INVALID_ARGUMENT;
     return post((message){SUM, to, from, count, 0, NULL}, type, to, c, stream);
+}
+
+/* ---- memory ---- */
+
+int ncclMemAlloc(void **out, size_t bytes)
+{
+    int free_place = 0;
+    while (free_place < BLOCKS && blocks[free_place].at) free_place++;
+    if (free_place == BLOCKS || cudaMalloc(out, bytes) != cudaSuccess) return 1;
+    blocks[free_place] = (struct block){*out, bytes, NULL};
+    return PAWL_NCCL_SUCCESS;
+}
+
+/* What is still registered may not go. */
+int ncclMemFree(void *at)
+{
+    struct block *b = block_at(at);
+    if (!b || b->at != at || b->of) {
+        fprintf(stderr, "stand-in: ncclMemFree of memory that is %s\n", b && b->of ? "registered" : "not NCCL's");
+        abort();
+    }
+    *b = (struct block){0};
+    return cudaFree(at) == cudaSuccess ? PAWL_NCCL_SUCCESS : INVALID_USAGE;
+}
+
+int ncclCommRegister(pawl_nccl_comm c, void *at, size_t bytes, void **out)
+{
+    struct block *b = block_at(at);
+    if (!b || b->at != at || bytes > b->bytes || b->of) return INVALID_USAGE;
+    b->of = c;
+    c->registered++;
+    *out = b;
+    return PAWL_NCCL_SUCCESS;
+}
+
+int ncclCommDeregister(pawl_nccl_comm c, void *registered)
+{
+    struct block *b = registered;
+    if (!b || b->of != c) return INVALID_USAGE;
+    b->of = NULL;
+    c->registered--;
+    return PAWL_NCCL_SUCCESS;
+}
+
+/* All ranks come, with as many bytes each. */
+int ncclCommWindowRegister(pawl_nccl_comm c, void *at, size_t bytes, pawl_nccl_window *out, int how)
+{
+    long version = setting("PAWL_STANDIN_NCCL_VERSION"), least = (long)bytes, most = (long)bytes;
+    if (how != PAWL_NCCL_SYMMETRIC || (version > 0 && version < PAWL_NCCL_WINDOWS_SINCE)) return INVALID_USAGE;
+    MPI_Allreduce(MPI_IN_PLACE, &least, 1, MPI_LONG, MPI_MIN, c->mpi);
+    MPI_Allreduce(MPI_IN_PLACE, &most, 1, MPI_LONG, MPI_MAX, c->mpi);
+    return least == most ? ncclCommRegister(c, at, bytes, (void **)out) : INVALID_USAGE;
+}
+
+int ncclCommWindowDeregister(pawl_nccl_comm c, pawl_nccl_window window)
+{
+    return ncclCommDeregister(c, window);
 }

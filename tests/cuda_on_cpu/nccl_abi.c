@@ -12,7 +12,16 @@ _Static_assert(offsetof(ncclConfig_t, size) == offsetof(pawl_nccl_config, size) 
                    offsetof(ncclConfig_t, blocking) == offsetof(pawl_nccl_config, blocking) &&
                    offsetof(ncclConfig_t, cgaClusterSize) == offsetof(pawl_nccl_config, cga_cluster_size),
                "ncclConfig_t");
+_Static_assert(NCCL_WIN_COLL_SYMMETRIC == PAWL_NCCL_SYMMETRIC && sizeof(ncclWindow_t) == sizeof(pawl_nccl_window), "windows");
 _Static_assert(NCCL_CONFIG_UNDEF_INT == PAWL_NCCL_UNDEFINED, "NCCL_CONFIG_UNDEF_INT");
+
+int pawl_nccl_more_calls(ncclComm_t *c, void **block, ncclWindow_t *window);
+int pawl_nccl_more_calls(ncclComm_t *c, void **block, ncclWindow_t *window)
+{
+    void *registered;
+    return ncclMemAlloc(block, 1) + ncclCommRegister(*c, *block, 1, &registered) + ncclCommDeregister(*c, registered) +
+           ncclCommWindowRegister(*c, *block, 1, window, NCCL_WIN_COLL_SYMMETRIC) + ncclCommWindowDeregister(*c, *window) + ncclMemFree(*block);
+}
 
 /* Each call with its real parameters: one that has changed does not compile. */
 int pawl_nccl_calls(ncclComm_t *c, ncclUniqueId *id, ncclConfig_t *config, float *data, cudaStream_t s);

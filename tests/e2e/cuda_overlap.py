@@ -1,5 +1,5 @@
-"""Between GPUs, on stand-ins: exchange behind the backward pass changes no bit, whatever its buckets; and no rank hangs when another dies, a
-link breaks, or messages do not come."""
+"""Between GPUs, on stand-ins: exchange behind the backward pass changes no bit, whatever its buckets, nor does registered memory; and no
+rank hangs when another dies, a link breaks, or messages do not come."""
 from e2e import *
 
 STANDIN = os.path.join(TESTS, "standin_pawl")
@@ -9,20 +9,26 @@ data = [dict(path=texts(where, "texts", 4), domain="words", license="Apache-2.0"
 
 def settings(name, **keys):
     return write_run(where, name + ".yaml", output=os.path.join(where, name), datasets=data, **{"max_steps": 2, "save_steps": 0, "sequence_len": 32,
-                     "global_batch_size": 4, "val_set_size": 0, "device": "cuda", "transport": "nccl", **keys})
+                     "global_batch_size": 4, "val_set_size": 0, "device": "cuda", "transport": "nccl", "tune_products": "false", **keys})
+
+
+strict = dict(ENV, PAWL_STANDIN_NCCL_STRICT="1")  # all that goes between GPUs has to be of registered memory
 
 
 def train(name, ranks, seed=1, **keys):
-    status, stdout, stderr = run(ranks, "train", settings(name, **keys), program=STANDIN, env=dict(ENV, PAWL_STANDIN_SEED=str(seed)))
+    env = dict(ENV if keys.get("register_buffers") == "false" else strict, PAWL_STANDIN_SEED=str(seed))
+    status, stdout, stderr = run(ranks, "train", settings(name, **keys), program=STANDIN, env=env)
     check(status == 0, f"{name}: {ranks} ranks: exit 0" + stderr[-600:] * (status != 0))
     return weights(stdout), [m["loss"] for m in steps(os.path.join(where, name))]
 
 
 # Buckets of a few kilobytes: one a part of the model.
 small = dict(ddp_bucket_cap_mb=0.01)
-after = train("after", 2, ddp_bucket_cap_mb=0)
+after = train("after", 2, ddp_bucket_cap_mb=0, register_buffers="false")
 check(train("behind", 2, seed=2, **small) == after, "exchange behind the backward pass: the bits of exchange after it")
 check(train("shared", 3, seed=3, zero_stage=1, **small) == after, "on 3 ranks, optimizer state shared out: the same")
+check(train("all_shared", 2, seed=4, zero_stage=3) == after, "with weights and gradients shared out, too: the same")
+
 
 def fails(name, env, **keys):
     began = time.monotonic()
@@ -35,9 +41,9 @@ status, stderr, _ = fails("link", dict(PAWL_STANDIN_NCCL_FAIL="12"), **small)
 check(status == 50 and "rank 1: " in stderr and "there was a network error" in stderr, f"a broken link: exit 50, and said ({status}: {stderr[-1500:]})")
 
 # No message comes any more: every rank gives up before its watchdog does, and says what it waited for.
-status, stderr, took = fails("stuck", dict(PAWL_STANDIN_NCCL_STALL="12"), watchdog_seconds=5, **small)
-said = [r for r in range(3) if f"rank {r}: waited for the GPU or other ranks' in a training step for as long as is allowed, 5 s" in stderr]
-check(status == 75 and said, f"messages that do not come: exit 75 ({status}), said by ranks {said} after {took:.1f} s: {stderr[-500:]}")
+status, stderr, took = fails("stuck", dict(PAWL_STANDIN_NCCL_STALL="12"), watchdog_seconds=8, **small)
+said = [r for r in range(3) if f"rank {r}: waited for the GPU or other ranks' in a training step for as long as is allowed, 8 s" in stderr]
+check(status == 75 and said, f"messages that do not come: exit 75 ({status}), said by ranks {said} after {took:.1f} s: {stderr[-2500:]}")
 
 # A rank dies while all are inside an exchange. Where messages go from memory to memory nothing but its end shows it.
 told = os.path.join(where, "told")
