@@ -71,7 +71,7 @@ static int next_chunk(const pawl_optim *o, cursor *at, chunk *c)
         const pawl_piece *p = &o->pieces[at->part];
         const int64_t left = p->count - at->done, most = chunk_count(p), count = left < most ? left : most;
         if (count <= 0 || p->frozen) continue;
-        pawl_arena window = {.name = "optimizer", .base = o->window[at->number++ % WINDOWS], .size = o->window_bytes};
+        pawl_arena window = {.name = "optimizer", .on_device = 1, .base = o->window[at->number++ % WINDOWS], .size = o->window_bytes};
         lay_out(o, p, at->done, count, &window, c);
         at->done += count;
         return 1;
