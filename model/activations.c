@@ -1,7 +1,8 @@
-#include "model/decoder.h"
-
 #include <stddef.h>
 #include <string.h>
+
+#include "core/log.h"
+#include "model/decoder.h"
 
 static float *floats(pawl_arena *a, int64_t rows, int64_t cols)
 {
@@ -183,6 +184,13 @@ int pawl_fuses(const pawl_model *m, const pawl_capacity *c)
     return c->fused_gelu && m->has & PAWL_UNGATED && pawl_activation_of(&m->config) == PAWL_GELU_TANH;
 }
 
+/* A knob that this model has no use for is told, and not refused: the model may come out of another run or file. */
+static void say_idle(const pawl_model *m, const pawl_capacity *c)
+{
+    if (c->fused_gelu && c->train && !pawl_fuses(m, c))
+        pawl_log(PAWL_LOG_WARN, "gelu_fused does nothing here: this model's activation is not the tanh form of GELU");
+}
+
 static pawl_activations sized(const pawl_model *m, const pawl_capacity *c)
 {
     return (pawl_activations){.arena = {.name = c->train ? "activations" : "evaluation"},
@@ -233,6 +241,7 @@ pawl_status pawl_activations_open(const pawl_model *m, const pawl_capacity *c, p
     PAWL_TRY(pawl_alloc((void **)&x, sizeof *x, "activations"));
     pawl_status status;
     *x = sized(m, c);
+    say_idle(m, c);
     lay_out(m, x); /* measures */
     PAWL_TRY_OUT(
         pawl_alloc((void **)&x->layers, (size_t)m->config.num_hidden_layers * sizeof *x->layers, "activations"));

@@ -33,12 +33,12 @@ extern const char *const pawl_attention_names[]; /* in the order of pawl_attenti
     C(activation_recompute, "none", pawl_recompute_names, FREE, "what backward computes again, not to keep it: norms (and activations), or the block; same bits, less memory") \
     F(flag, offload_activations, "false", 0, 1, "",    FREE,  "on a GPU: what layers leave for the backward pass is kept in the host's memory meanwhile; same bits, less of the GPU's memory") \
     F(flag, bf16,             "false", 0, 1, "",      FIXED, "matrix products and activations in bfloat16; sums float32, and so weights and optimizer unless master_weights and moments_dtype say otherwise")                                            \
-    F(flag, gelu_fused,       "false", 0, 1,      "",      FIXED, "GELU's tanh form (GPT-2) computed with the products beside it, where the device can (GPUs); not under an adapter; with activation_recompute: norms its results are kept") \
-    F(flag, fp8,              "false", 0, 1, "",      FIXED, "with bf16: forward products of blocks in 8-bit floats (E4M3); backward, evaluation and all else stay as they are") \
+    F(flag, gelu_fused,       "false", 0, 1,      "",      FIXED, "GELU's tanh form (GPT-2) computed with the products beside it, where the device can (GPUs); not under an adapter; with activation_recompute: norms its results are kept; where a model has no such GELU a line says so") \
+    F(flag, fp8,              "false", 0, 1, "",      FIXED, "with bf16: forward products of blocks in 8-bit floats (E4M3), where both sides of a weight are multiples of 16; on GPUs of Ada, Hopper or later; backward, evaluation and all else stay as they are") \
     F(flag, tune_products,    "true", 0, 1,      "",      FIXED, "algorithms of matrix products timed once, the fastest stored with the run, where a library has more than one (GPUs); false: its first answer, which is the same in every run") \
     C(device, "auto", pawl_device_names, FREE, "what a rank computes on; auto: cuda where a GPU can be used, else cpu, and says which") \
     F(flag, cuda_graphs,      "false", 0, 1, "",      FREE,  "on a GPU, launch what a transformer block launched before as one CUDA graph: same bits, less work for the host; for small models and short rows") \
-    C(attention, "auto", pawl_attention_names, FREE, "in bf16 on a GPU; cudnn, own: our kernel, auto: cudnn where it is there (Hopper), for the shapes it knows") \
+    C(attention, "auto", pawl_attention_names, FREE, "in bf16 on a GPU; cudnn, own: our kernel, auto: cudnn where it is there (Hopper), for the shapes it knows; the two have other bits") \
     F(i64, threads,           "0",  0, 1024, "",      FREE,  "threads of a rank; 0: its share of the cores it is bound to")
 /* clang-format on */
 typedef struct pawl_train_config { PAWL_TRAIN_FIELDS(PAWL_MEMBER_F, PAWL_MEMBER_C, PAWL_MEMBER_T, PAWL_MEMBER_A) } pawl_train_config;

@@ -30,6 +30,10 @@ def train(name, program, **keys):
 
 cpu, fused = train("cpu", PAWL, activation_recompute="norms"), train("cpu_fused", PAWL, activation_recompute="norms", gelu_fused="true")
 check(cpu["weights"] == fused["weights"], "on a CPU: the same bits")
+# Where it finds nothing to do, a line says so.
+idle = write_run(where, "idle.yaml", output=os.path.join(where, "idle"), datasets=data, max_steps=1, save_steps=0, global_batch_size=1, sequence_len=32, val_set_size=0, device="cpu")
+status, _, stderr = run(0, "train", idle, "gelu_fused=true")
+check(status == 0 and "gelu_fused does nothing here: this model's activation" in stderr, "a model without GELU" + stderr[-300:])
 apart = train("two_calls", STANDIN, tune_products="false")
 check(set(apart["ran"]) == {"activate_kernel", "activate_backward_kernel"}, f"by kernels of its own: {apart['ran']}")
 one = train("fused", STANDIN, gelu_fused="true")
