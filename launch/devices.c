@@ -14,8 +14,8 @@ static const pawl_preset presets[] = {
     {.name = "cuda", .share = 0.5, .ranks_a_machine = 8, .gpu = 1}, /* the one here; or any, of which the memory is said */
     {.name = "h200", .memory = 139 * GIB, .bf16 = 989 * TFLOPS, .fp32 = 67 * TFLOPS, .share = 0.5, .ranks_a_machine = 8, .gpu = 1},
     {.name = "h100", .memory = 78 * GIB, .bf16 = 989 * TFLOPS, .fp32 = 67 * TFLOPS, .share = 0.5, .ranks_a_machine = 8, .gpu = 1},
-    {.name = "a100", .memory = 78 * GIB, .bf16 = 312 * TFLOPS, .fp32 = 19.5 * TFLOPS, .share = 0.5, .ranks_a_machine = 8, .gpu = 1},
-    {.name = "a100-40", .memory = 39 * GIB, .bf16 = 312 * TFLOPS, .fp32 = 19.5 * TFLOPS, .share = 0.5, .ranks_a_machine = 8, .gpu = 1},
+    {.name = "a100", .memory = 78 * GIB, .bf16 = 312 * TFLOPS, .fp32 = 19.5 * TFLOPS, .share = 0.5, .ranks_a_machine = 8, .gpu = 1, .no_fp8 = 1},
+    {.name = "a100-40", .memory = 39 * GIB, .bf16 = 312 * TFLOPS, .fp32 = 19.5 * TFLOPS, .share = 0.5, .ranks_a_machine = 8, .gpu = 1, .no_fp8 = 1},
 };
 enum { PRESETS = sizeof presets / sizeof *presets };
 

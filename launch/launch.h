@@ -148,6 +148,7 @@ typedef struct pawl_preset {
     double share;        /* of the peak that training is assumed to reach */
     int ranks_a_machine; /* 0: all on this one */
     int gpu;             /* with memory of its own */
+    int no_fp8;          /* before Ada: products of 8-bit floats are refused there */
 } pawl_preset;
 /* Errors: EUSAGE naming those that are known. */
 PAWL_MUST pawl_status pawl_preset_find(const char *name, const pawl_preset **out);

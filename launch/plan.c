@@ -273,6 +273,8 @@ static pawl_status choose_device(const pawl_args *a, const pawl_opened *o, forec
                      (asked == PAWL_DEVICE_AUTO && pawl_cuda_count(pawl_cuda_in_use, &gpus) == PAWL_OK);
     PAWL_TRY(pawl_preset_find(a->option[DEVICE] ? a->option[DEVICE] : cuda ? "cuda" : "cpu", &found));
     f->device = *found;
+    PAWL_CHECK(!(o->config.train.fp8 && found->no_fp8), PAWL_EUSAGE,
+               "fp8: products of 8-bit floats need a GPU of compute capability 8.9 (Ada) or later, which %s is not: leave fp8 out", found->name);
     if (!a->option[GPU_MEMORY]) return PAWL_OK;
     PAWL_CHECK(f->device.gpu, PAWL_EUSAGE, "--gpu-memory is of a GPU: leave out --device cpu");
     return pawl_option_size(&pawl_command_plan, a, GPU_MEMORY, &f->device.memory);

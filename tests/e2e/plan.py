@@ -87,6 +87,8 @@ check(h200["device"] == "h200" and h200["rate_gflops"] > a100["rate_gflops"] > 1
 check(a100["seconds"] > h200["seconds"] and a100["available_bytes"] == 39 << 30, "a slower, smaller device")
 check(pawl_json("plan", yaml, *far, "--rate", "1", "--ranks-per-node", "2")["ranks_per_node"] == 2, "so many ranks a machine as are said")
 check(run(0, "plan", yaml, "--device", "h300")[0] == 10, "a device that is not known is refused")
+for name, status in (("a100", 10), ("h100", 0)):
+    check(run(0, "plan", yaml, *far, "bf16=true", "fp8=true", "--device", name)[0] == status, f"fp8 on {name}: exit {status}, as a run there")
 
 # micro_batch_size: auto. It is found once, kept, and taken again on any number of ranks.
 auto = ["micro_batch_size=auto", "global_batch_size=32", "max_steps=2", "model.num_hidden_layers=1", "reduction_lanes=4"]

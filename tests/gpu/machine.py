@@ -109,7 +109,8 @@ class Machine:
             end_session(p.pid)
             output, code = p.communicate()[0], None
         except OSError as e:
-            output, code = str(e), 127
+            why = "there is no driver of NVIDIA's here" if command[0] == "nvidia-smi" else "the step build makes it" if command[0].startswith(self.build) else ""
+            output, code = f"cannot be started: {e.strerror}" + f": {why}" * bool(why), 127
         if log:
             log.write(f"$ {' '.join(command)}\n{output}\n[{'over time' if code is None else f'exit {code}'}]\n")
             log.flush()
