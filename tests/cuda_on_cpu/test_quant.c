@@ -37,11 +37,12 @@ static void eight_bits(void **state)
     static const int64_t of[] = {1, 7, 16, 1000, 2048, 2049, 70000, 8 * 256 * PAWL_CUDA_FP8_BLOCKS + 30000};
     (void)state;
     for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+        at_hand.shift = 0;
+        pawl_fp8_scale *scale = output_bytes("scale", sizeof *scale);
         at_hand.shift = i % 3 == 1; /* not on 16 bytes */
         uint16_t *x = values(1, 0, of[i], i % 2 ? 1e-3f : 300).data;
         if (i == 3) memset(x, 0, (size_t)of[i] * 2);
         if (i == 4) x[700] = 0xff80; /* not finite */
-        pawl_fp8_scale *scale = output_bytes("scale", sizeof *scale);
         uint8_t *codes_of = output_bytes("codes", (size_t)of[i]);
         uint32_t *of_blocks = scratch_of(PAWL_CUDA_FP8_BLOCKS * sizeof *of_blocks);
         AGREE(0, fp8_by_hand(x, of[i], scale, codes_of), pawl_cuda_fp8(NULL, x, of[i], of_blocks, scale, codes_of));
