@@ -4,36 +4,19 @@
 #include <stdlib.h>
 
 #include "ops/cuda/gemm_plans.h"
+#include "ops/cuda/timer.h"
 
 enum { CANDIDATES = 16, RUNS = 5 };
 static const double WORTH = 0.98;
 
-typedef struct timer {
-    cudaEvent_t from, to;
-} timer;
-
-static pawl_status timer_open(timer *t)
-{
-    PAWL_TRY(pawl_cuda_status(cudaEventCreateWithFlags(&t->from, cudaEventDefault), "cudaEventCreateWithFlags"));
-    return pawl_cuda_status(cudaEventCreateWithFlags(&t->to, cudaEventDefault), "cudaEventCreateWithFlags");
-}
-
-static void timer_close(timer *t)
-{
-    if (t->from) (void)cudaEventDestroy(t->from);
-    if (t->to) (void)cudaEventDestroy(t->to);
-}
-
 /* *ms < 0: this algorithm does not run on these operands. */
 static pawl_status run_once(const pawl_plans *p, const pawl_product_plan *x, const cublasLtMatmulAlgo_t *algorithm,
-                            const pawl_operands *o, const timer *t, float *ms)
+                            const pawl_operands *o, const pawl_timer *t, float *ms)
 {
-    PAWL_TRY(pawl_cuda_status(cudaEventRecord(t->from, p->stream), "cudaEventRecord"));
+    PAWL_TRY(pawl_timer_start(t, p->stream));
     *ms = -1;
     if (pawl_product_run(p, x, algorithm, o) != CUBLAS_STATUS_SUCCESS) return PAWL_OK;
-    PAWL_TRY(pawl_cuda_status(cudaEventRecord(t->to, p->stream), "cudaEventRecord"));
-    PAWL_TRY(pawl_cuda_status(cudaEventSynchronize(t->to), "cudaEventSynchronize"));
-    return pawl_cuda_status(cudaEventElapsedTime(ms, t->from, t->to), "cudaEventElapsedTime");
+    return pawl_timer_stop(t, p->stream, ms);
 }
 
 static int by_size(const void *a, const void *b)
@@ -44,7 +27,7 @@ static int by_size(const void *a, const void *b)
 
 /* After one run that is not counted. */
 static pawl_status median_of(const pawl_plans *p, const pawl_product_plan *x, const cublasLtMatmulAlgo_t *algorithm,
-                             const pawl_operands *o, const timer *t, float *ms)
+                             const pawl_operands *o, const pawl_timer *t, float *ms)
 {
     float all[RUNS];
     PAWL_TRY(run_once(p, x, algorithm, o, t, ms));
@@ -66,7 +49,7 @@ static int restored(const pawl_plans *p, const pawl_product_plan *x, const cubla
            pawl_product_restore(p, x, set, out) == CUBLAS_STATUS_SUCCESS;
 }
 
-static pawl_status fastest(const pawl_plans *p, pawl_product_plan *x, const pawl_operands *o, const timer *t)
+static pawl_status fastest(const pawl_plans *p, pawl_product_plan *x, const pawl_operands *o, const pawl_timer *t)
 {
     cublasLtMatmulHeuristicResult_t all[CANDIDATES];
     float best = -1;
@@ -87,9 +70,9 @@ static pawl_status fastest(const pawl_plans *p, pawl_product_plan *x, const pawl
 
 pawl_status pawl_product_time(const pawl_plans *p, pawl_product_plan *x, const pawl_operands *o)
 {
-    timer t = {0};
-    pawl_status s = timer_open(&t);
+    pawl_timer t = {0};
+    pawl_status s = pawl_timer_open(&t);
     if (s == PAWL_OK) s = fastest(p, x, o, &t);
-    timer_close(&t);
+    pawl_timer_close(&t);
     return s;
 }

@@ -1,40 +1,22 @@
 /* How fast this GPU is at products and at moving memory, on the whole of it. */
-#include "ops/cuda/cuda.h"
+#include "ops/cuda/timer.h"
 
 enum { TIMES = 5, SIDE_PER_PROCESSOR = 64, SHARE = 64 /* of memory that is moved */ };
-
-typedef struct timer {
-    cudaEvent_t from, to;
-} timer;
-
-static pawl_status timer_open(timer *t)
-{
-    PAWL_TRY(pawl_cuda_status(cudaEventCreateWithFlags(&t->from, cudaEventDefault), "cudaEventCreateWithFlags"));
-    return pawl_cuda_status(cudaEventCreateWithFlags(&t->to, cudaEventDefault), "cudaEventCreateWithFlags");
-}
-
-static void timer_close(timer *t)
-{
-    if (t->from) (void)cudaEventDestroy(t->from);
-    if (t->to) (void)cudaEventDestroy(t->to);
-}
 
 /* Seconds of work(self), the best of a few after one that is not counted; 0 when it cannot be done. */
 static double best_of(pawl_cuda *c, pawl_status (*work)(pawl_cuda *c, void *self), void *self)
 {
-    timer t = {0};
+    pawl_timer t = {0};
     double best = 0;
-    pawl_status s = timer_open(&t);
+    pawl_status s = pawl_timer_open(&t);
     for (int i = 0; s == PAWL_OK && i <= TIMES; i++) {
         float ms = 0;
-        s = pawl_cuda_status(cudaEventRecord(t.from, c->stream), "cudaEventRecord");
+        s = pawl_timer_start(&t, c->stream);
         if (s == PAWL_OK) s = work(c, self);
-        if (s == PAWL_OK) s = pawl_cuda_status(cudaEventRecord(t.to, c->stream), "cudaEventRecord");
-        if (s == PAWL_OK) s = pawl_cuda_status(cudaEventSynchronize(t.to), "cudaEventSynchronize");
-        if (s == PAWL_OK) s = pawl_cuda_status(cudaEventElapsedTime(&ms, t.from, t.to), "cudaEventElapsedTime");
+        if (s == PAWL_OK) s = pawl_timer_stop(&t, c->stream, &ms);
         if (i > 0 && ms > 0 && (best == 0 || ms * 1e-3 < best)) best = ms * 1e-3;
     }
-    timer_close(&t);
+    pawl_timer_close(&t);
     return s == PAWL_OK ? best : 0;
 }
 
