@@ -38,6 +38,15 @@ cudaError_t standin_said(cudaError_t e);
 /* What each call that needs the device begins with. A thread that has not said which GPU it means is refused: it would get the
  * first one, which may be another rank's. A device that has broken answers everything with the same error. */
 cudaError_t standin_at_hand(void);
+/* What a call begins with that a capture forbids, because it waits or takes memory: standin_at_hand; that the streams and events it was
+ * handed are there (`there`: all are); that neither this thread captures nor is stream s captured (NULL: no stream in particular). */
+cudaError_t standin_may(int there, cudaStream_t s);
+/* Ends a call with what such a check refuses. */
+#define STANDIN_TRY(check)                             \
+    do {                                               \
+        const cudaError_t refused_ = (check);          \
+        if (refused_ != cudaSuccess) return refused_;  \
+    } while (0)
 /* As by a kernel that went astray. Nothing runs any more. */
 void standin_break(void);
 int standin_is_broken(void);

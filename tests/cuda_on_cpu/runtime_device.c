@@ -108,6 +108,13 @@ cudaError_t standin_at_hand(void)
     return standin_said(cudaErrorNoDevice);
 }
 
+cudaError_t standin_may(int there, cudaStream_t s)
+{
+    STANDIN_TRY(standin_at_hand());
+    if (!there) return standin_said(cudaErrorInvalidResourceHandle);
+    return standin_spoils_capture(s) ? standin_said(cudaErrorStreamCaptureUnsupported) : cudaSuccess;
+}
+
 cudaError_t cudaGetLastError(void)
 {
     const cudaError_t last = broken ? cudaErrorIllegalAddress : last_error;

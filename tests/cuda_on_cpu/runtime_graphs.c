@@ -61,10 +61,9 @@ static void let_go(const struct CUgraph_st *g)
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t s, enum cudaStreamCaptureMode mode)
 {
-    cudaError_t code = standin_at_hand();
+    cudaError_t code = cudaErrorStreamCaptureUnsupported;
     (void)mode;
-    if (code != cudaSuccess) return code;
-    code = cudaErrorStreamCaptureUnsupported;
+    STANDIN_TRY(standin_at_hand());
     pthread_mutex_lock(&standin_lock);
     if (s && !capturing) {
         graph = calloc(1, sizeof *graph);
@@ -114,8 +113,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t g, unsigned l
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t g, cudaStream_t s)
 {
-    const cudaError_t now = standin_at_hand();
-    if (now != cudaSuccess) return now;
+    STANDIN_TRY(standin_at_hand());
     pthread_mutex_lock(&standin_lock);
     const int refused = standin_spoils_capture(s);
     for (int i = 0; i < g->of.count && !refused; i++) standin_put_work(s, g->of.list[i]);

@@ -138,8 +138,7 @@ size_t standin_most_pinned(void)
 
 cudaError_t cudaMemGetInfo(size_t *available, size_t *total)
 {
-    const cudaError_t now = standin_at_hand();
-    if (now != cudaSuccess) return now;
+    STANDIN_TRY(standin_at_hand());
     *total = *available = standin_device_bytes();
     pthread_mutex_lock(&standin_lock);
     *available -= device.taken;
@@ -150,9 +149,7 @@ cudaError_t cudaMemGetInfo(size_t *available, size_t *total)
 /* What is taken holds NaNs and absurd numbers, as memory that others have used may. */
 cudaError_t cudaMalloc(void **out, size_t bytes)
 {
-    const cudaError_t now = standin_at_hand();
-    if (now != cudaSuccess) return now;
-    if (standin_spoils_capture(NULL)) return standin_said(cudaErrorStreamCaptureUnsupported);
+    STANDIN_TRY(standin_may(1, NULL));
     pthread_mutex_lock(&standin_lock);
     pool_open(&device, standin_device_bytes(), PROT_NONE);
     char *at = pool_take(&device, bytes);
@@ -169,10 +166,9 @@ cudaError_t cudaMalloc(void **out, size_t bytes)
 
 cudaError_t cudaFree(void *at)
 {
-    const cudaError_t now = standin_at_hand();
-    if (now != cudaSuccess) return now;
+    STANDIN_TRY(standin_at_hand());
     if (!at) return cudaSuccess;
-    if (standin_spoils_capture(NULL)) return standin_said(cudaErrorStreamCaptureUnsupported);
+    STANDIN_TRY(standin_may(1, NULL));
     pthread_mutex_lock(&standin_lock);
     standin_drain_all();
     const int found = pool_give(&device, at);
@@ -182,9 +178,7 @@ cudaError_t cudaFree(void *at)
 
 cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned flags)
 {
-    const cudaError_t now = standin_at_hand();
-    if (now != cudaSuccess) return now;
-    if (standin_spoils_capture(NULL)) return standin_said(cudaErrorStreamCaptureUnsupported);
+    STANDIN_TRY(standin_may(1, NULL));
     (void)flags;
     pthread_mutex_lock(&standin_lock);
     pool_open(&pinned, PINNED_BYTES, PROT_READ | PROT_WRITE);
@@ -195,10 +189,9 @@ cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned flags)
 
 cudaError_t cudaFreeHost(void *at)
 {
-    const cudaError_t now = standin_at_hand();
-    if (now != cudaSuccess) return now;
+    STANDIN_TRY(standin_at_hand());
     if (!at) return cudaSuccess;
-    if (standin_spoils_capture(NULL)) return standin_said(cudaErrorStreamCaptureUnsupported);
+    STANDIN_TRY(standin_may(1, NULL));
     pthread_mutex_lock(&standin_lock);
     standin_drain_all();
     const int found = pool_give(&pinned, at);
@@ -226,8 +219,7 @@ static int host_side(const void *at, size_t bytes, int is_device)
 /* Stricter than NVIDIA's: memory of the host must be pinned, so that what is late here is late there. */
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind, cudaStream_t s)
 {
-    const cudaError_t now = standin_at_hand();
-    if (now != cudaSuccess) return now;
+    STANDIN_TRY(standin_at_hand());
     const int to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice,
               from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
     pthread_mutex_lock(&standin_lock);
@@ -252,8 +244,7 @@ static void run_filling(void *arg)
 
 cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t s)
 {
-    const cudaError_t now = standin_at_hand();
-    if (now != cudaSuccess) return now;
+    STANDIN_TRY(standin_at_hand());
     pthread_mutex_lock(&standin_lock);
     const int fits = standin_on_device(to, bytes);
     pthread_mutex_unlock(&standin_lock);

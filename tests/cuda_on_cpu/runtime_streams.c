@@ -250,8 +250,7 @@ static cudaError_t outcome(void)
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned flags)
 {
-    const cudaError_t now = standin_at_hand();
-    if (now != cudaSuccess) return now;
+    STANDIN_TRY(standin_at_hand());
     (void)flags;
     pthread_mutex_lock(&standin_lock);
     int i = 1;
@@ -276,10 +275,7 @@ cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest)
 
 cudaError_t cudaStreamSynchronize(cudaStream_t s)
 {
-    const cudaError_t now = standin_at_hand();
-    if (now != cudaSuccess) return now;
-    if (!is_stream(s)) return standin_said(cudaErrorInvalidResourceHandle);
-    if (standin_spoils_capture(s)) return standin_said(cudaErrorStreamCaptureUnsupported);
+    STANDIN_TRY(standin_may(is_stream(s), s));
     pthread_mutex_lock(&standin_lock);
     drain(of(s));
     pthread_mutex_unlock(&standin_lock);
@@ -294,10 +290,7 @@ static cudaError_t not_ready(void)
 
 cudaError_t cudaStreamQuery(cudaStream_t s)
 {
-    const cudaError_t now = standin_at_hand();
-    if (now != cudaSuccess) return now;
-    if (!is_stream(s)) return standin_said(cudaErrorInvalidResourceHandle);
-    if (standin_spoils_capture(s)) return standin_said(cudaErrorStreamCaptureUnsupported);
+    STANDIN_TRY(standin_may(is_stream(s), s));
     pthread_mutex_lock(&standin_lock);
     standin_open();
     for (uint32_t n = 1 + standin_roll(8); n > 0 && run_one(); n--)
@@ -318,9 +311,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t s)
 
 cudaError_t cudaDeviceSynchronize(void)
 {
-    const cudaError_t now = standin_at_hand();
-    if (now != cudaSuccess) return now;
-    if (standin_spoils_capture(NULL)) return standin_said(cudaErrorStreamCaptureUnsupported);
+    STANDIN_TRY(standin_may(1, NULL));
     pthread_mutex_lock(&standin_lock);
     standin_drain_all();
     pthread_mutex_unlock(&standin_lock);
@@ -329,8 +320,7 @@ cudaError_t cudaDeviceSynchronize(void)
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned flags)
 {
-    const cudaError_t now = standin_at_hand();
-    if (now != cudaSuccess) return now;
+    STANDIN_TRY(standin_at_hand());
     if (flags & ~(unsigned)cudaEventDisableTiming) return standin_said(cudaErrorInvalidValue);
     *out = calloc(1, sizeof **out);
     if (!*out) return standin_said(cudaErrorMemoryAllocation);
@@ -352,10 +342,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t e)
 
 cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s)
 {
-    const cudaError_t now = standin_at_hand();
-    if (now != cudaSuccess) return now;
-    if (!is_event(e) || !is_stream(s)) return standin_said(cudaErrorInvalidResourceHandle);
-    if (standin_spoils_capture(s)) return standin_said(cudaErrorStreamCaptureUnsupported);
+    STANDIN_TRY(standin_may(is_event(e) && is_stream(s), s));
     pthread_mutex_lock(&standin_lock);
     operation *o = new_operation();
     o->records = e;
@@ -378,8 +365,7 @@ long standin_drop_wait(long drop)
 /* An event that was never recorded holds nobody up. */
 cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned flags)
 {
-    const cudaError_t now = standin_at_hand();
-    if (now != cudaSuccess) return now;
+    STANDIN_TRY(standin_at_hand());
     if (!is_event(e) || !is_stream(s)) return standin_said(cudaErrorInvalidResourceHandle);
     (void)flags;
     if (standin_spoils_capture(s)) return standin_said(cudaErrorStreamCaptureIsolation);
@@ -395,10 +381,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned flags)
 
 cudaError_t cudaEventQuery(cudaEvent_t e)
 {
-    const cudaError_t now = standin_at_hand();
-    if (now != cudaSuccess) return now;
-    if (!is_event(e)) return standin_said(cudaErrorInvalidResourceHandle);
-    if (standin_spoils_capture(NULL)) return standin_said(cudaErrorStreamCaptureUnsupported);
+    STANDIN_TRY(standin_may(is_event(e), NULL));
     pthread_mutex_lock(&standin_lock);
     if (e->done < e->recorded) {
         standin_open();
@@ -412,10 +395,7 @@ cudaError_t cudaEventQuery(cudaEvent_t e)
 
 cudaError_t cudaEventSynchronize(cudaEvent_t e)
 {
-    const cudaError_t now = standin_at_hand();
-    if (now != cudaSuccess) return now;
-    if (!is_event(e)) return standin_said(cudaErrorInvalidResourceHandle);
-    if (standin_spoils_capture(NULL)) return standin_said(cudaErrorStreamCaptureUnsupported);
+    STANDIN_TRY(standin_may(is_event(e), NULL));
     pthread_mutex_lock(&standin_lock);
     if (e->done < e->recorded) {
         standin_open();
@@ -429,12 +409,10 @@ cudaError_t cudaEventSynchronize(cudaEvent_t e)
 
 cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t from, cudaEvent_t to)
 {
-    const cudaError_t now = standin_at_hand();
-    if (now != cudaSuccess) return now;
+    STANDIN_TRY(standin_at_hand());
     if (!is_event(from) || !is_event(to) || !from->timed || !to->timed || !from->recorded || !to->recorded)
         return standin_said(cudaErrorInvalidResourceHandle);
     if (from->done < from->recorded || to->done < to->recorded) return standin_said(cudaErrorNotReady);
-    if (from->done < from->recorded || to->done < to->recorded) return cudaErrorNotReady;
     *milliseconds = standin_duration();
     return cudaSuccess;
 }
