@@ -125,6 +125,7 @@ typedef struct pawl_adapting {
     pawl_stretch weights, grads; /* the adapter's, of the layer at hand */
     pawl_put put;
     int64_t N, tokens;
+    int fp8; /* the base's own products, forward, are of 8-bit floats; it is not coded */
 } pawl_adapting;
 
 /* y [N, the group's width] = x w^T + bias, with what the adapted modules of the group add. */

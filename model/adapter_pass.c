@@ -289,6 +289,7 @@ static pawl_status add_module(const unit *u, pawl_tensor x, int biased, pawl_ten
 
 typedef struct whole_call {
     pawl_device *d;
+    int fp8;
     pawl_tensor x, y, bias;
 } whole_call;
 
@@ -296,6 +297,7 @@ static pawl_status whole_product(void *self, pawl_tensor w, int64_t row)
 {
     const whole_call *c = self;
     const pawl_tensor bias = c->bias.data ? pawl_view((float *)c->bias.data + row, w.dim[0], 0) : nothing;
+    if (c->fp8) return pawl_linear_fp8(c->d, c->x, w, bias, c->y); /* of bases that are not coded: w is all of it */
     return pawl_linear_part(c->d, c->x, w, bias, PAWL_SET, row, c->y);
 }
 
@@ -303,7 +305,7 @@ pawl_status pawl_adapted_linear(const pawl_adapting *p, int64_t layer, pawl_slot
                                 pawl_tensor y)
 {
     const pawl_frozen *f = p->over->base;
-    whole_call c = {p->d, x, y, pawl_frozen_part(f, layer, bias)};
+    whole_call c = {p->d, p->fp8, x, y, pawl_frozen_part(f, layer, bias)};
     int count;
     const pawl_adapted *t = pawl_adapted_in(p->over->adapter, layer, group, &count);
     PAWL_TRY(pawl_frozen_rows(f, p->d, layer, group, 0, y.dim[y.ndim - 1], whole_product, &c));

@@ -113,7 +113,7 @@ static pass begin(const pawl_model *m, pawl_device *d, pawl_activations *a, cons
                   .b = b,
                   .how = how,
                   .learns = how->grads || (how->hooks && how->hooks->want),
-                  .adapting = {.over = how->over, .d = d}};
+                  .adapting = {.over = how->over, .d = d, .fp8 = a->fp8}};
 }
 
 /* Losses, the gradient of the hidden states and of the head. */

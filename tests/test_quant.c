@@ -1,6 +1,6 @@
 /* Runs: cmocka */
 /* Weights in few bits: codes against a search for the nearest level, error bounds, odd shapes, and products over them.
- */
+ * And which products of an adapted layer are of 8-bit floats. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -181,7 +181,7 @@ static pawl_status give(void *self, int tensor, float *to)
     return PAWL_OK;
 }
 
-static base open_base(pawl_code code)
+static base open_base_as(pawl_code code, pawl_dtype type)
 {
     base b = {.poisoned = -1};
     pawl_model_config c;
@@ -196,11 +196,17 @@ static base open_base(pawl_code code)
     c.attention_bias = 1;
     assert_int_equal(pawl_model_open(&c, &b.m), PAWL_OK);
     assert_int_equal(pawl_device_open_cpu(2, "auto", &b.d), PAWL_OK);
-    const pawl_shapes shapes = pawl_model_shapes(b.m, 1, N);
+    pawl_shapes shapes = pawl_model_shapes(b.m, 1, N);
+    shapes.fp8 = type == PAWL_BF16;
     assert_int_equal(pawl_device_reserve(b.d, &shapes), PAWL_OK);
     b.weights = numbers(pawl_model_count(b.m), 4, 0.05f);
-    assert_int_equal(pawl_frozen_open(b.m, b.d, code, PAWL_F32, &b.frozen), PAWL_OK);
+    assert_int_equal(pawl_frozen_open(b.m, b.d, code, type, &b.frozen), PAWL_OK);
     return b;
+}
+
+static base open_base(pawl_code code)
+{
+    return open_base_as(code, PAWL_F32);
 }
 
 static void close_base(base *b)
@@ -330,6 +336,63 @@ static void products_are_those_of_the_decoded_weights(void **state)
     close_base(&whole);
 }
 
+/* ---- products of 8-bit floats under an adapter ---- */
+
+enum { QKV = (HEADS + 4) * D / HEADS, R = 4 };
+
+static pawl_tensor low_matrix(int64_t rows, int64_t cols, uint64_t which)
+{
+    float *x = numbers(rows * cols, which, 1);
+    uint16_t *low = malloc((size_t)(rows * cols) * sizeof *low);
+    pawl_convert(x, PAWL_F32, low, PAWL_BF16, rows * cols);
+    free(x);
+    return pawl_view_as(PAWL_BF16, low, rows, cols);
+}
+
+/* The base's product in 8 bits or not, and then the adapter's own, which are of bf16: one call after the other. */
+static void call_by_call(const pawl_adapting *how, pawl_tensor x, pawl_tensor y)
+{
+    const pawl_tensor low = low_matrix(N, R, 6), nothing = {.dtype = PAWL_F32}, w = pawl_frozen_part(how->over->base, 0, PAWL_Q),
+                      bias = pawl_frozen_part(how->over->base, 0, PAWL_Q_BIAS);
+    int count;
+    const pawl_adapted *t = pawl_adapted_in(how->over->adapter, 0, PAWL_Q, &count);
+    assert_int_equal(count, 2);
+    assert_int_equal(how->fp8 ? pawl_linear_fp8(how->d, x, w, bias, y) : pawl_linear(how->d, x, w, bias, PAWL_SET, y), PAWL_OK);
+    for (int i = 0; i < count; i++) {
+        assert_int_equal(pawl_linear(how->d, x, pawl_adapted_a(&t[i], how->weights), nothing, PAWL_SET, low), PAWL_OK);
+        assert_int_equal(pawl_scale(how->d, low, t[i].scale), PAWL_OK);
+        assert_int_equal(pawl_linear_part(how->d, low, pawl_adapted_b(&t[i], how->weights), nothing, PAWL_ADD, t[i].module.first, y), PAWL_OK);
+    }
+    free(low.data);
+}
+
+static void the_base_alone_is_in_8_bits(void **state)
+{
+    (void)state;
+    json_t *settings = json_loads("{\"peft_type\": \"LORA\", \"r\": 4, \"lora_alpha\": 8, \"target_modules\": [\"q_proj\", \"v_proj\"]}", 0, NULL);
+    base b = open_base_as(PAWL_CODE_NONE, PAWL_BF16);
+    pawl_adapter *a;
+    pawl_adapter_work *work;
+    assert_int_equal(pawl_frozen_fill(b.frozen, give, &b), PAWL_OK);
+    assert_int_equal(pawl_adapter_open(b.m, settings, "here", &a), PAWL_OK);
+    assert_int_equal(pawl_adapter_work_open(a, &(pawl_capacity){.rows = 1, .tokens = N, .type = PAWL_BF16}, &work), PAWL_OK);
+    const pawl_over over = {.adapter = a, .base = b.frozen, .work = work, .first_row = -1};
+    const pawl_tensor flat = low_matrix(1, pawl_trained_count(b.m, a), 7), x = low_matrix(N, D, 8), expected = low_matrix(N, QKV, 9);
+    pawl_tensor y[] = {low_matrix(N, QKV, 10), low_matrix(N, QKV, 11)};
+    for (int fp8 = 0; fp8 < 2; fp8++) {
+        const pawl_adapting how = {.over = &over, .d = b.d, .weights = {flat.data, 0, PAWL_BF16}, .N = N, .tokens = N, .fp8 = fp8};
+        assert_int_equal(pawl_adapted_linear(&how, 0, PAWL_Q, PAWL_Q_BIAS, x, y[fp8]), PAWL_OK);
+        call_by_call(&how, x, expected);
+        assert_memory_equal(y[fp8].data, expected.data, (size_t)(N * QKV) * sizeof(uint16_t));
+    }
+    assert_memory_not_equal(y[0].data, y[1].data, (size_t)(N * QKV) * sizeof(uint16_t));
+    free(flat.data), free(x.data), free(expected.data), free(y[0].data), free(y[1].data);
+    json_decref(settings);
+    pawl_adapter_work_close(work);
+    pawl_adapter_close(a);
+    close_base(&b);
+}
+
 static void bytes_are_saved_and_bad_numbers_refused(void **state)
 {
     (void)state;
@@ -354,6 +417,7 @@ int main(void)
         cmocka_unit_test(panels_are_the_weights),
         cmocka_unit_test(products_are_those_of_the_decoded_weights),
         cmocka_unit_test(bytes_are_saved_and_bad_numbers_refused),
+        cmocka_unit_test(the_base_alone_is_in_8_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -72,6 +72,7 @@ whole = dict(max_steps=2, save_steps=0, reduction_lanes=2) # more slots than lan
 for name, keys in (("gpt2 in bf16, with its activation, a last slot with fewer rows", dict(model=GPT2, bf16="true", gelu_fused="true", micro_batch_size=2,
                                                                                   global_batch_size=5)),
                    ("an adapter", dict(base_model=one["out"], model="", adapter="lora", lora_r=4, lora_alpha=8, lora_target_modules="all-linear")),
+                   ("an adapter over 8-bit floats", dict(base_model=one["out"], model="", adapter="lora", lora_r=4, lora_alpha=8, lora_target_modules="all-linear", bf16="true", fp8="true")),
                    ("an adapter over 4 bits, in bf16", dict(base_model=one["out"], model="", adapter="qlora", load_in_4bit="true", lora_r=4, lora_alpha=8,
                                                             lora_target_linear="true", bf16="true"))):
     got = train(name.replace(" ", "-").replace(",", ""), 2, **{**whole, **keys})
