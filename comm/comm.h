@@ -24,7 +24,7 @@ extern const char *const pawl_transport_names[]; /* in the order of pawl_transpo
     C(reduction,            "invariant", pawl_reduction_names, FIXED, "invariant: the same bits at any number of ranks; fast: NCCL's or MPI's own sums") \
     F(i64, reduction_lanes, "0",   0, 1024, "lanes",   FIXED, "lanes that the slots of a step are cut into; 0: min(8, slots)")  \
     F(i64, zero_stage,      "0",   0, 3,    "",         FREE,  "shared out over ranks: 1: optimizer state; 2: gradients, too; 3: weights, too") \
-    C(transport,            "auto", pawl_transport_names, FREE, "between ranks' GPUs; nccl, host: through the hosts and MPI, auto: nccl where it can be used") \
+    C(transport,            "auto", pawl_transport_names, FREE, "between ranks' GPUs; nccl, host: through the hosts and MPI, auto: nccl where it can be used; on CPUs it is MPI, and nccl says that it does nothing") \
     F(f64, ddp_bucket_cap_mb, "64", 0, 1048576, "MiB", FREE,  "between GPUs by NCCL gradients are exchanged behind the backward pass, so much of them at a time; 0: after it") \
     F(flag, register_buffers, "true", 0, 1, "", FREE, "what goes between GPUs lies in NCCL's own memory, registered with it") \
     F(i64, watchdog_seconds, "0",  0, 1e6,  "seconds", FREE,  "longest wait inside a step; 0: max(30, 5 x the median step), and phase_seconds on one rank")    \
@@ -53,7 +53,7 @@ PAWL_MUST pawl_status pawl_comm_open(pawl_comm **out);
 PAWL_MUST pawl_status pawl_comm_open_alone(pawl_comm **out);
 void pawl_comm_close(pawl_comm *c);
 /* Collective. From now on numbers in the memory of d, which every rank has one of, go from GPU to GPU by NCCL where how->transport says
- * so and it can be; auto says in a line where it cannot. Nothing on one rank, or where d is no GPU. Errors: EUSAGE, where nccl is asked for
+ * so and it can be; auto says in a line where it cannot. Nothing on one rank, or where d is no GPU, which rank 0 says where nccl was asked for. Errors: EUSAGE, where nccl is asked for
  * and refused. */
 PAWL_MUST pawl_status pawl_comm_connect(pawl_comm *c, pawl_device *d, const pawl_comm_config *how);
 /* Before d is closed; what is under way is given up. Local. */

@@ -199,6 +199,8 @@ void pawl_nccl_close(pawl_nccl *n)
 
 pawl_status pawl_comm_connect(pawl_comm *c, pawl_device *d, const pawl_comm_config *how)
 {
+    if (c->size > 1 && !pawl_device_stream(d) && how->transport == PAWL_TRANSPORT_NCCL && c->rank == 0)
+        pawl_log(PAWL_LOG_WARN, "transport: nccl does nothing here: ranks compute on CPUs, and gradients go by MPI");
     if (c->size == 1 || !pawl_device_stream(d) || how->transport == PAWL_TRANSPORT_HOST) return PAWL_OK;
     const pawl_status s = pawl_nccl_open(c, d, &c->gpus);
     c->registers = s == PAWL_OK && how->register_buffers;
