@@ -11,6 +11,7 @@ typedef struct forecast {
     pawl_preset device;
     int here;           /* the device is this machine's */
     int ranks, node;    /* node: ranks on a machine */
+    int sharers;        /* of them on a GPU; 0: each has its own */
     pawl_plan plan;     /* of the rank that needs most */
     double available;   /* bytes of a GPU that its ranks have together; of a machine, without one; 0: not known */
     double available_host; /* of a machine beside its GPUs */
@@ -75,9 +76,9 @@ static pawl_status ask_gpu(pawl_comm *c, pawl_opened *o, forecast *f)
     }
     PAWL_TRY(pawl_open_device(c, PAWL_DEVICE_CUDA, 1, 0, &o->device));
     f->here = 1;
-    const int sharers = (f->node + gpus - 1) / gpus;
+    f->sharers = (f->node + gpus - 1) / gpus;
     f->available = (double)pawl_device_memory_of(o->device).available + (double)pawl_device_own_of(o->device).workspace.device;
-    f->budget.device = f->available / sharers;
+    f->budget.device = f->available / f->sharers;
     f->available_host = pawl_memory_available();
     f->budget.host = f->available_host / f->node;
     return PAWL_OK;
@@ -210,11 +211,12 @@ static void print_gpu(const forecast *f, const char *verdict)
 
 static void print_nearest(const forecast *f)
 {
-    char then[32];
+    char then[32], no_key[PAWL_NEAREST_ROOM];
     if (f->fits) return;
     pawl_format_bytes((double)main_side(f, &f->then)->peak_bytes, then);
+    pawl_plan_no_key(&f->plan, &f->budget, f->sharers, f->node, no_key);
     if (f->nearest[0]) printf("fits with (%s a rank)\n  %s\n", then, f->nearest);
-    else printf("no key alone or with others makes it fit: take a smaller model, an adapter, or fewer ranks on a machine\n");
+    else printf("%s\n", no_key);
 }
 
 static const char *verdict_of(const pawl_plan_side *s, double budget)

@@ -167,19 +167,51 @@ static int put_text(trial *t, const char *text)
     return put(t, key, equals + 1);
 }
 
-/* Each change at its strongest stays while the next one is tried. */
-static pawl_status add_changes(const pawl_parts *p, const pawl_budget *budget, chosen *all, pawl_plan *plan, int *yes)
+/* Bytes that a rank has too few of. */
+static double missing_on(const pawl_plan_side *s, double budget)
+{
+    return budget > 0 && (double)s->peak_bytes > budget ? (double)s->peak_bytes - budget : 0;
+}
+
+/* Whether the side that is short is less so with a change, and neither side more: one that only moves bytes to where there is no room for them
+ * is none. */
+static int saves(const pawl_plan *before, const pawl_plan *then, const pawl_budget *b)
+{
+    const double host = missing_on(&before->host, b->host) - missing_on(&then->host, b->host),
+                 device = missing_on(&before->device, b->device) - missing_on(&then->device, b->device);
+    return host >= 0 && device >= 0 && host + device > 0;
+}
+
+/* Each change at its strongest stays, if it saves, while the next one is tried. */
+static pawl_status add_changes(const pawl_budget *budget, trial *t, chosen *all, pawl_plan *plan, int *yes)
+{
+    pawl_plan before = *plan;
+    for (int i = 0; i < CHANGES && !*yes; i++) {
+        trial here;
+        char one[PAWL_NEAREST_ROOM] = "";
+        if (!applies(&changes[i], t)) continue;
+        open_trial(&t->parts, &here);
+        PAWL_TRY(try_change(&changes[i], &here, budget, one, plan, yes));
+        if (!one[0] || all->count == CHANGES || !(*yes || saves(&before, plan, budget))) continue;
+        open_trial(&here.parts, t);
+        before = *plan;
+        snprintf(all->text[all->count++], sizeof all->text[0], "%s", one);
+    }
+    *plan = before;
+    return PAWL_OK;
+}
+
+/* Again from the top while that helps: what there was no room for on the other side there may be later. */
+static pawl_status add_rounds(const pawl_parts *p, const pawl_budget *budget, chosen *all, pawl_plan *plan, int *yes)
 {
     trial t;
-    char one[PAWL_NEAREST_ROOM];
+    int before;
     open_trial(p, &t);
-    *yes = 0;
-    for (int i = 0; i < CHANGES && !*yes; i++) {
-        one[0] = 0;
-        if (!applies(&changes[i], &t)) continue;
-        PAWL_TRY(try_change(&changes[i], &t, budget, one, plan, yes));
-        if (one[0]) snprintf(all->text[all->count++], sizeof all->text[0], "%s", one);
-    }
+    PAWL_TRY(fits(&t, budget, plan, yes));
+    do {
+        before = all->count;
+        PAWL_TRY(add_changes(budget, &t, all, plan, yes));
+    } while (!*yes && all->count > before);
     return PAWL_OK;
 }
 
@@ -207,7 +239,7 @@ static pawl_status try_together(const pawl_parts *p, const pawl_budget *budget, 
 {
     chosen all = {.count = 0};
     size_t used = 0;
-    PAWL_TRY(add_changes(p, budget, &all, plan, yes));
+    PAWL_TRY(add_rounds(p, budget, &all, plan, yes));
     for (int i = 0; *yes && i < all.count;) {
         const int before = all.count;
         PAWL_TRY(drop_change(p, budget, i, &all, plan));
@@ -217,6 +249,15 @@ static pawl_status try_together(const pawl_parts *p, const pawl_budget *budget, 
     for (int i = 0; i < all.count && used < PAWL_NEAREST_ROOM; i++)
         used += (size_t)snprintf(out + used, PAWL_NEAREST_ROOM - used, "%s%s", i ? " " : "", all.text[i]);
     return PAWL_OK;
+}
+
+void pawl_plan_no_key(const pawl_plan *plan, const pawl_budget *b, int on_device, int on_machine, char out[PAWL_NEAREST_ROOM])
+{
+    const int device = missing_on(&plan->device, b->device) > 0, host = missing_on(&plan->host, b->host) > 0;
+    const char *gpu = on_device > 1 ? "fewer ranks on a GPU" : "GPUs with more memory, or more of them with zero_stage",
+               *machine = on_machine > 1 ? "fewer ranks on a machine" : "a machine with more memory";
+    snprintf(out, PAWL_NEAREST_ROOM, "no key alone or with others makes it fit: take a smaller model, an adapter, or %s%s%s", device ? gpu : "",
+             device && host ? ", and " : "", host ? machine : "");
 }
 
 pawl_status pawl_plan_nearest(const pawl_parts *p, const pawl_budget *budget, char change[PAWL_NEAREST_ROOM], pawl_plan *then)

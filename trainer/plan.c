@@ -170,10 +170,10 @@ static pawl_status refuse(const pawl_parts *p, const pawl_plan *plan, const pawl
     pawl_format_bytes((double)mine * ranks, need);
     pawl_format_bytes((on_device ? b->device : b->host) * ranks, have);
     pawl_format_bytes((double)mine, each);
-    if (!advice[0])
-        return PAWL_FAIL(PAWL_EMEM,
-                         "the run needs %s %s (%d ranks x %s) and %s are available; no key alone or with others makes it fit: take a "
-                         "smaller model, an adapter, or fewer ranks on a machine", need, where, ranks, each, have);
+    if (!advice[0]) {
+        pawl_plan_no_key(plan, b, device_ranks(p), p->comm->local_size, advice);
+        return PAWL_FAIL(PAWL_EMEM, "the run needs %s %s (%d ranks x %s) and %s are available; %s", need, where, ranks, each, have, advice);
+    }
     pawl_format_bytes((double)(on_device ? then.device.peak_bytes : then.host.peak_bytes), fewer);
     return PAWL_FAIL(PAWL_EMEM, "the run needs %s %s (%d ranks x %s) and %s are available; it fits (%s a rank) with %s", need, where, ranks,
                      each, have, fewer, advice);

@@ -129,6 +129,8 @@ pawl_budget pawl_budget_here(const pawl_parts *p);
  * then more of them together; "" when nothing helps. Local. */
 enum { PAWL_NEAREST_ROOM = 256 };
 PAWL_MUST pawl_status pawl_plan_nearest(const pawl_parts *p, const pawl_budget *budget, char change[PAWL_NEAREST_ROOM], pawl_plan *then);
+/* What is said then, for ranks of which so many share a device's memory, and a machine's: it goes by what is short. */
+void pawl_plan_no_key(const pawl_plan *plan, const pawl_budget *b, int on_device, int on_machine, char out[PAWL_NEAREST_ROOM]);
 /* What `micro_batch_size: auto` comes to on ranks with that budget each, by the rule in auto.c. Local. */
 PAWL_MUST pawl_status pawl_micro_auto(const pawl_parts *p, const pawl_budget *budget, int64_t *micro);
 /* Times the algorithms of products in the shapes of a full slot of the run, and of a step's last one (decision 0045), in memory of its own that is given back:
