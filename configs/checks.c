@@ -164,8 +164,6 @@ static void fp8_is_of_blocks(const pawl_run_config *r, complaint *c)
     else if (r->adapter.load_in_4bit || r->adapter.load_in_8bit)
         SAY(c, "fp8: expected false with %s: true, found true: weights that are kept in few bits would be rounded a second time; leave out one of the two",
             r->adapter.load_in_4bit ? "load_in_4bit" : "load_in_8bit");
-    else if (r->train.gelu_fused)
-        SAY(c, "gelu_fused: expected false with fp8: true, found true: a product of 8-bit floats ends with no activation");
 }
 
 /* What reads weights or keeps copies of them, in float32. */
@@ -282,7 +280,7 @@ static const struct check {
     {{"zero_stage", "reduction", "adapter"}, sharding_is_possible,
      "`zero_stage` is 0 with `reduction: fast`, and at most 2 with an `adapter`"},
     {{"peft_use_dora", "bf16"}, dora_is_f32, "`peft_use_dora` is computed in float32: it and `bf16` exclude each other"},
-    {{"fp8", "bf16", "load_in_4bit", "load_in_8bit"}, fp8_is_of_blocks, "`fp8` needs `bf16: true`, and excludes `load_in_8bit`, `load_in_4bit` and `gelu_fused`"},
+    {{"fp8", "bf16", "load_in_4bit", "load_in_8bit"}, fp8_is_of_blocks, "`fp8` needs `bf16: true`, and excludes `load_in_8bit` and `load_in_4bit`"},
     {{"master_weights", "bf16", "adapter"}, weights_are_bf16,
      "`master_weights: false` needs `bf16: true`, and excludes `adapter`, `lwf`, `synthesis`, `ewc`, `si`, `mas`, `l2sp`, `sfa`, `wise` and `reptile`"},
     {{"eval_steps", "val_set_size", "test_datasets"}, something_to_measure, "with `eval_steps`, `val_set_size` or `test_datasets` is given"},

@@ -56,7 +56,7 @@ enum { BUFFERS = sizeof buffers / sizeof *buffers };
 /* act is not made again from z where a backend makes it of what z is rounded from. */
 static int own_level(const pawl_activations *x, const struct buffer *b)
 {
-    return x->fused && b->at == offsetof(pawl_kept, act) ? PAWL_RECOMPUTE_NORMS : b->own;
+    return x->fused && !x->fp8 && b->at == offsetof(pawl_kept, act) ? PAWL_RECOMPUTE_NORMS : b->own;
 }
 
 static int64_t columns(const pawl_model *m, width w)

@@ -57,7 +57,9 @@ static pawl_status norm_heads_backward(const pass *p, int64_t l, const pawl_kept
 static pawl_status narrow_fused(const pass *p, int64_t l, const pawl_kept *k, pawl_tensor dsum, pawl_tensor dgate_up)
 {
     const int64_t F = p->m->config.intermediate_size;
-    const pawl_tensor x = pass_low(p, k->act, F), z = pass_low(p, k->gate_up, F), room = pass_low(p, p->x->dnarrow, F);
+    const pawl_tensor z = pass_low(p, k->gate_up, F), room = pass_low(p, p->x->dnarrow, F);
+    pawl_tensor x;
+    PAWL_TRY(pass_input(p, l, PAWL_DOWN, &x));
     PAWL_TRY(pawl_linear_activate_dx(p->d, PAWL_GELU_TANH, dsum, pass_matrix(p, l, PAWL_DOWN), z, room, dgate_up));
     return pawl_linear_dw(p->d, dsum, x, pass_put(p, PAWL_DOWN), pass_grad(p, l, PAWL_DOWN), pass_grad(p, l, PAWL_DOWN_BIAS));
 }

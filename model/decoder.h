@@ -261,7 +261,7 @@ struct pawl_activations {
     int64_t positions, tokens; /* capacity: of the slot, of a row */
     int train;
     pawl_recompute recompute;
-    int fused;        /* pawl_linear_activate in place of a product and an activation; its results are then kept in every layer */
+    int fused;        /* pawl_linear_activate in place of a product and an activation; its results are then kept in every layer. With fp8: backward alone */
     int fp8;          /* forward products of blocks are of 8-bit floats */
     pawl_dtype type;  /* of what products read and, but for the residual stream, write */
     int sets;         /* of rotary tables; 0 with learned positions */

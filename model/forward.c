@@ -87,7 +87,7 @@ static pawl_status activate(const pass *p, const pawl_kept *k)
 static pawl_status widen(const pass *p, int64_t l, const pawl_kept *k)
 {
     const pawl_tensor x = pass_low(p, k->mlp_norm.in, p->m->config.hidden_size), z = pass_low(p, k->gate_up, pawl_up_width(p->m));
-    if (pass_fused(p))
+    if (pass_fused_forward(p))
         return pawl_linear_activate(p->d, PAWL_GELU_TANH, x, pass_matrix(p, l, PAWL_GATE), pass_weight(p, l, PAWL_GATE_BIAS), z,
                                     pass_low(p, k->act, p->m->config.intermediate_size));
     PAWL_TRY(linear(p, l, PAWL_GATE, PAWL_GATE_BIAS, x, z));
@@ -157,7 +157,7 @@ static pawl_status input_again(const pass *p, int64_t l, pawl_slot s)
     const pawl_kept *k = &p->x->layers[l];
     if (s == PAWL_Q) return norm_again(p, l, PAWL_ATTENTION_NORM, &k->attention_norm);
     if (s == PAWL_GATE) return norm_again(p, l, PAWL_MLP_NORM, &k->mlp_norm);
-    return s == PAWL_DOWN && !pass_fused(p) ? activate(p, k) : PAWL_OK;
+    return s == PAWL_DOWN && !pass_fused_forward(p) ? activate(p, k) : PAWL_OK;
 }
 
 pawl_status pass_input(const pass *p, int64_t l, pawl_slot s, pawl_tensor *x)

@@ -64,10 +64,16 @@ pawl_put pass_put(const pass *p, pawl_slot s); /* for the gradient of a slot */
 /* A weight of a matrix product, as products of this pass read it. */
 pawl_tensor pass_matrix(const pass *p, int64_t layer, pawl_slot s);
 
-/* Whether activations are computed with the products beside them; those of an adapter come between. */
+/* Whether activations are computed with the products beside them: backward, ... Those of an adapter come between. */
 static inline int pass_fused(const pass *p)
 {
     return p->x->fused && !p->adapting.over;
+}
+
+/* ... and forward, where products of 8-bit floats end with none. */
+static inline int pass_fused_forward(const pass *p)
+{
+    return pass_fused(p) && !p->x->fp8;
 }
 
 /* Numbers of the pass's type: what products read and write. */

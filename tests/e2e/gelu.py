@@ -1,5 +1,5 @@
 """gelu_fused: GELU's tanh form computed with the products beside it. On a CPU it changes no bit; on the stand-in for cuBLASLt the products do
-all of it, no kernel for it runs, and the bits are the same whatever is computed again."""
+all of it, no kernel for it runs, and the bits are the same whatever is computed again. With fp8 they do the backward half."""
 import glob, os
 from e2e import *
 
@@ -43,4 +43,16 @@ check(len(one["losses"]) == 2 and worst < 1e-6, f"the CPU's losses to {worst:.1e
 for level in ("norms", "block"):
     again = train("fused_" + level, STANDIN, gelu_fused="true", activation_recompute=level)
     check(again["weights"] == one["weights"], f"activation_recompute: {level}: the same bits")
+
+# Products of 8-bit floats end with no activation.
+LOW = dict(bf16="true", fp8="true")
+cpu, fused = train("cpu8", PAWL, **LOW), train("cpu8_fused", PAWL, activation_recompute="norms", gelu_fused="true", **LOW)
+check(cpu["weights"] == fused["weights"], "with fp8, on a CPU: the same bits")
+one = train("fused8", STANDIN, gelu_fused="true", **LOW)
+check(set(one["ran"]) == {"activate_kernel"}, f"with fp8, forward by a kernel and backward by products: {one['ran']}")
+worst = max(abs(x - y) / y for x, y in zip(one["losses"], cpu["losses"]))
+check(len(one["losses"]) == 2 and 0 < worst < 1e-4, f"the CPU's losses to {worst:.1e}")
+for level in ("norms", "block"):
+    again = train("fused8_" + level, STANDIN, gelu_fused="true", activation_recompute=level, **LOW)
+    check(again["weights"] == one["weights"], f"with fp8, activation_recompute: {level}: the same bits")
 done()
