@@ -68,6 +68,7 @@ static void *take(size_t bytes)
 
 static void begin_group(group *g)
 {
+    standin_reach();
     for (int i = 0; i < g->count; i++) {
         message *m = &g->list[i];
         const int n = (int)m->count;
@@ -105,6 +106,7 @@ static void require_whole(const group *g, const message *m)
 
 static void end_group(group *g)
 {
+    standin_reach();
     for (int i = 0; i < g->count; i++) {
         message *m = &g->list[i];
         require_whole(g, m);

@@ -24,7 +24,7 @@ float standin_duration(void);
 /* A line on stderr, from a signal handler, too. */
 void standin_say(const char *text);
 
-/* Work runs between these, and the device's memory can be reached; they nest. */
+/* Work runs between these; they nest. The device's memory can be reached from standin_reach (standin.h) to the last of them. */
 void standin_open(void);
 void standin_shut(void);
 int standin_is_open(void);

@@ -21,7 +21,8 @@ typedef struct pool {
 } pool;
 
 static pool device, pinned;
-static int open_depth; /* > 0: work runs, and the device's memory can be reached */
+static int open_depth; /* > 0: work runs */
+static int reached;    /* and the device's memory can be */
 
 static void on_fault(int number, siginfo_t *info, void *context)
 {
@@ -39,6 +40,7 @@ static void pool_open(pool *p, size_t room, int reach)
     p->room = room;
     if (p->base == MAP_FAILED) abort();
     if (p != &device) return;
+    madvise(p->base, room, MADV_HUGEPAGE); /* opening and shutting is then quick */
     struct sigaction action;
     memset(&action, 0, sizeof action);
     action.sa_sigaction = on_fault;
@@ -105,12 +107,20 @@ static void reach_device(int reach)
 
 void standin_open(void)
 {
-    if (open_depth++ == 0) reach_device(PROT_READ | PROT_WRITE);
+    open_depth++;
+}
+
+void standin_reach(void)
+{
+    if (open_depth && !reached) reach_device(PROT_READ | PROT_WRITE);
+    reached = open_depth > 0;
 }
 
 void standin_shut(void)
 {
-    if (--open_depth == 0) reach_device(PROT_NONE);
+    if (--open_depth > 0 || !reached) return;
+    reach_device(PROT_NONE);
+    reached = 0;
 }
 
 int standin_is_open(void)
@@ -155,6 +165,7 @@ cudaError_t cudaMalloc(void **out, size_t bytes)
     char *at = pool_take(&device, bytes);
     if (at) {
         standin_open();
+        standin_reach();
         mprotect(at, (bytes + PAGE - 1) / PAGE * PAGE, PROT_READ | PROT_WRITE);
         memset(at, 0xff, bytes);
         standin_shut();

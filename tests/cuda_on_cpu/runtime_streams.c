@@ -86,6 +86,7 @@ static int run_first(struct CUstream_st *s)
     operation *o = s->first;
     standin_work *w = o->work;
     if (w && w->poll && !standin_is_broken() && !w->poll(w->arg)) return 0;
+    if (w && w->run) standin_reach();
     if (w && w->run && !standin_is_broken()) w->run(w->arg);
     if (w) standin_let_go(w);
     if (o->records) o->records->done++;

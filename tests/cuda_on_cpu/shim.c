@@ -18,7 +18,7 @@ typedef enum state { FRESH, READY, AT_BARRIER, AT_WARP, ENDED } state;
 typedef struct thread {
     state state;
     fiber *fiber;
-    const char *file; /* where it waits */
+    const char *file; /* where it waits, with its folder */
     int line;
     pawl_shim_op op;
     uint32_t mask;
@@ -42,6 +42,7 @@ static array arrays[ARRAYS_MOST];
 static int array_count;
 static uint64_t drawn; /* the state of the order; 0: none is drawn */
 static uint32_t held;  /* warps that wait until no other can go on */
+static uint32_t waiting[THREADS_MOST / LANES], gone[THREADS_MOST / LANES]; /* lanes of each warp: at a warp's operation; ended, or not there */
 static int refused, refusal_expected;
 static char message[512];
 
@@ -139,7 +140,7 @@ static void wait_as(state s, const char *file, int line)
 {
     thread *t = running;
     t->state = s;
-    t->file = name_of(file);
+    t->file = file;
     t->line = line;
     fiber_leave(t->fiber, 0);
 }
@@ -149,24 +150,24 @@ void pawl_shim_barrier(const char *file, int line)
     wait_as(AT_BARRIER, file, line);
 }
 
-static uint64_t result_of(const thread *warp, int lane)
+/* What lanes of a warp that have come with one operation get of it. */
+static void exchange(thread *warp, pawl_shim_op op, uint32_t mask)
 {
-    const thread *t = &warp[lane];
-    uint64_t bits = 0;
-    int from = lane;
-    switch (t->op) {
-    case PAWL_SHIM_SYNC: return 0;
-    case PAWL_SHIM_BALLOT:
-        for (int l = 0; l < LANES; l++)
-            if (t->mask >> l & 1 && warp[l].value) bits |= (uint64_t)1 << l;
-        return bits;
-    case PAWL_SHIM_XOR: from = lane ^ t->by; break;
-    case PAWL_SHIM_DOWN: from = lane + t->by < LANES ? lane + t->by : lane; break;
+    uint64_t ballot = 0;
+    for (int l = 0; l < LANES; l++)
+        if (mask >> l & 1 && warp[l].value) ballot |= (uint64_t)1 << l;
+    for (int l = 0; l < LANES; l++) {
+        thread *t = &warp[l];
+        if (!(mask >> l & 1)) continue;
+        const int down = l + t->by < LANES ? l + t->by : l, from = op == PAWL_SHIM_XOR ? l ^ t->by : down;
+        t->result = mask >> from & 1 ? warp[from].value : UINT64_MAX; /* undefined: a lane outside the mask */
+        if (op == PAWL_SHIM_BALLOT) t->result = ballot;
+        if (op == PAWL_SHIM_SYNC) t->result = 0;
+        t->state = READY;
     }
-    return t->mask >> from & 1 ? warp[from].value : UINT64_MAX; /* undefined: a lane outside the mask */
 }
 
-/* The lanes of t's mask: 1 all have come, 0 some are still on their way. */
+/* The lanes of t's mask, one by one: 1 all have come to the same, 0 some are still on their way, or it is refused. */
 static int lanes_have_come(const thread *t, thread *warp)
 {
     int come = 1;
@@ -174,34 +175,36 @@ static int lanes_have_come(const thread *t, thread *warp)
         const thread *o = &warp[l];
         if (!(t->mask >> l & 1)) continue;
         if (index_of(o) >= (int)work->threads || o->state == ENDED)
-            refuse("thread %d waits at %s:%d for lane %d, which %s", index_of(t), t->file, t->line, l,
+            refuse("thread %d waits at %s:%d for lane %d, which %s", index_of(t), name_of(t->file), t->line, l,
                    index_of(o) >= (int)work->threads ? "does not exist" : "has ended");
         else if (o->state != AT_WARP)
             come = 0;
         else if (o->op != t->op || o->mask != t->mask || o->line != t->line)
-            refuse("thread %d meets its warp at %s:%d with mask %08x, thread %d at %s:%d with mask %08x", index_of(t), t->file,
-                   t->line, t->mask, index_of(o), o->file, o->line, o->mask);
+            refuse("thread %d meets its warp at %s:%d with mask %08x, thread %d at %s:%d with mask %08x", index_of(t), name_of(t->file),
+                   t->line, t->mask, index_of(o), name_of(o->file), o->line, o->mask);
         if (refused) return 0;
     }
     return come;
 }
 
+/* Looks at each lane when none is missing, or one that cannot come. */
 uint64_t pawl_shim_warp(pawl_shim_op op, uint32_t mask, uint64_t value, int by, const char *file, int line)
 {
-    thread *t = running, *warp = threads + index_of(t) / LANES * LANES;
+    thread *t = running;
+    const int w = index_of(t) / LANES;
+    const uint32_t me = (uint32_t)1 << index_of(t) % LANES;
     t->op = op;
     t->mask = mask;
     t->value = value;
     t->by = by;
     t->state = AT_WARP;
-    t->file = name_of(file);
+    t->file = file;
     t->line = line;
-    if (!(mask >> index_of(t) % LANES & 1)) refuse("thread %d is not in its own mask %08x at %s:%d", index_of(t), mask, t->file, line);
-    if (!refused && lanes_have_come(t, warp)) {
-        for (int l = 0; l < LANES; l++)
-            if (mask >> l & 1) warp[l].result = result_of(warp, l);
-        for (int l = 0; l < LANES; l++)
-            if (mask >> l & 1) warp[l].state = READY;
+    waiting[w] |= me;
+    if (!(mask & me)) refuse("thread %d is not in its own mask %08x at %s:%d", index_of(t), mask, name_of(file), line);
+    if (!refused && (mask & gone[w] || !(mask & ~waiting[w])) && lanes_have_come(t, threads + w * LANES)) {
+        waiting[w] &= ~mask;
+        exchange(threads + w * LANES, op, mask);
         return t->result;
     }
     fiber_leave(t->fiber, 0);
@@ -262,9 +265,9 @@ static uint64_t draw(void)
     return drawn;
 }
 
-/* A drawn order of [0, count): i -> (i * step + first) mod count. */
+/* A drawn order of [0, count): from `at` on in steps of `step`, round and round. */
 typedef struct order {
-    uint64_t step, first, count;
+    uint64_t at, step, count;
 } order;
 
 static uint64_t common(uint64_t a, uint64_t b)
@@ -274,17 +277,19 @@ static uint64_t common(uint64_t a, uint64_t b)
 
 static order order_of(uint64_t count)
 {
-    order o = {1, 0, count};
+    order o = {0, 1, count};
     if (drawn == 0) return o;
-    o.first = draw() % count;
+    o.at = draw() % count;
     do o.step = 1 + draw() % count;
     while (common(o.step, count) != 1);
     return o;
 }
 
-static uint64_t at_place(const order *o, uint64_t i)
+static uint64_t next_of(order *o)
 {
-    return (i * o->step + o->first) % o->count;
+    const uint64_t now = o->at;
+    o->at = now + o->step < o->count ? now + o->step : now + o->step - o->count;
+    return now;
 }
 
 static void thread_body(void)
@@ -292,6 +297,7 @@ static void thread_body(void)
     thread *t = running;
     work->call(work);
     t->state = ENDED;
+    gone[index_of(t) / LANES] |= (uint32_t)1 << index_of(t) % LANES;
     fiber_leave(t->fiber, 1);
 }
 
@@ -317,13 +323,13 @@ static void open_barrier(void)
     for (unsigned i = 0; i < work->threads && !refused; i++) {
         const thread *t = &threads[i];
         if (first->state == AT_WARP)
-            refuse("thread %d waits at %s:%d for lanes %08x of its warp, which do not come", index_of(first), first->file,
+            refuse("thread %d waits at %s:%d for lanes %08x of its warp, which do not come", index_of(first), name_of(first->file),
                    first->line, first->mask);
         else if (t->state == ENDED)
-            refuse("thread %d waits at the barrier %s:%d, thread %u has ended", index_of(first), first->file, first->line, i);
-        else if (t->line != first->line || strcmp(t->file, first->file) != 0)
-            refuse("thread %d waits at the barrier %s:%d, thread %u at %s:%d", index_of(first), first->file, first->line, i,
-                   t->file, t->line);
+            refuse("thread %d waits at the barrier %s:%d, thread %u has ended", index_of(first), name_of(first->file), first->line, i);
+        else if (t->line != first->line || (t->file != first->file && strcmp(t->file, first->file) != 0))
+            refuse("thread %d waits at the barrier %s:%d, thread %u at %s:%d", index_of(first), name_of(first->file), first->line, i,
+                   name_of(t->file), t->line);
     }
     for (unsigned i = 0; i < work->threads && !refused; i++) threads[i].state = READY;
 }
@@ -348,12 +354,17 @@ static void run_block(void)
     unsigned ended = 0;
     hold_some();
     for (unsigned i = 0; i < work->threads; i++) threads[i].state = FRESH;
+    for (unsigned w = 0; w * LANES < work->threads; w++) {
+        const unsigned lanes = work->threads - w * LANES;
+        waiting[w] = 0;
+        gone[w] = lanes < LANES ? UINT32_MAX << lanes : 0;
+    }
     for (int i = 0; i < array_count; i++) arrays[i].in_use = 0;
     while (ended < work->threads && !refused) {
-        const order o = order_of(work->threads);
+        order o = order_of(work->threads);
         unsigned ran = 0;
         for (uint64_t i = 0; i < work->threads && !refused; i++) {
-            thread *t = &threads[at_place(&o, i)];
+            thread *t = &threads[next_of(&o)];
             if ((t->state != FRESH && t->state != READY) || held >> index_of(t) / LANES & 1) continue;
             resume(t);
             ran++;
@@ -377,9 +388,9 @@ void pawl_shim_run(const pawl_shim_work *w)
     pawl_shim_threads.x = w->threads;
     if (w->blocks < 1 || w->blocks > GRID_MOST || w->threads < 1 || w->threads > THREADS_MOST || w->shared > TOGETHER_MOST)
         refuse("%lld blocks, %u threads, %zu bytes of shared memory: no GPU does that", (long long)w->blocks, w->threads, w->shared);
-    const order o = order_of(refused ? 1 : (uint64_t)w->blocks);
+    order o = order_of(refused ? 1 : (uint64_t)w->blocks);
     for (uint64_t i = 0; i < o.count && !refused; i++) {
-        pawl_shim_block.x = (unsigned)at_place(&o, i);
+        pawl_shim_block.x = (unsigned)next_of(&o);
         run_block();
     }
     while (array_count > 0) free(arrays[--array_count].at);

@@ -15,8 +15,9 @@ extern "C" {
 /* Puts run(a copy of arg) at the end of a stream. */
 void standin_put(cudaStream_t s, void (*run)(void *arg), const void *arg, size_t bytes);
 /* The same of work that takes until it says so: poll(the copy) is called now and then once it is the stream's turn, until it returns 1. It
- * may not wait. */
+ * may not wait, and says so before it touches the device's memory (standin_reach): it may be asked a thousand times for nothing. */
 void standin_put_polled(cudaStream_t s, int (*poll)(void *arg), const void *arg, size_t bytes);
+void standin_reach(void);
 /* The same where arg owns something: drop(that copy) when it does not run again. In a graph it runs many times. */
 void standin_put_owning(cudaStream_t s, void (*run)(void *arg), void (*drop)(void *arg), const void *arg, size_t bytes);
 /* From now on waits of streams for events are counted from 1, and the `drop`-th does not wait (0: all do): a mistake, for tests of tests. Returns
