@@ -104,6 +104,65 @@ def cached(s):
     ]
 
 
+# ---- an adapter's products, as tests/bench/lora.c cuts them ----
+
+LORA_SHAPES = [
+    dict(name="0.6B", D=1024, H=16, G=8, K=128, F=3072, N=32768),
+    dict(name="1.7B", D=2048, H=16, G=8, K=128, F=6144, N=16384),
+    dict(name="8B", D=4096, H=32, G=8, K=128, F=14336, N=8192),
+]
+TILE, SKINNY, DEEP = 128, 64, 64  # columns of a tile, of one of few columns, and how much of the inner side a tile takes at a time
+
+
+def tiled(m, n, k, out, add=False):
+    """Seconds of one product into numbers of `out` bytes: by tensor cores over whole tiles, or by memory."""
+    width = TILE if n >= TILE else SKINNY
+    flops = 2 * m * ceil(n, width) * width * ceil(k, DEEP) * DEEP
+    return max(flops / TENSOR, (2 * m * k + 2 * n * k + (2 if add else 1) * out * m * n) / MEMORY) + LAUNCH
+
+
+def forms_of(N, I, outs, r, y, dx):
+    """Seconds of one input's linear layers; y and dx: bytes of a number of each. Where a form is none, what passes do."""
+    O, R = sum(outs), r * len(outs)
+    base, back, down = tiled(N, O, I, y), tiled(N, I, O, dx), tiled(N, R, I, 2)
+    f = dict(base=base, separate=base + sum(tiled(N, r, I, 2) + tiled(N, o, r, y, True) for o in outs), stacked=base + down + tiled(N, O, R, y, True),
+             inner=down + tiled(N, O, I + R, y), back=back, back_separate=back + sum(tiled(N, r, o, 2) + tiled(N, I, r, dx, True) for o in outs),
+             back_stacked=back + tiled(N, R, O, 2) + tiled(N, I, R, dx, True))
+    f["columns"] = tiled(N, O + R, I, y) + tiled(N, O, R, y, True) if y == 2 else f["separate"]
+    f["back_inner"] = tiled(N, I + R, O, dx) + tiled(N, I, R, dx, True) if dx == 2 else f["back_separate"]
+    return f
+
+
+def lora_layer(s, r):
+    D, H, G, K, F = (s[k] for k in "DHGKF")
+    groups = [(D, [H * K, G * K, G * K], 2, 4), (H * K, [D], 4, 2), (D, [F, F], 2, 4), (F, [D], 4, 2)]
+    each = [forms_of(s["N"], I, outs, r, y, dx) for I, outs, y, dx in groups]
+    best = sum(min(e[f] for f in ("separate", "stacked", "columns", "inner")) + min(e[f] for f in ("back_separate", "back_stacked", "back_inner")) for e in each)
+    return dict({f: sum(e[f] for e in each) for f in each[0]}, best=best)
+
+
+def lora_section():
+    out = ["## An adapter's products, beside those of its base or merged with them", "",
+           "All linear layers of a block, microseconds; forms as in `tests/bench/lora.c`, decision 0054. A product takes what tensor cores take for whole tiles (of",
+           f"{TILE} columns, {SKINNY} of a skinny one; {DEEP} deep), or what memory takes for its operands. *Best*: of each layer the best form, each way, beside",
+           "separate, which is what passes do.", "",
+           "| shape, positions | r | base | separate | stacked | columns | inner | backward: base | separate | stacked | inner | best |", "|---|" + "---|" * 11]
+    best = {}
+    for s in LORA_SHAPES:
+        for r in (8, 16, 32, 64):
+            f = lora_layer(s, r)
+            best[s["name"], r] = f["best"] / (f["separate"] + f["back_separate"])
+            cells = [f[k] for k in "base separate stacked columns inner back back_separate back_stacked back_inner".split()]
+            out.append(f"| {s['name']}, {s['N']} | {r} | " + " | ".join(f"{1e6 * c:.0f}" for c in cells) + f" | {best[s['name'], r]:.3f} |")
+    tile = {s["name"]: TILE / ((s["H"] + 2 * s["G"]) * s["K"]) for s in LORA_SHAPES}
+    one = LORA_SHAPES[2]
+    wide = forms_of(one["N"], one["D"], [one["F"]] * 2, 16, 2, 4)
+    return out + ["", f"What may be won is the traffic of `y += u B^T`, which reads and writes all of y to add little: at 8B and r 16 {100 * (wide['separate'] / wide['base'] - 1):.0f} % of gate's and up's product. Columns of A",
+                  f"beside W do not save that; they save one read of x, for a column of tiles more, which alone is {100 * tile['8B']:.0f} % (8B) to {100 * tile['0.6B']:.0f} % (0.6B) of the product for q, k and v.",
+                  f"Columns of B beside W, over u beside x, save it for {DEEP} more of the inner side. Where dx is of f32 (below the norms) stacked adds to it once, not once a module.",
+                  f"Of a block's products, both ways, {100 * (1 - best['8B', 16]):.0f} % (8B), {100 * (1 - best['1.7B', 16]):.0f} % (1.7B) and {100 * (1 - best['0.6B', 16]):.0f} % (0.6B) at r 16, at the most.", ""]
+
+
 def microseconds(seconds):
     us = seconds * 1e6
     return f"{us:.0f}" if us < 10000 else f"{us / 1000:.0f} ms"
@@ -144,7 +203,7 @@ def document():
                 "exchange, and products below their best rate come on top.", "",
                 f"A token of `pawl generate` at position {s['T']}:", ""]
         out += table(cached(s)) + [""]
-    return out + """## What they say
+    return out + lora_section() + """## What they say
 
 - Where cuDNN does not serve, attention is most of a step: 20 to 60 times what tensor cores take. It waits for shared memory, and without tensor
   cores it can be helped by a factor of two at most. So a run on a GPU that cuDNN does not serve is a slow one.
