@@ -1,14 +1,14 @@
 /* One training step on one rank - forward, backward, clipping, AdamW - on the reference shapes.
  *
  *     step --shape NAME --dtype fp32|bf16 [--seconds S] [--steps N] [--threads N] [--phases] [--cpu-time]
- *          [--recompute none|norms|block] [--rows N] [--tokens N] [--optimizer RULE]
+ *          [--recompute none|norms|block] [--rows N] [--tokens N] [--optimizer RULE] [--no-master-weights]
  *          [--lora R [--dropout P] [--dora] [--base f32|int8|nf4]]
  *     step --list         the shapes, a JSON object a line
  *     step --rates        how fast the device multiplies and moves memory, as a JSON object
  *
  * Prints the median: SHAPE DTYPE N tok/s G GFLOP/s P% of gemm, where model FLOPs are 6 N + 12 L d T a token (N: weights of
  * matrix products, head included; with an adapter on all linear modules 4 N and 6 of its own) and gemm is the library's own square product of that type on the same threads in the same run.
- * --steps: at least so many. --cpu-time counts the processor's time rather than the clock's: with one thread, figures that busy
+ * --no-master-weights: weights in bf16 alone (decision 0051). --steps: at least so many. --cpu-time counts the processor's time rather than the clock's: with one thread, figures that busy
  * neighbours do not spoil. Computes on the device of tests/on_device.h; a GPU's update is waited for by the next pass, so that --phases
  * counts it there. Shapes from 124M on are for GPUs; no file is read for them, weights are any. */
 #include <stdio.h>
@@ -57,6 +57,8 @@ typedef struct bench {
     float *losses;
     float *weights, *grads; /* the device's */
     uint16_t *low;          /* bf16: the weights as products read them; the device's */
+    int alone;              /* low is all there is of weights, and what ops read of them in f32 is widened: */
+    float *vectors;
     pawl_dtype type;
     const char *settings; /* of an adapter, as JSON; NULL: all weights are trained */
     pawl_code code;
@@ -70,7 +72,8 @@ typedef struct bench {
 static void lay_out(bench *b)
 {
     const size_t bytes = (size_t)pawl_trained_count(b->model, b->adapter) * sizeof(float);
-    b->weights = pawl_take_bytes(&b->there, bytes);
+    if (b->alone) b->vectors = pawl_take_bytes(&b->there, (size_t)pawl_vectors_count(b->model) * sizeof(float));
+    else b->weights = pawl_take_bytes(&b->there, bytes);
     b->grads = pawl_take_bytes(&b->there, bytes);
     if (b->type == PAWL_BF16) b->low = pawl_take_bytes(&b->there, bytes / 2);
     b->losses = pawl_take_bytes(&b->here, (size_t)(b->rows * b->tokens) * sizeof(float));
@@ -124,15 +127,22 @@ static pawl_status open_adapter(bench *b)
     return PAWL_OK;
 }
 
-/* Piece by piece: the host need not have room for a whole model. Vectors are ones. */
+/* Where bf16 is all there is. */
+static pawl_status put_low(bench *b, int64_t first, int64_t count, const float *numbers, void *low)
+{
+    pawl_convert(numbers, PAWL_F32, low, PAWL_BF16, count);
+    return pawl_upload(b->device, b->low + first, low, (size_t)count * sizeof(uint16_t));
+}
+
+/* Piece by piece: the host need not have room for a whole model, but for two pieces. Vectors are ones. */
 static pawl_status fill_extent(bench *b, const pawl_extent *e, float *room, int64_t length)
 {
     for (int64_t at = 0; at < e->count; at += length) {
         const int64_t n = e->count - at < length ? e->count - at : length;
-        float *to = b->weights + e->first + at, *here = pawl_host_side(b->device, to, room);
+        float *to = b->weights + e->first + at, *here = b->alone ? room : pawl_host_side(b->device, to, room);
         any_numbers(here, n);
         for (int64_t i = 0; i < n && !e->cols; i++) here[i] = 1;
-        PAWL_TRY(pawl_upload(b->device, to, here, (size_t)n * sizeof *here));
+        PAWL_TRY(b->alone ? put_low(b, e->first + at, n, here, room + length) : pawl_upload(b->device, to, here, (size_t)n * sizeof *here));
     }
     return PAWL_OK;
 }
@@ -157,7 +167,7 @@ static pawl_status fill_weights(bench *b)
 {
     const int64_t length = b->adapter ? pawl_trained_count(b->model, b->adapter) : ANY * 64;
     float *room;
-    PAWL_TRY(pawl_alloc((void **)&room, (size_t)length * sizeof *room, "weights on their way"));
+    PAWL_TRY(pawl_alloc((void **)&room, 2 * (size_t)length * sizeof *room, "weights on their way"));
     const pawl_status s = b->adapter ? fill_adapter(b, room) : fill_model(b, room, length);
     pawl_free(room);
     return s;
@@ -171,6 +181,7 @@ static pawl_status open_bench(bench *b, int threads)
     const pawl_extent *extents;
     pawl_fields_default(pawl_optim_rows, &o);
     o.optimizer = b->optimizer;
+    o.master_weights = !b->alone;
     PAWL_TRY(pawl_model_open(&c, &b->model));
     PAWL_TRY(open_tested_device(threads, &b->device));
     pawl_shapes most = pawl_model_shapes(b->model, b->rows, b->tokens);
@@ -232,14 +243,27 @@ static double gemm_rate(bench *b)
     return 2.0 * SIDE * SIDE * SIDE / seconds[1 + GEMMS / 2];
 }
 
+/* What a pass reads of weights that have changed. */
+static pawl_status refresh(bench *b)
+{
+    if (!b->alone) return b->low ? pawl_low_round(b->model, b->adapter, b->device, b->weights, b->low) : PAWL_OK;
+    for (int64_t part = 0; part < pawl_trained_parts(b->model); part++) {
+        int64_t first, count;
+        pawl_trained_part(b->model, NULL, part, &first, &count);
+        PAWL_TRY(pawl_vectors_widen(b->model, b->device, part, b->low + first, b->vectors));
+    }
+    return PAWL_OK;
+}
+
 static pawl_status step(bench *b, int64_t at, double seconds[PHASES])
 {
     double norm, t0 = seconds_now();
-    if (b->low) PAWL_TRY(pawl_low_round(b->model, b->adapter, b->device, b->weights, b->low));
+    PAWL_TRY(refresh(b));
     b->over.first_row = at * b->batch.rows;
     const pawl_pass pass = {.over = b->adapter ? &b->over : NULL,
                             .weights = b->weights,
                             .low = b->low,
+                            .vectors = b->vectors,
                             .grads = b->grads,
                             .put = PAWL_SET,
                             .scale = 1.0f / (float)(b->batch.rows * (b->batch.tokens - 1)),
@@ -248,7 +272,7 @@ static pawl_status step(bench *b, int64_t at, double seconds[PHASES])
     double t1 = seconds_now();
     PAWL_TRY(pawl_grad_norm(b->optim, b->grads, &norm));
     double t2 = seconds_now();
-    PAWL_TRY(pawl_optim_step(b->optim, b->weights, b->grads, norm, 1e-4, at));
+    PAWL_TRY(pawl_optim_step(b->optim, b->alone ? (void *)b->low : b->weights, b->grads, norm, 1e-4, at));
     seconds[PASS] = t1 - t0;
     seconds[NORM] = t2 - t1;
     seconds[UPDATE] = seconds_now() - t2;
@@ -358,6 +382,8 @@ static pawl_status read_options(bench *b, options *o, int argc, char **argv)
     PAWL_TRY(number(argc, argv, "--steps", 5, &o->steps));
     PAWL_CHECK(o->steps <= STEPS_MOST, PAWL_EUSAGE, "step: --steps: at most %d", STEPS_MOST);
     PAWL_CHECK(pawl_parse_f64(seconds, &o->seconds), PAWL_EUSAGE, "step: --seconds: expected a number, found '%s'", seconds);
+    b->alone = has(argc, argv, "--no-master-weights");
+    PAWL_CHECK(!b->alone || (type && !has(argc, argv, "--lora")), PAWL_EUSAGE, "step: --no-master-weights: expected --dtype bf16 beside it, and no --lora");
     if (has(argc, argv, "--cpu-time")) clock_used = CLOCK_PROCESS_CPUTIME_ID;
     return PAWL_OK;
 }
