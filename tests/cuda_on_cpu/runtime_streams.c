@@ -96,6 +96,12 @@ static int run_first(struct CUstream_st *s)
     return 1;
 }
 
+static void nap(void)
+{
+    const struct timespec a_moment = {.tv_nsec = 50 * 1000};
+    nanosleep(&a_moment, NULL);
+}
+
 /* For a while one stream, which is drawn, goes on before all others, and they wait for it even where it waits for its peers: so a stream of
  * messages may be far ahead of one that computes. */
 static struct { int stream; uint32_t turns, patience; } ahead;
@@ -112,7 +118,10 @@ static int run_ahead(int *some)
     ahead.turns--;
     if (!ready(&streams[ahead.stream])) return 0;
     *some = run_first(&streams[ahead.stream]);
-    return *some || (ahead.patience && ahead.patience--);
+    if (*some || !ahead.patience) return *some;
+    ahead.patience--;
+    nap(); /* its peers get on meanwhile */
+    return 1;
 }
 
 /* Runs one operation of a stream that is drawn among those that can go on; 0 when there is none. */
@@ -133,14 +142,13 @@ static int run_one(void)
 /* When nothing can go on: others are waited for, or it is a mistake. */
 static void wait_for_others(void)
 {
-    const struct timespec nap = {.tv_nsec = 50 * 1000};
     int waits = 0;
     for (int i = 0; i < STREAMS; i++) waits |= streams[i].first && streams[i].first->work && streams[i].first->work->poll;
     if (!waits) {
         standin_say("stand-in: a stream waits for an event that nobody has recorded\n");
         abort();
     }
-    nanosleep(&nap, NULL);
+    nap();
 }
 
 /* Until a stream is empty; streams that are not waited for go on as it happens. */
