@@ -11,12 +11,16 @@
 enum { STACK_BYTES = 256 << 10 };
 static void told_start(void **fake, const void *bottom, size_t bytes) { __sanitizer_start_switch_fiber(fake, bottom, bytes); }
 static void told_finish(void *fake, const void **bottom, size_t *bytes) { __sanitizer_finish_switch_fiber(fake, bottom, bytes); }
-static void forget(const void *stack) { __asan_unpoison_memory_region(stack, STACK_BYTES); }
+static void forget(const char *stack, int whole)
+{
+    const size_t bytes = whole ? STACK_BYTES : 4 << 10;
+    __asan_unpoison_memory_region(stack + STACK_BYTES - bytes, bytes);
+}
 #else
 enum { STACK_BYTES = 64 << 10 };
 static void told_start(void **fake, const void *bottom, size_t bytes) { (void)fake, (void)bottom, (void)bytes; }
 static void told_finish(void *fake, const void **bottom, size_t *bytes) { (void)fake, (void)bottom, (void)bytes; }
-static void forget(const void *stack) { (void)stack; }
+static void forget(const char *stack, int whole) { (void)stack, (void)whole; }
 #endif
 
 /* Where a fiber, or whoever entered it, goes on. */
@@ -59,6 +63,7 @@ struct fiber {
     place here, back;
     char *stack;
     void (*body)(void);
+    int ended; /* by itself, so that nothing is left on its stack but the frames of those that do not return */
     void *fake, *fake_back;
     const void *stack_back;
     size_t bytes_back;
@@ -83,7 +88,8 @@ static void first(void)
 
 void fiber_begin(fiber *f, void (*body)(void))
 {
-    forget(f->stack);
+    forget(f->stack, !f->ended);
+    f->ended = 0;
     f->body = body;
     f->fake = NULL;
     begin_at(&f->here, f->stack, first);
@@ -99,6 +105,7 @@ void fiber_enter(fiber *f)
 
 void fiber_leave(fiber *f, int last)
 {
+    f->ended = last;
     told_start(last ? NULL : &f->fake, f->stack_back, f->bytes_back);
     change(&f->here, &f->back);
     told_finish(f->fake, &f->stack_back, &f->bytes_back);
