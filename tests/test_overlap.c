@@ -143,7 +143,7 @@ static void buckets_change_no_bit(pawl_comm *c)
 /* Each wait in turn is left out, until an order of the streams comes that shows it. */
 static void every_wait_is_needed(pawl_comm *c, int kind, int shared_out)
 {
-    enum { TRIES = 60 };
+    enum { TRIES = 300 };
     long (*drop_wait)(long drop) = (long (*)(long))dlsym(dlopen(PAWL_STANDIN, RTLD_NOW), "standin_drop_wait");
     bench b;
     open_bench(&b, c, kind, c->size + 1, shared_out);

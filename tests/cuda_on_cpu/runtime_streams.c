@@ -96,10 +96,10 @@ static int run_first(struct CUstream_st *s)
     return 1;
 }
 
-static void nap(void)
+static void nap(long microseconds)
 {
-    const struct timespec a_moment = {.tv_nsec = 50 * 1000};
-    nanosleep(&a_moment, NULL);
+    const struct timespec t = {.tv_nsec = microseconds * 1000};
+    nanosleep(&t, NULL);
 }
 
 /* For a while one stream, which is drawn, goes on before all others, and they wait for it even where it waits for its peers: so a stream of
@@ -120,7 +120,7 @@ static int run_ahead(int *some)
     *some = run_first(&streams[ahead.stream]);
     if (*some || !ahead.patience) return *some;
     ahead.patience--;
-    nap(); /* its peers get on meanwhile */
+    nap(200); /* its peers get on meanwhile */
     return 1;
 }
 
@@ -148,7 +148,7 @@ static void wait_for_others(void)
         standin_say("stand-in: a stream waits for an event that nobody has recorded\n");
         abort();
     }
-    nap();
+    nap(50);
 }
 
 /* Until a stream is empty; streams that are not waited for go on as it happens. */
