@@ -53,8 +53,8 @@ PAWL_MUST pawl_status pawl_comm_open(pawl_comm **out);
 PAWL_MUST pawl_status pawl_comm_open_alone(pawl_comm **out);
 void pawl_comm_close(pawl_comm *c);
 /* Collective. From now on numbers in the memory of d, which every rank has one of, go from GPU to GPU by NCCL where how->transport says
- * so and it can be; auto says in a line where it cannot. Nothing on one rank, or where d is no GPU, which rank 0 says where nccl was asked for. Errors: EUSAGE, where nccl is asked for
- * and refused. */
+ * so and it can be, and all pairs of ranks are connected; auto says in a line where it cannot. Nothing on one rank, or where d is no GPU:
+ * there rank 0 says so, where nccl was asked for. Errors: EUSAGE, where nccl is asked for and refused; ECOMM, where GPUs cannot be connected. */
 PAWL_MUST pawl_status pawl_comm_connect(pawl_comm *c, pawl_device *d, const pawl_comm_config *how);
 /* Before d is closed; what is under way is given up. Local. */
 void pawl_comm_disconnect(pawl_comm *c);

@@ -125,8 +125,7 @@ static pawl_status settle(pawl_nccl *n, int result, const char *call)
     return state == PAWL_NCCL_SUCCESS ? PAWL_OK : failed(n, state, call);
 }
 
-/* Whether all that was asked for before has gone well as far as is known: of another rank's end, of a broken link. */
-static pawl_status healthy(pawl_nccl *n)
+pawl_status pawl_nccl_healthy(pawl_nccl *n)
 {
     int state = PAWL_NCCL_SUCCESS;
     PAWL_CHECK(n->handle, PAWL_ECOMM, "NCCL's communication was given up before");
@@ -138,7 +137,7 @@ static pawl_status healthy(pawl_nccl *n)
 /* While the host waits for the device. */
 static pawl_status ask(void *self)
 {
-    PAWL_TRY(healthy(self));
+    PAWL_TRY(pawl_nccl_healthy(self));
     return others_may_come(self);
 }
 
@@ -197,23 +196,25 @@ void pawl_nccl_close(pawl_nccl *n)
     pawl_free(n);
 }
 
+void pawl_comm_disconnect(pawl_comm *c)
+{
+    pawl_nccl_close(c->gpus);
+    c->gpus = NULL;
+}
+
 pawl_status pawl_comm_connect(pawl_comm *c, pawl_device *d, const pawl_comm_config *how)
 {
     if (c->size > 1 && !pawl_device_stream(d) && how->transport == PAWL_TRANSPORT_NCCL && c->rank == 0)
         pawl_log(PAWL_LOG_WARN, "transport: nccl does nothing here: ranks compute on CPUs, and gradients go by MPI");
     if (c->size == 1 || !pawl_device_stream(d) || how->transport == PAWL_TRANSPORT_HOST) return PAWL_OK;
-    const pawl_status s = pawl_nccl_open(c, d, &c->gpus);
+    pawl_status s = pawl_nccl_open(c, d, &c->gpus);
+    if (s == PAWL_OK) s = pawl_nccl_greet(c, d, how);
+    if (s != PAWL_OK) pawl_comm_disconnect(c);
     c->registers = s == PAWL_OK && how->register_buffers;
     c->bucket = (int64_t)(how->ddp_bucket_cap_mb * (1 << 20) / sizeof(float));
     if (s != PAWL_EUSAGE || how->transport == PAWL_TRANSPORT_NCCL) return s;
     pawl_log(PAWL_LOG_INFO, "transport: auto: %s; gradients go through the host", pawl_last_error()->what);
     return PAWL_OK;
-}
-
-void pawl_comm_disconnect(pawl_comm *c)
-{
-    pawl_nccl_close(c->gpus);
-    c->gpus = NULL;
 }
 
 const char *pawl_comm_transport(const pawl_comm *c)
@@ -231,7 +232,7 @@ static pawl_status posted(pawl_nccl *n, int result, const char *call)
 
 pawl_status pawl_nccl_begin(pawl_nccl *n)
 {
-    PAWL_TRY(healthy(n));
+    PAWL_TRY(pawl_nccl_healthy(n));
     return settle(n, n->call.GroupStart(), "ncclGroupStart");
 }
 
@@ -256,7 +257,7 @@ pawl_status pawl_nccl_end(pawl_nccl *n)
 
 pawl_status pawl_nccl_sum(pawl_nccl *n, float *data, int64_t count)
 {
-    PAWL_TRY(healthy(n));
+    PAWL_TRY(pawl_nccl_healthy(n));
     n->comm->bytes_sent += (uint64_t)count * sizeof *data;
     return settle(n, n->call.AllReduce(data, data, (size_t)count, PAWL_NCCL_F32, PAWL_NCCL_SUM, n->handle, pawl_device_stream(n->device)), "ncclAllReduce");
 }
@@ -280,7 +281,7 @@ int pawl_nccl_has_windows(const pawl_nccl *n)
 
 pawl_status pawl_nccl_register(pawl_nccl *n, void *block, size_t bytes, int window, void **registered)
 {
-    PAWL_TRY(healthy(n));
+    PAWL_TRY(pawl_nccl_healthy(n));
     if (!window) return settle(n, n->call.CommRegister(n->handle, block, bytes, registered), "ncclCommRegister");
     return settle(n, n->call.CommWindowRegister(n->handle, block, bytes, (pawl_nccl_window *)registered, PAWL_NCCL_SYMMETRIC), "ncclCommWindowRegister");
 }

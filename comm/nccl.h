@@ -14,10 +14,16 @@ extern const char *pawl_nccl_library; /* what is loaded; tests put another in */
 /* Collective. Errors, the same on all ranks: EUSAGE where NCCL cannot be loaded, or with its words where it refuses (two ranks on one
  * GPU, say). Waits as long as pawl_watch allows. */
 PAWL_MUST pawl_status pawl_nccl_open(pawl_comm *c, pawl_device *d, pawl_nccl **out);
+/* Collective. One number between each pair of c's ranks, by c->gpus, and one sum where how->reduction is NCCL's: then connections are made, for
+ * which there are how->phase_seconds. Errors: ECOMM where that fails; EUSAGE, agreed on, where other numbers come than were sent; EMEM. */
+PAWL_MUST pawl_status pawl_nccl_greet(pawl_comm *c, pawl_device *d, const pawl_comm_config *how);
 /* Not collective: what is under way is given up. Waits for no one. */
 void pawl_nccl_close(pawl_nccl *n);
 
-/* Errors of what follows: ECOMM. Messages between begin and end are on their way together; between two ranks they arrive in the order in which they were posted. */
+/* Errors of what follows: ECOMM. */
+/* Whether all that was asked for before has gone well as far as is known: of another rank's end, of a broken link. */
+PAWL_MUST pawl_status pawl_nccl_healthy(pawl_nccl *n);
+/* Messages between begin and end are on their way together; between two ranks they arrive in the order in which they were posted. */
 PAWL_MUST pawl_status pawl_nccl_begin(pawl_nccl *n);
 PAWL_MUST pawl_status pawl_nccl_receive(pawl_nccl *n, float *data, int64_t count, int peer);
 PAWL_MUST pawl_status pawl_nccl_send(pawl_nccl *n, const float *data, int64_t count, int peer);

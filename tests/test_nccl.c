@@ -99,6 +99,29 @@ static void a_broken_link_is_said(pawl_comm *c)
     close_ends(&e);
 }
 
+/* All pairs exchange a number when they are connected. Where others come, ranks go by way of their hosts, or say so. */
+static void connections_are_tried_at_the_start(pawl_comm *c)
+{
+    pawl_device *d;
+    pawl_nccl_library = PAWL_STANDIN;
+    if (c->size < 2) return;
+    CHECK_OK(pawl_device_open_cuda(&standin, 0, &d));
+    for (int reduction = 0; reduction < 2; reduction++) {
+        pawl_comm_config how = {.transport = PAWL_TRANSPORT_NCCL, .reduction = reduction, .phase_seconds = 60};
+        CHECK_OK(pawl_comm_connect(c, d, &how));
+        CHECK(c->gpus != NULL);
+        pawl_comm_disconnect(c);
+        setenv("PAWL_STANDIN_NCCL_WRONG", "1", 1);
+        CHECK(pawl_comm_connect(c, d, &how) == PAWL_EUSAGE && strstr(pawl_last_error()->what, "the GPU of rank 1 sent 2 and rank 0's got 0"));
+        CHECK(!c->gpus);
+        how.transport = PAWL_TRANSPORT_AUTO;
+        CHECK_OK(pawl_comm_connect(c, d, &how));
+        CHECK(!c->gpus);
+        unsetenv("PAWL_STANDIN_NCCL_WRONG");
+    }
+    pawl_device_close(d);
+}
+
 static void a_library_that_lacks_is_refused(pawl_comm *c)
 {
     pawl_device *d;
@@ -117,6 +140,7 @@ int main(int argc, char **argv)
         {"nccl/messages_are_in_order_with_ops", messages_are_in_order_with_ops},
         {"nccl/sums_are_of_all_ranks", sums_are_of_all_ranks},
         {"nccl/a_broken_link_is_said", a_broken_link_is_said},
+        {"nccl/connections_are_tried_at_the_start", connections_are_tried_at_the_start},
         {"nccl/a_library_that_lacks_is_refused", a_library_that_lacks_is_refused},
         {0}});
 }

@@ -9,6 +9,7 @@
  *
  * PAWL_STANDIN_NCCL_VERSION=N: it says that it is of this version, 22809 by default; before 22700 it has no windows.
  * PAWL_STANDIN_NCCL_STRICT=1: messages of more than 64 numbers are of registered memory, or refused.
+ * PAWL_STANDIN_NCCL_WRONG=N: what rank N sends arrives as zeros.
  * PAWL_STANDIN_NCCL_STALL=N: no group after the N-th of any rank is ever through, until its communicator is aborted. */
 #include <mpi.h>
 #include <stdio.h>
@@ -35,7 +36,7 @@ struct ncclComm {
     int rank, size;
     long fails_after, stalls_after; /* groups; -1: never */
     long begun, through;            /* groups that were put on a stream, and that came to pass */
-    int aborted, strict, registered; /* registered: how many blocks are */
+    int aborted, strict, wrong, registered; /* registered: how many blocks are */
 };
 
 typedef struct group {
@@ -74,6 +75,7 @@ static void begin_group(group *g)
         const int n = (int)m->count;
         m->under_way = take(m->count * sizeof(float));
         if (m->kind != RECEIVE) memcpy(m->under_way, m->from, m->count * sizeof(float));
+        if (g->comm->wrong) memset(m->under_way, 0, m->count * sizeof(float));
         if (m->kind == RECEIVE) MPI_Irecv(m->under_way, n, MPI_FLOAT, m->peer, 0, g->comm->mpi, &g->requests[i]);
         if (m->kind == SEND) MPI_Isend(m->under_way, n, MPI_FLOAT, m->peer, 0, g->comm->mpi, &g->requests[i]);
         if (m->kind == SUM) MPI_Iallreduce(MPI_IN_PLACE, m->under_way, n, MPI_FLOAT, MPI_SUM, g->comm->mpi, &g->requests[i]);
@@ -192,6 +194,7 @@ int ncclCommInitRankConfig(pawl_nccl_comm *out, int ranks, pawl_nccl_id id, int 
                            .size = ranks,
                            .fails_after = rank == 1 ? setting("PAWL_STANDIN_NCCL_FAIL") : -1,
                            .stalls_after = setting("PAWL_STANDIN_NCCL_STALL"),
+                           .wrong = setting("PAWL_STANDIN_NCCL_WRONG") == rank,
                            .strict = setting("PAWL_STANDIN_NCCL_STRICT") > 0};
     PMPI_Comm_dup(MPI_COMM_WORLD, &c->mpi);
     *out = c;

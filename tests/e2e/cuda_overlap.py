@@ -40,6 +40,9 @@ def fails(name, env, **keys):
 status, stderr, _ = fails("link", dict(PAWL_STANDIN_NCCL_FAIL="12"), **small)
 check(status == 50 and "rank 1: " in stderr and "there was a network error" in stderr, f"a broken link: exit 50, and said ({status}: {stderr[-1500:]})")
 
+status, stderr, _ = fails("early", dict(PAWL_STANDIN_NCCL_FAIL="0"), **small)
+check(status == 50 and "the ranks' GPUs could not be connected" in stderr, f"one that is broken from the start: said there ({status}: {stderr[-800:]})")
+
 # No message comes any more: every rank gives up before its watchdog does, and says what it waited for.
 status, stderr, took = fails("stuck", dict(PAWL_STANDIN_NCCL_STALL="12"), watchdog_seconds=8, **small)
 said = [r for r in range(3) if f"rank {r}: waited for the GPU or other ranks' in a training step for as long as is allowed, 8 s" in stderr]
