@@ -1,15 +1,20 @@
 /* Attention in f32, without tensor cores: what serves where cuDNN does not, and what cuDNN is compared with.
  *
- * A block has 32 rows of its own, four to a warp, and passes 32 others by at a time, one to a lane: so a lane has four
- * scores, and what is added up for the own rows is in registers, 32 columns apart. Forward, and for the queries' gradients, the
- * own rows are queries and the others keys; for the gradients of keys and values it is the other way round, and the
+ * A block has rows of its own, OWN to a warp, and passes 32 others by at a time, one to a lane: so a lane has OWN scores, and what is
+ * added up for the own rows is in registers, 32 columns apart. OWN is four; in the backward pass of heads with more than 128 columns
+ * it is two, so that all lies in the 99 KiB of shared memory that the smallest GPUs have for a block. Forward, and for the queries'
+ * gradients, the own rows are queries and the others keys; for the gradients of keys and values it is the other way round, and the
  * queries of all heads that share the keys pass by. Every sum runs in an order that the shape alone decides, and nothing is
  * added by two blocks: that costs seven products in the backward pass where five would do.
  * Sources: Dao et al. 2022, algorithms 1 and 4. */
 #include "ops/cuda/numbers.h"
 #include "ops/softmax_rule.h"
 
-enum { TILE = PAWL_WARP, OWN = 4, BLOCK_ROWS = OWN * PAWL_THREADS / PAWL_WARP, SCORES = TILE + 1 };
+enum { TILE = PAWL_WARP, SCORES = TILE + 1 };
+
+template <int OWN> struct block_of {
+    enum { ROWS = OWN * PAWL_THREADS / PAWL_WARP };
+};
 
 static const float lowest = -1e30f; /* below every score, and still a number */
 
@@ -46,13 +51,13 @@ static __device__ __forceinline__ int64_t sees(const pawl_attend &o, int64_t n)
     return start > window ? start : window;
 }
 
-/* Rows side by side in shared memory, `columns` apart; zeros beyond the head's columns and beyond the last row. M: 32
+/* ROWS rows side by side in shared memory, `columns` apart; zeros beyond the head's columns and beyond the last of `count`. M: 32
  * columns are zeroed or read so many times. */
-template <int M>
+template <int M, int ROWS>
 static __device__ __forceinline__ void lay(const void *at, int is_low, int64_t stride, int64_t count, int64_t width, int columns,
                                            float *rows)
 {
-    for (int r = pawl_warp(); r < TILE; r += PAWL_THREADS / PAWL_WARP)
+    for (int r = pawl_warp(); r < ROWS; r += PAWL_THREADS / PAWL_WARP)
         for (int m = 0; m < M; m++) {
             const int c = pawl_lane() + PAWL_WARP * m;
             rows[r * columns + c] = r < count && c < width ? number(at, r * stride + c, is_low) : 0.0f;
@@ -60,6 +65,7 @@ static __device__ __forceinline__ void lay(const void *at, int is_low, int64_t s
 }
 
 /* The products of this warp's rows with this lane's. */
+template <int OWN>
 static __device__ __forceinline__ some<OWN> against(const float *own, int own_columns, const float *other, int64_t width)
 {
     some<OWN> s = {};
@@ -74,13 +80,13 @@ static __device__ __forceinline__ some<OWN> against(const float *own, int own_co
     return s;
 }
 
-template <int M> struct sums {
+template <int M, int OWN> struct sums {
     float x[OWN][M];
 };
 
 /* sums += scores times the rows that passed by. scores: this warp's, a row of SCORES to each own row. */
-template <int M>
-static __device__ __forceinline__ void add_rows(const float *scores, const float *rows, int columns, sums<M> *to)
+template <int M, int OWN>
+static __device__ __forceinline__ void add_rows(const float *scores, const float *rows, int columns, sums<M, OWN> *to)
 {
     PAWL_UNROLL(4)
     for (int j = 0; j < TILE; j++) {
@@ -93,13 +99,13 @@ static __device__ __forceinline__ void add_rows(const float *scores, const float
     }
 }
 
-static __device__ __forceinline__ void keep_scores(const some<OWN> &s, float *scores)
+template <int OWN> static __device__ __forceinline__ void keep_scores(const some<OWN> &s, float *scores)
 {
     for (int i = 0; i < OWN; i++) scores[i * SCORES + pawl_lane()] = s.x[i];
 }
 
-template <int M>
-static __device__ __forceinline__ void put_sums(const sums<M> &from, int64_t own, int64_t end, int64_t stride, int64_t width,
+template <int M, int OWN>
+static __device__ __forceinline__ void put_sums(const sums<M, OWN> &from, int64_t own, int64_t end, int64_t stride, int64_t width,
                                                 void *at, int is_low)
 {
     for (int i = 0; i < OWN; i++)
@@ -114,8 +120,9 @@ struct place {
     int64_t row, head, first, own, begin, end; /* begin, end: of the row */
 };
 
-static __device__ __forceinline__ place place_of(const pawl_attend &o, int64_t heads)
+template <int OWN> static __device__ __forceinline__ place place_of(const pawl_attend &o, int64_t heads)
 {
+    enum { BLOCK_ROWS = block_of<OWN>::ROWS };
     const int64_t tiles = (o.tokens + BLOCK_ROWS - 1) / BLOCK_ROWS, at = blockIdx.x / tiles;
     place p;
     p.row = at / heads;
@@ -128,36 +135,34 @@ static __device__ __forceinline__ place place_of(const pawl_attend &o, int64_t h
 }
 
 /* The earliest key of the block's queries. Every warp looks at all of them. */
-static __device__ __forceinline__ int64_t first_key(const pawl_attend &o, const place &p)
+template <int OWN> static __device__ __forceinline__ int64_t first_key(const pawl_attend &o, const place &p)
 {
-    const int64_t n = p.first + pawl_lane() < p.end ? p.first + pawl_lane() : p.first;
+    const int64_t n = pawl_lane() < block_of<OWN>::ROWS && p.first + pawl_lane() < p.end ? p.first + pawl_lane() : p.first;
     return p.end - pawl_warp_reduce<pawl_greater>(p.end - sees(o, n));
 }
 
 /* Where its parts of the shared memory are. */
 template <int M> struct desk {
     enum { COLUMNS = PAWL_WARP * M, OTHER = COLUMNS + 1 }; /* odd: lanes read one column without waiting for each other */
-    float *own, *own_too, *other, *other_too, *scores, *scores_too;
+    float *own, *own_too, *other, *other_too, *scores;
 };
 
-template <int M> static __device__ __forceinline__ desk<M> desk_of(int own_kinds, int other_kinds)
+template <int M, int OWN> static __device__ __forceinline__ desk<M> desk_of(int kinds)
 {
     typedef desk<M> d;
     desk<M> k;
     k.own = (float *)pawl_dynamic_shared();
-    k.own_too = k.own + BLOCK_ROWS * d::COLUMNS;
-    k.other = k.own + own_kinds * BLOCK_ROWS * d::COLUMNS;
+    k.own_too = k.own + block_of<OWN>::ROWS * d::COLUMNS;
+    k.other = k.own + kinds * block_of<OWN>::ROWS * d::COLUMNS;
     k.other_too = k.other + TILE * d::OTHER;
-    k.scores = k.other + other_kinds * TILE * d::OTHER;
-    k.scores_too = k.scores + BLOCK_ROWS * SCORES;
+    k.scores = k.other + kinds * TILE * d::OTHER;
     return k;
 }
 
-template <int M> static size_t desk_bytes(int own_kinds, int other_kinds, int score_kinds)
+template <int M, int OWN> static size_t desk_bytes(int kinds)
 {
     typedef desk<M> d;
-    return (size_t)(own_kinds * BLOCK_ROWS * d::COLUMNS + other_kinds * TILE * d::OTHER + score_kinds * BLOCK_ROWS * SCORES) *
-           sizeof(float);
+    return (size_t)(kinds * (block_of<OWN>::ROWS * d::COLUMNS + TILE * d::OTHER) + block_of<OWN>::ROWS * SCORES) * sizeof(float);
 }
 
 static __device__ __forceinline__ const void *from_number(const void *at, int64_t i, int is_low)
@@ -176,29 +181,30 @@ static __device__ __forceinline__ float absorb(float *score, float *most, float 
     return shrink;
 }
 
-template <int M> static __global__ void __launch_bounds__(PAWL_THREADS, 2) attend_kernel(attend_of a, void *out, float *lse)
+template <int M, int OWN> static __global__ void __launch_bounds__(PAWL_THREADS, 2) attend_kernel(attend_of a, void *out, float *lse)
 {
+    enum { ROWS = block_of<OWN>::ROWS };
     const pawl_attend &o = a.over;
     const int64_t K = o.head_dim, stride = qkv_stride(o);
-    const place p = place_of(o, o.heads);
-    const desk<M> d = desk_of<M>(1, 1);
-    const int64_t kv = p.head / (o.heads / o.kv_heads), last = p.first + BLOCK_ROWS < p.end ? p.first + BLOCK_ROWS : p.end;
+    const place p = place_of<OWN>(o, o.heads);
+    const desk<M> d = desk_of<M, OWN>(1);
+    const int64_t kv = p.head / (o.heads / o.kv_heads), last = p.first + ROWS < p.end ? p.first + ROWS : p.end;
     const float *own = d.own + OWN * pawl_warp() * desk<M>::COLUMNS;
     float *scores = d.scores + OWN * pawl_warp() * SCORES, most[OWN], sum[OWN];
     int64_t from[OWN];
-    sums<M> to = {};
+    sums<M, OWN> to = {};
     for (int i = 0; i < OWN; i++) {
         most[i] = lowest;
         sum[i] = 0;
         from[i] = p.own + i < p.end ? sees(o, p.own + i) : p.end;
     }
-    lay<M>(from_number(a.qkv, p.first * stride + p.head * K, a.low), a.low, stride, p.end - p.first, K, desk<M>::COLUMNS, d.own);
-    for (int64_t key = first_key(o, p); key < last; key += TILE) {
+    lay<M, ROWS>(from_number(a.qkv, p.first * stride + p.head * K, a.low), a.low, stride, p.end - p.first, K, desk<M>::COLUMNS, d.own);
+    for (int64_t key = first_key<OWN>(o, p); key < last; key += TILE) {
         const void *keys = from_number(a.qkv, key * stride + (o.heads + kv) * K, a.low);
         __syncthreads();
-        lay<M>(keys, a.low, stride, last - key, K, desk<M>::OTHER, d.other);
+        lay<M, TILE>(keys, a.low, stride, last - key, K, desk<M>::OTHER, d.other);
         __syncthreads();
-        some<OWN> s = against(own, desk<M>::COLUMNS, d.other + pawl_lane() * desk<M>::OTHER, K);
+        some<OWN> s = against<OWN>(own, desk<M>::COLUMNS, d.other + pawl_lane() * desk<M>::OTHER, K);
         const int64_t j = key + pawl_lane();
         for (int i = 0; i < OWN; i++) {
             s.x[i] = j >= from[i] && j <= p.own + i ? o.scale * s.x[i] : -INFINITY;
@@ -207,15 +213,15 @@ template <int M> static __global__ void __launch_bounds__(PAWL_THREADS, 2) atten
         }
         keep_scores(s, scores);
         __syncthreads();
-        lay<M>(from_number(keys, o.kv_heads * K, a.low), a.low, stride, last - key, K, desk<M>::OTHER, d.other);
+        lay<M, TILE>(from_number(keys, o.kv_heads * K, a.low), a.low, stride, last - key, K, desk<M>::OTHER, d.other);
         __syncthreads();
-        add_rows<M>(scores, d.other, desk<M>::OTHER, &to);
+        add_rows(scores, d.other, desk<M>::OTHER, &to);
     }
     for (int i = 0; i < OWN; i++) {
         for (int m = 0; m < M; m++) to.x[i][m] *= 1.0f / sum[i];
         if (pawl_lane() == 0 && p.own + i < p.end) lse[(p.own + i) * o.heads + p.head] = most[i] + pawl_log_rule(sum[i]);
     }
-    put_sums<M>(to, p.own, p.end, o.heads * K, K, (void *)from_number(out, p.head * K, a.low), a.low);
+    put_sums(to, p.own, p.end, o.heads * K, K, (void *)from_number(out, p.head * K, a.low), a.low);
 }
 
 /* mean[n, h] = the output's product with its gradient. A warp to each. */
@@ -236,109 +242,114 @@ static __device__ __forceinline__ float gradient_of(float *score, float dp, bool
     return scale * pawl_softmax_backward_rule(*score, dp, mean);
 }
 
-template <int M> static __global__ void __launch_bounds__(PAWL_THREADS, 2) attend_queries_kernel(attend_of a, void *dqkv)
+template <int M, int OWN> static __global__ void __launch_bounds__(PAWL_THREADS, 2) attend_queries_kernel(attend_of a, void *dqkv)
 {
+    enum { ROWS = block_of<OWN>::ROWS };
     const pawl_attend &o = a.over;
     const int64_t K = o.head_dim, stride = qkv_stride(o), head_stride = o.heads * K;
-    const place p = place_of(o, o.heads);
-    const desk<M> d = desk_of<M>(2, 2);
-    const int64_t kv = p.head / (o.heads / o.kv_heads), last = p.first + BLOCK_ROWS < p.end ? p.first + BLOCK_ROWS : p.end;
+    const place p = place_of<OWN>(o, o.heads);
+    const desk<M> d = desk_of<M, OWN>(2);
+    const int64_t kv = p.head / (o.heads / o.kv_heads), last = p.first + ROWS < p.end ? p.first + ROWS : p.end;
     const int at = OWN * pawl_warp() * desk<M>::COLUMNS, lane = pawl_lane() * desk<M>::OTHER;
     float *scores = d.scores + OWN * pawl_warp() * SCORES, lse[OWN], mean[OWN];
     int64_t from[OWN];
-    sums<M> to = {};
+    sums<M, OWN> to = {};
     for (int i = 0; i < OWN; i++) {
         const int64_t n = p.own + i;
         from[i] = n < p.end ? sees(o, n) : p.end;
         lse[i] = n < p.end ? a.lse[n * o.heads + p.head] : 0.0f;
         mean[i] = n < p.end ? a.mean[n * o.heads + p.head] : 0.0f;
     }
-    lay<M>(from_number(a.qkv, p.first * stride + p.head * K, a.low), a.low, stride, p.end - p.first, K, desk<M>::COLUMNS, d.own);
-    lay<M>(from_number(a.dout, p.first * head_stride + p.head * K, a.low), a.low, head_stride, p.end - p.first, K, desk<M>::COLUMNS,
+    lay<M, ROWS>(from_number(a.qkv, p.first * stride + p.head * K, a.low), a.low, stride, p.end - p.first, K, desk<M>::COLUMNS, d.own);
+    lay<M, ROWS>(from_number(a.dout, p.first * head_stride + p.head * K, a.low), a.low, head_stride, p.end - p.first, K, desk<M>::COLUMNS,
            d.own_too);
-    for (int64_t key = first_key(o, p); key < last; key += TILE) {
+    for (int64_t key = first_key<OWN>(o, p); key < last; key += TILE) {
         const void *keys = from_number(a.qkv, key * stride + (o.heads + kv) * K, a.low);
         __syncthreads();
-        lay<M>(keys, a.low, stride, last - key, K, desk<M>::OTHER, d.other);
-        lay<M>(from_number(keys, o.kv_heads * K, a.low), a.low, stride, last - key, K, desk<M>::OTHER, d.other_too);
+        lay<M, TILE>(keys, a.low, stride, last - key, K, desk<M>::OTHER, d.other);
+        lay<M, TILE>(from_number(keys, o.kv_heads * K, a.low), a.low, stride, last - key, K, desk<M>::OTHER, d.other_too);
         __syncthreads();
-        some<OWN> s = against(d.own + at, desk<M>::COLUMNS, d.other + lane, K),
-                  ds = against(d.own_too + at, desk<M>::COLUMNS, d.other_too + lane, K);
+        some<OWN> s = against<OWN>(d.own + at, desk<M>::COLUMNS, d.other + lane, K),
+                  ds = against<OWN>(d.own_too + at, desk<M>::COLUMNS, d.other_too + lane, K);
         const int64_t j = key + pawl_lane();
         for (int i = 0; i < OWN; i++)
             ds.x[i] = gradient_of(&s.x[i], ds.x[i], j >= from[i] && j <= p.own + i, o.scale, lse[i], mean[i]);
         keep_scores(ds, scores);
         pawl_warp_barrier();
-        add_rows<M>(scores, d.other, desk<M>::OTHER, &to);
+        add_rows(scores, d.other, desk<M>::OTHER, &to);
     }
-    put_sums<M>(to, p.own, p.end, stride, K, (void *)from_number(dqkv, p.head * K, a.low), a.low);
+    put_sums(to, p.own, p.end, stride, K, (void *)from_number(dqkv, p.head * K, a.low), a.low);
 }
 
-template <int M> static __global__ void __launch_bounds__(PAWL_THREADS, 2) attend_keys_kernel(attend_of a, void *dqkv)
+template <int M, int OWN> static __global__ void __launch_bounds__(PAWL_THREADS, 2) attend_keys_kernel(attend_of a, void *dqkv)
 {
+    enum { ROWS = block_of<OWN>::ROWS };
     const pawl_attend &o = a.over;
     const int64_t K = o.head_dim, stride = qkv_stride(o), head_stride = o.heads * K, group = o.heads / o.kv_heads;
-    const place p = place_of(o, o.kv_heads);
-    const desk<M> d = desk_of<M>(2, 2);
+    const place p = place_of<OWN>(o, o.kv_heads);
+    const desk<M> d = desk_of<M, OWN>(2);
     const int64_t keys = (o.heads + p.head) * K, values = keys + o.kv_heads * K;
-    const int64_t last_key = p.first + BLOCK_ROWS - 1 < p.end - 1 ? p.first + BLOCK_ROWS - 1 : p.end - 1;
+    const int64_t last_key = p.first + ROWS - 1 < p.end - 1 ? p.first + ROWS - 1 : p.end - 1;
     const int at = OWN * pawl_warp() * desk<M>::COLUMNS, lane = pawl_lane() * desk<M>::OTHER;
-    float *scores = d.scores + OWN * pawl_warp() * SCORES, *dscores = d.scores_too + OWN * pawl_warp() * SCORES;
-    sums<M> dkeys = {}, dvalues = {};
-    lay<M>(from_number(a.qkv, p.first * stride + keys, a.low), a.low, stride, p.end - p.first, K, desk<M>::COLUMNS, d.own);
-    lay<M>(from_number(a.qkv, p.first * stride + values, a.low), a.low, stride, p.end - p.first, K, desk<M>::COLUMNS, d.own_too);
+    float *scores = d.scores + OWN * pawl_warp() * SCORES;
+    sums<M, OWN> dkeys = {}, dvalues = {};
+    lay<M, ROWS>(from_number(a.qkv, p.first * stride + keys, a.low), a.low, stride, p.end - p.first, K, desk<M>::COLUMNS, d.own);
+    lay<M, ROWS>(from_number(a.qkv, p.first * stride + values, a.low), a.low, stride, p.end - p.first, K, desk<M>::COLUMNS, d.own_too);
     for (int64_t head = p.head * group; head < (p.head + 1) * group; head++)
         for (int64_t first = p.first; first < p.end; first += TILE) {
             const int64_t n = first + pawl_lane(), from = n < p.end ? sees(o, n) : p.end;
             if (!pawl_ballot(from <= last_key)) continue; /* every warp looks at the same queries */
             const float lse = n < p.end ? a.lse[n * o.heads + head] : 0.0f, mean = n < p.end ? a.mean[n * o.heads + head] : 0.0f;
             __syncthreads();
-            lay<M>(from_number(a.qkv, first * stride + head * K, a.low), a.low, stride, p.end - first, K, desk<M>::OTHER, d.other);
-            lay<M>(from_number(a.dout, first * head_stride + head * K, a.low), a.low, head_stride, p.end - first, K,
+            lay<M, TILE>(from_number(a.qkv, first * stride + head * K, a.low), a.low, stride, p.end - first, K, desk<M>::OTHER, d.other);
+            lay<M, TILE>(from_number(a.dout, first * head_stride + head * K, a.low), a.low, head_stride, p.end - first, K,
                    desk<M>::OTHER, d.other_too);
             __syncthreads();
-            some<OWN> s = against(d.own + at, desk<M>::COLUMNS, d.other + lane, K),
-                      ds = against(d.own_too + at, desk<M>::COLUMNS, d.other_too + lane, K);
+            some<OWN> s = against<OWN>(d.own + at, desk<M>::COLUMNS, d.other + lane, K),
+                      ds = against<OWN>(d.own_too + at, desk<M>::COLUMNS, d.other_too + lane, K);
             for (int i = 0; i < OWN; i++)
                 ds.x[i] = gradient_of(&s.x[i], ds.x[i], p.own + i >= from && p.own + i <= n, o.scale, lse, mean);
             keep_scores(s, scores);
-            keep_scores(ds, dscores);
             pawl_warp_barrier();
-            add_rows<M>(scores, d.other_too, desk<M>::OTHER, &dvalues);
-            add_rows<M>(dscores, d.other, desk<M>::OTHER, &dkeys);
+            add_rows(scores, d.other_too, desk<M>::OTHER, &dvalues);
+            pawl_warp_barrier();
+            keep_scores(ds, scores);
+            pawl_warp_barrier();
+            add_rows(scores, d.other, desk<M>::OTHER, &dkeys);
         }
-    put_sums<M>(dkeys, p.own, p.end, stride, K, (void *)from_number(dqkv, keys, a.low), a.low);
-    put_sums<M>(dvalues, p.own, p.end, stride, K, (void *)from_number(dqkv, values, a.low), a.low);
+    put_sums(dkeys, p.own, p.end, stride, K, (void *)from_number(dqkv, keys, a.low), a.low);
+    put_sums(dvalues, p.own, p.end, stride, K, (void *)from_number(dqkv, values, a.low), a.low);
 }
 
-/* As M how many times 32 columns a head has, rounded up to a power of two. */
+/* As M how many times 32 columns a head has, rounded up to a power of two; as OWN and BACK a warp's own rows, forward and
+ * backward. */
 #define BY_COLUMNS(head_dim, ...)                                                                                      \
     do {                                                                                                               \
         if ((head_dim) <= 32) {                                                                                        \
-            enum { M = 1 };                                                                                            \
+            enum { M = 1, OWN = 4, BACK = 4 };                                                                         \
             __VA_ARGS__;                                                                                               \
         } else if ((head_dim) <= 64) {                                                                                 \
-            enum { M = 2 };                                                                                            \
+            enum { M = 2, OWN = 4, BACK = 4 };                                                                         \
             __VA_ARGS__;                                                                                               \
         } else if ((head_dim) <= 128) {                                                                                \
-            enum { M = 4 };                                                                                            \
+            enum { M = 4, OWN = 4, BACK = 4 };                                                                         \
             __VA_ARGS__;                                                                                               \
         } else {                                                                                                       \
-            enum { M = 8 };                                                                                            \
+            enum { M = 8, OWN = 4, BACK = 2 };                                                                         \
             __VA_ARGS__;                                                                                               \
         }                                                                                                              \
     } while (0)
 
-static int64_t blocks_for(const pawl_attend *o, int64_t heads)
+static int64_t blocks_for(const pawl_attend *o, int64_t heads, int64_t rows)
 {
-    return o->rows * heads * blocks_of(o->tokens, BLOCK_ROWS);
+    return o->rows * heads * blocks_of(o->tokens, rows);
 }
 
 void pawl_cuda_attention(pawl_stream s, const pawl_attend *o, pawl_tensor qkv, pawl_tensor out, pawl_tensor lse)
 {
     const attend_of a = {*o, low(qkv), qkv.data, nullptr, nullptr, nullptr, nullptr};
-    BY_COLUMNS(o->head_dim, PAWL_LAUNCH(attend_kernel<M>, blocks_for(o, o->heads), PAWL_THREADS, desk_bytes<M>(1, 1, 1), s, a,
-                                        out.data, data<float>(lse)));
+    BY_COLUMNS(o->head_dim, PAWL_LAUNCH((attend_kernel<M, OWN>), blocks_for(o, o->heads, block_of<OWN>::ROWS), PAWL_THREADS,
+                                        desk_bytes<M, OWN>(1), s, a, out.data, data<float>(lse)));
 }
 
 void pawl_cuda_attention_backward(pawl_stream s, const pawl_attend *o, pawl_tensor dout, pawl_tensor qkv, pawl_tensor out,
@@ -347,10 +358,10 @@ void pawl_cuda_attention_backward(pawl_stream s, const pawl_attend *o, pawl_tens
     float *mean = (float *)scratch;
     const attend_of a = {*o, low(qkv), qkv.data, out.data, dout.data, data<float>(lse), mean};
     PAWL_LAUNCH(attend_mean_kernel, blocks_of(o->rows * o->tokens * o->heads, PAWL_THREADS / PAWL_WARP), PAWL_THREADS, 0, s, a, mean);
-    BY_COLUMNS(o->head_dim, PAWL_LAUNCH(attend_queries_kernel<M>, blocks_for(o, o->heads), PAWL_THREADS, desk_bytes<M>(2, 2, 1), s,
-                                        a, dqkv.data);
-               PAWL_LAUNCH(attend_keys_kernel<M>, blocks_for(o, o->kv_heads), PAWL_THREADS, desk_bytes<M>(2, 2, 2), s, a,
-                           dqkv.data));
+    BY_COLUMNS(o->head_dim, PAWL_LAUNCH((attend_queries_kernel<M, BACK>), blocks_for(o, o->heads, block_of<BACK>::ROWS), PAWL_THREADS,
+                                        desk_bytes<M, BACK>(2), s, a, dqkv.data);
+               PAWL_LAUNCH((attend_keys_kernel<M, BACK>), blocks_for(o, o->kv_heads, block_of<BACK>::ROWS), PAWL_THREADS,
+                           desk_bytes<M, BACK>(2), s, a, dqkv.data));
 }
 
 /* One query against a cache. A block to a head: its warps take keys in turn, some at a time, and have a running softmax each; lanes have
