@@ -222,6 +222,35 @@ static void documents_make_no_graph_of_their_own(void **state)
     pawl_device_close(d);
 }
 
+/* The rows of a dropout are no part of a graph: the same graph drops others in the next slot. */
+static void a_dropouts_rows_are_told_to_its_graph(void **state)
+{
+    static const int64_t first_rows[] = {3, 3, 3, 17, 3, 90, 90};
+    float ones[NUMBERS], here[NUMBERS], there[NUMBERS];
+    pawl_device *plain = open_device(0), *d = open_device(1);
+    (void)state;
+    for (int i = 0; i < NUMBERS; i++) ones[i] = 1;
+    float *x = take(plain, ones), *y = take(plain, ones), *a = take(d, ones), *b = take(d, ones);
+    const long before = launches();
+    for (int slot = 0; slot < 7; slot++) {
+        const pawl_drop how = {.rate = 0.5, .seed = slot == 6 ? 8 : 7, .first_row = first_rows[slot], .tokens = N / 2, .stream = 1};
+        done(pawl_device_block_begin(d));
+        done(pawl_dropout(d, &how, matrix(a), PAWL_SET, matrix(b)));
+        done(pawl_scale(d, matrix(b), 3));
+        done(pawl_dropout(d, &how, matrix(a), PAWL_ADD, matrix(b)));
+        done(pawl_device_block_end(d));
+        done(pawl_dropout(plain, &how, matrix(x), PAWL_SET, matrix(y)));
+        done(pawl_scale(plain, matrix(y), 3));
+        done(pawl_dropout(plain, &how, matrix(x), PAWL_ADD, matrix(y)));
+        done(pawl_download(plain, here, y, sizeof here));
+        done(pawl_download(d, there, b, sizeof there));
+        assert_memory_equal(here, there, sizeof here);
+    }
+    assert_int_equal(launches() - before, 6);
+    pawl_device_close(plain);
+    pawl_device_close(d);
+}
+
 /* Scratch that moves would leave graphs that write to where it was. */
 static void graphs_are_forgotten_when_scratch_moves(void **state)
 {
@@ -299,6 +328,7 @@ int main(void)
         cmocka_unit_test(what_comes_again_is_launched_as_it_was),
         cmocka_unit_test(everything_keeps_its_place),
         cmocka_unit_test(a_long_block_is_issued_in_parts),
+        cmocka_unit_test(a_dropouts_rows_are_told_to_its_graph),
         cmocka_unit_test(graphs_are_forgotten_when_scratch_moves),
         cmocka_unit_test(a_capture_that_fails_is_done_without),
         cmocka_unit_test(off_is_off),

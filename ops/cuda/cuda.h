@@ -27,6 +27,7 @@ typedef struct pawl_staging {
 typedef struct pawl_cuda_constants {
     pawl_dynamic signed_levels, levels; /* of 8-bit moments */
     double two[2];                      /* adafactor's own */
+    uint64_t drop_rows[2];              /* seed and first row of the dropouts of graphs (recorder.c) */
 } pawl_cuda_constants;
 
 typedef struct pawl_graphs pawl_graphs; /* graphs.h */

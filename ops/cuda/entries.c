@@ -28,7 +28,7 @@ static int64_t rows_of(pawl_tensor t)
     return pawl_tensor_count(t) / last_dim(t);
 }
 
-ENTRY(dropout, (pawl_device *d, const pawl_drop *how, pawl_tensor x, pawl_put put, pawl_tensor y), how, x, put, y)
+ENTRY(dropout, (pawl_device *d, const pawl_drop *how, pawl_tensor x, pawl_put put, pawl_tensor y), how, NULL, x, put, y)
 ENTRY(add_noise, (pawl_device *d, const pawl_noise *how, pawl_tensor x), how, x)
 ENTRY(low_rank_norms, (pawl_device *d, pawl_tensor w, pawl_tensor a, pawl_tensor b, float scale, pawl_tensor norms), w, a, b, scale, norms)
 ENTRY(divide, (pawl_device *d, pawl_tensor a, pawl_tensor b, float plus, pawl_put put, pawl_tensor y), a, b, plus, put, y)

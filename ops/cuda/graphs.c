@@ -27,6 +27,7 @@ struct pawl_graphs {
     size_t used, keys_used;
     int ops, count, full, off;
     pawl_status late;     /* of what was issued where no status could be returned */
+    pawl_drop told;       /* the rows of dropouts; tokens 0: none yet */
     uint64_t seen[SEEN];  /* hashes of what was issued once */
     captured slot[SLOTS]; /* found by their hash */
 };
@@ -48,6 +49,13 @@ pawl_status pawl_graphs_record(pawl_cuda *c, size_t bytes, pawl_status (*issue)(
     g->ops++;
     *out = r;
     return PAWL_OK;
+}
+
+int pawl_graphs_drops_rows(pawl_cuda *c, const pawl_drop *how)
+{
+    const pawl_drop before = c->graphs->told;
+    c->graphs->told = *how;
+    return before.tokens > 0 && before.seed == how->seed && before.first_row == how->first_row;
 }
 
 static pawl_status issue_each(pawl_cuda *c, size_t used)
@@ -87,7 +95,7 @@ static captured *slot_of(pawl_graphs *g, uint64_t hash, size_t bytes)
     return &g->slot[i];
 }
 
-/* What comes once (another dropout, a row of a length of its own) is not worth a graph. And the first time there are
+/* What comes once (a row of a length of its own) is not worth a graph. And the first time there are
  * plans of products to be made, and kernels to be loaded, which is not possible during a capture. */
 static int comes_again(pawl_graphs *g, uint64_t hash)
 {

@@ -22,6 +22,8 @@ extern const pawl_ops pawl_recording_ops;
 /* Room for an op of so many bytes, zeroed, its head filled in. Where the record is full it is issued first. */
 PAWL_MUST pawl_status pawl_graphs_record(pawl_cuda *c, size_t bytes,
                                          pawl_status (*issue)(pawl_device *d, const pawl_recorded *r), void **out);
+/* Whether the GPU was told how's seed and first row last; from now on it was. */
+int pawl_graphs_drops_rows(pawl_cuda *c, const pawl_drop *how);
 /* Issues what is written down. */
 PAWL_MUST pawl_status pawl_graphs_issue(pawl_cuda *c);
 /* The same where no status can be returned: it is that of the next pawl_graphs_issue. */

@@ -76,7 +76,9 @@ void pawl_cuda_embedding(pawl_stream s, pawl_tensor table, pawl_tensor ids, pawl
 void pawl_cuda_embedding_dw(pawl_stream s, pawl_tensor dout, pawl_tensor ids, pawl_tensor dtable);
 
 /* ---- noise.cu ---- */
-void pawl_cuda_dropout(pawl_stream s, const pawl_drop *how, pawl_tensor x, pawl_put put, pawl_tensor y);
+/* at: the GPU's, NULL, or where pawl_cuda_drop_rows has put how's seed and first_row: these are then read there, and how's do not count. */
+void pawl_cuda_dropout(pawl_stream s, const pawl_drop *how, const uint64_t *at, pawl_tensor x, pawl_put put, pawl_tensor y);
+void pawl_cuda_drop_rows(pawl_stream s, const pawl_drop *how, uint64_t *at); /* at [2] */
 void pawl_cuda_add_noise(pawl_stream s, const pawl_noise *how, pawl_tensor x);
 
 /* ---- quant.cu ---- */

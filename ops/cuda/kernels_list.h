@@ -15,7 +15,7 @@
     /* sums.cu */ X(dot_kernel) X(anchor_kernel) X(overlap_kernel) X(path_kernel) X(synapses_kernel) \
         X(magnitudes_kernel) \
     /* embedding.cu */ X(embedding_kernel) X(embedding_dw_kernel) \
-    /* noise.cu */ X(dropout_kernel) X(noise_kernel) \
+    /* noise.cu */ X(dropout_kernel) X(drop_rows_kernel) X(noise_kernel) \
     /* quant.cu */ X(quantise_int8_kernel) X(quantise_nf4_kernel) X(dequantise_int8_kernel) X(dequantise_nf4_kernel) \
     /* norm.cu */ X(norm_kernel) X(layernorm_kernel) X(norm_backward_kernel) X(layernorm_backward_kernel) \
     /* columns.cu */ X(column_sums_kernel) X(add_bias_kernel) X(divide_kernel) X(gain_columns_kernel) X(low_rank_norms_kernel) \

@@ -25,6 +25,7 @@ static __device__ __forceinline__ drawn<V> words_of(uint64_t seed, pawl_purpose 
 
 struct drop_of {
     uint64_t seed, first_row, high;
+    const uint64_t *at; /* where seed and first_row are told instead; or null */
     int64_t tokens, width;
     uint32_t below;
     float scale;
@@ -36,7 +37,8 @@ static __global__ void dropout_kernel(drop_of d, const X *x, int64_t count, pawl
     const int64_t i = first_of<V>();
     if (i >= count) return;
     const int64_t row = d.tokens * d.width;
-    const drawn<V> w = words_of<V>(d.seed, PAWL_FOR_DROPOUT, d.first_row + (uint64_t)(i / row), d.high, (uint64_t)(i % row));
+    const uint64_t seed = d.at ? d.at[0] : d.seed, first_row = d.at ? d.at[1] : d.first_row;
+    const drawn<V> w = words_of<V>(seed, PAWL_FOR_DROPOUT, first_row + (uint64_t)(i / row), d.high, (uint64_t)(i % row));
     const some<V> from = take<V>(x, i, count);
     some<V> to = {};
     if (how == PAWL_ADD) to = take<V>(y, i, count);
@@ -56,10 +58,21 @@ template <class X, class Y> static void drop(pawl_stream s, drop_of d, const X *
         PAWL_LAUNCH((dropout_kernel<1, X, Y>), blocks_of(count, PAWL_THREADS), PAWL_THREADS, 0, s, d, x, count, put, y);
 }
 
-void pawl_cuda_dropout(pawl_stream s, const pawl_drop *how, pawl_tensor x, pawl_put put, pawl_tensor y)
+static __global__ void drop_rows_kernel(uint64_t seed, uint64_t first_row, uint64_t *at)
+{
+    at[0] = seed;
+    at[1] = first_row;
+}
+
+void pawl_cuda_drop_rows(pawl_stream s, const pawl_drop *how, uint64_t *at)
+{
+    PAWL_LAUNCH(drop_rows_kernel, 1, 1, 0, s, how->seed, (uint64_t)how->first_row, at);
+}
+
+void pawl_cuda_dropout(pawl_stream s, const pawl_drop *how, const uint64_t *at, pawl_tensor x, pawl_put put, pawl_tensor y)
 {
     const int64_t count = count_of(x);
-    const drop_of d = {how->seed,   (uint64_t)how->first_row, (uint64_t)how->stream << 32,        how->tokens,
+    const drop_of d = {how->seed,   (uint64_t)how->first_row, (uint64_t)how->stream << 32,        at, how->tokens,
                        last_dim(x), (uint32_t)(how->rate * 0x1p32), (float)(1 / (1 - how->rate))};
     if (low(x))
         BY_TYPE(y, drop(s, d, data<bf16>(x), count, put, data<T>(y)));

@@ -133,8 +133,7 @@ RECORD(scale, (pawl_tensor, a), (float, by))
 RECORD(zero, (float *, a), (int64_t, count))
 RECORD(copy, (float *, to), (const float *, from), (int64_t, count))
 
-/* Not of a block, or never twice the same: a dropout's mask is counted by rows. */
-BEHIND(dropout, (const pawl_drop *, how), (pawl_tensor, x), (pawl_put, put), (pawl_tensor, y))
+/* Not of a block, or never twice the same. */
 BEHIND(add_noise, (const pawl_noise *, how), (pawl_tensor, x))
 BEHIND(embedding, (pawl_tensor, table), (pawl_tensor, ids), (pawl_tensor, out))
 BEHIND(embedding_dw, (pawl_tensor, dout), (pawl_tensor, ids), (pawl_tensor, dtable))
@@ -166,6 +165,46 @@ BEHIND(download, (void *, to_host), (const void *, from_device), (size_t, bytes)
 BEHIND(choose, (const char *, table))
 BEHIND(graphs, (int, on))
 /* clang-format on */
+
+/* A dropout's mask is counted by rows, which are others in each slot: they are told to the GPU before the first dropout of a slot, and
+ * its kernels read them there. So what is written down of a dropout is the same in all slots. */
+typedef struct dropout_record {
+    pawl_recorded head;
+    double rate;
+    int64_t tokens, stream;
+    pawl_tensor x, y;
+    pawl_put put;
+} dropout_record;
+
+static pawl_status dropout_issue(pawl_device *d, const pawl_recorded *head)
+{
+    const dropout_record *r = (const dropout_record *)head;
+    const pawl_drop how = {.rate = r->rate, .tokens = r->tokens, .stream = r->stream};
+    pawl_cuda_dropout(pawl_stream_of(d), &how, pawl_cuda_of(d)->constants->drop_rows, r->x, r->put, r->y);
+    return pawl_cuda_launched("dropout");
+}
+
+static pawl_status tell_rows(pawl_cuda *c, const pawl_drop *how)
+{
+    if (pawl_graphs_drops_rows(c, how)) return PAWL_OK;
+    PAWL_TRY(pawl_graphs_issue(c)); /* of the rows before */
+    pawl_cuda_drop_rows(c->stream, how, c->constants->drop_rows);
+    return pawl_cuda_launched("dropout");
+}
+
+static pawl_status dropout_recorded(pawl_device *d, const pawl_drop *how, pawl_tensor x, pawl_put put, pawl_tensor y)
+{
+    dropout_record *r;
+    PAWL_TRY(tell_rows(pawl_cuda_of(d), how));
+    ROOM(dropout);
+    r->rate = how->rate;
+    r->tokens = how->tokens;
+    r->stream = how->stream;
+    r->x = x;
+    r->put = put;
+    r->y = y;
+    return PAWL_OK;
+}
 
 static void give_recorded(pawl_device *d, pawl_side_of side, void *block, size_t bytes)
 {

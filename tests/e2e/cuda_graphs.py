@@ -30,11 +30,11 @@ def train(ranks, graphs, *words, output=None, model=SMALL, **keys):
     return (weights(stdout), state(out), [(m.get("loss"), m.get("eval")) for m in metrics(out)]), launched, out
 
 
-def same(what, ranks=1, model=SMALL, least=1, **keys):
+def same(what, ranks=1, model=SMALL, least=1, most=200, **keys):
     off, none, _ = train(1, "false", model=model, **keys)
     on, launched, out = train(ranks, "true", model=model, **keys)
     check(off is not None and off == on, f"{what}: the same bits on {ranks} ranks")
-    check(none == 0 and launched >= least, f"{what}: {launched} graphs launched, at least {least}, and {none} without")
+    check(none == 0 and least <= launched <= most, f"{what}: {launched} graphs launched, {least} to {most}, and {none} without")
     return on, out
 
 
@@ -59,7 +59,8 @@ base = os.path.join(where, "base")
 check(run(0, "export", out, base)[0] == 0, "a base model")
 lora = dict(model=f"base_model: {base}\n", adapter="lora", lora_r=4, lora_alpha=8, lora_target_linear="true", **short)
 same("4 bits and LoRA in bf16", ranks=2, least=16, load_in_4bit="true", bf16="true", activation_recompute="block", **lora)
-same("DoRA with a dropout", peft_use_dora="true", lora_dropout=0.1, max_steps=2, **lora)
+# 16 blocks, of which the first in each of 4 slots tells the GPU its rows.
+same("DoRA with a dropout", least=8, most=20, peft_use_dora="true", lora_dropout=0.1, max_steps=2, **lora)
 law = os.path.join(where, "law.txt")
 with open(law, "w") as f:
     f.write(open(os.path.join(SOURCE, "LICENSE")).read(600))
