@@ -239,6 +239,7 @@ typedef struct pawl_kept {
  * is shared: then ops work on the host's arrays. */
 typedef struct pawl_transit {
     int32_t *ids, *targets, *positions, *starts; /* [N] */
+    int32_t *trained, *trained_here;             /* [N]: positions that have a target; and in the host's memory */
     int32_t *bounds, *bounds_here;               /* [N+1]: of documents; and in the host's memory */
     float *losses;                               /* [N] */
     int32_t *drawn;                              /* [N] */

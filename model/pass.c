@@ -126,6 +126,7 @@ static pawl_status head_loss(pass *p)
     const pawl_head h = {.hidden = pass_low(p, p->x->final.in, D),
                          .w = pass_matrix(p, 0, head),
                          .targets = p->at.targets,
+                         .trained = p->trained,
                          .scale = p->how->scale,
                          .loss = pass_view(p, p->losses, 0),
                          .dhidden = pass_view(p, p->learns ? p->x->dnorm : NULL, D),

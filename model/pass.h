@@ -22,6 +22,7 @@ typedef struct pass {
     pawl_activations *x;
     const pawl_batch *b; /* the host's; where ops read and write it and what belongs to it, since pass_take_up: */
     pawl_batch at;
+    pawl_trained trained;
     float *losses;
     pawl_noise noise;
     pawl_head_extra extra;

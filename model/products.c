@@ -2,7 +2,8 @@
  * memory of its own: for who times them (decision 0045). What is missing here is computed all the same, by the
  * library's first answer.
  *
- * The lists below follow forward.c, backward.c and adapter_pass.c; e2e_products tells what they leave out. */
+ * The lists below follow forward.c, backward.c and adapter_pass.c; e2e_products tells what they leave out. How many rows the output head
+ * multiplies where only some positions are trained is the backend's business: while it times it runs all such numbers. */
 #include "model/adapter.h"
 
 typedef struct arrays { /* of one group of products, in one block of the device's memory */

@@ -13,6 +13,7 @@ static void lay_out_rows(pawl_transit *t, pawl_arena *a, int64_t rows, int64_t N
 {
     t->ids = pawl_take_bytes(a, (size_t)N * sizeof *t->ids);
     t->targets = pawl_take_bytes(a, (size_t)N * sizeof *t->targets);
+    t->trained = pawl_take_bytes(a, (size_t)N * sizeof *t->trained);
     t->positions = pawl_take_bytes(a, (size_t)N * sizeof *t->positions);
     t->starts = pawl_take_bytes(a, (size_t)N * sizeof *t->starts);
     t->bounds = pawl_take_bytes(a, (size_t)(N + 1) * sizeof *t->bounds);
@@ -43,6 +44,7 @@ void pawl_transit_lay_out(pawl_activations *x)
     if (x->bins > 0) lay_out_bins(t, &x->arena, x->rows, x->positions, x->bins);
     t->squares = pawl_take_bytes(&x->arena, squares * sizeof *t->squares);
     t->bounds_here = pawl_take_bytes(&x->here, (size_t)(x->positions + 1) * sizeof *t->bounds_here);
+    t->trained_here = pawl_take_bytes(&x->here, (size_t)x->positions * sizeof *t->trained_here);
     t->squares_here = pawl_take_bytes(&x->here, squares * sizeof *t->squares_here);
     if (x->sets > 1) t->turns_here = pawl_take_bytes(&x->here, (size_t)x->positions * sizeof *t->turns_here);
 }
@@ -85,6 +87,18 @@ static pawl_status take_up_bounds(pass *p)
     return up(p, t->bounds, t->bounds_here, (size_t)(p->documents + 1) * sizeof *t->bounds);
 }
 
+/* Where all are trained there is nothing to be said. */
+static pawl_status take_up_trained(pass *p)
+{
+    const pawl_transit *t = &p->x->transit;
+    int64_t count = 0;
+    for (int64_t n = 0; n < p->N; n++)
+        if (p->b->targets[n] != PAWL_NOT_TRAINED) t->trained_here[count++] = (int32_t)n;
+    if (count == p->N) return PAWL_OK;
+    p->trained = (pawl_trained){t->trained, count};
+    return up(p, t->trained, t->trained_here, (size_t)count * sizeof *t->trained);
+}
+
 static pawl_status take_up_batch(pass *p)
 {
     const pawl_transit *t = &p->x->transit;
@@ -94,6 +108,7 @@ static pawl_status take_up_batch(pass *p)
     PAWL_TRY(up(p, t->positions, p->b->positions, bytes));
     PAWL_TRY(up(p, t->starts, p->b->starts, bytes));
     PAWL_TRY(take_up_bounds(p));
+    PAWL_TRY(take_up_trained(p));
     p->at = (pawl_batch){p->b->rows, p->b->tokens, t->ids, t->targets, t->positions, t->starts};
     p->losses = t->losses;
     if (!p->how->noise) return PAWL_OK;

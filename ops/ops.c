@@ -532,6 +532,8 @@ pawl_status pawl_head_loss(pawl_device *d, const pawl_head *h)
     const int64_t N = rows_of(hidden), V = rows_of(w), D = last_dim(w);
     CHECK_ALL(op, EITHER(hidden, N, D), LIKE(w, hidden, V, D), VECTOR(loss, N));
     PAWL_CHECK(h->targets, PAWL_EBUG, "%s: there are no targets", op);
+    PAWL_CHECK(!h->trained.at || (h->trained.count >= 0 && h->trained.count <= N), PAWL_EBUG, "%s: %ld trained positions of %ld", op,
+               (long)h->trained.count, (long)N);
     PAWL_CHECK(dhidden.data || !dw.data, PAWL_EBUG, "%s: dw is asked for without dhidden", op);
     if (dhidden.data) CHECK_ALL(op, MATRIX(dhidden, N, D));
     if (dw.data) CHECK_ALL(op, MATRIX(dw, V, D));

@@ -74,7 +74,8 @@ double pawl_device_memory_rate(pawl_device *d);
  * A backend whose library has more than one algorithm for a product takes the library's first answer, unless a table says
  * otherwise. Algorithms may differ in bits. */
 /* While it is on, algorithms are timed for every product of a shape that has none yet, on the arrays it is called with: what such a
- * call leaves in its result is not defined. 0: there is nothing to choose here. */
+ * call leaves in its result is not defined. pawl_head_loss times all numbers of rows that it may gather of so many positions. 0: there
+ * is nothing to choose here. */
 int pawl_device_tune(pawl_device *d, int on);
 /* What was chosen, a line a product; nothing where nothing was. Errors: EMEM. */
 PAWL_MUST pawl_status pawl_device_algorithms(const pawl_device *d, pawl_text *out);
@@ -402,12 +403,20 @@ typedef struct pawl_head_extra {
     int squares; /* 1: the loss is ||logits||^2 (MAS) in place of cross-entropy; without soft */
 } pawl_head_extra;
 
+/* The positions that have a target, in their order. A device whose memory is its own cannot say how many they are before it has computed: from who
+ * knows it hears, and leaves the others out of the head's products (decision 0055). Where memory is shared the op looks for itself. */
+typedef struct pawl_trained {
+    const int32_t *at; /* [count]; NULL: not said, any may have one */
+    int64_t count;
+} pawl_trained;
+
 /* The output head with its loss, in chunks: logits [N,V] never exist whole. They are f32, so that the loss is that of
  * f32 logits; with hidden and w of bf16 their gradients are bf16. */
 typedef struct pawl_head {
     pawl_tensor hidden;     /* lo [N,D] */
     pawl_tensor w;          /* lo [V,D] */
     const int32_t *targets; /* [N] ids, -100: not trained */
+    pawl_trained trained;
     float scale;            /* of the gradients: 1 / trained tokens of the whole global batch (decision 4) */
     pawl_tensor loss;       /* [N] f32, unscaled nats per token, 0 where not trained */
     pawl_tensor dhidden;    /* [N,D], set; data NULL: loss only */

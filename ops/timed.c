@@ -3,7 +3,7 @@
  * One row an op: what it is called with, the letters of its shape, and what one call has to do. FLOPs count an addition, a
  * multiplication, a division, a root, a comparison and an exponential as one each; bytes count every operand once for
  * being read and once for being written, wherever caches keep it. So both are of shapes alone, but for attention, which
- * is over documents, and the head, which is over trained positions (where the host can read those). A device that gets on by itself is
+ * is over documents, and the head, which is over trained positions (as far as they are known). A device that gets on by itself is
  * waited for behind each op: a span is then the op's own time and what a launch costs, and nothing of others runs beside it. */
 #include "core/batch.h"
 #include "core/span.h"
@@ -63,7 +63,7 @@ static double pairs_of(const pawl_device *d, const pawl_attend *a)
 static int64_t trained_of(const pawl_device *d, const pawl_head *h)
 {
     int64_t trained = 0;
-    if (!d->ops->shares_memory) return rows_of(h->hidden);
+    if (!d->ops->shares_memory) return h->trained.at ? h->trained.count : rows_of(h->hidden);
     for (int64_t n = 0; n < rows_of(h->hidden); n++) trained += h->targets[n] != PAWL_NOT_TRAINED;
     return trained;
 }

@@ -260,3 +260,8 @@ void pawl_plans_tune(pawl_plans *p, int on)
 {
     p->timing = on;
 }
+
+int pawl_plans_are_timed(const pawl_plans *p)
+{
+    return p->timing;
+}

@@ -40,6 +40,7 @@ PAWL_MUST pawl_status pawl_plans_multiply_then(pawl_plans *p, const pawl_product
 
 /* ---- Algorithms (decision 0045): as pawl_device_tune, pawl_device_algorithms and pawl_device_choose of ops/ops.h ---- */
 void pawl_plans_tune(pawl_plans *p, int on);
+int pawl_plans_are_timed(const pawl_plans *p);
 PAWL_MUST pawl_status pawl_plans_write(const pawl_plans *p, pawl_text *out);
 PAWL_MUST pawl_status pawl_plans_choose(pawl_plans *p, const char *table);
 

@@ -1,5 +1,5 @@
 /* A chunk of logits between the head's products: losses, gradients in their place, and what else a head computes. A block
- * to a row. */
+ * to a row. And what surrounds the products where only some positions are trained. */
 #include "core/batch.h"
 #include "core/rng.h"
 #include "ops/cuda/numbers.h"
@@ -13,7 +13,8 @@ static const float lowest = -1e30f; /* below every logit, and still a number: wh
 struct head_rows {
     const int32_t *targets;
     float *logits, *loss, *named; /* named [count, k]: the logits of soft targets */
-    int64_t first, vocab, ld, tokens;
+    pawl_head_chunk_of of;
+    int64_t vocab, ld, tokens;
     const float *row_weights;
     float scale;
     int differentiates, squares, has_labels; /* soft.k, top.k 0: none */
@@ -281,7 +282,7 @@ static __device__ __forceinline__ distilled distil(const head_rows &h, const flo
 template <int P, class T>
 static __device__ __forceinline__ void lose_softly(const head_rows &h, float *z, int64_t n, int64_t target, float scale)
 {
-    float *named = h.named + (n - h.first) * h.soft.k;
+    float *named = h.named + blockIdx.x * h.soft.k;
     const float of_target = z[target];
     pick_out(z, h.soft.ids + n * h.soft.k, h.soft.row_k ? h.soft.row_k[n / h.tokens] : h.soft.k, named);
     const distilled d = distil<P>(h, z, n, named);
@@ -327,29 +328,29 @@ static __device__ __forceinline__ void lose_squares(const head_rows &h, float *z
 }
 
 /* What is not trained has no loss, and a gradient of zeros. */
-template <int P, class T> static __device__ __forceinline__ void clear(const head_rows &h, float *z, int64_t n)
+static __device__ __forceinline__ void clear(const head_rows &h, int64_t n)
 {
     if (threadIdx.x == 0) {
         h.loss[n] = 0.0f;
         if (h.soft.k) h.soft.loss[n] = 0.0f;
         if (h.has_labels && h.labels.drawn) h.labels.drawn[n] = PAWL_NOT_TRAINED;
     }
-    for (int64_t j = threadIdx.x; j < h.top.k; j += ROW_THREADS) {
+    for (int64_t j = threadIdx.x; j < h.top.k; j += blockDim.x) {
         h.top.ids[n * h.top.k + j] = 0;
         h.top.logp[n * h.top.k + j] = 0.0f;
     }
-    if (h.differentiates) replace<P, T>(z, h.vocab, [](float, int64_t) { return 0.0f; });
 }
 
 template <int P, class T> static __global__ void __launch_bounds__(ROW_THREADS, 2) head_rows_kernel(head_rows h)
 {
-    const int64_t n = h.first + blockIdx.x, b = h.tokens > 0 ? n / h.tokens : 0;
+    const int64_t n = h.of.at ? h.of.at[blockIdx.x] : h.of.first + blockIdx.x, b = h.tokens > 0 ? n / h.tokens : 0;
     float *z = h.logits + blockIdx.x * h.ld;
     const float scale = h.row_weights ? h.row_weights[b] : h.scale;
     const bool soft = h.soft.k > 0 && h.soft.row_weights[b] != 0.0f;
     int32_t target = h.targets[n];
     if (target == PAWL_NOT_TRAINED) {
-        clear<P, T>(h, z, n);
+        clear(h, n);
+        if (h.differentiates) replace<P, T>(z, h.vocab, [](float, int64_t) { return 0.0f; });
         return;
     }
     if (h.top.k > 0) likeliest<P>(z, h.vocab, h.top.k, h.top.temperature, h.top.ids + n * h.top.k, h.top.logp + n * h.top.k);
@@ -369,16 +370,87 @@ template <int P, class T> static __global__ void __launch_bounds__(ROW_THREADS, 
     lose<P, T>(h, z, n, target, scale);
 }
 
-void pawl_cuda_head_rows(pawl_stream s, const pawl_head *h, int64_t first, int64_t count, int64_t vocab, float *logits, int64_t ld,
-                         void *scratch)
+static head_rows rows_of(const pawl_head *h)
 {
     const pawl_head_extra *x = &h->extra;
-    head_rows r = {h->targets, logits,       data<float>(h->loss), (float *)scratch, first, vocab, ld, x->tokens, x->row_weights,
-                   h->scale,   h->dhidden.data != nullptr, x->squares, x->labels != nullptr, {}, {}, {}};
+    head_rows r = {};
+    r.targets = h->targets;
+    r.loss = data<float>(h->loss);
+    r.tokens = x->tokens;
+    r.row_weights = x->row_weights;
+    r.scale = h->scale;
+    r.differentiates = h->dhidden.data != nullptr;
+    r.squares = x->squares;
+    r.has_labels = x->labels != nullptr;
     if (x->soft) r.soft = *x->soft;
     if (x->top) r.top = *x->top;
     if (x->labels) r.labels = *x->labels;
+    return r;
+}
+
+void pawl_cuda_head_rows(pawl_stream s, const pawl_head *h, const pawl_head_chunk_of *which, int64_t vocab, float *logits, int64_t ld,
+                         void *scratch)
+{
+    head_rows r = rows_of(h);
+    r.of = *which;
+    r.logits = logits;
+    r.named = (float *)scratch;
+    r.vocab = vocab;
+    r.ld = ld;
     const bool wide = ld % 8 == 0 && on_sixteen(logits);
-    BY_TYPE(h->w, if (wide) PAWL_LAUNCH((head_rows_kernel<8, T>), count, ROW_THREADS, 0, s, r);
-            else PAWL_LAUNCH((head_rows_kernel<1, T>), count, ROW_THREADS, 0, s, r));
+    BY_TYPE(h->w, if (wide) PAWL_LAUNCH((head_rows_kernel<8, T>), which->count, ROW_THREADS, 0, s, r);
+            else PAWL_LAUNCH((head_rows_kernel<1, T>), which->count, ROW_THREADS, 0, s, r));
+}
+
+/* --- where only some positions are trained ------------------------------------------------------------------- */
+
+template <int P, class T>
+static __global__ void head_gather_kernel(const T *x, const int32_t *at, int64_t count, int64_t rows, int64_t width, T *to)
+{
+    const int64_t i = first_of<P>(), r = i / width;
+    if (i >= rows * width) return;
+    some<P> these = {};
+    if (r < count) {
+        const int64_t from = at[r] * width;
+        these = take<P>(x, from + i % width, from + width);
+    }
+    give(to, i, rows * width, these);
+}
+
+void pawl_cuda_head_gather(pawl_stream s, pawl_tensor x, const int32_t *at, int64_t count, int64_t rows, void *to)
+{
+    const int64_t D = last_dim(x);
+    const bool wide = D % 8 == 0 && on_sixteen(x.data, to);
+    BY_TYPE(x, EACH_OF(head_gather_kernel, T, 8, wide, rows * D, s, data<T>(x), at, count, rows, D, (T *)to));
+}
+
+template <int P>
+static __global__ void head_scatter_kernel(const float *from, const int32_t *at, int64_t count, int64_t width, float *x)
+{
+    const int64_t i = first_of<P>(), r = i / width;
+    if (r >= count) return;
+    const int64_t to = at[r] * width;
+    give(x, to + i % width, to + width, take<P>(from, i, count * width));
+}
+
+void pawl_cuda_head_scatter(pawl_stream s, const float *from, const int32_t *at, int64_t count, pawl_tensor x)
+{
+    const int64_t D = last_dim(x);
+    const bool wide = D % 4 == 0 && on_sixteen(from, x.data);
+    EACH(head_scatter_kernel, 4, wide, count * D, s, from, at, count, D, data<float>(x));
+}
+
+/* A block to a position. */
+static __global__ void head_clear_kernel(head_rows h, float *dhidden, int64_t width)
+{
+    const int64_t n = blockIdx.x;
+    if (h.targets[n] != PAWL_NOT_TRAINED) return;
+    clear(h, n);
+    if (!h.differentiates) return;
+    for (int64_t i = threadIdx.x; i < width; i += blockDim.x) dhidden[n * width + i] = 0.0f;
+}
+
+void pawl_cuda_head_clear(pawl_stream s, const pawl_head *h)
+{
+    PAWL_LAUNCH(head_clear_kernel, count_of(h->loss), PAWL_THREADS, 0, s, rows_of(h), data<float>(h->dhidden), last_dim(h->w));
 }

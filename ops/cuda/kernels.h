@@ -120,13 +120,24 @@ typedef struct pawl_ragged {
 void pawl_cuda_ragged(pawl_stream s, const pawl_ragged *r, int32_t *lengths, int32_t *qkv, int32_t *out, int32_t *stats);
 
 /* ---- head.cu ---- */
-/* A chunk of the head between its products: logits [count, V], their rows ld >= V numbers apart, of positions [first, first + count) become their losses (h->loss and
+/* Rows of a chunk of the head: row r, below count, is of position at[r], or of first + r where at is NULL. */
+typedef struct pawl_head_chunk_of {
+    int64_t first, count;
+    const int32_t *at;
+} pawl_head_chunk_of;
+/* A chunk of the head between its products: logits [count, V], their rows ld >= V numbers apart, become their positions' losses (h->loss and
  * what h->extra asks for); and where h->dhidden.data is not NULL the gradients, in their place: of f32, or where h->w is of bf16 of bf16 in
  * the first half of each row, which is then 2 ld numbers from the next. Fastest where ld is a multiple of 8. A position that is not trained has no loss and a
  * gradient of zeros. k: of soft targets, 0 for none. */
 size_t pawl_cuda_head_rows_scratch_bytes(int64_t count, int64_t V, int64_t k);
-void pawl_cuda_head_rows(pawl_stream s, const pawl_head *h, int64_t first, int64_t count, int64_t V, float *logits, int64_t ld,
+void pawl_cuda_head_rows(pawl_stream s, const pawl_head *h, const pawl_head_chunk_of *which, int64_t V, float *logits, int64_t ld,
                          void *scratch);
+/* to [rows, D] = rows at[r] of x for r below count, and zeros.   lo x [N,D], to */
+void pawl_cuda_head_gather(pawl_stream s, pawl_tensor x, const int32_t *at, int64_t count, int64_t rows, void *to);
+/* Rows at[r] of x = rows r of from, for r below count.   from [count,D], x [N,D] */
+void pawl_cuda_head_scatter(pawl_stream s, const float *from, const int32_t *at, int64_t count, pawl_tensor x);
+/* All that the head leaves of positions that are not trained. */
+void pawl_cuda_head_clear(pawl_stream s, const pawl_head *h);
 
 /* ---- columns.cu ---- */
 /* What sums over `rows` rows need for each of `width` columns. */

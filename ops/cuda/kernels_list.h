@@ -22,7 +22,7 @@
     /* attention.cu */ X(attend_kernel) X(attend_mean_kernel) X(attend_queries_kernel) X(attend_keys_kernel) \
         X(attend_cached_kernel) \
     /* ragged.cu */ X(ragged_kernel) \
-    /* head.cu */ X(head_rows_kernel)
+    /* head.cu */ X(head_rows_kernel) X(head_gather_kernel) X(head_scatter_kernel) X(head_clear_kernel)
 /* clang-format on */
 
 #endif

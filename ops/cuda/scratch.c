@@ -56,13 +56,43 @@ pawl_device_own pawl_cuda_own(void)
 
 /* ---- ops ---- */
 
+static int64_t smaller(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 int64_t pawl_cuda_head_chunk(int64_t positions, int64_t vocab)
 {
     enum { MOST = 4096, LEAST = 128 };
     const int64_t bytes = (int64_t)1 << 30; /* of logits */
     int64_t chunk = MOST;
     while (chunk > LEAST && chunk * vocab * (int64_t)sizeof(float) > bytes) chunk /= 2;
-    return chunk < positions ? chunk : positions;
+    return smaller(chunk, positions);
+}
+
+int64_t pawl_cuda_head_step(int64_t positions, int64_t vocab)
+{
+    enum { LEAST = 64, SHAPES = 16 };
+    return parts_of(pawl_cuda_head_chunk(positions, vocab), SHAPES * LEAST) * LEAST;
+}
+
+/* Gathering and what belongs to it take 1-2 % of the products' time. */
+static int64_t worth_gathering(int64_t positions)
+{
+    enum { PART = 32 };
+    return positions - positions / PART;
+}
+
+int64_t pawl_cuda_head_computed(int64_t positions, int64_t vocab, int64_t trained)
+{
+    const int64_t step = pawl_cuda_head_step(positions, vocab), rows = parts_of(trained, step) * step;
+    return rows < positions && rows <= worth_gathering(positions) ? rows : positions;
+}
+
+int64_t pawl_cuda_head_gathered(int64_t positions, int64_t vocab)
+{
+    const int64_t step = pawl_cuda_head_step(positions, vocab), rows = smaller(worth_gathering(positions), positions - 1) / step * step;
+    return smaller(rows, pawl_cuda_head_chunk(positions, vocab));
 }
 
 int64_t pawl_cuda_head_row(int64_t vocab)
@@ -70,13 +100,20 @@ int64_t pawl_cuda_head_row(int64_t vocab)
     return (vocab + 7) / 8 * 8;
 }
 
-/* As head.c lays it out: logits, then the kernel's. */
+pawl_cuda_head_room pawl_cuda_head_lay_out(pawl_arena *a, int64_t N, int64_t V, int64_t D, int64_t k)
+{
+    const int64_t chunk = pawl_cuda_head_chunk(N, V);
+    pawl_cuda_head_room r;
+    r.logits = pawl_take_bytes(a, (size_t)(chunk * pawl_cuda_head_row(V)) * sizeof *r.logits);
+    r.kernel = pawl_take_bytes(a, pawl_cuda_head_rows_scratch_bytes(chunk, V, k));
+    r.rows = pawl_take_bytes(a, (size_t)(pawl_cuda_head_gathered(N, V) * D) * sizeof(float));
+    return r;
+}
+
 static size_t head_bytes(const pawl_shapes *s)
 {
-    const int64_t chunk = pawl_cuda_head_chunk(s->positions, s->vocab);
     pawl_arena a = {.name = "output head"};
-    (void)pawl_take_bytes(&a, (size_t)(chunk * pawl_cuda_head_row(s->vocab)) * sizeof(float));
-    (void)pawl_take_bytes(&a, pawl_cuda_head_rows_scratch_bytes(chunk, s->vocab, s->bins));
+    (void)pawl_cuda_head_lay_out(&a, s->positions, s->vocab, s->width, s->bins);
     return a.used;
 }
 

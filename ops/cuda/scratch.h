@@ -32,12 +32,26 @@ typedef struct pawl_cuda_fp8_room {
 } pawl_cuda_fp8_room;
 pawl_cuda_fp8_room pawl_cuda_fp8_lay_out(pawl_arena *a, int64_t x, int64_t w, int64_t bias);
 
+/* Of the output head over N positions of width D and k soft targets: a chunk of logits, the kernel's, and a chunk's hidden states
+ * gathered (of any type), then their gradients. */
+typedef struct pawl_cuda_head_room {
+    float *logits; /* [chunk, pawl_cuda_head_row]; of bf16, gradients take the first half of each row */
+    void *kernel, *rows;
+} pawl_cuda_head_room;
+pawl_cuda_head_room pawl_cuda_head_lay_out(pawl_arena *a, int64_t N, int64_t V, int64_t D, int64_t k);
+
 /* Of all ops together, one at a time; by_library: attention of bf16 is cuDNN's. */
 size_t pawl_cuda_scratch_bytes(const pawl_shapes *most, int by_library);
 
 /* How kernels cut their sums (norm.cu, columns.cu), and the head its positions. */
 enum { PAWL_CUDA_COLUMN_CHUNK = 4096, PAWL_CUDA_NORM_SHORT = 512, PAWL_CUDA_NORM_RUNS_SHORT = 4096, PAWL_CUDA_NORM_RUNS_LONG = 512 };
 int64_t pawl_cuda_head_chunk(int64_t positions, int64_t vocab);
+/* Where positions are gathered its products are of a multiple of so many rows, which has few multiples below a chunk: few shapes, few plans. How
+ * many rows there are in all for so many trained positions, or all positions where gathering is not worth it. The most of a chunk that
+ * are gathered. */
+int64_t pawl_cuda_head_step(int64_t positions, int64_t vocab);
+int64_t pawl_cuda_head_computed(int64_t positions, int64_t vocab, int64_t trained);
+int64_t pawl_cuda_head_gathered(int64_t positions, int64_t vocab);
 /* Rows of logits begin on 32 bytes whatever the vocabulary (50257, say): kernels and products move 16 bytes at a time then. */
 int64_t pawl_cuda_head_row(int64_t vocab);
 /* Rows of each run of a norm's backward pass, over so many rows in all. */

@@ -82,6 +82,8 @@ def kernels(s):
         product("products of a layer, forward", L, 2 * N * p["layer"], 2 * p["layer"]),
         product("products of a layer, backward", L, 4 * N * p["layer"], 8 * p["layer"]),
         product(f"the head's products, {ceil(N, chunk)} chunks", 1, 6 * N * p["table"], N * V * 8 + ceil(N, chunk) * p["table"] * 10),
+        dict(product("instead, half of them untrained: its products", 1, 3 * N * p["table"], N * V * 4 + ceil(N // 2, chunk) * p["table"] * 10), counts=False),
+        kernel("and head_gather, head_scatter, head_clear", 1, N // 2 * D * 16, min(N // 2, chunk) * D // 2048, 256, 16, N // 2 * D * 20, counts=False),
         kernel("head_rows_kernel", 1, N * V * 10, min(N, chunk), 512, 32, N * V * 60, 1024),
         kernel("embedding_dw_kernel", 1, gathered + owners * N * 4 * MEMORY / 5.5e12, owners, 256, 16 * 8, owners * (N * 2 + 8 * 256 * 100), 1024),
         kernel("zero_kernel, gradients", 1, 4 * p["all"], ceil(p["all"], 1024), 256, 16, p["all"] * 3),

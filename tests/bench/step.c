@@ -1,13 +1,14 @@
 /* One training step on one rank - forward, backward, clipping, AdamW - on the reference shapes.
  *
  *     step --shape NAME --dtype fp32|bf16 [--seconds S] [--steps N] [--threads N] [--phases] [--cpu-time]
- *          [--recompute none|norms|block] [--rows N] [--tokens N] [--optimizer RULE] [--no-master-weights]
+ *          [--recompute none|norms|block] [--rows N] [--tokens N] [--untrained PERCENT] [--optimizer RULE] [--no-master-weights]
  *          [--lora R [--dropout P] [--dora] [--base f32|int8|nf4]]
  *     step --list         the shapes, a JSON object a line
  *     step --rates        how fast the device multiplies and moves memory, as a JSON object
  *
  * Prints the median: SHAPE DTYPE N tok/s G GFLOP/s P% of gemm, where model FLOPs are 6 N + 12 L d T a token (N: weights of
  * matrix products, head included; with an adapter on all linear modules 4 N and 6 of its own) and gemm is the library's own square product of that type on the same threads in the same run.
+ * --untrained: of each row, its beginning, as prompts are; FLOPs are counted as if all were trained.
  * --no-master-weights: weights in bf16 alone (decision 0051). --steps: at least so many. --cpu-time counts the processor's time rather than the clock's: with one thread, figures that busy
  * neighbours do not spoil. Computes on the device of tests/on_device.h; a GPU's update is waited for by the next pass, so that --phases
  * counts it there. Shapes from 124M on are for GPUs; no file is read for them, weights are any. */
@@ -45,6 +46,7 @@ enum { STEPS_MOST = 1000 };
 typedef struct bench {
     const struct setting *shape;
     int64_t rows, tokens;  /* as asked for, or the shape's */
+    int64_t untrained;     /* per cent of a row */
     int optimizer;         /* index into pawl_optimizer_names */
     double began;          /* when the program did */
     pawl_device *device;
@@ -90,7 +92,7 @@ static void fill_batch(bench *b)
         b->batch.starts[n] = (int32_t)(n - n % T);
     }
     for (int64_t n = 0; n < b->batch.rows * T; n++)
-        b->batch.targets[n] = n % T == T - 1 ? PAWL_NOT_TRAINED : b->batch.ids[n + 1];
+        b->batch.targets[n] = n % T == T - 1 || n % T * 100 < b->untrained * T ? PAWL_NOT_TRAINED : b->batch.ids[n + 1];
 }
 
 /* Some weights or others: on a CPU speed does not depend on them, and a GPU takes less power for numbers that repeat soon. */
@@ -378,6 +380,7 @@ static pawl_status read_options(bench *b, options *o, int argc, char **argv)
     b->recompute = (pawl_recompute)recompute;
     PAWL_TRY(number(argc, argv, "--rows", b->shape->rows, &b->rows));
     PAWL_TRY(number(argc, argv, "--tokens", b->shape->tokens, &b->tokens));
+    PAWL_TRY(number(argc, argv, "--untrained", 0, &b->untrained));
     PAWL_TRY(number(argc, argv, "--threads", sysconf(_SC_NPROCESSORS_ONLN), &o->threads));
     PAWL_TRY(number(argc, argv, "--steps", 5, &o->steps));
     PAWL_CHECK(o->steps <= STEPS_MOST, PAWL_EUSAGE, "step: --steps: at most %d", STEPS_MOST);

@@ -77,7 +77,7 @@ static void run_product(void *arg)
     const int64_t m = w->out_layout.rows, n = w->out_layout.cols, k = a_turned ? w->a_layout.rows : w->a_layout.cols;
     float *a = spread(w->a, &w->a_layout, a_turned), *b = spread(w->b, &w->b_layout, !b_turned);
     const float scale = (w->how.a_scale ? *w->how.a_scale : 1) * (w->how.b_scale ? *w->how.b_scale : 1);
-    standin_count(&w->algorithm);
+    standin_count(&w->algorithm, m * n * k);
     for (int64_t j = 0; j < n; j++)
         for (int64_t i = 0; i < m; i++) {
             const int64_t at = j * w->out_layout.lead + i;

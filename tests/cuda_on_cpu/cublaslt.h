@@ -42,7 +42,9 @@ standin_algorithm standin_algorithm_of(const cublasLtMatmulAlgo_t *a);
 size_t standin_alignment(const standin_algorithm *a);
 /* The sum of products, in its own order. */
 float standin_dot(const standin_algorithm *with, const float *a, const float *b, int64_t count);
-/* Notes that it has run (the file of PAWL_STANDIN_COUNTS). */
-void standin_count(const standin_algorithm *a);
+/* Notes that it has run (the file of PAWL_STANDIN_COUNTS), and on how many terms. */
+void standin_count(const standin_algorithm *a, int64_t terms);
+/* Terms of all sums so far: rows times columns times what is added, of each product. */
+__attribute__((visibility("default"))) int64_t standin_terms(void);
 
 #endif

@@ -56,9 +56,16 @@ float standin_dot(const standin_algorithm *with, const float *a, const float *b,
 /* ---- counts ---- */
 
 static long runs[2][TILES + 1][3], by[3];
+static int64_t terms;
 
-void standin_count(const standin_algorithm *a)
+int64_t standin_terms(void)
 {
+    return terms;
+}
+
+void standin_count(const standin_algorithm *a, int64_t more)
+{
+    terms += more;
     runs[a->id == ON_16_BYTES][a->tile][a->splits]++;
     by[a->made]++;
 }
@@ -78,8 +85,8 @@ __attribute__((destructor)) static void tell(void)
                 if (runs[i][tile][splits])
                     fprintf(f, "algorithm_%d_%d_%d %ld\n", i ? ON_16_BYTES : ANYWHERE, tile, splits,
                             runs[i][tile][splits]);
-    fprintf(f, "products_by_heuristic %ld\nproducts_restored %ld\nrank %s\n", by[STANDIN_BY_HEURISTIC],
-            by[STANDIN_BY_INIT], rank ? rank : "0");
+    fprintf(f, "products_by_heuristic %ld\nproducts_restored %ld\nproducts_terms %lld\nrank %s\n", by[STANDIN_BY_HEURISTIC],
+            by[STANDIN_BY_INIT], (long long)terms, rank ? rank : "0");
     fclose(f);
 }
 

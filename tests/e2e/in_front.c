@@ -1,5 +1,7 @@
 /* A device that stands before another: what the table of a backend has is handed on, with each array among the arguments where the
  * one behind has it. What is different about the memory of the one in front is its kind's (in_front.h). */
+#include <stdlib.h>
+
 #include "core/batch.h"
 #include "ops/checks.h"
 #include "tests/e2e/in_front.h"
@@ -195,6 +197,17 @@ static pawl_labels labels_at(const pawl_labels *l, int64_t N)
     return r;
 }
 
+/* Who calls ops on arrays of the host's says nothing of which positions are trained; NULL, or to be freed. */
+static int32_t *list_trained(const pawl_head *h, int64_t N, pawl_trained *out)
+{
+    int32_t *at = kind->shares_memory ? malloc((size_t)N * sizeof *at) : NULL;
+    if (!at) return NULL;
+    *out = (pawl_trained){at, 0};
+    for (int64_t n = 0; n < N; n++)
+        if (h->targets[n] != PAWL_NOT_TRAINED) at[out->count++] = (int32_t)n;
+    return at;
+}
+
 static pawl_status head_loss_behind(pawl_device *d, const pawl_head *h)
 {
     const char *op_name = "head_loss";
@@ -203,9 +216,11 @@ static pawl_status head_loss_behind(pawl_device *d, const pawl_head *h)
     pawl_top top;
     pawl_labels labels;
     pawl_head r = *h;
+    int32_t *list = list_trained(h, N, &r.trained);
     r.hidden = T(h->hidden);
     r.w = T(h->w);
     r.targets = AT(h->targets, N);
+    r.trained.at = AT(r.trained.at, r.trained.count);
     r.loss = T(h->loss);
     r.dhidden = T(h->dhidden);
     r.dw = T(h->dw);
@@ -213,7 +228,9 @@ static pawl_status head_loss_behind(pawl_device *d, const pawl_head *h)
     if (h->extra.soft) soft = soft_at(h->extra.soft, N, B), r.extra.soft = &soft;
     if (h->extra.top) top = top_at(h->extra.top, N), r.extra.top = &top;
     if (h->extra.labels) labels = labels_at(h->extra.labels, N), r.extra.labels = &labels;
-    return kind->after(behind_of(d), behind_of(d)->ops->head_loss(behind_of(d), &r));
+    const pawl_status s = kind->after(behind_of(d), behind_of(d)->ops->head_loss(behind_of(d), &r));
+    free(list);
+    return s;
 }
 
 #define BARE(...) __VA_ARGS__
