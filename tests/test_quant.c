@@ -18,6 +18,7 @@
 
 static float *numbers(int64_t count, uint64_t which, float spread)
 {
+    if (count <= 0) abort(); /* which gcc, that warns of it, else takes for possible */
     float *x = calloc((size_t)count, sizeof *x);
     for (int64_t i = 0; i < count; i++) {
         float two[2];
