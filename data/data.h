@@ -240,6 +240,9 @@ typedef enum pawl_part { PAWL_TRAIN, PAWL_HELD_OUT, PAWL_CHOICE_ROWS } pawl_part
 
 /* 1 when there is a file, a folder, or a file that matches. */
 int pawl_dataset_is_there(const pawl_dataset_config *d);
+/* 1 when files of these names (a NULL ends them), written below the folder dir, would be read as the dataset's: dir, which need not
+ * be there, lies in the folder that is its path, or below that of a pattern with `**` which matches one of the names. */
+int pawl_dataset_reads_in(const pawl_dataset_config *d, const char *dir, const char *const *names);
 
 /* Datasets of one purpose. */
 typedef struct pawl_data_group {

@@ -1,5 +1,5 @@
 pawl_layer(data
-  SOURCES blob.c cache.c choices.c config.c data.c files.c glob.c hands.c join.c kept.c leaks.c lineage.c marked.c order.c pack.c
+  SOURCES blob.c cache.c choices.c config.c data.c files.c glob.c hands.c inside.c join.c kept.c leaks.c lineage.c marked.c order.c pack.c
           plain_rows.c prepare.c prepared.c prompts.c reader.c renderer.c sample.c show.c slot.c sources.c stream.c unit.c
           utf8.c values.c window.c work.c
           chat/conversation.c chat/named.c chat/rows.c chat/template.c chat/turns.c chat/words.c

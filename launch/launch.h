@@ -99,6 +99,11 @@ void pawl_catch_signals(void);
 void pawl_show_preparing(const char *what, const char *domain, int64_t done, int64_t all);
 void pawl_end_preparing(void);
 
+/* The path of the first dataset of a run that is not there; NULL: all are. */
+const char *pawl_missing_dataset(const pawl_run_config *c);
+/* The path of the first one that would read files of these names (a NULL ends them) below the folder dir; NULL: none would. */
+const char *pawl_dataset_around(const pawl_run_config *c, const char *dir, const char *const *names);
+
 /* ---- Opening what a run is made of ---- */
 typedef struct pawl_opened {
     pawl_run_config config;

@@ -1,5 +1,5 @@
 pawl_layer(launch
-  SOURCES adapter.c aside.c auto.c chat.c checkpoint_commands.c commands.c config_command.c data_command.c described.c devices.c eval.c export.c generate.c gpu.c import.c licenses.c lines.c machine.c memory_command.c
+  SOURCES adapter.c aside.c auto.c chat.c checkpoint_commands.c commands.c config_command.c data_command.c datasets.c described.c devices.c eval.c export.c generate.c gpu.c import.c licenses.c lines.c machine.c memory_command.c
           merge.c open.c options.c plan.c preparing.c products.c render.c report_command.c retention_command.c shown.c tokenize.c train.c weights.c
           report/chart.c report/curves.c report/data.c report/events.c report/graph.c report/html.c report/machine.c report/page.c report/plan.c report/replay.c
           report/retention.c report/run.c report/series.c report/settings.c report/style.c report/summary.c

@@ -203,22 +203,6 @@ pawl_status pawl_open_run(pawl_comm *c, pawl_opened *o, int *stopped)
 
 /* ---- a run that is only planned ---- */
 
-static const char *missing_of(const pawl_dataset_config *items, int count)
-{
-    for (int i = 0; i < count; i++)
-        if (!pawl_dataset_is_there(&items[i])) return items[i].path;
-    return NULL;
-}
-
-static const char *first_missing(const pawl_run_config *c)
-{
-    const char *path = missing_of(c->data.datasets.items, c->data.datasets.count);
-    for (int i = 0; i < c->continual.stages.count && !path; i++)
-        path = missing_of(c->continual.stages.items[i].datasets.items, c->continual.stages.items[i].datasets.count);
-    if (!path) path = missing_of(c->continual.general_data.items, c->continual.general_data.count);
-    return path ? path : missing_of(c->data.test_datasets.items, c->data.test_datasets.count);
-}
-
 static int has_tokenizer(const char *spec)
 {
     char file[1100];
@@ -231,7 +215,7 @@ pawl_status pawl_open_plan(pawl_comm *c, pawl_opened *o, pawl_text *missing, int
     pawl_model_config model;
     PAWL_TRY(pawl_import_start(c, o));
     PAWL_TRY(choose_model(o, &model));
-    const char *path = first_missing(&o->config);
+    const char *path = pawl_missing_dataset(&o->config);
     if (path) pawl_text_add(missing, "there is no %s", path);
     else if (!has_tokenizer(o->tokenizer_spec)) pawl_text_add(missing, "there is no tokenizer.json in %s", o->tokenizer_spec);
     if (has_tokenizer(o->tokenizer_spec)) PAWL_TRY(pawl_tokenizer_open(o->tokenizer_spec, &o->tokenizer));

@@ -96,16 +96,26 @@ static int same_bytes(const char *a, const char *b)
     return same;
 }
 
+static const char *const own_files[] = {"metrics.jsonl", "report.html", "resolved.yaml", "run.yaml", NULL};
+
+/* A run that is started again must not learn what it wrote itself. */
+static pawl_status require_data_elsewhere(const job *j)
+{
+    const char *dir = j->o.config.train.output_dir, *path = pawl_dataset_around(&j->o.config, dir, own_files);
+    PAWL_CHECK(!path, PAWL_EUSAGE,
+               "output_dir %s lies in what a dataset reads (%s), so that the run would take its own files for data: choose another output_dir", dir, path);
+    return PAWL_OK;
+}
+
 /* A folder that no run has used, which a lock file would show, but which holds files of the names that a run writes. */
 static pawl_status require_no_strangers(const job *j)
 {
-    static const char *const names[] = {"metrics.jsonl", "report.html", "resolved.yaml", "run.yaml"};
     const char *dir = j->o.config.train.output_dir;
     char path[PATH_ROOM];
     PAWL_TRY(pawl_path_join(path, sizeof path, dir, ".lock"));
     if (pawl_path_exists(path)) return PAWL_OK;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        PAWL_TRY(pawl_path_join(path, sizeof path, dir, names[i]));
+    for (size_t i = 0; own_files[i]; i++) {
+        PAWL_TRY(pawl_path_join(path, sizeof path, dir, own_files[i]));
         PAWL_CHECK(!pawl_path_exists(path) || same_bytes(path, j->yaml), PAWL_EUSAGE,
                    "%s is there already and is not of a run of pawl's: it would be overwritten; choose another output_dir", path);
     }
@@ -114,6 +124,7 @@ static pawl_status require_no_strangers(const job *j)
 
 static pawl_status claim_output(job *j)
 {
+    PAWL_TRY(require_data_elsewhere(j));
     PAWL_TRY(require_no_strangers(j));
     PAWL_TRY(pawl_dir_make(j->o.config.train.output_dir));
     PAWL_TRY(pawl_lock_open(j->o.config.train.output_dir, &j->lock));

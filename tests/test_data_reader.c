@@ -290,6 +290,38 @@ static void broken_paths_are_refused(void **state)
     data_case_close(&k);
 }
 
+/* Below the case's folder: a dataset's path, a folder that files are written to, and whether they would be read. */
+static const struct {
+    const char *path, *dir, *split;
+    int reads;
+} insides[] = {
+    {"texts", "texts", "", 1},          {"texts", "texts/run", "", 1},         {"texts/", "texts/./run", "", 1},
+    {"texts", "link/run", "", 1},       {"texts", "run", "", 0},               {"texts", "texts2", "", 0},
+    {"texts", "texts/.runs/a", "", 0},  {"texts/one.txt", "texts/run", "", 0}, {"texts", "texts/run", "train", 0},
+    {"**/*.jsonl", "run", "", 1},       {"texts/**/*.jsonl", "texts/run", "", 1}, {"texts/**/*.md", "texts/run", "", 0},
+    {"texts/**", "texts/run", "", 1},   {"texts/**/*.jsonl", "run", "", 0},    {"texts/*.jsonl", "texts/run", "", 0},
+};
+
+static void folders_inside_a_dataset_are_known(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"metrics.jsonl", "run.yaml", NULL};
+    data_case k;
+    char link[PATH_MAX], dir[PATH_MAX];
+    data_case_open(&k, 64);
+    put(&k, "texts/one.txt", "x");
+    snprintf(link, sizeof link, "%s/link", k.dir);
+    assert_int_equal(symlink("texts", link), 0);
+    for (size_t i = 0; i < sizeof insides / sizeof *insides; i++) {
+        k.cfg.datasets.count = 0;
+        pawl_dataset_config *d = learn(&k, insides[i].path);
+        snprintf(d->split, sizeof d->split, "%s", insides[i].split);
+        snprintf(dir, sizeof dir, "%s/%s", k.dir, insides[i].dir);
+        if (pawl_dataset_reads_in(d, dir, names) != insides[i].reads) fail_msg("%s, %s", insides[i].path, insides[i].dir);
+    }
+    data_case_close(&k);
+}
+
 static void a_line_of_more_than_64_mib_is_refused(void **state)
 {
     (void)state;
@@ -365,6 +397,7 @@ int main(void)
         cmocka_unit_test(domains_are_named_after_paths),
         cmocka_unit_test(broken_files_are_refused_with_place_and_advice),
         cmocka_unit_test(broken_paths_are_refused),
+        cmocka_unit_test(folders_inside_a_dataset_are_known),
         cmocka_unit_test(a_line_of_more_than_64_mib_is_refused),
         cmocka_unit_test(utf8_is_what_decodes),
     };

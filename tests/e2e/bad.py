@@ -45,6 +45,14 @@ open(odd, "w").write('{"messages": [{"role": "user", "content": "a"}, {"role": "
 status, _, stderr = run(0, "train", write_run(where, "odd.yaml", datasets=[dict(path=odd, domain="odd", type="chat")]), "chat_template=chatml")
 check(status == 20 and "roles_to_train say whose messages are trained" in stderr, "rows without a trained token: roles are named")
 
+# A run inside its own data would learn its own files when it is started again.
+inside = os.path.join(where, "inside")
+os.mkdir(inside)
+open(os.path.join(inside, "a.txt"), "w").write("a text")
+yaml = write_run(where, "inside.yaml", output=os.path.join(inside, "run"), datasets=[dict(path=inside, domain="texts")])
+status, _, stderr = run(2, "train", yaml)
+check(status == 10 and "choose another output_dir" in stderr and os.listdir(inside) == ["a.txt"], f"output_dir inside the data: exit {status}, nothing is made")
+
 # A pipe where a file is expected is refused, not waited for.
 pipe = os.path.join(where, "pipe.jsonl")
 os.mkfifo(pipe)
