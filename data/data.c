@@ -269,12 +269,24 @@ static void warn_of_bad_rows(const pawl_dataset *s)
                  (long long)(s->prepared.tally.bad - (int64_t)json_array_size(s->prepared.bad_rows)));
 }
 
+/* Templates that know no tools drop them without a word, and what the assistant then says is learnt as an empty turn. */
+static void warn_of_tools(const pawl_dataset *s)
+{
+    if (s->prepared.tally.toolless > 0)
+        pawl_log(PAWL_LOG_WARN,
+                 "data: '%s': the chat template leaves out tools, or calls of them, of %lld of %lld rows, so that such a "
+                 "call is learnt as a turn that says nothing: take a model whose template knows tools, or give one "
+                 "(chat_template_jinja); `pawl data show` shows a row as it is learnt",
+                 s->domain, (long long)s->prepared.tally.toolless, (long long)s->prepared.tally.read);
+}
+
 static void warn(const opening *o)
 {
     const pawl_data *d = o->data;
     for (int i = 0; i < d->count; i++) {
         const pawl_dataset *s = &d->datasets[i];
         warn_of_bad_rows(s);
+        warn_of_tools(s);
         if (i < d->learnt && o->in->config->val_set_size > 0 && s->held_out_domain < 0 && !s->repeats)
             pawl_log(PAWL_LOG_WARN, "data: val_set_size %g holds out none of the %lld documents of '%s'",
                      o->in->config->val_set_size, (long long)s->prepared.part[PAWL_TRAIN].tally.documents, s->domain);

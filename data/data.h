@@ -180,6 +180,7 @@ typedef struct pawl_sample {
     int64_t count, room;
     pawl_specials specials; /* what the tokenizer is to add */
     int with_end; /* 1: the tokenizer's end follows the text; learnt when the last span reaches the text's end */
+    int toolless; /* 1: the row has tools, or calls some, of which the chat template writes nothing */
 } pawl_sample;
 void pawl_sample_close(pawl_sample *s);
 
@@ -364,7 +365,7 @@ void pawl_data_let_go(const pawl_data *d);
 
 /* For lineage, an object for each of datasets, then of test_datasets: {domain, path, license, weight, use: "learnt" |
  * "general" | "measured", files: [{name, bytes, sha256}], documents, tokens, trained, duplicates, rows, held_out: the same five and
- * leaked, read: {read, empty, bad, dropped, truncated, masked}; questions, where it has choices}. The counts in the object itself are
+ * leaked, read: {read, empty, bad, dropped, truncated, masked, toolless}; questions, where it has choices}. The counts in the object itself are
  * those of what is trained. */
 PAWL_MUST pawl_status pawl_data_lineage(const pawl_data *d, json_t **out);
 /* For the start screen: a line per dataset. */

@@ -88,6 +88,7 @@ static void report_losses(const pawl_dataset *s, pawl_text *out)
         {t->dropped, "longer than sequence_len and dropped"},
         {t->truncated, "longer than sequence_len and truncated"},
         {t->masked, "left out, for nothing in them is trained"},
+        {t->toolless, "with tools that the chat template leaves out"},
     };
     const char *before = "";
     for (size_t i = 0; i < sizeof lost / sizeof *lost; i++) {

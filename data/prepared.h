@@ -12,7 +12,7 @@
 #include "data/data.h"
 #include "data/pack.h"
 
-enum { PAWL_PARTS = 2, PAWL_PREPARED_FORMAT = 3 }; /* the format's number enters every key: raise it with any change */
+enum { PAWL_PARTS = 2, PAWL_PREPARED_FORMAT = 4 }; /* the format's number enters every key: raise it with any change */
 
 /* The files, in the order in which meta.json lists them; those of a part follow one another. */
 typedef enum pawl_prepared_file {
@@ -47,7 +47,8 @@ typedef struct pawl_document {
     X(bad, "that could not be read, skipped")                                                                          \
     X(dropped, "longer than sequence_len, dropped")                                                                    \
     X(truncated, "longer than sequence_len, truncated")                                                                \
-    X(masked, "without a trained token, left out")
+    X(masked, "without a trained token, left out")                                                                     \
+    X(toolless, "with tools of which the chat template writes nothing")
 #define PAWL_TALLY_MEMBER(name, text) int64_t name;
 typedef struct pawl_tally {
     PAWL_TALLY(PAWL_TALLY_MEMBER)

@@ -12,6 +12,7 @@ void pawl_sample_reset(pawl_sample *s, pawl_specials specials, int with_end)
     s->count = 0;
     s->specials = specials;
     s->with_end = with_end;
+    s->toolless = 0;
 }
 
 void pawl_sample_close(pawl_sample *s)

@@ -218,6 +218,7 @@ static pawl_status take_row(worker *w, int source, const pawl_piece *p, flaw *at
     } else {
         s = pawl_render(w->recipe->renderer, row, &w->sample);
         if (s == PAWL_OK) s = add_sample(w, source, p->line);
+        w->record.tally.toolless += s == PAWL_OK && w->sample.toolless;
     }
     json_decref(row);
     return s;

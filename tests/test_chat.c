@@ -353,6 +353,39 @@ static void keys_and_roles_are_mapped(void **state)
     chat_case_close(&k);
 }
 
+/* ---- Tools ---- */
+
+#define ASKED "{\"role\": \"user\", \"content\": \"U\"}, {\"role\": \"assistant\", \"content\": \"A\", "
+#define CALLS "{% for m in messages %}{{ m.content }}{% for t in m.tool_calls %}<{{ t.function.name }}>{% endfor %}{% endfor %}"
+
+/* By hand: a row's tools are written where all of their names stand in its text. */
+static const struct {
+    const char *template, *inline_text, *row;
+    int toolless;
+} tooled[] = {
+    {"chatml", "", "{\"messages\": [" ASKED "\"tool_calls\": []}], \"tools\": []}", 0},
+    {"chatml", "", "{\"messages\": [" ASKED "\"tool_calls\": [{\"function\": {\"name\": \"stock\", \"arguments\": {}}}]}]}", 1},
+    {"chatml", "", "{\"messages\": [" ASKED "\"function_call\": {\"name\": \"stock\"}}]}", 1},
+    {"chatml", "", "{\"messages\": [" ASKED "\"x\": 1}], \"tools\": [{\"type\": \"function\", \"function\": {\"name\": \"stock\"}}]}", 1},
+    {"jinja", CALLS, "{\"messages\": [" ASKED "\"tool_calls\": [{\"function\": {\"name\": \"stock\"}}]}]}", 0},
+    {"jinja", CALLS "{{ tools | tojson }}", "{\"messages\": [" ASKED "\"x\": 1}], \"tools\": [{\"name\": \"stock\"}]}", 0},
+    {"jinja", CALLS, "{\"messages\": [" ASKED "\"x\": 1}], \"tools\": [{\"name\": \"stock\"}]}", 1},
+    {"jinja", CALLS, "{\"messages\": [" ASKED "\"tool_calls\": [{\"function\": {\"name\": \"stock\"}}]}], \"tools\": [{\"name\": \"stockroom\"}]}", 1},
+};
+
+static void rows_say_whether_their_tools_are_written(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof tooled / sizeof *tooled; i++) {
+        chat_case k;
+        chat_case_open(&k, PAWL_CHAT, tooled[i].template);
+        snprintf(k.cfg.chat_template_jinja, sizeof k.cfg.chat_template_jinja, "%s", tooled[i].inline_text);
+        if (render_text(&k, tooled[i].row) != PAWL_OK) fail_msg("%s", pawl_last_error()->what);
+        if (k.sample.toolless != tooled[i].toolless) fail_msg("%s: %s -> %d", tooled[i].inline_text, tooled[i].row, k.sample.toolless);
+        chat_case_close(&k);
+    }
+}
+
 /* ---- What is refused ---- */
 
 #define SAYS(content) "{\"messages\": [{\"role\": \"user\", \"content\": " content "}]}"
@@ -436,6 +469,7 @@ int main(void)
         cmocka_unit_test(a_row_may_have_very_many_messages),
         cmocka_unit_test(rows_of_every_kind_are_rendered),
         cmocka_unit_test(keys_and_roles_are_mapped),
+        cmocka_unit_test(rows_say_whether_their_tools_are_written),
         cmocka_unit_test(bad_rows_are_refused_in_a_sentence),
         cmocka_unit_test(templates_are_found_where_transformers_finds_them),
     };

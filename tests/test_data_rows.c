@@ -464,6 +464,34 @@ static void lineage_and_report_say_what_was_read(void **state)
     data_case_close(&k);
 }
 
+/* Of three rows one calls a tool, which chatml does not write. */
+static void rows_whose_tools_are_left_out_are_counted(void **state)
+{
+    (void)state;
+    data_case k;
+    pawl_data *d;
+    json_t *list;
+    pawl_text report = {0};
+    data_case_open(&k, 256);
+    snprintf(k.cfg.chat_template, sizeof k.cfg.chat_template, "chatml");
+    put(&k, "c.jsonl",
+        "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", \"content\": \"b\"}]}\n"
+        "{\"messages\": [{\"role\": \"user\", \"content\": \"c\"}, {\"role\": \"assistant\", \"content\": \"\", \"tool_calls\": [{\"function\": {\"name\": \"stock\"}}]}]}\n"
+        "{\"messages\": [{\"role\": \"user\", \"content\": \"d\"}, {\"role\": \"assistant\", \"content\": \"e\"}], \"tools\": null}\n");
+    learn(&k, "c.jsonl")->type = PAWL_CHAT;
+    for (int again = 0; again < 2; again++) { /* and again, from what is prepared */
+        if (open_alone(&k, &d) != PAWL_OK) fail_msg("%s", pawl_last_error()->what);
+        assert_int_equal(pawl_data_lineage(d, &list), PAWL_OK);
+        assert_int_equal(number(json_object_get(json_array_get(list, 0), "read"), "toolless"), 1);
+        json_decref(list);
+        pawl_data_report(d, &report);
+        assert_non_null(strstr(report.data, "of 3 rows read: 1 with tools that the chat template leaves out\n"));
+        pawl_data_close(d);
+    }
+    pawl_text_close(&report);
+    data_case_close(&k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -476,6 +504,7 @@ int main(void)
         cmocka_unit_test(test_datasets_are_only_measured_and_domains_merge),
         cmocka_unit_test(rows_name_their_lines),
         cmocka_unit_test(lineage_and_report_say_what_was_read),
+        cmocka_unit_test(rows_whose_tools_are_left_out_are_counted),
     };
     pawl_log_open(0, PAWL_LOG_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 #include "core/arena.h"
 #include "data/chat/conversation.h"
 #include "data/sample.h"
+#include "data/chat/tools.h"
 #include "data/chat/turns.h"
 
 static int role_learns(const pawl_dataset_config *d, const char *role)
@@ -28,7 +29,9 @@ static pawl_status write_turns(const pawl_renderer *r, pawl_conversation *c, paw
     pawl_status status = PAWL_OK;
     decide(r->dataset, c);
     PAWL_TRY_OUT(pawl_chat_template_apply(&r->chat, c, &o));
+    const int toolless = !pawl_tools_written(c, &o.text);
     PAWL_TRY_OUT(pawl_turns_train(&r->chat, &o, c->messages, c->trained, (pawl_train_on)r->dataset->train_on_eos, out));
+    out->toolless = toolless;
     if (!r->cfg->train_on_inputs) goto out;
     out->count = 0;
     PAWL_TRY_OUT(pawl_sample_train(out, 0, (int64_t)out->text.bytes));
