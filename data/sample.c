@@ -80,6 +80,18 @@ void pawl_row_keys(const json_t *row, char *out, size_t room)
     if (n > SHOWN && used < room) snprintf(out + used, room - used, ", ...");
 }
 
+/* The type whose rows have keys like these, for one who left `type` out; NULL: none does. */
+static const char *type_that_fits(const json_t *row)
+{
+    static const struct {
+        const char *key, *type;
+    } marks[] = {{"messages", "chat"},        {"conversations", "chat"}, {"instruction", "alpaca"},
+                 {"segments", "input_output"}, {"choices", "choices"},    {"completion", "prompt_completion"}};
+    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
+        if (json_object_get(row, marks[i].key)) return marks[i].type;
+    return NULL;
+}
+
 pawl_status pawl_row_text(const json_t *row, const char *key, const char *knob, int optional, const char **text,
                           size_t *bytes)
 {
@@ -92,6 +104,10 @@ pawl_status pawl_row_text(const json_t *row, const char *key, const char *knob, 
     }
     if (!value) {
         pawl_row_keys(row, keys, sizeof keys);
+        const char *type = strcmp(knob, "field") == 0 ? type_that_fits(row) : NULL;
+        if (type)
+            return PAWL_FAIL(PAWL_EDATA, "expected a key '%s' that holds a text, found %s: rows like this are of type: %s",
+                             key, keys, type);
         return PAWL_FAIL(
             PAWL_EDATA,
             "expected a key '%s' that holds a text, found %s; set the dataset's `%s` to the key that holds it", key,

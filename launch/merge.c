@@ -323,8 +323,8 @@ static pawl_status merge(merging *g)
     PAWL_TRY(make_record(g));
     PAWL_TRY(pawl_parent_make(g->dir));
     PAWL_TRY(pawl_make_aside(g->dir, fill, g));
-    printf("%s: %d models merged (%s), %.2f M parameters as %s\n", g->dir, g->count,
-           pawl_merge_methods[g->recipe.method], (double)pawl_model_parameters(g->model) / 1e6,
+    printf("%s: %d model%s merged (%s), %.2f M parameters as %s\n", g->dir, g->recipe.count,
+           g->recipe.count == 1 ? "" : "s", pawl_merge_methods[g->recipe.method], (double)pawl_model_parameters(g->model) / 1e6,
            pawl_dtype_name(g->dtype));
     return PAWL_OK;
 }

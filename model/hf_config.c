@@ -243,6 +243,16 @@ static void begin(pawl_model_config *c, int32_t family)
     }
 }
 
+static pawl_status refuse_family(const char *path, const char *type)
+{
+    char known[160] = "";
+    size_t used = 0;
+    for (int i = 0; pawl_model_types[i] && used < sizeof known; i++)
+        used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", pawl_model_types[i]);
+    return PAWL_FAIL(PAWL_EDATA, "%s: \"model_type\" %.60s is not supported by this version, which knows %s", path, type,
+                     known);
+}
+
 static pawl_status read_family(const json_t *root, const char *path, pawl_model_config *c)
 {
     const char *type;
@@ -250,8 +260,7 @@ static pawl_status read_family(const json_t *root, const char *path, pawl_model_
     int i = 0;
     PAWL_TRY(pawl_json_text(root, "model_type", path, &type));
     while (pawl_model_types[i] && strcmp(pawl_model_types[i], type) != 0) i++;
-    PAWL_CHECK(pawl_model_types[i], PAWL_EDATA, "%s: \"model_type\" %.60s is not supported by this version", path,
-               type);
+    if (!pawl_model_types[i]) return refuse_family(path, type);
     const pawl_family *f = &pawl_families[i];
     const json_t *list = pawl_hf_given(root, "architectures"), *name = json_array_get(list, 0);
     PAWL_CHECK(!list || (json_array_size(list) == 1 && json_is_string(name) &&
