@@ -160,6 +160,7 @@ pawl_status pass_backward(pass *p)
     const int64_t lowest = p->adapting.over ? p->adapting.over->adapter->items[0].module.layer : 0;
     for (int64_t l = p->m->config.num_hidden_layers - 1; l >= lowest; l--) {
         PAWL_TRY(pass_need(p, pass_block(l)));
+        if (l > lowest) PAWL_TRY(pass_soon(p, pass_block(l - 1)));
         PAWL_TRY(pass_want(p, pass_block(l)));
         PAWL_TRY(pass_bring_near(p, l, lowest));
         PAWL_TRY(pawl_device_block_begin(p->d));

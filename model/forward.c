@@ -179,10 +179,12 @@ pawl_status pass_forward(pass *p)
     pawl_tensor stream = pass_view(p, x->layers[0].attention_norm.sum, D);
     const float *add;
     PAWL_TRY(pass_need(p, 0));
+    PAWL_TRY(pass_soon_above(p, 0));
     PAWL_TRY(embed(p, stream, &add));
     PAWL_TRY(pass_done(p, 0));
     for (int64_t l = 0; l < L; l++) {
         PAWL_TRY(pass_need(p, pass_block(l)));
+        PAWL_TRY(pass_soon_above(p, pass_block(l)));
         PAWL_TRY(pass_make_room(p, l));
         PAWL_TRY(pawl_device_block_begin(p->d));
         PAWL_TRY(block(p, l, stream, add, 1));
@@ -193,5 +195,6 @@ pawl_status pass_forward(pass *p)
         add = x->out;
     }
     PAWL_TRY(pass_need(p, pass_above(p)));
+    PAWL_TRY(pass_soon_above(p, pass_above(p)));
     return norm(p, 0, PAWL_FINAL_NORM, stream, add, &x->final);
 }

@@ -286,6 +286,7 @@ typedef struct pawl_pass_hooks {
     void *self;
     pawl_status (*need)(void *self, int64_t part, pawl_part_place *at); /* weights are read from now on, ... */
     pawl_status (*done)(void *self, int64_t part);                      /* ... and until now */
+    pawl_status (*soon)(void *self, int64_t part);                      /* this part's are the next that are needed, while those of the last are in use */
     pawl_status (*want)(void *self, int64_t part, pawl_part_place *at); /* gradients are written from now on, ... */
     pawl_status (*ready)(void *self, int64_t part);                     /* ... and are whole, for this slot */
 } pawl_pass_hooks;
@@ -295,6 +296,9 @@ typedef struct pawl_pass_hooks {
 void pawl_low_stretch(const pawl_model *m, const pawl_adapter *a, int64_t *first, int64_t *count);
 PAWL_MUST pawl_status pawl_low_round(const pawl_model *m, const pawl_adapter *a, pawl_device *d, const float *weights,
                                      uint16_t *low);
+/* The same of one part. */
+PAWL_MUST pawl_status pawl_low_round_part(const pawl_model *m, const pawl_adapter *a, pawl_device *d, int64_t part, const float *weights,
+                                          uint16_t *low);
 /* Where there are no weights of f32 (decision 0051): low is the flat run itself, and what ops read in f32, norms and biases, stands
  * widened in a run of its own [pawl_vectors_count]. pawl_vectors_widen makes that of a part whose numbers begin at low. Local. */
 int64_t pawl_vectors_count(const pawl_model *m);

@@ -45,6 +45,15 @@ pawl_status pawl_low_round(const pawl_model *m, const pawl_adapter *a, pawl_devi
     return pawl_cast(d, pawl_view(weights + first, count, 0), pawl_view_as(PAWL_BF16, low, count, 0));
 }
 
+pawl_status pawl_low_round_part(const pawl_model *m, const pawl_adapter *a, pawl_device *d, int64_t part, const float *weights, uint16_t *low)
+{
+    int64_t begin, first, count;
+    pawl_low_stretch(m, a, &begin, &count);
+    pawl_trained_part(m, a, part, &first, &count);
+    if (count == 0 || first < begin) return PAWL_OK;
+    return pawl_cast(d, pawl_view(weights + first, count, 0), pawl_view_as(PAWL_BF16, low + (first - begin), count, 0));
+}
+
 int64_t pawl_vectors_count(const pawl_model *m)
 {
     return m->vectors;
@@ -164,6 +173,20 @@ pawl_status pass_done(pass *p, int64_t part)
 pawl_status pass_ready(pass *p, int64_t part)
 {
     return p->how->hooks ? tell(p, part, p->how->hooks->ready) : PAWL_OK;
+}
+
+pawl_status pass_soon(pass *p, int64_t part)
+{
+    return p->how->hooks ? tell(p, part, p->how->hooks->soon) : PAWL_OK;
+}
+
+/* A head that is the embedding comes with what is above the blocks: that alone is little work. */
+pawl_status pass_soon_above(pass *p, int64_t part)
+{
+    const int64_t above = pass_above(p);
+    if (part == above) return p->learns ? pass_soon(p, above - 1) : PAWL_OK;
+    PAWL_TRY(pass_soon(p, part + 1));
+    return part + 1 == above && pass_head(p) != above ? pass_soon(p, pass_head(p)) : PAWL_OK;
 }
 
 /* ---- the tensors of what is in use ---- */

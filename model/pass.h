@@ -53,6 +53,9 @@ PAWL_MUST pawl_status pass_need(pass *p, int64_t part);
 PAWL_MUST pawl_status pass_done(pass *p, int64_t part);
 PAWL_MUST pawl_status pass_want(pass *p, int64_t part);
 PAWL_MUST pawl_status pass_ready(pass *p, int64_t part);
+/* Which part is needed next; above: after `part`, on the way up. */
+PAWL_MUST pawl_status pass_soon(pass *p, int64_t part);
+PAWL_MUST pawl_status pass_soon_above(pass *p, int64_t part);
 /* The part of a block, of a slot outside the blocks, and of the output head. */
 int64_t pass_block(int64_t layer);
 int64_t pass_above(const pass *p);

@@ -5,9 +5,11 @@ static pawl_status walk_forward(pass *p)
 {
     for (int64_t part = 0; part < pass_above(p); part++) {
         PAWL_TRY(pass_need(p, part));
+        PAWL_TRY(pass_soon_above(p, part));
         PAWL_TRY(pass_done(p, part));
     }
-    return pass_need(p, pass_above(p));
+    PAWL_TRY(pass_need(p, pass_above(p)));
+    return pass_soon_above(p, pass_above(p));
 }
 
 static pawl_status walk_head(pass *p)
@@ -26,6 +28,7 @@ static pawl_status walk_backward(pass *p)
     const int64_t lowest = p->adapting.over ? p->adapting.over->adapter->items[0].module.layer : 0;
     for (int64_t l = p->m->config.num_hidden_layers - 1; l >= lowest; l--) {
         PAWL_TRY(pass_need(p, pass_block(l)));
+        if (l > lowest) PAWL_TRY(pass_soon(p, pass_block(l - 1)));
         PAWL_TRY(pass_want(p, pass_block(l)));
         PAWL_TRY(pass_done(p, pass_block(l)));
         PAWL_TRY(pass_ready(p, pass_block(l)));

@@ -18,7 +18,7 @@ typedef struct recorder {
     float *open_weights[L + 2], *open_grads[L + 2];
     char calls[CALLS][16];
     int count, failing; /* failing: the number of the call that fails; -1: none */
-    int finished[L + 2];
+    int finished[L + 2], announced[L + 2];
 } recorder;
 
 static int64_t extent(const recorder *r, int64_t part, int64_t *first)
@@ -44,6 +44,8 @@ static pawl_status need(void *self, int64_t part, pawl_part_place *at)
     PAWL_TRY(note(r, "need", part));
     assert_null(at->weights);
     assert_null(r->open_weights[part]);
+    assert_true(r->announced[part] || r->count == 1); /* but for the first */
+    r->announced[part] = 0;
     r->open_weights[part] = floats(count);
     memcpy(r->open_weights[part], r->weights + first, (size_t)count * sizeof(float));
     at->weights = r->open_weights[part];
@@ -61,6 +63,15 @@ static pawl_status done(void *self, int64_t part)
     free(r->open_weights[part]);
     r->open_weights[part] = NULL;
     return note(r, "done", part);
+}
+
+/* Early enough for its weights to come while others are used, and not for nothing. */
+static pawl_status soon(void *self, int64_t part)
+{
+    recorder *r = self;
+    assert_false(r->announced[part]);
+    r->announced[part] = 1;
+    return PAWL_OK;
 }
 
 static pawl_status want(void *self, int64_t part, pawl_part_place *at)
@@ -97,6 +108,7 @@ static void assert_all_closed(const recorder *r)
     for (int i = 0; i < L + 2; i++) {
         assert_null(r->open_weights[i]);
         assert_null(r->open_grads[i]);
+        assert_false(r->announced[i]);
     }
 }
 
@@ -118,7 +130,7 @@ static void assert_same_tensors(const setting *s, const pawl_adapter *a, const f
 
 static pawl_status run(setting *s, recorder *r, const pawl_over *over, int learns)
 {
-    const pawl_pass_hooks hooks = {r, need, done, learns ? want : NULL, learns ? ready : NULL};
+    const pawl_pass_hooks hooks = {r, need, done, soon, learns ? want : NULL, learns ? ready : NULL};
     const pawl_pass p = {.over = over, .hooks = &hooks, .scale = 0.25f, .losses = s->losses, .bad_rows = s->bad};
     r->count = 0;
     memset(r->finished, 0, sizeof r->finished);
@@ -129,7 +141,7 @@ static pawl_status run(setting *s, recorder *r, const pawl_over *over, int learn
 static void assert_same_walk(setting *s, const recorder *passed, const pawl_over *over, int learns)
 {
     recorder r = {.m = passed->m, .a = passed->a, .weights = passed->weights, .grads = floats(s->count), .put = PAWL_SET, .failing = -1};
-    const pawl_pass_hooks hooks = {&r, need, done, learns ? want : NULL, learns ? ready : NULL};
+    const pawl_pass_hooks hooks = {&r, need, done, soon, learns ? want : NULL, learns ? ready : NULL};
     const pawl_pass p = {.over = over, .hooks = &hooks};
     if (pawl_model_walk(s->model, &p) != PAWL_OK) fail_msg("%s", pawl_last_error()->what);
     assert_int_equal(r.count, passed->count);
