@@ -165,6 +165,16 @@ pawl_status pawl_transfers(pawl_comm *c, const pawl_transfer *list, int count)
     return PAWL_OK;
 }
 
+int64_t pawl_comm_bucket(const pawl_comm_config *how)
+{
+    return (int64_t)(how->ddp_bucket_cap_mb * (1 << 20) / sizeof(float));
+}
+
+int pawl_comm_overlaps(const pawl_comm *c, const pawl_device *d)
+{
+    return c->size > 1 && c->gpus && c->bucket > 0 && pawl_device_works_aside(d);
+}
+
 pawl_status pawl_same(pawl_comm *c, const void *data, size_t bytes, const char *what)
 {
     const pawl_digest mine = pawl_sha256(data, bytes);

@@ -25,7 +25,7 @@ extern const char *const pawl_transport_names[]; /* in the order of pawl_transpo
     F(i64, reduction_lanes, "0",   0, 1024, "lanes",   FIXED, "lanes that the slots of a step are cut into; 0: min(8, slots)")  \
     F(i64, zero_stage,      "0",   0, 3,    "",         FREE,  "shared out over ranks: 1: optimizer state; 2: gradients, too; 3: weights, too") \
     C(transport,            "auto", pawl_transport_names, FREE, "between ranks' GPUs; nccl, host: through the hosts and MPI, auto: nccl where it can be used; on CPUs it is MPI, and nccl says that it does nothing") \
-    F(f64, ddp_bucket_cap_mb, "64", 0, 1048576, "MiB", FREE,  "between GPUs by NCCL gradients are exchanged behind the backward pass, so much of them at a time; 0: after it") \
+    F(f64, ddp_bucket_cap_mb, "64", 0, 1048576, "MiB", FREE,  "between GPUs by NCCL gradients are exchanged behind the backward pass, so much of them at a time (zero_stage 2, 3: a block); 0: nothing is behind a pass") \
     F(flag, register_buffers, "true", 0, 1, "", FREE, "what goes between GPUs lies in NCCL's own memory, registered with it") \
     F(i64, watchdog_seconds, "0",  0, 1e6,  "seconds", FREE,  "longest wait inside a step; 0: max(30, 5 x the median step), and phase_seconds on one rank")    \
     F(i64, phase_seconds,   "600", 1, 1e6,  "seconds", FREE,  "longest wait in import, preparation and saving")
@@ -58,6 +58,13 @@ void pawl_comm_close(pawl_comm *c);
 PAWL_MUST pawl_status pawl_comm_connect(pawl_comm *c, pawl_device *d, const pawl_comm_config *how);
 /* Before d is closed; what is under way is given up. Local. */
 void pawl_comm_disconnect(pawl_comm *c);
+/* The numbers that how->ddp_bucket_cap_mb are. */
+int64_t pawl_comm_bucket(const pawl_comm_config *how);
+/* Whether what ranks exchange may be put aside (ops.h): their GPUs exchange by NCCL, and the bucket is not 0. Elsewhere all is exchanged in
+ * the order of the calls, and marks are of nothing. */
+int pawl_comm_overlaps(const pawl_comm *c, const pawl_device *d);
+/* Marks of what is aside: a reduction's sums; gradients out of a caller's places; weights that come, in bundles. */
+enum { PAWL_MARK_SUMS, PAWL_MARK_GRADS, PAWL_MARK_WEIGHTS = 8, PAWL_WEIGHT_MARKS = PAWL_MARKS - PAWL_MARK_WEIGHTS };
 /* How numbers of d go: "nccl 2.28.9", "mpi", ... */
 const char *pawl_comm_transport(const pawl_comm *c);
 
@@ -107,6 +114,8 @@ void pawl_owner_range(const pawl_owners *o, int rank, int64_t *first, int64_t *e
  * own first number, to at number `first`; both in the memory of the device of pawl_owners_stage. mine may lie in `to`. No
  * memory is taken. */
 PAWL_MUST pawl_status pawl_owners_gather(pawl_owners *o, int64_t first, int64_t count, const float *mine, float *to);
+/* The same, aside where it may be: `to` is whole, and mine may be changed, for what comes after an await of the mark. */
+PAWL_MUST pawl_status pawl_owners_gather_aside(pawl_owners *o, int64_t first, int64_t count, const float *mine, float *to, int mark);
 
 /* ---- The sum of a step's gradients ----
  * Gradients and sums are in the device's memory. Where the host does not share it, messages go through staging buffers of its own.
@@ -166,10 +175,11 @@ pawl_room pawl_rounds_bytes(const pawl_comm *c, pawl_device *d, int64_t fewest, 
 void pawl_rounds_turn(pawl_rounds *r, int64_t round, int64_t turn);
 /* Collective, on every rank in every turn, for the same parts in the same order. This rank's gradients of numbers
  * [first, first + count) are at grads (NULL: it computes none in this turn), whence they go to their owners; they are written
- * over. Every rank must be known to come (pawl_meet). */
-PAWL_MUST pawl_status pawl_rounds_add(pawl_rounds *r, int64_t first, int64_t count, float *grads);
+ * over. Aside where it may be: then what is at grads is in use until the mark. Every rank must be known to come (pawl_meet); one that
+ * fails later meets the others at their next agreement, and what is under way is given up (pawl_comm_disconnect). */
+PAWL_MUST pawl_status pawl_rounds_add(pawl_rounds *r, int64_t first, int64_t count, float *grads, int mark);
 /* After all turns: the sum over this rank's range. */
-float *pawl_rounds_sum(pawl_rounds *r);
+PAWL_MUST pawl_status pawl_rounds_sum(pawl_rounds *r, float **sum);
 
 /* What to add to this rank's clock (core/span.h) for rank 0's, and by how much that may be wrong. Collective. */
 typedef struct pawl_clock {

@@ -211,7 +211,7 @@ pawl_status pawl_comm_connect(pawl_comm *c, pawl_device *d, const pawl_comm_conf
     if (s == PAWL_OK) s = pawl_nccl_greet(c, d, how);
     if (s != PAWL_OK) pawl_comm_disconnect(c);
     c->registers = s == PAWL_OK && how->register_buffers;
-    c->bucket = (int64_t)(how->ddp_bucket_cap_mb * (1 << 20) / sizeof(float));
+    c->bucket = pawl_comm_bucket(how);
     if (s != PAWL_EUSAGE || how->transport == PAWL_TRANSPORT_NCCL) return s;
     pawl_log(PAWL_LOG_INFO, "transport: auto: %s; gradients go through the host", pawl_last_error()->what);
     return PAWL_OK;

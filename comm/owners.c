@@ -131,3 +131,12 @@ pawl_status pawl_owners_gather(pawl_owners *o, int64_t first, int64_t count, con
     }
     return PAWL_OK;
 }
+
+pawl_status pawl_owners_gather_aside(pawl_owners *o, int64_t first, int64_t count, const float *mine, float *to, int mark)
+{
+    pawl_device *d = o->posted.device;
+    if (!pawl_comm_overlaps(o->comm, d)) return pawl_owners_gather(o, first, count, mine, to);
+    PAWL_TRY(pawl_aside_begin(d));
+    const pawl_status s = pawl_owners_gather(o, first, count, mine, to), ended = pawl_aside_end(d, mark);
+    return s != PAWL_OK ? s : ended;
+}

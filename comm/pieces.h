@@ -14,9 +14,6 @@ enum {
     PAWL_PIECE_LEAST = 1 << 12  /* unless very many send */
 };
 
-/* Marks of what is done aside (ops.h). */
-enum { PAWL_MARK_SUMS, PAWL_MARK_WEIGHTS };
-
 /* Numbers of a piece when `senders` send theirs at once and no rank has more than `longest`. */
 int64_t pawl_piece_count(int64_t senders, int64_t longest);
 

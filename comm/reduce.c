@@ -127,7 +127,7 @@ pawl_status pawl_reduction_open(pawl_comm *c, pawl_device *d, int kind, int lane
     *r = (pawl_reduction){
         .comm = c, .device = d, .kind = kind, .lanes = lanes, .count = count, .owners = owners, .posted = {.comm = c, .device = d}};
     r->arena.name = r->here.name = "gradients";
-    if (c->size > 1 && c->gpus && pawl_device_works_aside(d)) r->bucket = c->bucket;
+    if (pawl_comm_overlaps(c, d)) r->bucket = c->bucket;
     lay_out(r); /* measures */
     pawl_status s = pawl_shared_open(c, d, &r->arena);
     if (s == PAWL_OK && r->here.used) s = pawl_arena_open_on(d, PAWL_ON_HOST, &r->here);

@@ -2,7 +2,8 @@
  *
  * What is complete of a round's tree after a turn are the largest nodes over the lanes up to there: a stack, which this
  * rank keeps for its own range. A turn's lanes are leaves that come in from their ranks, a piece at a time; they are
- * joined with the stack, and the root is added to the sum of the rounds before. */
+ * joined with the stack, and the root is added to the sum of the rounds before. Between GPUs all of this is done aside, behind what a
+ * pass computes next (decision 0053), in the same order. */
 #include "comm/pieces.h"
 
 enum { INBOXES = 2 };
@@ -27,6 +28,7 @@ struct pawl_rounds {
     int *turn;              /* [ranks] their lanes in this turn, -1 for none */
     float *grads;           /* of the part under way */
     int64_t part, part_end; /* its numbers */
+    int aside, mark;        /* some of the sum is on its way, until that mark */
 };
 
 /* The first lane that is not through after so many turns. */
@@ -141,6 +143,7 @@ void pawl_rounds_slots(pawl_rounds *r, int64_t slots)
 void pawl_rounds_close(pawl_rounds *r)
 {
     if (!r) return;
+    if (r->aside) pawl_comm_disconnect(r->comm); /* before memory is given back that messages come to */
     pawl_shared_close(r->comm, r->device, &r->arena);
     pawl_arena_close_on(r->device, PAWL_ON_HOST, &r->here);
     pawl_free(r);
@@ -225,12 +228,8 @@ static pawl_status sum_piece(pawl_rounds *r, int64_t number)
     return PAWL_OK;
 }
 
-pawl_status pawl_rounds_add(pawl_rounds *r, int64_t first, int64_t count, float *grads)
+static pawl_status exchange(pawl_rounds *r)
 {
-    PAWL_ASSERT(grads || r->turn[r->comm->rank] < 0);
-    r->part = first;
-    r->part_end = first + count;
-    r->grads = grads;
     const int64_t pieces = pieces_in_part(r);
     if (pieces) PAWL_TRY(post_piece(r, 0));
     for (int64_t number = 0; number < pieces; number++) {
@@ -241,7 +240,24 @@ pawl_status pawl_rounds_add(pawl_rounds *r, int64_t first, int64_t count, float 
     return PAWL_OK;
 }
 
-float *pawl_rounds_sum(pawl_rounds *r)
+pawl_status pawl_rounds_add(pawl_rounds *r, int64_t first, int64_t count, float *grads, int mark)
 {
-    return r->sum;
+    PAWL_ASSERT(grads || r->turn[r->comm->rank] < 0);
+    r->part = first;
+    r->part_end = first + count;
+    r->grads = grads;
+    if (!pawl_comm_overlaps(r->comm, r->device)) return exchange(r);
+    PAWL_TRY(pawl_aside_begin(r->device));
+    r->aside = 1;
+    r->mark = mark;
+    const pawl_status s = exchange(r), ended = pawl_aside_end(r->device, mark);
+    return s != PAWL_OK ? s : ended;
+}
+
+pawl_status pawl_rounds_sum(pawl_rounds *r, float **sum)
+{
+    *sum = r->sum;
+    if (r->aside) PAWL_TRY(pawl_aside_await(r->device, r->mark));
+    r->aside = 0;
+    return PAWL_OK;
 }

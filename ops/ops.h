@@ -156,8 +156,8 @@ PAWL_MUST pawl_status pawl_device_graphs(pawl_device *d, int on); /* off at firs
  * A GPU does two things at once where it is told to. What is asked for between begin and end is done aside: after all that was asked for
  * before begin, in the order of the calls with what else is done aside, and beside all that is asked for after end. Allowed there are
  * pawl_add, pawl_copy, and what others put on pawl_device_stream, which is another one meanwhile. What comes after an await of a mark
- * comes after all that was done aside until the latest end with that mark. Where a device does nothing aside these calls change nothing. */
-enum { PAWL_MARKS = 4 };
+ * comes after all that was done aside until the latest end with that mark, if any. Where a device does nothing aside these calls change nothing. */
+enum { PAWL_MARKS = 32 };
 int pawl_device_works_aside(const pawl_device *d);
 PAWL_MUST pawl_status pawl_aside_begin(pawl_device *d);
 PAWL_MUST pawl_status pawl_aside_end(pawl_device *d, int mark);

@@ -69,7 +69,7 @@ static void one_turn(pawl_comm *c, pawl_rounds *r, int64_t slots, int lanes, int
     pawl_rounds_turn(r, round, turn);
     for (int64_t at = count, to; at > 0; at = to) { /* parts come from the end, one of them empty */
         to = at > count / 3 ? count / 3 : 0;
-        CHECK_OK(pawl_rounds_add(r, to, at - to, lane >= 0 ? grads + to : NULL));
+        CHECK_OK(pawl_rounds_add(r, to, at - to, lane >= 0 ? grads + to : NULL, PAWL_MARK_GRADS));
     }
 }
 
@@ -78,7 +78,7 @@ static void sum_in_rounds(pawl_comm *c, int64_t slots, int lanes, int64_t count)
     pawl_owners *o = deal(c, count);
     pawl_device *d;
     pawl_rounds *r;
-    float *grads;
+    float *grads, *sum;
     int64_t first, end, wrong = 0;
     CHECK_OK(pawl_device_open_cpu(1, "auto", &d));
     CHECK_OK(pawl_alloc((void **)&grads, (size_t)count * sizeof *grads, "a gradient"));
@@ -88,7 +88,7 @@ static void sum_in_rounds(pawl_comm *c, int64_t slots, int lanes, int64_t count)
             for (int64_t turn = 0; turn < pawl_turns_of(slots, lanes, c->size, round); turn++)
                 one_turn(c, r, slots, lanes, count, round, turn, grads);
     pawl_owner_range(o, c->rank, &first, &end);
-    const float *sum = pawl_rounds_sum(r);
+    CHECK_OK(pawl_rounds_sum(r, &sum));
     for (int64_t i = first; i < end; i++) wrong += sum[i - first] != expected(slots, lanes, i);
     CHECK(wrong == 0);
     pawl_rounds_close(r);

@@ -93,6 +93,9 @@ pawl_frozen *pawl_stepper_base(pawl_stepper *s);
 PAWL_MUST pawl_status pawl_stepper_begin(pawl_stepper *s);
 /* What of a pass says where the weights are, for an evaluation. */
 PAWL_MUST pawl_status pawl_stepper_pass(pawl_stepper *s, pawl_pass *out);
+/* Local. All of the weights are there for what the device is asked next: after a step, before anything but another step or a
+ * pass as above reads them. */
+PAWL_MUST pawl_status pawl_stepper_settle(pawl_stepper *s);
 /* Every tensor a checkpoint holds: model and optimizer. */
 const pawl_state *pawl_stepper_state(const pawl_stepper *s);
 struct pawl_memory;

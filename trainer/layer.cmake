@@ -1,5 +1,5 @@
 pawl_layer(trainer
-  SOURCES auto.c config.c evaluate.c held.c lineage.c metrics.c nearest.c pace.c plan.c products.c profile.c profile_gather.c
+  SOURCES auto.c config.c evaluate.c held.c held_parts.c held_weights.c lineage.c metrics.c nearest.c pace.c plan.c products.c profile.c profile_gather.c
           profile_json.c profile_table.c record.c run.c saving.c screen.c step.c takes.c trace.c work.c
           continual/config.c continual/contents.c continual/controller.c continual/gate.c continual/gate_run.c continual/keeping.c continual/forget.c continual/memory.c continual/memory_take.c continual/memory_fetch.c continual/memory_state.c
           continual/der.c continual/drift.c continual/lwf.c continual/soft.c

@@ -54,6 +54,7 @@ pawl_status pawl_saving_finish(pawl_trainer *t)
 /* Local. What the steps have said must not be less durable than the checkpoint they lead to. */
 static pawl_status start(pawl_trainer *t)
 {
+    PAWL_TRY(pawl_stepper_settle(t->stepper));
     PAWL_TRY(pawl_metrics_sync(t->metrics));
     PAWL_TRY(pawl_lineage_tokens(t->p, t->lineage, t->tokens));
     json_t *run;

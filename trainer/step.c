@@ -185,7 +185,13 @@ pawl_status pawl_stepper_pass(pawl_stepper *s, pawl_pass *out)
 {
     *out = (pawl_pass){.over = s->p->adapter ? &s->over : NULL};
     s->over.first_row = -1; /* nothing is dropped where nothing is learnt */
+    PAWL_TRY(pawl_hold_refresh(&s->hold));
     pawl_hold_pass(&s->hold, 0, out);
+    return PAWL_OK;
+}
+
+pawl_status pawl_stepper_settle(pawl_stepper *s)
+{
     return pawl_hold_refresh(&s->hold);
 }
 
@@ -371,7 +377,7 @@ pawl_status pawl_step_begin(pawl_stepper *s, const pawl_step_order *o)
 
 pawl_status pawl_step_compute(pawl_stepper *s)
 {
-    PAWL_TRY(pawl_hold_refresh(&s->hold));
+    PAWL_TRY(pawl_hold_begin(&s->hold));
     return s->hold.stage >= 2 ? compute_turns(s) : compute_lanes(s);
 }
 
@@ -458,6 +464,7 @@ pawl_status pawl_step_update(pawl_stepper *s, pawl_status mine, pawl_step_report
 pawl_status pawl_stepper_seal(pawl_stepper *s)
 {
     int changed = 0;
+    PAWL_TRY(pawl_stepper_settle(s));
     pawl_status status = s->methods ? pawl_methods_seal(s->methods, pawl_hold_mine(&s->hold), &changed) : PAWL_OK;
     if (!s->methods || s->methods->count == 0) return status;
     PAWL_TRY(pawl_agree(s->p->comm, status));

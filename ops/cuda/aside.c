@@ -52,13 +52,17 @@ static pawl_status end_aside(pawl_device *d, int mark)
 {
     pawl_cuda *c = pawl_cuda_of(d);
     c->stream = c->main_stream;
+    c->marked[mark] = ++c->ends;
     return pawl_cuda_status(cudaEventRecord(c->mark[mark], c->aside_stream), "cudaEventRecord");
 }
 
+/* One wait is enough for all that was put aside before. */
 static pawl_status await_mark(pawl_device *d, int mark)
 {
     pawl_cuda *c = pawl_cuda_of(d);
     PAWL_ASSERT(c->stream == c->main_stream);
+    if (c->marked[mark] <= c->awaited) return PAWL_OK;
+    c->awaited = c->marked[mark];
     return pawl_cuda_status(cudaStreamWaitEvent(c->main_stream, c->mark[mark], 0), "cudaStreamWaitEvent");
 }
 

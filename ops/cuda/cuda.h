@@ -48,6 +48,7 @@ typedef struct pawl_cuda {
     cudaStream_t stream; /* where things are put: one of the next two */
     cudaStream_t main_stream, aside_stream;
     cudaEvent_t fork, rest, mark[PAWL_MARKS]; /* rest: when the host waits for all */
+    int64_t ends, marked[PAWL_MARKS], awaited; /* of what is done aside: how many so far, at which a mark is, until which it was awaited */
     pawl_status (*ask)(void *self);           /* NULL: nobody is asked while the host waits */
     void *asked;
     pawl_plans *plans;

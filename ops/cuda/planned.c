@@ -38,8 +38,9 @@ static pawl_device_own own_planned(const pawl_device *d)
 
 pawl_status pawl_device_open_planned(pawl_device **out)
 {
+    static const pawl_aside aside;
     static const pawl_ops ops = {
-        .name = "planned", .close = close_planned, .attend_by_library = attend_by_library_planned, .scratch_bytes = scratch_bytes_planned, .threads = threads_planned, .own = own_planned};
+        .name = "planned", .aside = &aside, .close = close_planned, .attend_by_library = attend_by_library_planned, .scratch_bytes = scratch_bytes_planned, .threads = threads_planned, .own = own_planned};
     PAWL_TRY(pawl_alloc((void **)out, sizeof(planned), "a planned device"));
     **out = (pawl_device){.ops = &ops};
     return PAWL_OK;

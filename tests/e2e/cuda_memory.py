@@ -80,6 +80,9 @@ check((far["available_bytes"], far["fits"], far["host_available_bytes"]) == (80 
 check(plan_json(yaml, "--gpu-memory", "700MB")["fits"] is False and plan_json(yaml, "--device", "h200", "--gpu-memory", "1GiB")["available_bytes"] == 1 << 30, "in any unit; of a known device, too")
 status, stdout, _ = run(0, "plan", yaml, "-n", "2", "--gpu-memory", "600MiB", "--rate", "1")
 check(status == 0 and "or GPUs with more memory, or more of them with zero_stage\n" in stdout, "ranks that have a GPU each need larger ones, not fewer ranks on a machine")
+behind, in_turn = (plan_json(yaml, "--gpu-memory", "80GiB", "-n", "2", "zero_stage=3", f"ddp_bucket_cap_mb={mib}")["bytes_per_rank"] for mib in (64, 0))
+more = [behind[kind] - in_turn[kind] for kind in ("gathered weights", "gradients")]
+check(more[0] == more[1] > 0, f"a second place for blocks, where they are exchanged behind a pass ({more})")
 unknown = plan_json(yaml)
 check((unknown["device"], unknown["fits"], unknown["available_bytes"]) == ("cuda", None, None), "with nothing said, whether it fits is not known")
 check(run(0, "plan", yaml, "--gpu-memory", "80")[0] == 10 and run(0, "plan", yaml, "--device", "cpu", "--gpu-memory", "80GiB")[0] == 10, "a size has a unit, and a CPU is no GPU")

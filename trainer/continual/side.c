@@ -39,6 +39,12 @@ static pawl_status need(void *self, int64_t part, pawl_part_place *at)
     return of->need(of->self, part, at);
 }
 
+static pawl_status soon(void *self, int64_t part)
+{
+    const pawl_pass_hooks *of = &((pawl_side *)self)->stepper->hold.learning;
+    return of->soon(of->self, part);
+}
+
 static pawl_status want(void *self, int64_t part, pawl_part_place *at)
 {
     pawl_side *s = self;
@@ -63,7 +69,7 @@ static pawl_status ready(void *self, int64_t part)
     pawl_trained_part(s->p->model, s->p->adapter, part, &first, &count);
     PAWL_TRY(pawl_meet(s->p->comm, s->idle || s->empty ? PAWL_OK : take_form(s, s->at[part], count)));
     pawl_watch_renew();
-    return pawl_rounds_add(s->rounds, first, count, s->idle ? NULL : s->at[part]);
+    return pawl_rounds_add(s->rounds, first, count, s->idle ? NULL : s->at[part], pawl_hold_mark(&s->stepper->hold, part));
 }
 
 /* ---- opening ---- */
@@ -127,7 +133,7 @@ static pawl_pass pass_of(pawl_side *s, float *grads)
     st->over.first_row = -1; /* no dropout: nothing is learnt from these */
     pawl_hold_pass(&st->hold, 1, &pass);
     if (pass.hooks) {
-        s->hooks = (pawl_pass_hooks){.self = s, .need = pass.hooks->need ? need : NULL, .want = want, .ready = ready};
+        s->hooks = (pawl_pass_hooks){.self = s, .need = need, .soon = pass.hooks->soon ? soon : NULL, .want = want, .ready = ready};
         pass.hooks = &s->hooks;
     }
     return pass;
@@ -192,8 +198,9 @@ static pawl_status sum_turns(pawl_side *s, const side_call *c)
             else
                 PAWL_TRY(compute(s, c, round * s->lanes + lane, NULL));
         }
-    if (h->end == h->first) return PAWL_OK;
-    return pawl_copy(s->p->device, c->sum, pawl_rounds_sum(s->rounds), h->end - h->first);
+    float *sum;
+    PAWL_TRY(pawl_rounds_sum(s->rounds, &sum));
+    return h->end > h->first ? pawl_copy(s->p->device, c->sum, sum, h->end - h->first) : PAWL_OK;
 }
 
 pawl_status pawl_side_sum(pawl_side *s, int64_t slots, pawl_side_form form, pawl_side_fill fill, void *self, float *sum)
