@@ -177,8 +177,8 @@ bits = train(1, beside, "save_steps=5")
 check(train(3, beside, f"output_dir={at('beside-3')}", "zero_stage=1", f"resume_from_checkpoint={at('beside')}/checkpoints/step-000000005") == bits, "with replay and seven methods: the same bits, resumed on 3 ranks")
 check(run(0, "export", at("beside"), at("beside-peft"), "--adapter")[0] == 0 and close(evaluate(at("beside-peft"), beside), evals(at("beside"))[-1]), "with rsLoRA's scale, too, they are one adapter")
 low = write("low", ALL[:2], bf16=True, **dict(LORA, lora_stages="merge"))
-bits = train(2, low, "save_steps=5")
-check(train(1, low, f"output_dir={at('low-1')}", f"resume_from_checkpoint={at('low')}/checkpoints/step-000000005") == bits, "in bf16: the same bits")
+bits = train(2, low)
+check(train(1, low, f"output_dir={at('low-1')}", f"resume_from_checkpoint={at('low')}/checkpoints/step-000000003") == bits, "in bf16, resumed where an adapter begins: the same bits")
 
 # The plan, and what cannot be.
 plans = {how: pawl_json("plan", write("plan", ALL, **dict(LORA, lora_stages=how)))["bytes_per_rank"].get("finished adapters", 0) for how in ("same", "merge")}

@@ -128,6 +128,7 @@ static pawl_status renew(pawl_finished *f, pawl_stepper *s)
     float *here = pawl_host_side(d, s->hold.weights, room);
     pawl_adapter_init(f->p->adapter, (uint64_t)f->p->train->seed, f->stack.count, here);
     PAWL_TRY_OUT(pawl_upload(d, s->hold.weights, here, bytes));
+    s->hold.fresh = 0;
     PAWL_TRY_OUT(pawl_stepper_begin(s));
 out:
     pawl_free(room);
