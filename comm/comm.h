@@ -97,6 +97,8 @@ PAWL_MUST pawl_status pawl_barrier(pawl_comm *c);
  * next pawl_shared_register; given back it is not any more. */
 PAWL_MUST pawl_status pawl_shared_open(pawl_comm *c, pawl_device *d, pawl_arena *a);
 void pawl_shared_close(pawl_comm *c, pawl_device *d, pawl_arena *a);
+/* The plan: what such a block of so many bytes takes of the device's memory beside them. */
+size_t pawl_shared_rest(const pawl_comm *c, pawl_device *d, size_t bytes);
 /* Collective: those that were opened since the last time, on all ranks in the same order, are registered on all alike: as windows where
  * NCCL has them and a block is of one size everywhere, else each by itself. */
 PAWL_MUST pawl_status pawl_shared_register(pawl_comm *c);

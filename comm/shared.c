@@ -15,6 +15,16 @@ typedef struct pawl_shared {
 
 /* ---- taking and giving back: local ---- */
 
+/* NCCL takes memory in pieces of the driver's: cuMemGetAllocationGranularity's, recommended, on GPUs of today. Versions of it that ask for
+ * what multicast recommends, too, may round up further on machines with an NVSwitch. */
+static const size_t piece = (size_t)2 << 20;
+
+size_t pawl_shared_rest(const pawl_comm *c, pawl_device *d, size_t bytes)
+{
+    if (!bytes || !c->gpus || !c->registers || pawl_device_shares_memory(d)) return 0;
+    return (piece - bytes % piece) % piece;
+}
+
 static pawl_status take(pawl_comm *c, size_t bytes, pawl_shared *s)
 {
     s->bytes = (bytes + PAWL_ALIGN - 1) / PAWL_ALIGN * PAWL_ALIGN;

@@ -57,7 +57,8 @@ static pawl_status plan_ranks(pawl_opened *o, forecast *f)
 {
     static char nccl; /* stands for what ranks open when they meet */
     const int joined = f->device.gpu && f->ranks > 1 && o->config.comm.transport != PAWL_TRANSPORT_HOST;
-    pawl_comm like = {.size = f->ranks, .local_size = f->node, .gpus = joined ? (struct pawl_nccl *)&nccl : NULL, .bucket = pawl_comm_bucket(&o->config.comm)};
+    pawl_comm like = {.size = f->ranks, .local_size = f->node, .gpus = joined ? (struct pawl_nccl *)&nccl : NULL,
+                      .registers = joined && o->config.comm.register_buffers, .bucket = pawl_comm_bucket(&o->config.comm)};
     pawl_comm *ours = o->parts.comm;
     o->parts.comm = &like;
     const pawl_status s = plan_memory(o, f);

@@ -122,10 +122,10 @@ void pawl_device_give(pawl_device *d, pawl_side_of side, void *block, size_t byt
 PAWL_MUST pawl_status pawl_arena_open_on(pawl_device *d, pawl_side_of side, pawl_arena *a);
 void pawl_arena_close_on(pawl_device *d, pawl_side_of side, pawl_arena *a);
 /* What d has for itself beside arenas and scratch, from when it is opened: its workspace, and estimates of what the libraries take that it
- * calls, and on the device for each peer that messages go to without the host (decision 0047). */
+ * calls, and on the device for each peer that messages go to without the host, and for the graphs of each layer (decision 0047). */
 typedef struct pawl_device_own {
     pawl_room workspace, libraries;
-    size_t peer;
+    size_t peer, graphs;
 } pawl_device_own;
 pawl_device_own pawl_device_own_of(const pawl_device *d);
 /* The memory of a device that has its own, else zeros: bytes that are free now; all; and a number that is the same for two

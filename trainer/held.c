@@ -99,6 +99,15 @@ static pawl_room sum_bytes(const pawl_hold *h)
                          : pawl_reduction_bytes(p->comm, p->device, p->reduce->reduction, h->cut.lanes, h->count, h->owners));
 }
 
+/* Of the blocks that take() and the reduction open as shared ones. */
+static size_t rest_bytes(const pawl_hold *h, pawl_room sums)
+{
+    const size_t shared[] = {h->stage > 0 ? h->weights_arena.used : 0, h->gathered_arena.used, h->grads_arena.used, sums.device};
+    size_t rest = 0;
+    for (size_t i = 0; i < sizeof shared / sizeof *shared; i++) rest += pawl_shared_rest(h->p->comm, h->p->device, shared[i]);
+    return rest;
+}
+
 static pawl_status measure(pawl_hold *h, pawl_hold_sizes *out)
 {
     const pawl_parts *p = h->p;
@@ -112,6 +121,7 @@ static pawl_status measure(pawl_hold *h, pawl_hold_sizes *out)
     *out = (pawl_hold_sizes){.first = h->first, .end = h->end, .weights = h->weights_arena.used,
                              .low = h->low_arena.used,
                              .gathered = h->gathered_arena.used,
+                             .rest = rest_bytes(h, sum_bytes(h)),
                              .gradients = pawl_room_add(pawl_room_of(&h->grads_arena, &h->norm_arena), sum_bytes(h)),
                              .optimizer = pawl_optim_bytes(p->optim, p->device, extents, extent_count, h->first, h->end),
                              .snapshot = s == PAWL_OK ? pawl_saver_bytes(p->comm, &like) : 0};

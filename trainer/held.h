@@ -44,6 +44,7 @@ typedef struct pawl_hold {
 
 typedef struct pawl_hold_sizes {
     size_t weights, low, gathered; /* the device's */
+    size_t rest;                   /* the device's beside these and gradients, where ranks exchange (pawl_shared_rest) */
     pawl_room gradients, optimizer;
     size_t snapshot; /* the host's */
     int64_t first, end; /* the rank's range */

@@ -24,7 +24,8 @@ static pawl_room libraries(const pawl_planned *w)
     const pawl_comm *c = w->p->comm;
     const pawl_device_own own = pawl_device_own_of(w->p->device);
     const size_t peers = c->gpus ? (size_t)(c->size - 1 < PEERS ? c->size - 1 : PEERS) : 0;
-    return pawl_room_add(own.libraries, (pawl_room){.device = peers * own.peer});
+    const size_t graphs = w->p->train->cuda_graphs ? (size_t)pawl_model_settings(w->p->model)->num_hidden_layers * own.graphs : 0;
+    return pawl_room_add(own.libraries, (pawl_room){.device = peers * own.peer + graphs});
 }
 
 static pawl_room workspace(const pawl_planned *w)
@@ -57,6 +58,11 @@ static pawl_room low(const pawl_planned *w)
 static pawl_room gathered(const pawl_planned *w)
 {
     return (pawl_room){.device = w->held.gathered};
+}
+
+static pawl_room rounding(const pawl_planned *w)
+{
+    return (pawl_room){.device = w->held.rest};
 }
 
 static pawl_room batch(const pawl_planned *w)
@@ -156,6 +162,7 @@ static const struct taking {
     {"bf16 weights", STEPS, low},
     {"gathered weights", STEPS, gathered},
     {"gradients", STEPS, gradients},
+    {"NCCL's rounding", STEPS, rounding},
     {"optimizer", STEPS, optimizer},
     {"activations", STEPS, activations},
     {"adapter scratch", STEPS, adapter},

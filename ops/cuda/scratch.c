@@ -51,7 +51,8 @@ pawl_device_own pawl_cuda_own(void)
 {
     return (pawl_device_own){.workspace = {.device = PAWL_CUDA_WORKSPACE_BYTES + PAWL_CUDA_CONSTANT_BYTES, .host = PAWL_CUDA_STAGING_BYTES},
                              .libraries = {.device = PAWL_CUDA_LIBRARY_BYTES, .host = PAWL_CUDA_LIBRARY_HOST_BYTES},
-                             .peer = PAWL_CUDA_PEER_BYTES};
+                             .peer = PAWL_CUDA_PEER_BYTES,
+                             .graphs = PAWL_CUDA_GRAPHS_BYTES};
 }
 
 /* ---- ops ---- */

@@ -19,7 +19,9 @@ enum {
      * and of the host's memory; and NCCL's buffers on the GPU for each rank that one exchanges messages with. */
     PAWL_CUDA_LIBRARY_BYTES = 640 << 20,
     PAWL_CUDA_LIBRARY_HOST_BYTES = 512 << 20,
-    PAWL_CUDA_PEER_BYTES = 512 << 20
+    PAWL_CUDA_PEER_BYTES = 512 << 20,
+    /* 10 KiB a launch: a hundred of them forward and backward, for a step's first slot, its others and evaluation. */
+    PAWL_CUDA_GRAPHS_BYTES = 3 * 100 * (10 << 10)
 };
 pawl_device_own pawl_cuda_own(void);
 

@@ -277,11 +277,13 @@ int ncclAllReduce(const void *from, void *to, size_t count, int type, int op, pa
 
 /* ---- memory ---- */
 
+/* In pieces of 2 MiB, as the driver gives it. */
 int ncclMemAlloc(void **out, size_t bytes)
 {
+    const size_t piece = (size_t)2 << 20, pieces = (bytes + piece - 1) / piece;
     int free_place = 0;
     while (free_place < BLOCKS && blocks[free_place].at) free_place++;
-    if (free_place == BLOCKS || cudaMalloc(out, bytes) != cudaSuccess) return 1;
+    if (free_place == BLOCKS || cudaMalloc(out, pieces * piece) != cudaSuccess) return 1;
     blocks[free_place] = (struct block){*out, bytes, NULL};
     return PAWL_NCCL_SUCCESS;
 }
