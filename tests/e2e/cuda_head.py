@@ -21,7 +21,7 @@ V, D = 260, 32
 
 def train(name, ranks, program=STANDIN, seed=1, datasets=(asked,), **keys):
     out, counts = os.path.join(where, name), os.path.join(where, "counts-" + name)
-    yaml = write_run(where, name + ".yaml", output=out, datasets=list(datasets), **{"max_steps": STEPS, "save_steps": 0, "sequence_len": 64, "micro_batch_size": 2,
+    yaml = write_run(where, name + ".yaml", output=out, model=MODEL.replace("num_hidden_layers: 2", "num_hidden_layers: 1"), datasets=list(datasets), **{"max_steps": STEPS, "save_steps": 0, "sequence_len": 64, "micro_batch_size": 2,
                      "global_batch_size": 4, "sample_packing": "true", "val_set_size": 0, "tune_products": "false", "device": "cuda" if program == STANDIN else "cpu", **keys})
     status, stdout, stderr = run(ranks, "train", yaml, program=program, env=dict(ENV, PAWL_STANDIN_SEED=str(seed), PAWL_STANDIN_COUNTS=counts))
     check(status == 0, f"{name}: {ranks} ranks: exit 0" + stderr[-600:] * (status != 0))
