@@ -226,6 +226,30 @@ static void what_it_does_not_know_is_our_own_kernels(void **state)
     pawl_device_close(library);
 }
 
+/* Rows that are not packed have as many shapes as lengths (here: windows and heads): a run of any number of them goes on, by the plans that it had. */
+static void shapes_may_be_more_than_are_kept(void **state)
+{
+    enum { WINDOWS = 34, SIZES = 8, ALL = WINDOWS * SIZES };
+    shape k = {1, WINDOWS + 1, 1, 1, 8 * SIZES, 0, 0, 0};
+    const pawl_shapes most = shapes_of(&k);
+    pawl_device *gpu = open_gpu(1);
+    results first = {0};
+    (void)state;
+    done(pawl_device_reserve(gpu, &most));
+    for (int i = 0; i <= ALL; i++) {
+        k.window = 1 + i % WINDOWS;
+        k.head_dim = 8 * (1 + i / WINDOWS % SIZES);
+        given g = give(&k);
+        results is = compute(gpu, &g);
+        if (i == ALL) assert_memory_equal(is.dqkv, first.dqkv, (size_t)(k.tokens * 3 * k.head_dim) * sizeof(float));
+        if (i == 0) first = is;
+        else drop(&is);
+        take_back(&g);
+    }
+    drop(&first);
+    pawl_device_close(gpu);
+}
+
 static void the_device_says_so(void **state)
 {
     pawl_device *own = open_gpu(0), *library = open_gpu(1);
@@ -236,12 +260,29 @@ static void the_device_says_so(void **state)
     pawl_device_close(library);
 }
 
+/* Whether others than Hopper add packed gradients in a fixed order nobody has seen. */
+static void other_gpus_have_our_own_kernel(void **state)
+{
+    static const char *const others[] = {"80", "89", "100", "120"};
+    (void)state;
+    for (size_t i = 0; i < sizeof others / sizeof *others && !tests_are_on_cuda(); i++) {
+        setenv("PAWL_STANDIN_SM", others[i], 1);
+        pawl_device *d = open_gpu(0);
+        unsetenv("PAWL_STANDIN_SM");
+        assert_int_equal(pawl_device_attend_by_library(d), PAWL_EUSAGE);
+        assert_null(strstr(pawl_device_describe(d), "cudnn"));
+        pawl_device_close(d);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(its_graphs_compute_attention),
         cmocka_unit_test(what_it_does_not_know_is_our_own_kernels),
         cmocka_unit_test(the_device_says_so),
+        cmocka_unit_test(other_gpus_have_our_own_kernel),
+        cmocka_unit_test(shapes_may_be_more_than_are_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -313,6 +313,71 @@ static void tables_that_cannot_be_followed_are_refused(void **state)
     pawl_device_close(d);
 }
 
+/* Each algorithm's first run is not counted, the median of the others is, and the library's first answer stays unless another is 2 % faster. */
+static void the_fastest_is_chosen(void **state)
+{
+    static const struct { const char *first, *second, *chosen; } cases[] = {
+        {"1,1,1,1,1,1,", "0.5,0.985,0.985,0.985,0.985,0.985,", " tile=1 splits=1 "},
+        {"1,1,1,1,1,1,", "1,0.975,0.975,0.975,0.975,0.975,", " tile=2 splits=1 "},
+        {"0.1,1,1,1,1,1,", "9,0.9,5,0.9,5,0.9,", " tile=2 splits=1 "},
+        {"9,1,0.2,1,0.2,1,", "0.1,1.1,0.9,1.1,0.9,1.1,", " tile=1 splits=1 "},
+    };
+    uint32_t dice = 5;
+    pawl_device *d = open_device();
+    operand x = make(d, PAWL_F32, 8, 16, &dice), w = make(d, PAWL_F32, 8, 16, &dice), y = make(d, PAWL_F32, 8, 8, &dice);
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char times[256];
+        snprintf(times, sizeof times, "%s%s3,3,3,3,3,3,3,3,3,3,3,3,3,3,3,3,3,3", cases[i].first, cases[i].second); /* and three that are slow */
+        setenv("PAWL_STANDIN_TIMES", times, 1);
+        done(pawl_device_choose(d, ""));
+        assert_true(pawl_device_tune(d, 1));
+        done(pawl_linear(d, x.t, w.t, (pawl_tensor){.dtype = PAWL_F32}, PAWL_SET, y.t));
+        assert_true(pawl_device_tune(d, 0));
+        unsetenv("PAWL_STANDIN_TIMES");
+        char *table = table_of(d);
+        if (!strstr(table, "id=20") || !strstr(table, cases[i].chosen)) fail_msg("times %s: chosen is %s", times, table);
+        free(table);
+    }
+    unmake(d, &x), unmake(d, &w), unmake(d, &y);
+    pawl_device_close(d);
+}
+
+/* Rows that are not packed have as many shapes as lengths: a run of any number of them goes on, by the answers that it had, and with its table. */
+static void shapes_may_be_more_than_are_kept(void **state)
+{
+    enum { MOST = 3300, I = 4 };
+    uint32_t dice = 9;
+    const pawl_tensor none = {.dtype = PAWL_F32};
+    static float first[MOST], got[MOST];
+    pawl_device *d = open_device();
+    (void)state;
+    done(pawl_device_choose(d, PRODUCT SETTINGS(20, 1, 2, 2)));
+    char *table = table_of(d);
+    operand x = make(d, PAWL_F32, 1, I, &dice), w = make(d, PAWL_F32, MOST, I, &dice), y = make(d, PAWL_F32, 1, MOST, &dice);
+    for (int turn = 0; turn < 2; turn++)
+        for (int64_t n = 1; n <= MOST; n++) {
+            pawl_tensor some = w.t, to = y.t;
+            some.dim[0] = to.dim[1] = n;
+            done(pawl_linear(d, x.t, some, none, PAWL_SET, to));
+            if (n % 500 != 0) continue;
+            done(pawl_download(d, got, y.t.data, (size_t)n * sizeof *got));
+            if (n == 500 && turn == 0) memcpy(first, got, sizeof first);
+            assert_memory_equal(got, first, 500 * sizeof *got);
+        }
+    char *still = table_of(d);
+    assert_string_equal(still, table);
+    check_layer(d, &(layer_case){8, 16, 8, 8, 0, PAWL_F32, PAWL_F32, PAWL_F32, 0}, PAWL_SET, &dice); /* by the table */
+    for (int64_t o = 0; o < MOST; o++) {
+        y.is[o] = 0;
+        for (int64_t i = 0; i < I; i++) y.is[o] += x.is[i] * w.is[o * I + i];
+    }
+    expect(d, &y, y.is, I, "y");
+    free(table), free(still);
+    unmake(d, &x), unmake(d, &w), unmake(d, &y);
+    pawl_device_close(d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -321,8 +386,10 @@ int main(void)
         cmocka_unit_test(activations_come_with_their_products),
         cmocka_unit_test(products_of_8_bits_are_those_of_rounded_operands),
         cmocka_unit_test(gpus_without_8_bits_say_so),
+        cmocka_unit_test(the_fastest_is_chosen),
         cmocka_unit_test(what_is_timed_is_written_and_taken_again),
         cmocka_unit_test(tables_that_cannot_be_followed_are_refused),
+        cmocka_unit_test(shapes_may_be_more_than_are_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

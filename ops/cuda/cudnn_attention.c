@@ -99,18 +99,35 @@ static pawl_status make(pawl_sdpa_plans *p, sdpa_plan *to)
     return s;
 }
 
-static pawl_status plan_of(pawl_sdpa_plans *p, const pawl_sdpa *s, const pawl_graph_plan **out)
+/* The number of a shape's plan; p->count: it is not there. */
+static int place_of(const pawl_sdpa_plans *p, const pawl_sdpa *s)
 {
     int i = 0;
     while (i < p->count && memcmp(&p->slot[i].of, s, sizeof *s) != 0) i++;
+    return i;
+}
+
+static pawl_status plan_of(pawl_sdpa_plans *p, const pawl_sdpa *s, const pawl_graph_plan **out)
+{
+    const int i = place_of(p, s);
     if (i == p->count) {
-        PAWL_CHECK(p->count < SLOTS, PAWL_EBUG, "a run of more than %d shapes of attention", SLOTS);
         p->slot[i] = (sdpa_plan){.of = *s};
         PAWL_TRY(make(p, &p->slot[i]));
         p->count++;
     }
     *out = &p->slot[i].plan;
     return PAWL_OK;
+}
+
+/* Rows that are not packed have as many shapes as lengths: where two more would not fit, all are forgotten, and are made again as they were. */
+static void make_room(pawl_cuda *c, const pawl_sdpa *whole, const pawl_sdpa *part)
+{
+    pawl_sdpa_plans *p = c->sdpa_plans;
+    if (p->count + 2 <= SLOTS || (place_of(p, whole) < p->count && place_of(p, part) < p->count)) return;
+    pawl_graphs_forget(c);
+    pawl_cuda_settle(c);
+    for (int i = 0; i < p->count; i++) pawl_plan_close(&p->lib, &p->slot[i].plan);
+    p->count = 0;
 }
 
 /* What computes a call by cuDNN. */
@@ -133,6 +150,7 @@ static pawl_status choose(pawl_cuda *c, const pawl_attend *a, pawl_tensor qkv, c
     if (!pawl_sdpa_takes(c, a, qkv)) return PAWL_OK;
     out->whole = pawl_sdpa_of(a);
     out->part = pawl_sdpa_backward_part(&out->whole);
+    make_room(c, &out->whole, &out->part);
     PAWL_TRY(plan_of(c->sdpa_plans, &out->whole, &out->forward));
     if (out->forward->plan) PAWL_TRY(plan_of(c->sdpa_plans, &out->part, &out->backward));
     if (!out->backward || !out->backward->plan) out->forward = out->backward = NULL;

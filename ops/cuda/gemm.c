@@ -218,12 +218,43 @@ static pawl_status make(const pawl_plans *p, pawl_product_plan *x, const pawl_op
     return p->timing && !x->refused ? pawl_product_time(p, x, o) : PAWL_OK;
 }
 
+/* Each plan to where it is found, when others are gone. */
+static void close_ranks(pawl_plans *p)
+{
+    for (int moved = 1; moved;) {
+        moved = 0;
+        for (int i = 0; i < PAWL_PLAN_SLOTS; i++) {
+            if (!p->slot[i].how) continue;
+            const pawl_product_plan x = p->slot[i];
+            memset(&p->slot[i], 0, sizeof p->slot[i]);
+            pawl_product_plan *to = pawl_product_slot(p, &x.key);
+            *to = x;
+            moved |= to != &p->slot[i];
+        }
+    }
+}
+
+/* Rows that are not packed have as many shapes as lengths. First answers are forgotten, and come again as they were; what was chosen stays. */
+static void make_room(pawl_plans *p)
+{
+    for (int i = 0; i < PAWL_PLAN_SLOTS; i++) {
+        if (!p->slot[i].how || p->slot[i].chosen) continue;
+        pawl_product_forget(&p->slot[i]);
+        p->count--;
+    }
+    close_ranks(p);
+}
+
 static pawl_status plan_of(pawl_plans *p, const pawl_product *what, const pawl_operands *o, pawl_product_plan **out)
 {
     const pawl_product_key k = key_of(what, o);
     *out = pawl_product_slot(p, &k);
     if ((*out)->how) return PAWL_OK;
-    PAWL_CHECK(p->count < PAWL_PLANS_MOST, PAWL_EBUG, "a run of more than %d shapes of matrix products", PAWL_PLANS_MOST);
+    if (p->count == PAWL_PLANS_MOST) {
+        make_room(p);
+        *out = pawl_product_slot(p, &k);
+    }
+    PAWL_CHECK(p->count < PAWL_PLANS_MOST, PAWL_EBUG, "a run of more than %d timed shapes of matrix products", PAWL_PLANS_MOST);
     (*out)->key = k;
     const pawl_status s = make(p, *out, o);
     if (s == PAWL_OK) p->count++;

@@ -190,6 +190,7 @@ void pawl_graphs_forget(pawl_cuda *c)
     for (int i = 0; i < SLOTS; i++)
         if (g->slot[i].bytes) (void)cudaGraphExecDestroy(g->slot[i].graph);
     memset(g->slot, 0, sizeof g->slot);
+    memset(g->seen, 0, sizeof g->seen); /* plans that are gone are not made again during a capture */
     g->keys_used = 0;
     g->count = 0;
     g->full = 0;

@@ -14,6 +14,8 @@ enum { STANDIN_PAGE = 4096 };
 size_t standin_device_bytes(void);
 size_t standin_most_on_device(void);
 size_t standin_most_pinned(void);
+size_t standin_left_on_device(void);
+size_t standin_left_pinned(void);
 
 /* Held by whoever touches streams or memory; the functions below want it held. */
 extern pthread_mutex_t standin_lock;

@@ -27,7 +27,7 @@ void standin_say(const char *text)
     if (write(STDERR_FILENO, text, strlen(text)) < 0) _exit(99);
 }
 
-/* A line for each kernel that has run, in the file PAWL_STANDIN_COUNTS.PROCESS: NAME TIMES; and what memory was taken at most. */
+/* A line for each kernel that has run, in the file PAWL_STANDIN_COUNTS.PROCESS: NAME TIMES; and what memory was taken at most, and not given back. */
 static void tell(void)
 {
     const char *to = getenv("PAWL_STANDIN_COUNTS");
@@ -39,6 +39,7 @@ static void tell(void)
         fprintf(f, "%s %ld\n", pawl_shim_kernel(i), pawl_shim_runs(pawl_shim_kernel(i)));
     fprintf(f, "cudaGraphLaunch %ld\n", standin_graph_launches());
     fprintf(f, "bytes_on_device %zu\nbytes_pinned %zu\n", standin_most_on_device(), standin_most_pinned());
+    fprintf(f, "bytes_left_on_device %zu\nbytes_left_pinned %zu\n", standin_left_on_device(), standin_left_pinned());
     fclose(f);
 }
 
@@ -140,7 +141,7 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *out, int number)
     const char *sm = getenv("PAWL_STANDIN_SM"); /* "86": compute capability 8.6 */
     *out = (struct cudaDeviceProp){
         .name = "stand-in", .totalGlobalMem = standin_device_bytes(), .major = 9, .multiProcessorCount = 4};
-    if (sm && sm[0]) out->major = sm[0] - '0', out->minor = sm[1] - '0';
+    if (sm && sm[0]) out->major = atoi(sm) / 10, out->minor = atoi(sm) % 10;
     return number == 0 ? cudaSuccess : standin_said(cudaErrorNoDevice);
 }
 

@@ -144,6 +144,16 @@ size_t standin_most_pinned(void)
     return pinned.most;
 }
 
+size_t standin_left_on_device(void)
+{
+    return device.taken;
+}
+
+size_t standin_left_pinned(void)
+{
+    return pinned.taken;
+}
+
 /* ---- the runtime's names ---- */
 
 cudaError_t cudaMemGetInfo(size_t *available, size_t *total)
