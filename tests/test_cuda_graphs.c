@@ -301,6 +301,99 @@ static void a_capture_that_fails_is_done_without(void **state)
     unsetenv("PAWL_STANDIN_CAPTURE_FAILS");
 }
 
+/* Two ops are launched as fast by themselves. */
+static void few_ops_are_no_graph(void **state)
+{
+    float ones[NUMBERS];
+    pawl_device *d = open_device(1);
+    (void)state;
+    for (int i = 0; i < NUMBERS; i++) ones[i] = 1;
+    float *x = take(d, ones), *y = take(d, ones);
+    const long before = launches();
+    for (int i = 1; i <= 4; i++) {
+        done(pawl_device_block_begin(d));
+        done(pawl_add(d, x, y, NUMBERS));
+        done(pawl_add(d, x, y, NUMBERS));
+        done(pawl_device_block_end(d));
+        expect(d, x, (float)(1 + 2 * i));
+    }
+    assert_int_equal(launches(), before);
+    pawl_device_close(d);
+}
+
+/* Beyond so many graphs what is new is launched op by op; what is kept still is one. */
+static void there_is_a_bound_of_graphs(void **state)
+{
+    enum { BOUND = 3072, MORE = 20 };
+    float one = 1, got = 0;
+    pawl_device *d = open_device(1);
+    (void)state;
+    float *x = take(d, (float[NUMBERS]){0}), *y = take(d, (float[NUMBERS]){0});
+    done(pawl_upload(d, y, &one, sizeof one));
+    const long before = launches();
+    for (int kind = 0; kind < BOUND + MORE; kind++)
+        for (int i = 0; i < 2; i++) {
+            done(pawl_device_block_begin(d));
+            done(pawl_scale(d, vector(x, 1), 0));
+            done(pawl_add(d, x, y, 1));
+            done(pawl_scale(d, vector(x, 1), (float)(1 + kind)));
+            done(pawl_device_block_end(d));
+            if (kind % 64 != 0 && kind < BOUND - MORE) continue;
+            done(pawl_download(d, &got, x, sizeof got));
+            assert_true(got == (float)(1 + kind));
+        }
+    assert_int_equal(launches() - before, BOUND);
+    pawl_device_close(d);
+}
+
+/* A graph holds the algorithm of its products that was captured. */
+static void graphs_are_forgotten_when_algorithms_are_chosen(void **state)
+{
+    static const char table[] =
+        "m=8 n=8 k=16 lda=16 ldb=16 ldc=8 ldx=0 at=0 bt=1 add=0 bias=0 from=32 to=32 then=0 align_a=16 align_b=16 align_c=16 align_bias=16 "
+        "align_aux=16 id=20 tile=1 splits=2 reduction=2 swizzle=0 option=0 stages=0 inner=0 cluster=0\n";
+    float numbers[NUMBERS], got[3][N * N];
+    (void)state;
+    for (int i = 0; i < NUMBERS; i++) numbers[i] = (float)(i * 37 % 101) / 7 - 5;
+    for (int graphs = 0; graphs < 2; graphs++) {
+        pawl_device *d = open_device(graphs);
+        float *x = take(d, numbers), *w = take(d, numbers), *y = take(d, numbers);
+        const pawl_tensor out = {.data = y, .dtype = PAWL_F32, .ndim = 2, .dim = {N, N}};
+        for (int i = 0; i < 4; i++) { /* as captured; then chosen */
+            if (i == 3) done(pawl_device_choose(d, table));
+            done(pawl_device_block_begin(d));
+            for (int k = 0; k < 3; k++) done(pawl_linear(d, matrix(x), matrix(w), (pawl_tensor){.dtype = PAWL_F32}, PAWL_SET, out));
+            done(pawl_device_block_end(d));
+            if (i == 2) done(pawl_download(d, got[2], y, sizeof got[2]));
+        }
+        done(pawl_download(d, got[graphs], y, sizeof got[graphs]));
+        pawl_device_close(d);
+    }
+    assert_memory_equal(got[0], got[1], sizeof got[0]);
+    assert_memory_not_equal(got[1], got[2], sizeof got[1]);
+}
+
+/* A profile times ops one by one. */
+static void what_is_timed_is_no_graph(void **state)
+{
+    static const pawl_rates rates = {.f32_flops = 1, .bf16_flops = 1, .bytes = 1};
+    float ones[NUMBERS];
+    pawl_device *d = open_device(1);
+    (void)state;
+    for (int i = 0; i < NUMBERS; i++) ones[i] = 1;
+    float *x = take(d, ones), *y = take(d, ones);
+    for (int i = 0; i < 3; i++) block(d, x, y, 1);
+    const long before = launches();
+    pawl_device_time(d, &rates);
+    for (int i = 0; i < 3; i++) block(d, x, y, 1);
+    assert_int_equal(launches(), before);
+    pawl_device_time(d, NULL);
+    block(d, x, y, 1);
+    assert_int_equal(launches(), before + 1);
+    expect(d, x, 15);
+    pawl_device_close(d);
+}
+
 static void off_is_off(void **state)
 {
     float ones[NUMBERS];
@@ -331,6 +424,10 @@ int main(void)
         cmocka_unit_test(a_dropouts_rows_are_told_to_its_graph),
         cmocka_unit_test(graphs_are_forgotten_when_scratch_moves),
         cmocka_unit_test(a_capture_that_fails_is_done_without),
+        cmocka_unit_test(few_ops_are_no_graph),
+        cmocka_unit_test(there_is_a_bound_of_graphs),
+        cmocka_unit_test(graphs_are_forgotten_when_algorithms_are_chosen),
+        cmocka_unit_test(what_is_timed_is_no_graph),
         cmocka_unit_test(off_is_off),
         cmocka_unit_test(documents_make_no_graph_of_their_own),
     };
