@@ -164,7 +164,8 @@ PAWL_MUST pawl_status pawl_fields_json(const pawl_field *rows, const void *secti
  * its default; a key without one must be there. where names it in errors. Errors: EDATA. */
 PAWL_MUST pawl_status pawl_fields_from_json(const pawl_field *rows, const json_t *json, const char *where, void *section);
 
-/* Appends a line "key: before -> after" for each key that differs, FIXED keys only when fixed_only. Returns how many. */
+/* Appends a line "key: before -> after" for each key that differs, FIXED keys only when fixed_only; of a record that
+ * came or went those of its keys that are not at their defaults. Returns how many. */
 int pawl_fields_diff(const pawl_field *rows, const char *prefix, const json_t *before, const json_t *after, int fixed_only,
                      pawl_text *out);
 

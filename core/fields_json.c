@@ -13,18 +13,39 @@ static int same(const json_t *a, const json_t *b)
     return json_equal(a, b);
 }
 
-static void show(const json_t *value, pawl_text *out)
+/* Of a record the keys that are not at their defaults, as people write it. A new reference. */
+static json_t *as_written(const pawl_field *rows, const json_t *record)
 {
-    if (!value || json_is_null(value)) pawl_text_add(out, "none");
-    else if (pawl_json_canonical(value, out) != PAWL_OK) pawl_text_add(out, "?");
+    json_t *out = json_object();
+    for (; out && rows->key; rows++) {
+        json_t *value = json_object_get(record, rows->key), *dflt = pawl_field_default_json(rows);
+        if (value && !same(value, dflt) && json_object_set(out, rows->key, value) < 0) {
+            json_decref(out);
+            out = NULL;
+        }
+        json_decref(dflt);
+    }
+    return out;
 }
 
-static int differ(const char *path, const json_t *before, const json_t *after, pawl_text *out)
+static void show(const pawl_field *row, const json_t *value, pawl_text *out)
+{
+    if (!value || json_is_null(value)) {
+        pawl_text_add(out, "none");
+        return;
+    }
+    const int record = json_is_object(value) && (row->kind == PAWL_KIND_record || row->kind == PAWL_KIND_list);
+    json_t *shown = record ? as_written(row->fields, value) : json_incref((json_t *)(uintptr_t)value);
+    if (!shown || pawl_json_canonical(shown, out) != PAWL_OK) pawl_text_add(out, "?");
+    json_decref(shown);
+}
+
+static int differ(const pawl_field *row, const char *path, const json_t *before, const json_t *after, pawl_text *out)
 {
     pawl_text_add(out, "%s: ", path);
-    show(before, out);
+    show(row, before, out);
     pawl_text_add(out, " -> ");
-    show(after, out);
+    show(row, after, out);
     pawl_text_add(out, "\n");
     return 1;
 }
@@ -39,11 +60,11 @@ static int field_diff(const pawl_field *row, const char *path, const json_t *bef
         return pawl_fields_diff(row->fields, prefix, before, after, fixed_only, out);
     }
     if (row->kind != PAWL_KIND_list || !json_is_array(before) || !json_is_array(after))
-        return same(before, after) ? 0 : differ(path, before, after, out);
+        return same(before, after) ? 0 : differ(row, path, before, after, out);
     for (size_t i = 0; i < json_array_size(before) || i < json_array_size(after); i++) {
         const json_t *b = json_array_get(before, i), *a = json_array_get(after, i);
         snprintf(prefix, sizeof prefix, b && a ? "%s.%zu." : "%s.%zu", path, i);
-        count += b && a ? pawl_fields_diff(row->fields, prefix, b, a, fixed_only, out) : differ(prefix, b, a, out);
+        count += b && a ? pawl_fields_diff(row->fields, prefix, b, a, fixed_only, out) : differ(row, prefix, b, a, out);
     }
     return count;
 }

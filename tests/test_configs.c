@@ -578,9 +578,9 @@ static void differences_are_listed(void **state)
     assert_int_equal(pawl_config_json(&run, &after), PAWL_OK);
     assert_int_equal(pawl_config_diff(before, after, 1, &fixed), 6);
     assert_non_null(strstr(fixed.data, "base_model: \"base\" -> \"\"\n"));
-    assert_non_null(strstr(fixed.data, "model: none -> {\"attention_bias\":false,"));
+    assert_non_null(strstr(fixed.data, "model: none -> {\"hidden_size\":64,\"intermediate_size\":128,\"num_attention_heads\":4,\"num_hidden_layers\":2}\n"));
     assert_non_null(strstr(fixed.data, "datasets.0.weight: 1 -> 2\n"));
-    assert_non_null(strstr(fixed.data, "datasets.1: none -> {"));
+    assert_non_null(strstr(fixed.data, "datasets.1: none -> {\"path\":\"b.jsonl\"}\n"));
     assert_non_null(strstr(fixed.data, "tokenizer: \"\" -> \"bytes\"\n"));
     assert_non_null(strstr(fixed.data, "learning_rate: 0.0001 -> 0.001\n"));
     assert_int_equal(pawl_config_diff(before, after, 0, &all), 8);
