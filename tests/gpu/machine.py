@@ -1,5 +1,5 @@
 """What tests/gpu/run and tests/bench/gpu share: where things are on a machine with a GPU, one step with a time limit, and reports."""
-import glob, hashlib, json, os, re, shutil, signal, subprocess, sys, time
+import argparse, functools, glob, hashlib, json, os, re, shutil, signal, subprocess, sys, time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -28,18 +28,48 @@ def end_session(leader):
             pass
 
 
+class Words(argparse.ArgumentParser):
+    """Wrong ones end a script with 10."""
+    def __init__(self, text):
+        super().__init__(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+    def error(self, message):
+        self.exit(10, f"{self.prog}: {message}\n")
+
+
+def at_least_one(word):
+    if not word.isdigit() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"'{word}' is no number above 0")
+    return int(word)
+
+
+def run_script(main):
+    """Ends with main's exit code. Whoever interrupts or ends a script ends what it has started, too; a full disk is a sentence."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except OSError as e:
+        sys.exit(f"{os.path.basename(sys.argv[0])}: {e.filename or 'results'}: {e.strerror}")
+
+
 class Machine:
     @staticmethod
     def options(ap):
         ap.add_argument("--out", default=os.path.join(ROOT, "gpu-results"), help="where results go; and, as copies, into $OUT")
         ap.add_argument("--build", default=os.path.join(ROOT, "build/cuda"))
         ap.add_argument("--carried", metavar="FOLDER", help="what tests/gpu/pack has made; .gpu-carry, where it is there and this is no rehearsal")
-        ap.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
+        ap.add_argument("--jobs", type=at_least_one, default=len(os.sched_getaffinity(0)))
         ap.add_argument("--rehearse", action="store_true", help="on stand-ins, without a GPU")
 
     def __init__(self, a):
         self.out, self.build, self.jobs, self.rehearsal = os.path.abspath(a.out), os.path.abspath(a.build), a.jobs, a.rehearse
-        os.makedirs(self.out, exist_ok=True)
+        try:
+            os.makedirs(self.out, exist_ok=True)
+        except OSError as e:
+            print(f"--out {self.out}: {e.strerror}", file=sys.stderr)
+            sys.exit(10)
         self.outside = dict(os.environ)  # for programs that are not ours
         self.env = dict(os.environ)
         self.cuda = first_existing(os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), "/usr/local/cuda")
@@ -100,7 +130,8 @@ class Machine:
         return os.path.join(self.env["PAWL_TESTS"], name)
 
     def run(self, command, seconds, env=None, log=None):
-        """A program and all that it starts, ended when its time is over. Returns (exit code or None, output)."""
+        """A program and all that it starts, ended when its time is over, or this one is. Returns (exit code or None, output)."""
+        p = None
         try:
             p = subprocess.Popen(command, env=env or self.env, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                  text=True, errors="replace", start_new_session=True)
@@ -111,6 +142,10 @@ class Machine:
         except OSError as e:
             why = "there is no driver of NVIDIA's here" if command[0] == "nvidia-smi" else "the step build makes it" if command[0].startswith(self.build) else ""
             output, code = f"cannot be started: {e.strerror}" + f": {why}" * bool(why), 127
+        except BaseException:
+            if p:
+                end_session(p.pid)
+            raise
         if log:
             log.write(f"$ {' '.join(command)}\n{output}\n[{'over time' if code is None else f'exit {code}'}]\n")
             log.flush()
@@ -130,6 +165,7 @@ class Machine:
         detail = "; ".join(wrong) or f"{len(commands)} command{'s' if len(commands) > 1 else ''}"
         return dict(status="FAILED" if wrong else "ok", seconds=round(time.monotonic() - began, 1), detail=detail)
 
+    @functools.cached_property
     def about(self):
         driver = text_of("nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader") if not self.rehearsal else "stand-ins"
         nvcc = re.search(r"release ([\d.]+)", text_of("nvcc", "--version", env=self.env))
@@ -157,7 +193,7 @@ def table(rows, columns):
 
 def report_of(m, name, rows, columns, key="step", notes=""):
     """NAME.json and NAME.md in m.out. Rows of an earlier call on the same commit that this one has not made again are kept."""
-    path, about = os.path.join(m.out, name + ".json"), m.about()
+    path, about = os.path.join(m.out, name + ".json"), m.about
     try:
         with open(path) as f:
             earlier = json.load(f)
