@@ -216,7 +216,7 @@ static void more_help(pawl_text *out)
 
 const pawl_command pawl_command_data = {
     .name = "data",
-    .usage = "show|report RUN.yaml [--row N] [--part train|held_out|choices] [--json] [key=value ...]",
+    .usage = "show|report RUN.yaml [--row N] [--part train|held_out|choices] [--stage N] [--json] [key=value ...]",
     .summary = "what a run learns: a prepared row with its labels, or what became of the files",
     .on_ranks = 1,
     .least = 2,

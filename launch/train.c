@@ -297,7 +297,7 @@ static void more_help(pawl_text *out)
 
 const pawl_command pawl_command_train = {
     .name = "train",
-    .usage = "[--profile] RUN.yaml [key=value ...]",
+    .usage = "[--profile] [--until STAGE] RUN.yaml [key=value ...]",
     .summary = "trains, saves, and resumes where it was stopped",
     .on_ranks = 1,
     .least = 1,

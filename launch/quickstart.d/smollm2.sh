@@ -17,7 +17,7 @@ judged() {
     esac
 }
 
-matrix_of() { "$pawl" retention "$1" | sed -n '1,/^$/p;/^forgetting/p' | cut -c1-66; }
+matrix_of() { "$pawl" retention "$1" | sed -n '1,/^$/p;/^forgetting/p' | sed 's/  below the best.*//' | cut -c1-66; }
 
 step 'German manual pages to learn; Python and a dictionary of computing for what the model knows'
 run "${python[@]}" "$here/manuals.py" build/manpages-de/usr/share/man/de "$out/data/german"
