@@ -16,6 +16,6 @@ pawl_script(recipes 120 ${PAWL_PYTHON} ${PROJECT_SOURCE_DIR}/tests/recipes.py)
 pawl_script(quickstart 1800 ${PROJECT_SOURCE_DIR}/launch/quickstart ${CMAKE_CURRENT_BINARY_DIR}/quickstart)
 pawl_script(quickstart_scratch 1800 ${CMAKE_COMMAND} -E env XDG_CACHE_HOME=${CMAKE_CURRENT_BINARY_DIR}/no-cache
   PIP_INDEX_URL=http://127.0.0.1:9/ PIP_RETRIES=0 ${PROJECT_SOURCE_DIR}/launch/quickstart ${CMAKE_CURRENT_BINARY_DIR}/quickstart-scratch)
-set_tests_properties(quickstart quickstart_scratch PROPERTIES LABELS long)
+set_tests_properties(quickstart quickstart_scratch PROPERTIES LABELS long RESOURCE_LOCK build_release) # both bring it up to date
 set_tests_properties(quickstart_scratch PROPERTIES PASS_REGULAR_EXPRESSION "trained from nothing instead.*Where the model comes from.*Done"
   FAIL_REGULAR_EXPRESSION "quickstart: ")
