@@ -23,6 +23,7 @@ pawl_on_cpu(pawl_cuda_on_cpu ${kernels})
 file(GLOB cases CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/cuda_on_cpu/test_*.c)
 pawl_program(test_cuda_kernels SOURCES ${cases} cuda_on_cpu/kernel_check.c LIBS pawl_cuda_on_cpu PkgConfig::CMOCKA)
 pawl_on_cpu(test_cuda_kernels ${CMAKE_CURRENT_SOURCE_DIR}/cuda_on_cpu/models.cu)
+add_dependencies(c_tests test_cuda_kernels)
 add_test(NAME test_cuda_kernels COMMAND test_cuda_kernels)
 set_tests_properties(test_cuda_kernels PROPERTIES ENVIRONMENT "${PAWL_TEST_ENV}" TIMEOUT 300 COST 40)
 

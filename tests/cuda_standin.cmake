@@ -44,6 +44,7 @@ endif()
 file(GLOB runtime CONFIGURE_DEPENDS ${standin}/runtime_*.c)
 pawl_program(test_standin SOURCES ${standin}/standin_test.c ${runtime} LIBS pawl_cuda_on_cpu PkgConfig::CMOCKA)
 target_include_directories(test_standin BEFORE PRIVATE ${standin}/include)
+add_dependencies(c_tests test_standin)
 add_test(NAME test_standin COMMAND test_standin)
 set_tests_properties(test_standin PROPERTIES ENVIRONMENT "${PAWL_TEST_ENV}" TIMEOUT 60)
 
