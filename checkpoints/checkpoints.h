@@ -55,7 +55,9 @@ size_t pawl_saver_bytes(const pawl_comm *c, const pawl_state *tensors); /* the p
  * lineage: the record of decision 8, without digests of tensors, which the saver fills in. */
 typedef struct pawl_save { int64_t step; const json_t *run, *lineage; int is_best; } pawl_save;
 
-/* Starts a save: copies this rank's chunks and returns; the rest happens behind the step. No save may be under way.
+/* Starts a save: copies this rank's chunks and returns; the rest happens behind the step. No save may be under way. Chunks on a GPU are
+ * copied beside what it is asked for next: what changes them has to come after pawl_snapshot_await (ops.h), until the save is through its
+ * first phase.
  * Collective in the sense that every rank calls it at the same step; it does not communicate. */
 PAWL_MUST pawl_status pawl_save_begin(pawl_saver *s, const pawl_save *what);
 /* Collective, right after pawl_save_begin and before anything changes: of chunks of sharded tensors that several ranks hold, the

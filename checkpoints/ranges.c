@@ -115,14 +115,20 @@ pawl_status pawl_transfers_plan(pawl_saver *s, const pawl_held *held)
     return PAWL_OK;
 }
 
+pawl_held pawl_held_of_chunk(const pawl_stored *t, int64_t c)
+{
+    const pawl_held h = pawl_held_of(&t->item);
+    const int64_t at = c * PAWL_CHUNK_BYTES;
+    return (pawl_held){larger(h.first, at), smaller(h.end, at + (int64_t)pawl_stored_chunk_bytes(t, c))};
+}
+
 /* What this rank holds of chunk c, to its place in the chunk at `to`. */
 static pawl_status copy_part(const pawl_stored *t, int64_t c, char *to)
 {
-    const pawl_held h = pawl_held_of(&t->item);
-    const int64_t at = c * PAWL_CHUNK_BYTES, first = larger(h.first, at);
-    const int64_t end = smaller(h.end, at + (int64_t)pawl_stored_chunk_bytes(t, c));
-    if (first >= end) return PAWL_OK;
-    return pawl_download(t->item.device, to + (first - at), (const char *)t->item.tensor.data + (first - h.first), (size_t)(end - first));
+    const pawl_held part = pawl_held_of_chunk(t, c);
+    if (part.first >= part.end) return PAWL_OK;
+    return pawl_download(t->item.device, to + (part.first - c * PAWL_CHUNK_BYTES),
+                         (const char *)t->item.tensor.data + (part.first - pawl_held_of(&t->item).first), (size_t)(part.end - part.first));
 }
 
 pawl_status pawl_outgoing_copy(pawl_saver *s)
@@ -152,19 +158,4 @@ const char *pawl_frozen_chunk(const pawl_stored *t, int64_t c, const char **edge
     const char *at = *edge;
     *edge += pawl_stored_chunk_bytes(t, c);
     return at;
-}
-
-pawl_status pawl_snapshot_copy(pawl_saver *s)
-{
-    char *to = s->snapshot.base;
-    PAWL_TRY(pawl_edges_copy(s));
-    for (int i = 0; i < s->count; i++) {
-        const pawl_stored *t = &s->tensors[i];
-        for (int64_t c = 0; c < t->chunk_count && !t->item.frozen; c++) {
-            if (!pawl_share_has(&s->changing, t, c)) continue;
-            PAWL_TRY(copy_part(t, c, to));
-            to += pawl_stored_chunk_bytes(t, c);
-        }
-    }
-    return PAWL_OK;
 }

@@ -73,6 +73,7 @@ static pawl_status open_shares(pawl_saver *s, const pawl_held *held)
     PAWL_TRY(pawl_alloc((void **)&s->votes, (size_t)size * sizeof *s->votes, "the ranks' votes"));
     s->snapshot = (pawl_arena){.name = "checkpoint snapshot", .used = s->changing.bytes};
     PAWL_TRY(pawl_arena_open(&s->snapshot));
+    PAWL_TRY(pawl_snapshot_plan(s));
     PAWL_TRY(pawl_transfers_plan(s, held));
     return pawl_save_thread_open(s);
 }
@@ -129,6 +130,8 @@ void pawl_saver_close(pawl_saver *s)
 {
     if (!s) return;
     pawl_save_thread_close(s);
+    pawl_snapshot_drop(s->device);
+    pawl_free(s->loads);
     json_decref(s->run);
     json_decref(s->lineage);
     pawl_arena_close(&s->snapshot);
@@ -264,7 +267,7 @@ pawl_status pawl_save_begin(pawl_saver *s, const pawl_save *what)
     s->is_best = what->is_best;
     s->step = what->step;
     forget_references(s, s->step_name); /* a step that is saved again replaces that file */
-    if (pawl_snapshot_copy(s) == PAWL_OK && take_texts(s, what) == PAWL_OK)
+    if (pawl_edges_copy(s) == PAWL_OK && pawl_snapshot_take(s) == PAWL_OK && take_texts(s, what) == PAWL_OK)
         pawl_save_thread_start(s, PAWL_SAVE_LAYOUT);
     else
         pawl_save_thread_fail(s, PAWL_SAVE_LAYOUT); /* all ranks hear of it at the next poll */
@@ -273,8 +276,15 @@ pawl_status pawl_save_begin(pawl_saver *s, const pawl_save *what)
 
 pawl_status pawl_save_share(pawl_saver *s)
 {
-    if (s->outgoing_bytes) PAWL_TRY(pawl_outgoing_copy(s));
+    PAWL_TRY(pawl_agree(s->comm, pawl_outgoing_copy(s)));
     return pawl_transfers(s->comm, s->transfers, s->transfer_count);
+}
+
+static pawl_status snap(pawl_saver *s)
+{
+    PAWL_TRY(pawl_edges_copy(s));
+    PAWL_TRY(pawl_snapshot_take(s));
+    return pawl_snapshot_whole(s);
 }
 
 /* Out of a snapshot of now. */
@@ -282,7 +292,7 @@ pawl_status pawl_saver_digests(pawl_saver *s, pawl_digest *weights, pawl_digest 
 {
     pawl_sums sums = {0};
     PAWL_CHECK(s->phase == PAWL_SAVE_IDLE, PAWL_EBUG, "digests were asked for while a save is under way");
-    PAWL_TRY(pawl_snapshot_copy(s));
+    PAWL_TRY(pawl_agree(s->comm, snap(s)));
     PAWL_TRY(pawl_save_share(s));
     const char *at = s->snapshot.base;
     for (int i = 0; i < s->count; i++) {
@@ -309,12 +319,21 @@ int pawl_save_busy(const pawl_saver *s)
     return s->phase != PAWL_SAVE_IDLE;
 }
 
-pawl_save_vote pawl_save_vote_now(pawl_saver *s)
+static pawl_save_vote vote_of(pawl_saver *s)
 {
     pthread_mutex_lock(&s->mutex);
     const pawl_save_vote vote = {s->phase, s->done};
     pthread_mutex_unlock(&s->mutex);
     return vote;
+}
+
+/* What is written next is read by the thread: nobody is through with the first phase before its copies are. */
+pawl_save_vote pawl_save_vote_now(pawl_saver *s)
+{
+    const pawl_save_vote vote = vote_of(s);
+    if (vote.phase != PAWL_SAVE_LAYOUT || vote.done != 1 || pawl_snapshot_whole(s) == PAWL_OK) return vote;
+    pawl_save_thread_fail(s, PAWL_SAVE_LAYOUT);
+    return vote_of(s);
 }
 
 static void end_save(pawl_saver *s)

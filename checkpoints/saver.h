@@ -4,7 +4,7 @@
  * boundaries, hears all ranks' votes and, when all are done, communicates and starts the next phase:
  *
  *     phase    thread of   works                                        then, on the main threads
- *     LAYOUT   rank 0      leftovers, step-N.part, checkpoint.h5        rank 0's offsets go to all
+ *     LAYOUT   rank 0      leftovers, step-N.part, checkpoint.h5        rank 0's offsets go to all; all have their copies whole
  *     WRITE    all ranks   own chunks: hash, pwrite; fsync              the chunks' digests go to all
  *     PUBLISH  rank 0      manifest, rename, LATEST, prune              the digests of the whole go to all
  *
@@ -41,7 +41,10 @@ struct pawl_saver {
     int count;
     pawl_digest *chunks; /* of all tensors: those that change, then frozen ones */
     pawl_share changing, frozen;
-    pawl_arena snapshot; /* this rank's chunks of what changes */
+    pawl_arena snapshot; /* this rank's chunks of what changes, ... */
+    pawl_load *loads;    /* ... and what of them it holds, by how it is copied: [from_device, from_offloaded) lies on `device`, ... */
+    int64_t load_count, from_device, from_offloaded;
+    pawl_device *device; /* NULL: all is in memory that the host reads */
     char *edges;         /* chunks of frozen tensors that this rank writes and holds in part only, put together here */
     size_t edge_bytes;
     pawl_transfer *transfers; /* what of chunks other ranks hold, that this one writes, and the other way round */
@@ -83,14 +86,23 @@ struct pawl_saver {
 PAWL_MUST pawl_status pawl_held_gather(pawl_saver *s, pawl_held **out);
 /* Finds out what has to travel before a snapshot is whole. Local. */
 PAWL_MUST pawl_status pawl_transfers_plan(pawl_saver *s, const pawl_held *held);
-/* What this rank holds of the chunks that it writes: of what changes to the snapshot, of frozen ones that it holds in part to the
- * edges; and what others write of what is on a device, on its way to them. Local. Errors: the device's. */
-PAWL_MUST pawl_status pawl_snapshot_copy(pawl_saver *s);
+/* The bytes that this process holds of chunk c; first >= end: none. */
+pawl_held pawl_held_of_chunk(const pawl_stored *t, int64_t c);
+/* What this rank holds of frozen chunks that it writes and holds in part, to the edges; and what others write of what is on a device,
+ * on its way to them. Local. Errors: the device's. */
 PAWL_MUST pawl_status pawl_edges_copy(pawl_saver *s);
 PAWL_MUST pawl_status pawl_outgoing_copy(pawl_saver *s);
 /* Chunk c of a frozen tensor, which this rank writes. *edge: the next of the edges; start it at s->edges and ask for every such
  * chunk in the order of the list. */
 const char *pawl_frozen_chunk(const pawl_stored *t, int64_t c, const char **edge);
+
+/* ---- The snapshot (snapshot.c); local ---- */
+/* Finds out what is copied, and how. Errors: EMEM; EBUG when there are two devices. */
+PAWL_MUST pawl_status pawl_snapshot_plan(pawl_saver *s);
+/* Copies what the host reads, and begins to copy the rest beside what the device is asked for next (ops.h); whole: waits for that.
+ * Errors: the device's. */
+PAWL_MUST pawl_status pawl_snapshot_take(pawl_saver *s);
+PAWL_MUST pawl_status pawl_snapshot_whole(pawl_saver *s);
 
 /* The work of the phases: local, on the thread. */
 PAWL_MUST pawl_status pawl_save_lay_out(pawl_saver *s);

@@ -21,6 +21,7 @@ typedef struct pawl_named {
     int64_t first, count; /* of its numbers, those that this process holds, at tensor.data; all of them as a rule */
     int sharded; /* 1: ranks hold ranges of it, which together are all of it; 0: every rank holds the same */
     struct pawl_device *device; /* whose memory tensor.data is in; NULL: the host's */
+    int offloaded; /* 1: in the host's memory, and changed only by what comes back from a device (pawl_carry) */
 } pawl_named;
 
 typedef struct pawl_state {

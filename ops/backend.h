@@ -27,6 +27,14 @@ typedef struct pawl_carrier {
     pawl_status (*settle)(pawl_device *d);
 } pawl_carrier;
 
+/* Snapshots beside, as in ops.h. */
+typedef struct pawl_snapper {
+    pawl_status (*begin)(pawl_device *d, const pawl_load *loads, int64_t count, int64_t there);
+    pawl_status (*await)(pawl_device *d);
+    pawl_status (*settle)(pawl_device *d);
+    void (*drop)(pawl_device *d);
+} pawl_snapper;
+
 /* What computes has a row in timed.c, too. */
 typedef struct pawl_ops {
     const char *name;
@@ -46,7 +54,8 @@ typedef struct pawl_ops {
     pawl_status (*attend_by_library)(pawl_device *d);
     /* Memory, as in ops.h. upload and download are never asked for the same address on both sides. */
     int shares_memory;
-    const pawl_carrier *carrier; /* NULL: copies are made at once */
+    const pawl_carrier *carrier; /* NULL: copies are made at once, ... */
+    const pawl_snapper *snapper; /* ... snapshots, too */
     pawl_device_own (*own)(const pawl_device *d);
     pawl_device_memory (*memory)(pawl_device *d);
     pawl_status (*take)(pawl_device *d, pawl_side_of side, size_t bytes, const char *what, void **out);

@@ -162,6 +162,33 @@ pawl_status pawl_carry_settle(pawl_device *d)
     return d->ops->carrier ? d->ops->carrier->settle(d) : PAWL_OK;
 }
 
+static const pawl_snapper *snapper_of(const pawl_device *d)
+{
+    return d ? d->ops->snapper : NULL;
+}
+
+pawl_status pawl_snapshot_begin(pawl_device *d, const pawl_load *loads, int64_t count, int64_t there)
+{
+    if (snapper_of(d)) return snapper_of(d)->begin(d, loads, count, there);
+    for (int64_t i = 0; i < count; i++) PAWL_TRY(pawl_download(i < there ? d : NULL, loads[i].to, loads[i].from, loads[i].bytes));
+    return PAWL_OK;
+}
+
+pawl_status pawl_snapshot_await(pawl_device *d)
+{
+    return snapper_of(d) ? snapper_of(d)->await(d) : PAWL_OK;
+}
+
+pawl_status pawl_snapshot_settle(pawl_device *d)
+{
+    return snapper_of(d) ? snapper_of(d)->settle(d) : PAWL_OK;
+}
+
+void pawl_snapshot_drop(pawl_device *d)
+{
+    if (snapper_of(d)) snapper_of(d)->drop(d);
+}
+
 void *pawl_device_stream(pawl_device *d)
 {
     return d->ops->stream(d);

@@ -183,6 +183,18 @@ PAWL_MUST pawl_status pawl_carry(pawl_device *d, pawl_carry_way way, const pawl_
 PAWL_MUST pawl_status pawl_carry_await(pawl_device *d, int64_t ticket);
 PAWL_MUST pawl_status pawl_carry_settle(pawl_device *d);
 
+/* ---- A snapshot beside the order of the calls (decision 0052) ----
+ * Copies into the host's memory, pinned or not, through a pool of fixed size: the first `there` loads of the device's memory, the others of
+ * pinned memory that only pawl_carry changes. They are of what was there when begin was called, and are made while the host waits for the
+ * device. What is asked for after an await may change what they copy; after a settle, in which the host waits, they are whole. One at a
+ * time: begin and drop give up what is not copied of the one before, and so does a settle that fails; loads are the caller's and stay
+ * until then. Where a device does nothing beside, begin makes them at once. Local, on the thread that calls ops; d NULL: the host alone.
+ * Errors: the device's. */
+PAWL_MUST pawl_status pawl_snapshot_begin(pawl_device *d, const pawl_load *loads, int64_t count, int64_t there);
+PAWL_MUST pawl_status pawl_snapshot_await(pawl_device *d);
+PAWL_MUST pawl_status pawl_snapshot_settle(pawl_device *d);
+void pawl_snapshot_drop(pawl_device *d);
+
 /* Runs body(self, i) for every i in [0, count), on the pool; returns when all are done. Which thread takes which i is
  * not defined, so body's results may not depend on it. The host's threads, over the host's memory, whatever the device. */
 void pawl_parallel(pawl_device *d, int64_t count, void (*body)(void *self, int64_t i), void *self);

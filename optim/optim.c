@@ -164,7 +164,10 @@ pawl_status pawl_optim_state(const pawl_optim *o, const pawl_state *names, pawl_
     PAWL_CHECK(names->count == o->part_count, PAWL_EBUG, "%d names for %d tensors", names->count, o->part_count);
     const int first = out->count;
     for (int i = 0; i < o->part_count; i++) PAWL_TRY(list_piece(&o->config, &o->pieces[i], names->items[i].name, out));
-    for (int i = first; i < out->count; i++) out->items[i].device = o->offload ? NULL : o->device;
+    for (int i = first; i < out->count; i++) {
+        out->items[i].device = o->offload ? NULL : o->device;
+        out->items[i].offloaded = o->offload;
+    }
     return PAWL_OK;
 }
 

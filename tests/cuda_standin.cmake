@@ -15,7 +15,7 @@ set_target_properties(pawl_cuda_standin PROPERTIES LINKER_LANGUAGE CXX C_VISIBIL
 # pawl, computing on it.
 pawl_program(standin_pawl SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/e2e/standin_pawl.c)
 pawl_loads_parts(test_gpu)
-foreach(program standin_pawl test_cuda_attention test_cuda_graphs test_cuda_head test_cuda_host test_cuda_products test_nccl test_overlap)
+foreach(program standin_pawl test_cuda_attention test_cuda_graphs test_cuda_head test_cuda_host test_cuda_products test_nccl test_overlap test_snapshot)
   pawl_loads_parts(${program})
   target_sources(${program} PRIVATE ${standin}/patient_mpi.c)
   target_compile_definitions(${program} PRIVATE PAWL_STANDIN="$<TARGET_FILE:pawl_cuda_standin>")

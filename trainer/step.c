@@ -432,11 +432,25 @@ static pawl_status change_gradient(pawl_stepper *s, float *grads, pawl_step_repo
     return PAWL_OK;
 }
 
+/* What a save is copying changes from here on. It may take longer than a step does. */
+static pawl_status await_save(pawl_stepper *s)
+{
+    const char *what;
+    double limit;
+    if (pawl_device_shares_memory(s->p->device)) return PAWL_OK;
+    (void)pawl_watch_left(&limit, &what);
+    pawl_watch("copying a checkpoint", (double)s->p->reduce->phase_seconds);
+    PAWL_SPAN_TRY("save: copies", pawl_snapshot_await(s->p->device));
+    pawl_watch(what, limit);
+    return PAWL_OK;
+}
+
 /* Agreed on where ranks did different work: those that were well would wait for the weights of one that was not. */
 static pawl_status update(pawl_stepper *s, const float *grads, const pawl_step_report *r)
 {
     float *mine = pawl_hold_mine(&s->hold);
-    pawl_status status = s->methods ? pawl_methods_before_update(s->methods, mine, grads, r->lr) : PAWL_OK;
+    pawl_status status = await_save(s);
+    if (status == PAWL_OK && s->methods) status = pawl_methods_before_update(s->methods, mine, grads, r->lr);
     if (status == PAWL_OK) status = pawl_optim_step(s->optim, pawl_hold_numbers(&s->hold), grads, r->grad_norm, r->lr, s->order.step);
     if (status == PAWL_OK && s->methods) status = pawl_methods_updated(s->methods, mine);
     return s->hold.stage > 0 ? pawl_agree(s->p->comm, status) : status;
@@ -465,7 +479,8 @@ pawl_status pawl_stepper_seal(pawl_stepper *s)
 {
     int changed = 0;
     PAWL_TRY(pawl_stepper_settle(s));
-    pawl_status status = s->methods ? pawl_methods_seal(s->methods, pawl_hold_mine(&s->hold), &changed) : PAWL_OK;
+    pawl_status status = await_save(s);
+    if (status == PAWL_OK && s->methods) status = pawl_methods_seal(s->methods, pawl_hold_mine(&s->hold), &changed);
     if (!s->methods || s->methods->count == 0) return status;
     PAWL_TRY(pawl_agree(s->p->comm, status));
     return changed ? pawl_hold_spread(&s->hold) : PAWL_OK;

@@ -74,19 +74,27 @@ static void set_ask(pawl_device *d, pawl_status (*ask)(void *self), void *self)
     pawl_cuda_of(d)->asked = self;
 }
 
-/* Who waits by cudaEventSynchronize hears of nothing else. Most events come soon: the host looks a few times before it sleeps. */
+pawl_status pawl_cuda_doze(pawl_cuda *c, int busy)
+{
+    const struct timespec nap = {.tv_nsec = 20 * 1000};
+    if (c->ask) PAWL_TRY(c->ask(c->asked));
+    if (!busy) nanosleep(&nap, NULL);
+    return PAWL_OK;
+}
+
+/* Who waits by cudaEventSynchronize hears of nothing else. Most events come soon: the host looks a few times before it sleeps. What it can do
+ * meanwhile is to move a snapshot on. */
 pawl_status pawl_cuda_await(pawl_cuda *c, cudaEvent_t e)
 {
-    enum { SOON = 200, NAP_NS = 20 * 1000 };
-    const struct timespec nap = {.tv_nsec = NAP_NS};
-    if (!c->ask) return pawl_cuda_status(cudaEventSynchronize(e), "cudaEventSynchronize");
+    enum { SOON = 200 };
+    if (!c->ask && !pawl_cuda_snapshot_is_due(c)) return pawl_cuda_status(cudaEventSynchronize(e), "cudaEventSynchronize");
     for (int looks = 0;; looks++) {
+        int moved;
         const cudaError_t code = cudaEventQuery(e);
         if (code != cudaErrorNotReady) return pawl_cuda_status(code, "cudaEventQuery");
         (void)cudaGetLastError(); /* where "not ready" would be found as the next launch's error */
-        if (looks < SOON) continue;
-        PAWL_TRY(c->ask(c->asked));
-        nanosleep(&nap, NULL);
+        PAWL_TRY(pawl_cuda_snapshot_move(c, &moved));
+        if (looks >= SOON) PAWL_TRY(pawl_cuda_doze(c, moved));
     }
 }
 
@@ -99,7 +107,9 @@ static pawl_status settle_stream(pawl_cuda *c, cudaStream_t s)
 /* Who said that waiting has no sense has seen to it that nothing is under way any more. */
 void pawl_cuda_settle(pawl_cuda *c)
 {
-    if (settle_stream(c, c->main_stream) == PAWL_OK && settle_stream(c, c->aside_stream) == PAWL_OK && pawl_cuda_carry_settle(c) == PAWL_OK) return;
+    if (settle_stream(c, c->main_stream) == PAWL_OK && settle_stream(c, c->aside_stream) == PAWL_OK && pawl_cuda_carry_settle(c) == PAWL_OK &&
+        settle_stream(c, c->snapshot.stream) == PAWL_OK)
+        return;
     (void)cudaDeviceSynchronize();
 }
 

@@ -40,6 +40,20 @@ typedef struct pawl_carry_lane {
     int64_t count;                         /* of carries so far */
 } pawl_carry_lane;
 
+/* A snapshot on its way (snapshot.c): a ring of pinned pieces, and what comes next. */
+enum { PAWL_SNAPSHOT_PIECES = 8 };
+typedef struct pawl_snapshot_way {
+    cudaStream_t stream;
+    cudaEvent_t begun[2]; /* what it comes after on either stream */
+    char *base;
+    struct { void *to; size_t bytes; cudaEvent_t here; } piece[PAWL_SNAPSHOT_PIECES];
+    unsigned oldest, newest; /* pieces [oldest, newest), counted without end, are on their way */
+    const pawl_load *loads;
+    int64_t count, there; /* of loads; of those, on the device */
+    int64_t load;         /* what comes next: bytes `at` of it and on */
+    size_t at;
+} pawl_snapshot_way;
+
 typedef struct pawl_sdpa_plans pawl_sdpa_plans;
 typedef struct pawl_cuda {
     pawl_device device; /* first */
@@ -58,6 +72,7 @@ typedef struct pawl_cuda {
     pawl_arena scratch; /* carved anew by each op that needs any */
     pawl_staging staging;
     pawl_carry_lane carry[PAWL_CARRY_WAYS];
+    pawl_snapshot_way snapshot;
     pawl_graphs *graphs; /* NULL: off */
     char description[128];
 } pawl_cuda;
@@ -97,6 +112,7 @@ void pawl_cuda_aside_close(pawl_cuda *c);
 /* The host waits for an event, or for all that is on the device's streams. Errors: EBUG; what who is asked says. settle is for memory
  * that is given back: whatever comes of it nothing is using it afterwards. */
 PAWL_MUST pawl_status pawl_cuda_await(pawl_cuda *c, cudaEvent_t e);
+PAWL_MUST pawl_status pawl_cuda_doze(pawl_cuda *c, int busy); /* asks, and waits a moment where there is nothing else to do */
 void pawl_cuda_settle(pawl_cuda *c);
 pawl_status wait_cuda(pawl_device *d);
 
@@ -113,6 +129,14 @@ PAWL_MUST pawl_status pawl_cuda_carry_open(pawl_cuda *c);
 void pawl_cuda_carry_close(pawl_cuda *c);
 PAWL_MUST pawl_status pawl_cuda_carry_settle(pawl_cuda *c); /* the host waits for all of them */
 extern const pawl_carrier pawl_cuda_carrier;
+
+/* snapshot.c */
+PAWL_MUST pawl_status pawl_cuda_snapshot_open(pawl_cuda *c);
+void pawl_cuda_snapshot_close(pawl_cuda *c);
+int pawl_cuda_snapshot_is_due(const pawl_cuda *c); /* it is on its way */
+/* Does of it what can be done without waiting, a piece or so at a time; *moved: whether that was anything. */
+PAWL_MUST pawl_status pawl_cuda_snapshot_move(pawl_cuda *c, int *moved);
+extern const pawl_snapper pawl_cuda_snapper;
 
 /* rate.c */
 double gemm_rate_cuda(pawl_device *d, pawl_dtype type);

@@ -58,6 +58,7 @@ void close_cuda(pawl_device *d)
     if (scratch) (void)cudaFree(scratch);
     if (c->workspace) (void)cudaFree(c->workspace);
     if (c->constants) (void)cudaFree(c->constants);
+    pawl_cuda_snapshot_close(c);
     pawl_cuda_carry_close(c);
     pawl_cuda_aside_close(c);
     pawl_free(c);
@@ -184,6 +185,7 @@ static pawl_status fill(pawl_cuda *c)
                c->properties.name, c->properties.major, c->properties.minor);
     PAWL_TRY(pawl_cuda_aside_open(c));
     PAWL_TRY(pawl_cuda_carry_open(c));
+    PAWL_TRY(pawl_cuda_snapshot_open(c));
     PAWL_TRY(pawl_cuda_status(cudaMalloc(&c->workspace, PAWL_CUDA_WORKSPACE_BYTES), "cudaMalloc"));
     PAWL_TRY(pawl_plans_open(c->stream, c->workspace, PAWL_CUDA_WORKSPACE_BYTES, &c->plans));
     pawl_cuda_describe(c);

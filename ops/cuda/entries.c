@@ -112,6 +112,7 @@ const pawl_ops pawl_cuda_ops = {
     .attend_by_library = attend_by_library_cuda,
     .shares_memory = 0,
     .carrier = &pawl_cuda_carrier,
+    .snapper = &pawl_cuda_snapper,
     .own = own_cuda,
     .memory = memory_cuda,
     .take = take_cuda,

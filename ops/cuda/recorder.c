@@ -336,7 +336,33 @@ static pawl_status carry_settle_recorded(pawl_device *d)
 
 static const pawl_carrier recording_carrier = {.carry = carry_recorded, .await = carry_await_recorded, .settle = carry_settle_recorded};
 
-enum { ENTRIES = 80 };
+static pawl_status snapshot_begin_recorded(pawl_device *d, const pawl_load *loads, int64_t count, int64_t there)
+{
+    PAWL_TRY(pawl_graphs_issue(pawl_cuda_of(d)));
+    return pawl_cuda_snapper.begin(d, loads, count, there);
+}
+
+static pawl_status snapshot_await_recorded(pawl_device *d)
+{
+    PAWL_TRY(pawl_graphs_issue(pawl_cuda_of(d)));
+    return pawl_cuda_snapper.await(d);
+}
+
+/* What was begun does not depend on what is written down since. */
+static pawl_status snapshot_settle_recorded(pawl_device *d)
+{
+    return pawl_cuda_snapper.settle(d);
+}
+
+static void snapshot_drop_recorded(pawl_device *d)
+{
+    pawl_cuda_snapper.drop(d);
+}
+
+static const pawl_snapper recording_snapper = {
+    .begin = snapshot_begin_recorded, .await = snapshot_await_recorded, .settle = snapshot_settle_recorded, .drop = snapshot_drop_recorded};
+
+enum { ENTRIES = 81 };
 _Static_assert(sizeof(pawl_ops) == ENTRIES * sizeof(void (*)(void)), "an entry came or went: so does its row below (RECORD or BEHIND)");
 
 const pawl_ops pawl_recording_ops = {
@@ -350,6 +376,7 @@ const pawl_ops pawl_recording_ops = {
     .fp8 = fp8_cuda,
     .memory = memory_cuda,
     .carrier = &recording_carrier,
+    .snapper = &recording_snapper,
     .parallel = parallel_cuda,
     .aside = &recording_aside,
     .block_begin = block_begin_recorded,

@@ -49,7 +49,7 @@ size_t pawl_cuda_head_rows_scratch_bytes(int64_t count, int64_t vocab, int64_t k
 
 pawl_device_own pawl_cuda_own(void)
 {
-    return (pawl_device_own){.workspace = {.device = PAWL_CUDA_WORKSPACE_BYTES + PAWL_CUDA_CONSTANT_BYTES, .host = PAWL_CUDA_STAGING_BYTES},
+    return (pawl_device_own){.workspace = {.device = PAWL_CUDA_WORKSPACE_BYTES + PAWL_CUDA_CONSTANT_BYTES, .host = PAWL_CUDA_STAGING_BYTES + PAWL_CUDA_SNAPSHOT_BYTES},
                              .libraries = {.device = PAWL_CUDA_LIBRARY_BYTES, .host = PAWL_CUDA_LIBRARY_HOST_BYTES},
                              .peer = PAWL_CUDA_PEER_BYTES,
                              .graphs = PAWL_CUDA_GRAPHS_BYTES};

@@ -14,6 +14,7 @@ extern "C" {
 enum {
     PAWL_CUDA_WORKSPACE_BYTES = 32 << 20, /* of products: what cuBLASLt's best algorithms ask for on Hopper */
     PAWL_CUDA_STAGING_BYTES = 32 << 20,   /* pinned, in the host's memory: through which everything goes up and down */
+    PAWL_CUDA_SNAPSHOT_BYTES = 8 << 20,   /* the same, of snapshots */
     PAWL_CUDA_CONSTANT_BYTES = 32 << 10,  /* at most: the tables of kernels */
     /* Estimates (docs/decisions/0047): what a process takes with its first call (the context, code of kernels and of cuBLASLt), on the GPU
      * and of the host's memory; and NCCL's buffers on the GPU for each rank that one exchanges messages with. */

@@ -23,6 +23,8 @@ void standin_put_owning(cudaStream_t s, void (*run)(void *arg), void (*drop)(voi
 /* From now on waits of streams for events are counted from 1, and the `drop`-th does not wait (0: all do): a mistake, for tests of tests. Returns
  * how many there were since the call before. */
 __attribute__((visibility("default"))) long standin_drop_wait(long drop);
+/* The same of looks of the host at events that have not come: the `drop`-th is told that it has. */
+__attribute__((visibility("default"))) long standin_drop_look(long drop);
 /* Whether nothing is on any stream. */
 __attribute__((visibility("default"))) int standin_is_idle(void);
 /* Whether the whole of a block is the device's memory, or pinned memory of the host. */

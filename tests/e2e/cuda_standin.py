@@ -1,6 +1,6 @@
 """The whole CUDA path without a GPU: pawl with the CUDA backend on stand-ins for NVIDIA's libraries (tests/cuda_on_cpu), beside pawl on
-the CPU backend. Losses agree; ranks, the order in which streams get on, and a resume change no bit; checkpoints go from one device
-to the other and back."""
+the CPU backend. Losses agree; ranks, the order in which streams get on, and a resume change no bit, nor is any in a checkpoint that is
+copied beside the next step; checkpoints go from one device to the other and back."""
 import glob, os
 from e2e import *
 
@@ -10,14 +10,18 @@ data = [dict(path=texts(where, "texts", 4), domain="words", license="Apache-2.0"
 counts = os.path.join(where, "counts")
 
 
-def train(name, ranks, *words, program=STANDIN, seed=1, **keys):
-    out = os.path.join(where, name)
-    yaml = write_run(where, name + ".yaml", output=out, datasets=data, **{"max_steps": 4, "save_steps": 2, "save_total_limit": 5, "sequence_len": 32,
+def settings(name, program=STANDIN, **keys):
+    return write_run(where, name + ".yaml", output=os.path.join(where, name), datasets=data, **{"max_steps": 4, "save_steps": 1, "save_total_limit": 5, "sequence_len": 32,
                      "global_batch_size": 4, "val_set_size": 0, "device": "cuda" if program == STANDIN else "cpu", **keys})
+
+
+def train(name, ranks, *words, program=STANDIN, seed=1, **keys):
+    out, yaml = os.path.join(where, name), settings(name, program, **keys)
     env = dict(ENV, PAWL_STANDIN_SEED=str(seed), PAWL_STANDIN_COUNTS=counts)
     status, stdout, stderr = run(ranks, "train", yaml, *words, program=program, env=env)
     check(status == 0, f"{name}: {ranks} ranks: exit 0" + stderr[-600:] * (status != 0))
-    return dict(weights=weights(stdout), state=state(out), losses=[m["loss"] for m in steps(out)], out=out, stdout=stdout) if status == 0 else None
+    saves = {m["saved_step"]: m["state_sha256"] for m in metrics(out) if "saved_step" in m} if status == 0 else None
+    return dict(weights=weights(stdout), state=state(out), saves=saves, losses=[m["loss"] for m in steps(out)], out=out, stdout=stdout) if status == 0 else None
 
 
 def near(a, b, bound, what):
@@ -31,7 +35,8 @@ check("cuda stand-in" in one["stdout"], "the run says what it computes on")
 near(one, cpu, 1e-6, "f32 beside the CPU backend")
 for ranks, seed in ((2, 2), (4, 3)):
     other = train(f"ranks{ranks}", ranks, seed=seed)
-    check(other and (other["weights"], other["state"]) == (one["weights"], one["state"]), f"{ranks} ranks, streams in another order: the same bits")
+    check(other and (other["weights"], other["saves"]) == (one["weights"], one["saves"]), f"{ranks} ranks, streams in another order: the same bits")
+check(sorted(one["saves"]) == [1, 2, 3, 4] and one["saves"][4] == one["state"], "in the checkpoint of each step")
 short = dict(max_steps=2, save_steps=0)
 other = train("host", 2, transport="host", zero_stage=3, **short)
 check(other and other["losses"] == one["losses"][:2], "by way of the hosts, all shared out: the same losses")
@@ -46,6 +51,27 @@ near(own, low, 1e-4, "cuDNN's attention beside our own kernel")
 step2 = os.path.join(one["out"], "checkpoints", "step-000000002")
 again = train("one", 2, "resume_from_checkpoint=" + step2, seed=4)
 check(again and (again["weights"], again["state"]) == (one["weights"], one["state"]), "resumed from step 2 on 2 ranks: the same bits")
+
+# Every step is saved, and copied beside the next: of state that ranks share out or the host's memory holds, of bfloat16, of an adapter.
+away = dict(zero_stage=1, offload_optimizer="true")
+other = train("away", 2, seed=5, **away)
+check(other and other["saves"] == one["saves"], "optimizer state shared out, in the host's memory: the same checkpoints")
+low_rank = dict(model=f"parent_checkpoint: {one['out']}\n", adapter="lora", lora_r=4, lora_alpha=8, lora_target_modules="all-linear")
+for name, keys in dict(halves=dict(bf16="true", master_weights="false"), adapter=low_rank).items():
+    alone, other = train(name, 1, max_steps=3, seed=6, **keys), train(name + "_away", 2, max_steps=3, seed=7, **keys, **away)
+    check(alone and other and len(alone["saves"]) == 3 and other["saves"] == alone["saves"], f"{name}: the same checkpoints, too")
+    again = train(name, 1, "resume_from_checkpoint=" + os.path.join(alone["out"], "checkpoints", "step-000000001"), max_steps=3, seed=8, **keys)
+    check(again and alone and again["state"] == alone["state"], f"{name}: resumed from step 1: the same bits")
+
+# A rank is killed while a checkpoint is written that was copied beside the step.
+out = os.path.join(where, "killed")
+p = start(2, "train", settings("killed"), program=STANDIN, env=dict(ENV, PAWL_STANDIN_SEED="9"))
+wait_for(lambda: glob.glob(out + "/checkpoints/step-*[0-9]") and glob.glob(out + "/checkpoints/*.part") or p.poll() is not None, pause=0.001)
+os.kill(ranks_of(p)[1], signal.SIGKILL)
+p.communicate(timeout=30)
+check(p.returncode != 0, "killed inside a save")
+again = train("killed", 1, seed=10)
+check(again and (again["weights"], again["state"]) == (one["weights"], one["state"]), "and gone on with: the same bits")
 
 # From the CPU to the GPU, and back.
 there = train("cpu", 1, "device=cuda", "resume_from_checkpoint=" + os.path.join(cpu["out"], "checkpoints", "step-000000002"))
