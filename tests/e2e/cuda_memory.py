@@ -12,10 +12,10 @@ for path in glob.glob(os.path.join(where, "short", "*")):
 NO_ARENAS = ("libraries", "workspace", "program", "reading the base", "NCCL's rounding")
 
 
-def taken_and_left(counts):
-    """Bytes of the device asked for at most, of each process; and what none has given back of it, and of pinned memory."""
+def told_of(counts, *keys):
+    """What each process asked for at most, or has not given back; added up over keys."""
     told = [dict(line.split() for line in open(path)) for path in glob.glob(counts + ".*")]
-    return [int(t["bytes_on_device"]) for t in told], sum(int(t["bytes_left_on_device"]) + int(t["bytes_left_pinned"]) for t in told)
+    return [sum(int(t[key]) for key in keys) for t in told]
 
 
 def compare(name, ranks, *words, seed=1, **keys):
@@ -34,9 +34,11 @@ def compare(name, ranks, *words, seed=1, **keys):
         planned = sum(v for k, v in plan[side].items() if k not in NO_ARENAS)
         check(max(told[arenas]) == planned, f"  {side}: arenas held {max(told[arenas])}, {planned} planned")
     check(max(told["device_planned_bytes"]) == plan["peak_bytes"] and max(told["planned_bytes"]) == plan["host_peak_bytes"], "  the run plans as the command does")
-    taken, left = taken_and_left(counts)
-    taken, planned = max(taken), plan["peak_bytes"] - plan["bytes_per_rank"]["libraries"]
+    left = sum(told_of(counts, "bytes_left_on_device", "bytes_left_pinned"))
     check(left == 0, f"  all is given back, but {left} bytes")
+    pinned, planned = max(told_of(counts, "bytes_pinned")), sum(plan["host_bytes_per_rank"].get(key, 0) for key in ("workspace", "gradients", "optimizer", "activations"))
+    check(abs(pinned - planned) <= 4096, f"  pinned {pinned}, {planned} planned of what is")
+    taken, planned = max(told_of(counts, "bytes_on_device")), plan["peak_bytes"] - plan["bytes_per_rank"]["libraries"]
     check(0 <= planned - taken <= 4096 + planned // 1000, f"  taken from the device {taken}, planned beside libraries {planned}")
     return dict(weights=weights(stdout), state=state(out), taken=taken, activations=plan["bytes_per_rank"]["activations"], optimizer=plan["bytes_per_rank"]["optimizer"])
 
