@@ -1,7 +1,8 @@
 /* tests/cuda_on_cpu/standin.h - what the stand-ins for NVIDIA's libraries offer each other and the tests.
  *
  * Work put on a stream runs late: when somebody waits for it, or when the dice say so. Which stream goes on first is drawn from a
- * seed (PAWL_STANDIN_SEED), within what streams and events allow; so an order that nobody asked for is soon missed. Memory of
+ * seed (PAWL_STANDIN_SEED), within what streams and events allow; so an order that nobody asked for is soon missed. With PAWL_STANDIN_LAZY=1
+ * other streams than the eldest are as late as may be. Memory of
  * the device is out of reach of the process but while such work runs: a host that touches it dies with a sentence. */
 #ifndef PAWL_STANDIN_H
 #define PAWL_STANDIN_H
