@@ -96,6 +96,42 @@ static void no_entry_goes_around_the_recorder(void **state)
     pawl_device_close(d);
 }
 
+/* The same of the tables that hang on it. */
+static void no_part_of_the_table_is_missing(void **state)
+{
+#define PART(part) {#part, sizeof *((pawl_ops *)0)->part, (const char *)plain->part, (const char *)recording->part}
+    pawl_device *d = open_device(1);
+    const pawl_ops *plain = d->ops;
+    (void)state;
+    done(pawl_device_block_begin(d));
+    const pawl_ops *recording = d->ops;
+    done(pawl_device_block_end(d));
+    const struct { const char *name; size_t bytes; const char *plain, *recording; } parts[] = {PART(aside), PART(carrier), PART(snapper)};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        for (size_t at = 0; at < parts[i].bytes; at += sizeof(void (*)(void))) {
+            void (*entry)(void);
+            memcpy(&entry, parts[i].recording + at, sizeof entry);
+            if (!entry) fail_msg("%s, entry number %zu, has no row in ops/cuda/recorder.c", parts[i].name, at / sizeof entry);
+            assert_memory_not_equal(parts[i].plain + at, parts[i].recording + at, sizeof entry);
+        }
+    pawl_device_close(d);
+}
+
+/* An error may leave a block open: who gives memory back waits for the device all the same. */
+static void an_open_block_is_waited_for(void **state)
+{
+    float ones[NUMBERS];
+    pawl_device *d = open_device(1);
+    (void)state;
+    for (int i = 0; i < NUMBERS; i++) ones[i] = 1;
+    float *x = take(d, ones), *y = take(d, ones);
+    done(pawl_device_block_begin(d));
+    done(pawl_add(d, x, y, NUMBERS));
+    pawl_device_settle(d);
+    expect(d, x, 2);
+    pawl_device_close(d);
+}
+
 /* a = by (a + b), and more of it: four ops. */
 static void block(pawl_device *d, float *a, const float *b, float by)
 {
@@ -418,6 +454,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_entry_goes_around_the_recorder),
+        cmocka_unit_test(no_part_of_the_table_is_missing),
+        cmocka_unit_test(an_open_block_is_waited_for),
         cmocka_unit_test(what_comes_again_is_launched_as_it_was),
         cmocka_unit_test(everything_keeps_its_place),
         cmocka_unit_test(a_long_block_is_issued_in_parts),

@@ -145,6 +145,22 @@ static void only_trained_positions_are_multiplied(void **state)
     pawl_device_close(cpu);
 }
 
+/* A slot of fewer positions may have longer chunks of gathered ones: the steps of 1025 positions are of 128 rows, those of 1024 of 64. */
+static void scratch_for_most_positions_is_enough_for_fewer(void **state)
+{
+    static const head_case k = {1024, 516, 40, 37, 10, 128}; /* so wide that nothing else needs more */
+    const pawl_shapes most = {.positions = k.N + 1, .tokens = k.N + 1, .width = k.D, .heads = 1, .kv_heads = 1, .head_dim = 2, .ff = 2, .vocab = k.V};
+    pawl_device *cpu, *gpu;
+    (void)state;
+    assert_done(pawl_device_open_cpu(1, "auto", &cpu));
+    assert_done(pawl_device_open_cuda(&standin, 0, &gpu));
+    assert_done(pawl_device_reserve(cpu, &most));
+    assert_done(pawl_device_reserve(gpu, &most));
+    check(gpu, cpu, &k, PAWL_BF16, PAWL_SET);
+    pawl_device_close(gpu);
+    pawl_device_close(cpu);
+}
+
 /* A profile counts what is trained, as the list says: two passes of 4 + 2 D and 4 + 6 D a logit. */
 static void a_profile_counts_trained_positions(void **state)
 {
@@ -187,6 +203,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_trained_positions_are_multiplied),
+        cmocka_unit_test(scratch_for_most_positions_is_enough_for_fewer),
         cmocka_unit_test(a_profile_counts_trained_positions),
         cmocka_unit_test(a_list_that_is_too_long_is_refused),
     };

@@ -308,13 +308,19 @@ static pawl_status aside_await_recorded(pawl_device *d, int mark)
     return pawl_cuda_aside.await(d, mark);
 }
 
+static void aside_settle_recorded(pawl_device *d)
+{
+    pawl_graphs_issue_quietly(pawl_cuda_of(d));
+    pawl_cuda_aside.settle(d);
+}
+
 static void ask_recorded(pawl_device *d, pawl_status (*ask)(void *self), void *self)
 {
     pawl_cuda_aside.ask(d, ask, self);
 }
 
 static const pawl_aside recording_aside = {
-    .begin = aside_begin_recorded, .end = aside_end_recorded, .await = aside_await_recorded, .ask = ask_recorded};
+    .settle = aside_settle_recorded, .begin = aside_begin_recorded, .end = aside_end_recorded, .await = aside_await_recorded, .ask = ask_recorded};
 
 static pawl_status carry_recorded(pawl_device *d, pawl_carry_way way, const pawl_load *loads, int count, int64_t *ticket)
 {

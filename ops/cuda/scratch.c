@@ -101,13 +101,15 @@ int64_t pawl_cuda_head_row(int64_t vocab)
     return (vocab + 7) / 8 * 8;
 }
 
+/* Rows that are gathered are a few less than a chunk. How many depends on the step, so fewer positions may have more of them; a chunk has
+ * never more where there are fewer positions, and what is reserved for the most is enough for all. */
 pawl_cuda_head_room pawl_cuda_head_lay_out(pawl_arena *a, int64_t N, int64_t V, int64_t D, int64_t k)
 {
     const int64_t chunk = pawl_cuda_head_chunk(N, V);
     pawl_cuda_head_room r;
     r.logits = pawl_take_bytes(a, (size_t)(chunk * pawl_cuda_head_row(V)) * sizeof *r.logits);
     r.kernel = pawl_take_bytes(a, pawl_cuda_head_rows_scratch_bytes(chunk, V, k));
-    r.rows = pawl_take_bytes(a, (size_t)(pawl_cuda_head_gathered(N, V) * D) * sizeof(float));
+    r.rows = pawl_take_bytes(a, (size_t)(chunk * D) * sizeof(float));
     return r;
 }
 
