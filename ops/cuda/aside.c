@@ -44,8 +44,9 @@ static pawl_status begin_aside(pawl_device *d)
 {
     pawl_cuda *c = pawl_cuda_of(d);
     PAWL_ASSERT(c->stream == c->main_stream);
+    PAWL_TRY(follow(c->main_stream, c->fork, c->aside_stream));
     c->stream = c->aside_stream;
-    return follow(c->main_stream, c->fork, c->aside_stream);
+    return PAWL_OK;
 }
 
 static pawl_status end_aside(pawl_device *d, int mark)
@@ -62,8 +63,9 @@ static pawl_status await_mark(pawl_device *d, int mark)
     pawl_cuda *c = pawl_cuda_of(d);
     PAWL_ASSERT(c->stream == c->main_stream);
     if (c->marked[mark] <= c->awaited) return PAWL_OK;
+    PAWL_TRY(pawl_cuda_status(cudaStreamWaitEvent(c->main_stream, c->mark[mark], 0), "cudaStreamWaitEvent"));
     c->awaited = c->marked[mark];
-    return pawl_cuda_status(cudaStreamWaitEvent(c->main_stream, c->mark[mark], 0), "cudaStreamWaitEvent");
+    return PAWL_OK;
 }
 
 /* ---- the host waits ---- */

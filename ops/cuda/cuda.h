@@ -1,8 +1,8 @@
 /* ops/cuda/cuda.h - private to ops/cuda: the device of the CUDA backend, and what its files offer each other.
  *
- * One GPU, one stream: ops, uploads and downloads happen in the order of the calls. What is done aside has a stream of its own. The host
- * is ahead of the GPU by as much as the streams hold, and waits only for a download, or when memory is given back: always
- * by pawl_cuda_await or pawl_cuda_settle (aside.c), since a peer that is gone may leave a stream without an end. */
+ * One GPU, one stream: ops, uploads and downloads happen in the order of the calls. What is done aside, what is carried to and fro,
+ * and snapshots have streams of their own. The host is ahead of the GPU by as much as the streams hold, and waits only for a download,
+ * or when memory is given back: always by pawl_cuda_await or pawl_cuda_settle (aside.c), since a peer that is gone may leave a stream without an end. */
 #ifndef PAWL_OPS_CUDA_CUDA_H
 #define PAWL_OPS_CUDA_CUDA_H
 
