@@ -9,10 +9,17 @@ static int site_id(const char *file, int line)
     return (int)(h & 0x7fffffffu);
 }
 
+/* Where MPI itself failed the only way left is out. So it is where a GPU may have broken with messages on it: the others' GPUs wait for those,
+ * their hosts for their GPUs, and nobody would come to a meeting. */
+static int no_way_back(const pawl_comm *c, pawl_status mine)
+{
+    return mine == PAWL_ECOMM || (mine == PAWL_EBUG && c->gpus);
+}
+
 static pawl_status agree_at(pawl_comm *c, pawl_status mine, int site, const char *file, int line)
 {
     if (mine != PAWL_OK && pawl_last_error()->rank < 0) pawl_last_error()->rank = c->rank;
-    if (mine == PAWL_ECOMM) return mine; /* MPI itself failed here: the only way left is out */
+    if (no_way_back(c, mine)) return mine;
     if (c->size == 1) return mine == PAWL_OK ? PAWL_OK : pawl_trail_(mine, file, line);
 
     struct { int value, rank; } got[3], put[3] = {{(int)mine, c->rank}, {site, c->rank}, {-site, c->rank}};
