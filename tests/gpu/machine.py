@@ -118,7 +118,7 @@ class Machine:
         self.env["PAWL_ON_GPU"] = os.path.join(tests, "standin_pawl") if self.rehearsal else self.env["PAWL"]
         if self.rehearsal:
             self.env.update(PAWL_REHEARSAL="1", PAWL_TEST_NCCL=part)
-        self.configure = ["cmake", "-S", ROOT, "-B", self.build, "--preset", "cuda", "-DPAWL_WERROR=OFF", f"-DPAWL_PYTHON={sys.executable}",
+        self.configure = ["cmake", "-S", ROOT, "-B", self.build, "--preset", "cuda", f"-DPAWL_PYTHON={sys.executable}",
                           f"-DCMAKE_CUDA_ARCHITECTURES={self.architecture()}"]
 
     def architecture(self):
