@@ -6,10 +6,10 @@
 #include "trainer/internal.h"
 
 /* In which order gradients are added up (decision 2): in rounds with zero_stage 2 and 3, which is the same where each lane is one
- * slot. */
+ * slot, of the largest step, too: of what is replayed. */
 static const char *order_of_sums(const pawl_parts *p)
 {
-    const pawl_cut cut = pawl_cut_of(p->train, p->reduce);
+    const pawl_cut cut = pawl_cut_for(p->train, p->reduce, pawl_most_rows(p));
     return p->reduce->zero_stage >= 2 && cut.slots > cut.lanes ? "rounds" : "lanes";
 }
 
