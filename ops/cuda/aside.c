@@ -106,12 +106,15 @@ static pawl_status settle_stream(pawl_cuda *c, cudaStream_t s)
     return pawl_cuda_await(c, c->rest);
 }
 
-/* Who said that waiting has no sense has seen to it that nothing is under way any more. */
+/* Who said that waiting has no sense has seen to it that nothing is under way any more. An error on whose way out memory is given back
+ * stays the last one. */
 void pawl_cuda_settle(pawl_cuda *c)
 {
+    const pawl_error why = *pawl_last_error();
     if (settle_stream(c, c->main_stream) == PAWL_OK && settle_stream(c, c->aside_stream) == PAWL_OK && pawl_cuda_carry_settle(c) == PAWL_OK &&
         settle_stream(c, c->snapshot.stream) == PAWL_OK)
         return;
+    pawl_adopt_error(&why);
     (void)cudaDeviceSynchronize();
 }
 
