@@ -175,11 +175,9 @@ static inline int64_t pawl_fp8_outputs(const pawl_shapes *most)
     return pawl_of_three((most->heads + 2 * most->kv_heads) * most->head_dim, most->width, 2 * most->ff);
 }
 
-/* What the shared object of the CUDA backend exports as `pawl_cuda_part`. Program and part are built together: both say of which
- * version they are, and how large the table is. The part calls the program's own core/. */
+/* What the shared object of the CUDA backend exports under the name PAWL_CUDA_PART, which ends with a digest of the headers that it
+ * and the program are compiled with (cuda/interface.cmake). The part calls the program's own core/. */
 typedef struct pawl_cuda_exports {
-    const char *version;
-    size_t table_bytes;
     pawl_status (*count)(int *gpus); /* EUSAGE: there is none, and why */
     pawl_status (*open)(int gpu, pawl_device **out);
 } pawl_cuda_exports;

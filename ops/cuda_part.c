@@ -5,6 +5,9 @@
 #include "ops/backend.h"
 #include "ops/cuda/cudnn_cut.h"
 
+#define QUOTED(name) #name
+#define NAME_OF(macro) QUOTED(macro)
+
 int64_t pawl_cuda_attention_most = (int64_t)1 << 30;
 
 static const pawl_cuda_exports *loaded;
@@ -21,9 +24,9 @@ static pawl_status load(const pawl_cuda_place *where)
     PAWL_CHECK(pawl_cuda_has_driver(where), PAWL_EUSAGE, "there is no NVIDIA driver (%s)", where->driver);
     void *part = dlopen(where->library, RTLD_NOW | RTLD_LOCAL);
     PAWL_CHECK(part, PAWL_EUSAGE, "the CUDA backend cannot be loaded: %s", dlerror());
-    const pawl_cuda_exports *found = dlsym(part, "pawl_cuda_part");
-    PAWL_CHECK(found && found->table_bytes == sizeof(pawl_ops) && strcmp(found->version, PAWL_VERSION) == 0, PAWL_EUSAGE,
-               "the CUDA backend in %s was not built with this program: install both from one build", where->library);
+    const pawl_cuda_exports *found = dlsym(part, NAME_OF(PAWL_CUDA_PART));
+    PAWL_CHECK(found, PAWL_EUSAGE, "the CUDA backend in %s was not built with this program: install both from one build",
+               where->library);
     loaded = found;
     loaded_from = where->library;
     return PAWL_OK;

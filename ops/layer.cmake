@@ -27,6 +27,11 @@ if(DNNL_LIBRARY AND DNNL_INCLUDE)
   endif()
 endif()
 
+include(${PROJECT_SOURCE_DIR}/ops/cuda/interface.cmake)
+pawl_cuda_interface(${PROJECT_SOURCE_DIR} cuda_interface)
+set_property(SOURCE ${PROJECT_SOURCE_DIR}/ops/cuda_part.c ${PROJECT_SOURCE_DIR}/ops/cuda/device.c APPEND PROPERTY COMPILE_DEFINITIONS
+             PAWL_CUDA_PART=${cuda_interface})
+
 pawl_layer(ops
   SOURCES cuda_part.c merge.c muon.c ops.c optimizers.c parts.c timed.c cpu/adafactor.c cpu/adapter.c cpu/attention.c cpu/device.c cpu/elementwise.c cpu/embedding.c cpu/fp8.c
           cpu/gemm.c cpu/gemm_convert.c cpu/gemm_portable.c cpu/head.c cpu/kept.c cpu/linear.c cpu/noise.c cpu/norm.c cpu/optimizers.c cpu/penalties.c

@@ -2,6 +2,7 @@
 # it in place of libpawl_cuda.so runs the whole CUDA path on a CPU (decision 0042).
 set(standin ${CMAKE_CURRENT_SOURCE_DIR}/cuda_on_cpu)
 file(GLOB host_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/ops/cuda/*.c)
+set_property(SOURCE ${PROJECT_SOURCE_DIR}/ops/cuda/device.c APPEND PROPERTY COMPILE_DEFINITIONS PAWL_CUDA_PART=${cuda_interface})
 add_library(pawl_cuda_standin MODULE ${host_sources} ${standin}/runtime_device.c ${standin}/runtime_graphs.c ${standin}/runtime_memory.c
             ${standin}/runtime_streams.c ${standin}/runtime_times.c ${standin}/cublaslt.c ${standin}/cublaslt_algorithms.c ${standin}/cudnn.c
             ${standin}/cudnn_compute.c ${standin}/nccl.c)
@@ -15,6 +16,12 @@ set_target_properties(pawl_cuda_standin PROPERTIES LINKER_LANGUAGE CXX C_VISIBIL
 # pawl, computing on it.
 pawl_program(standin_pawl SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/e2e/standin_pawl.c)
 pawl_loads_parts(test_gpu)
+add_library(pawl_cuda_other MODULE ${standin}/other_part.c)
+target_link_libraries(pawl_cuda_other PRIVATE pawl_common)
+target_compile_definitions(test_gpu PRIVATE PAWL_OTHER_PART="$<TARGET_FILE:pawl_cuda_other>")
+add_dependencies(test_gpu pawl_cuda_other)
+pawl_script(cuda_interface 60 ${CMAKE_COMMAND} -DROOT=${PROJECT_SOURCE_DIR} -DSCRATCH=${CMAKE_CURRENT_BINARY_DIR}/interface
+  -P ${standin}/interface_test.cmake)
 foreach(program standin_pawl test_cuda_attention test_cuda_graphs test_cuda_head test_cuda_host test_cuda_products test_nccl test_overlap test_snapshot)
   pawl_loads_parts(${program})
   target_sources(${program} PRIVATE ${standin}/patient_mpi.c)

@@ -14,7 +14,8 @@
 
 static const pawl_cuda_place without_driver = {.library = "libpawl_cuda.so", .driver = "libno-such-driver.so.1"},
                              without_part = {.library = "libno-such-part.so", .driver = NULL},
-                             other_part = {.library = "libm.so.6", .driver = NULL};
+                             no_part = {.library = "libm.so.6", .driver = NULL},
+                             other_part = {.library = PAWL_OTHER_PART, .driver = NULL};
 
 static pawl_status open_on(const pawl_cuda_place *where, pawl_device_choice choice, pawl_device **out)
 {
@@ -28,7 +29,8 @@ static void cuda_is_refused_where_it_cannot_be(void **state)
     static const struct { const pawl_cuda_place *where; const char *why; } cases[] = {
         {&without_driver, "there is no NVIDIA driver (libno-such-driver.so.1)"},
         {&without_part, "libno-such-part.so: cannot open shared object file"},
-        {&other_part, "libm.so.6 was not built with this program"},
+        {&no_part, "libm.so.6 was not built with this program"},
+        {&other_part, "was not built with this program: install both from one build"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -42,7 +44,7 @@ static void cuda_is_refused_where_it_cannot_be(void **state)
 
 static void auto_takes_the_cpu_there(void **state)
 {
-    const pawl_cuda_place *const places[] = {&without_driver, &without_part, &other_part};
+    const pawl_cuda_place *const places[] = {&without_driver, &without_part, &no_part, &other_part};
     (void)state;
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         pawl_device *d;

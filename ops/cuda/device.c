@@ -207,5 +207,4 @@ out:
     return status;
 }
 
-__attribute__((visibility("default"))) const pawl_cuda_exports pawl_cuda_part = {
-    .version = PAWL_VERSION, .table_bytes = sizeof(pawl_ops), .count = count_gpus, .open = open_gpu};
+__attribute__((visibility("default"))) const pawl_cuda_exports PAWL_CUDA_PART = {.count = count_gpus, .open = open_gpu};
