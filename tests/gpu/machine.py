@@ -1,5 +1,5 @@
 """What tests/gpu/run and tests/bench/gpu share: where things are on a machine with a GPU, one step with a time limit, and reports."""
-import argparse, functools, glob, hashlib, json, os, re, shutil, signal, subprocess, sys, time
+import argparse, fcntl, functools, glob, hashlib, json, os, re, shutil, signal, subprocess, sys, time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -191,23 +191,30 @@ def table(rows, columns):
     return "\n".join(["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns), *("| " + " | ".join(cell(r.get(c)) for c in columns) + " |" for r in rows)])
 
 
+def replace(path, text):
+    """Whole or not at all: on a full disk the earlier one stays."""
+    with open(path + ".part", "w") as f:
+        f.write(text)
+    os.replace(path + ".part", path)
+
+
 def report_of(m, name, rows, columns, key="step", notes=""):
-    """NAME.json and NAME.md in m.out. Rows of an earlier call on the same commit that this one has not made again are kept."""
+    """NAME.json and NAME.md in m.out. Rows of earlier calls on the same commit, and of one beside this, that this one has not made again are kept."""
     path, about = os.path.join(m.out, name + ".json"), m.about
-    try:
-        with open(path) as f:
-            earlier = json.load(f)
-    except (OSError, ValueError):
-        earlier = {}
-    if earlier.get("about", {}).get("commit") == about["commit"]:
-        made = {r[key] for r in rows}
-        rows = [r for r in earlier["rows"] if r[key] not in made] + rows
-    with open(path, "w") as f:
-        json.dump(dict(about=about, rows=rows), f, indent=1)
-        f.write("\n")
-    with open(os.path.join(m.out, name + ".md"), "w") as f:
-        f.write(f"{about['gpu']}; CUDA {about['cuda']}; {about['cores']} cores; commit {about['commit']}{' (changed)' * about['changed']}; {about['date']}\n\n")
-        f.write(table(rows, columns) + "\n" + notes)
+    with open(os.path.join(m.out, ".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            with open(path) as f:
+                earlier = json.load(f)
+        except (OSError, ValueError):
+            earlier = {}
+        if earlier.get("about", {}).get("commit") == about["commit"]:
+            made = {r[key] for r in rows}
+            rows = [r for r in earlier["rows"] if r[key] not in made] + rows
+        replace(path, json.dumps(dict(about=about, rows=rows), indent=1) + "\n")
+        replace(os.path.join(m.out, name + ".md"),
+                f"{about['gpu']}; CUDA {about['cuda']}; {about['cores']} cores; commit {about['commit']}{' (changed)' * about['changed']}; {about['date']}\n\n"
+                + table(rows, columns) + "\n" + notes)
     copies = os.environ.get("OUT")
     if copies and os.path.abspath(copies) != m.out and not m.rehearsal:
         for file in glob.glob(os.path.join(m.out, name + ".*")):

@@ -1,7 +1,11 @@
-"""What tests/gpu/run and tests/bench/gpu say of wrong words, of what is not there and of a full disk; and that nobody goes on when they are ended.
+"""What tests/gpu/run and tests/bench/gpu say of wrong words, of what is not there and of a full disk; that nobody goes on when they
+are ended; and that results of calls beside each other are kept.
 
 usage: wrong.py BUILD_FOLDER"""
 import json, os, signal, subprocess, sys, tempfile, time
+from types import SimpleNamespace
+
+from machine import report_of
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 RUN, BENCH = os.path.join(HERE, "run"), os.path.join(HERE, "../bench/gpu")
@@ -62,6 +66,32 @@ def ended(build, out, how, status):
         check([row["step"] for row in json.load(f)["rows"]] == ["opens"], "what was done is kept")
 
 
+def beside_others(out):
+    """Calls beside each other that are done with a step at the same moment."""
+    os.makedirs(out)
+    about, calls = dict(gpu="none", cuda="none", cores=1, commit="0123456", changed=False, date="today"), []
+    for number in range(8):
+        calls.append(os.fork())
+        if calls[-1] == 0:
+            for step in range(5):
+                report_of(SimpleNamespace(out=out, about=about, rehearsal=True), "results", [dict(step=f"{number}.{i}") for i in range(step + 1)], ["step"])
+            os._exit(0)
+    ends = [os.waitpid(pid, 0)[1] for pid in calls]
+    with open(os.path.join(out, "results.json")) as f:
+        kept = len(json.load(f)["rows"])
+    check(not any(ends) and kept == 40, f"calls beside each other: {kept} of 40 rows are kept")
+
+
+def full_disk(build, out):
+    """What was measured before stays."""
+    words = ["--rehearse", "--build", build, "--out", out]
+    says(RUN, 0, "0 failed", "opens", *words)
+    os.symlink("/dev/full", os.path.join(out, "results.json.part"))
+    says(RUN, 1, "No space left on device", "opens", *words)
+    with open(os.path.join(out, "results.json")) as f:
+        check(len(json.load(f)["rows"]) == 1, "a disk that is full: earlier results are kept")
+
+
 with tempfile.TemporaryDirectory() as where:
     out, build = os.path.join(where, "out"), sys.argv[1]
     a_file = os.path.join(where, "file")
@@ -78,6 +108,8 @@ with tempfile.TemporaryDirectory() as where:
     os.makedirs(os.path.join(where, "full"))
     os.symlink("/dev/full", os.path.join(where, "full", "results.log"))
     says(RUN, 1, "No space left on device", "opens", "--rehearse", "--build", build, "--out", os.path.join(where, "full"))
+    full_disk(build, os.path.join(where, "filled"))
+    beside_others(os.path.join(where, "beside"))
     for how, status in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
         ended(build, os.path.join(where, how.name), how, status)
 print(f"{'0' if failures else '1'} passed, {'1' if failures else '0'} failed")
