@@ -50,5 +50,8 @@ pawl_status pawl_agree_(pawl_comm *c, pawl_status mine, const char *file, int li
 pawl_status pawl_meet_(pawl_comm *c, pawl_status mine, const char *file, int line)
 {
     if (mine != PAWL_OK && pawl_last_error()->agreed) return pawl_trail_(mine, file, line);
+    /* By MPI, too: what broke may have broken inside an exchange, and others wait for what this rank was to send. */
+    if (mine == PAWL_EBUG && pawl_last_error()->rank < 0) pawl_last_error()->rank = c->rank;
+    if (mine == PAWL_EBUG) return pawl_trail_(mine, file, line);
     return agree_at(c, mine, site_id("a meeting", 0), file, line);
 }
