@@ -1,5 +1,5 @@
-"""What a run is planned to take is what its process takes: the kernel's VmHWM within 5 % of the plan, or 12 MiB, on twenty-three
-configurations of a few hundred megabytes; and what the arenas held at most, category by category, is the plan's own numbers."""
+"""What a run is planned to take is what its process takes: the kernel's VmHWM within 5 % of the plan, on twenty-three configurations
+of a few hundred megabytes; and what the arenas held at most, category by category, is the plan's own numbers."""
 import os, shutil
 from e2e import *
 
@@ -7,7 +7,7 @@ where = folder()
 SHAPE = """model:
   hidden_size: 384
   intermediate_size: 1152
-  num_hidden_layers: 4
+  num_hidden_layers: 6
   num_attention_heads: 6
   num_key_value_heads: 6
   max_position_embeddings: 512
@@ -46,7 +46,6 @@ CASES = [  # (ranks, words); the first is the base of the adapters
     (1, LORA + ["load_in_8bit=true", *LONG]),
     (1, LORA + ["adapter=qlora", "load_in_4bit=true", *LONG]),
 ]
-NOISE = 12 << 20  # what MPI and the C library keep differs by so much from machine to machine, and with the machine's load
 worst = 0
 for i, (ranks, words) in enumerate(CASES):
     out = parent if i == 0 else os.path.join(where, f"out{i}")
@@ -57,10 +56,9 @@ for i, (ranks, words) in enumerate(CASES):
         continue
     told = [m for m in metrics(out) if m.get("event") == "memory"][-1]
     planned = pawl_json("plan", *words, "-n", str(ranks), "--rate", "1")
-    both = list(zip(told["peak_bytes"], told["planned_bytes"]))
-    off = max(abs(taken / plan - 1) for taken, plan in both)
+    off = max(abs(taken / plan - 1) for taken, plan in zip(told["peak_bytes"], told["planned_bytes"]))
     worst = max(worst, off)
-    check(all(abs(taken - plan) < max(0.05 * plan, NOISE) for taken, plan in both), f"{name}: {max(told['peak_bytes']) / 2**20:.0f} MiB, planned {max(told['planned_bytes']) / 2**20:.0f}, off by {100 * off:.1f} %")
+    check(off < 0.05, f"{name}: {max(told['peak_bytes']) / 2**20:.0f} MiB, planned {max(told['planned_bytes']) / 2**20:.0f}, off by {100 * off:.1f} %")
     check(planned["peak_bytes"] == max(told["planned_bytes"]), "  the same as planned beforehand")
     arenas = [p - planned["bytes_per_rank"]["program"] for p in told["planned_bytes"]]
     check(told["arena_bytes"] == arenas, f"  arenas hold what is planned {told['arena_bytes']} {arenas}")
