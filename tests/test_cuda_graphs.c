@@ -41,6 +41,8 @@ static long launches(void)
     return so_far;
 }
 
+static float ones[NUMBERS];
+
 static float *take(pawl_device *d, const float *from)
 {
     void *to;
@@ -120,10 +122,8 @@ static void no_part_of_the_table_is_missing(void **state)
 /* An error may leave a block open: who gives memory back waits for the device all the same. */
 static void an_open_block_is_waited_for(void **state)
 {
-    float ones[NUMBERS];
     pawl_device *d = open_device(1);
     (void)state;
-    for (int i = 0; i < NUMBERS; i++) ones[i] = 1;
     float *x = take(d, ones), *y = take(d, ones);
     done(pawl_device_block_begin(d));
     done(pawl_add(d, x, y, NUMBERS));
@@ -145,10 +145,9 @@ static void block(pawl_device *d, float *a, const float *b, float by)
 
 static void what_comes_again_is_launched_as_it_was(void **state)
 {
-    float ones[NUMBERS], a = 1;
+    float a = 1;
     pawl_device *d = open_device(1);
     (void)state;
-    for (int i = 0; i < NUMBERS; i++) ones[i] = 1;
     float *x = take(d, ones), *y = take(d, ones);
     const long before = launches();
     for (int i = 0; i < 6; i++) { /* seen, captured, then launched; with other numbers meanwhile */
@@ -178,10 +177,9 @@ static void what_comes_again_is_launched_as_it_was(void **state)
 /* What is not written down comes behind what is, and before what follows. */
 static void everything_keeps_its_place(void **state)
 {
-    float ones[NUMBERS], here[NUMBERS];
+    float here[NUMBERS];
     pawl_device *d = open_device(1);
     (void)state;
-    for (int i = 0; i < NUMBERS; i++) ones[i] = 1;
     float *x = take(d, ones);
     for (int i = 0; i < 4; i++) {
         done(pawl_device_block_begin(d));
@@ -204,10 +202,9 @@ static void everything_keeps_its_place(void **state)
 static void a_long_block_is_issued_in_parts(void **state)
 {
     enum { OPS = 3000 };
-    float zeros[NUMBERS] = {0}, ones[NUMBERS];
+    float zeros[NUMBERS] = {0};
     pawl_device *d = open_device(1);
     (void)state;
-    for (int i = 0; i < NUMBERS; i++) ones[i] = 1;
     float *x = take(d, zeros), *y = take(d, ones);
     for (int turn = 1; turn <= 3; turn++) {
         done(pawl_device_block_begin(d));
@@ -262,10 +259,9 @@ static void documents_make_no_graph_of_their_own(void **state)
 static void a_dropouts_rows_are_told_to_its_graph(void **state)
 {
     static const int64_t first_rows[] = {3, 3, 3, 17, 3, 90, 90};
-    float ones[NUMBERS], here[NUMBERS], there[NUMBERS];
+    float here[NUMBERS], there[NUMBERS];
     pawl_device *plain = open_device(0), *d = open_device(1);
     (void)state;
-    for (int i = 0; i < NUMBERS; i++) ones[i] = 1;
     float *x = take(plain, ones), *y = take(plain, ones), *a = take(d, ones), *b = take(d, ones);
     const long before = launches();
     for (int slot = 0; slot < 7; slot++) {
@@ -320,9 +316,8 @@ static void graphs_are_forgotten_when_scratch_moves(void **state)
 /* As where a library cannot be captured: a run goes on op by op. */
 static void a_capture_that_fails_is_done_without(void **state)
 {
-    float ones[NUMBERS], a = 1;
+    float a = 1;
     (void)state;
-    for (int i = 0; i < NUMBERS; i++) ones[i] = 1;
     setenv("PAWL_STANDIN_CAPTURE_FAILS", "1", 1);
     pawl_device *d = open_device(1);
     float *x = take(d, ones), *y = take(d, ones);
@@ -340,10 +335,8 @@ static void a_capture_that_fails_is_done_without(void **state)
 /* Two ops are launched as fast by themselves. */
 static void few_ops_are_no_graph(void **state)
 {
-    float ones[NUMBERS];
     pawl_device *d = open_device(1);
     (void)state;
-    for (int i = 0; i < NUMBERS; i++) ones[i] = 1;
     float *x = take(d, ones), *y = take(d, ones);
     const long before = launches();
     for (int i = 1; i <= 4; i++) {
@@ -413,10 +406,8 @@ static void graphs_are_forgotten_when_algorithms_are_chosen(void **state)
 static void what_is_timed_is_no_graph(void **state)
 {
     static const pawl_rates rates = {.f32_flops = 1, .bf16_flops = 1, .bytes = 1};
-    float ones[NUMBERS];
     pawl_device *d = open_device(1);
     (void)state;
-    for (int i = 0; i < NUMBERS; i++) ones[i] = 1;
     float *x = take(d, ones), *y = take(d, ones);
     for (int i = 0; i < 3; i++) block(d, x, y, 1);
     const long before = launches();
@@ -432,10 +423,8 @@ static void what_is_timed_is_no_graph(void **state)
 
 static void off_is_off(void **state)
 {
-    float ones[NUMBERS];
     pawl_device *d = open_device(0);
     (void)state;
-    for (int i = 0; i < NUMBERS; i++) ones[i] = 1;
     float *x = take(d, ones), *y = take(d, ones);
     const long before = launches();
     for (int i = 0; i < 4; i++) block(d, x, y, 1);
@@ -452,6 +441,7 @@ static void off_is_off(void **state)
 
 int main(void)
 {
+    for (int i = 0; i < NUMBERS; i++) ones[i] = 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_entry_goes_around_the_recorder),
         cmocka_unit_test(no_part_of_the_table_is_missing),
